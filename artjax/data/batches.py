@@ -1,0 +1,139 @@
+"""From (seed, step) to a batch on the devices."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Generator, Iterator
+from functools import lru_cache
+from typing import TypeVar
+
+import jax
+import numpy as np
+from jax.sharding import NamedSharding
+
+from artjax.data.canvases import Split
+
+_Item = TypeVar("_Item")
+
+
+@lru_cache(maxsize=4)
+def order(seed: int, epoch: int, works: int) -> np.ndarray:
+    """The order in which an epoch visits the works: a permutation of range(works), int64.
+
+    A function of its arguments alone, so the position in the data needs no checkpoint of its own.
+    """
+    return np.random.default_rng([seed, epoch]).permutation(works)
+
+
+def batch_indices(seed: int, step: int, batch_size: int, works: int) -> np.ndarray:
+    """Indices of the works in the global batch of a step, int64 [batch_size].
+
+    The epochs follow each other without a gap: no work is dropped at the end of an epoch, and the
+    batch may be larger than the collection.
+    """
+    positions = np.arange(step * batch_size, (step + 1) * batch_size)
+    epochs, places = np.divmod(positions, works)
+    indices = np.empty(batch_size, np.int64)
+    for epoch in np.unique(epochs):
+        here = epochs == epoch
+        indices[here] = order(seed, int(epoch), works)[places[here]]
+    return indices
+
+
+def put(split: Split, indices: np.ndarray, sharding: NamedSharding) -> dict[str, jax.Array]:
+    """Puts the works at `indices` on the devices; each host reads only the rows of its own devices.
+
+    Args:
+      split: where the works are read.
+      indices: of the global batch, int [B]; -1 pads (its row is masked out).
+      sharding: of the first axis.
+
+    Returns:
+      `image` uint8 [B, S, S, 3], `aspect` float32 [B], `label/<task>` int32 [B], `mask` bool [B].
+    """
+    devices = sharding.addressable_devices_indices_map(indices.shape)
+    shards: dict[str, list[jax.Array]] = {}
+    for device, index in devices.items():
+        assert index is not None  # every device has a share: `check_batch_size`
+        (rows,) = index
+        wanted = indices[rows]
+        real = wanted >= 0
+        arrays = split.gather(np.where(real, wanted, 0)) | {"mask": real}
+        for name, array in arrays.items():
+            if name.startswith("label/"):
+                array = np.where(real, array, -1)
+            shards.setdefault(name, []).append(jax.device_put(array, device))
+    return {
+        name: jax.make_array_from_single_device_arrays(
+            (len(indices), *parts[0].shape[1:]), sharding, parts
+        )
+        for name, parts in shards.items()
+    }
+
+
+def evaluation_batches(
+    split: Split, batch_size: int, sharding: NamedSharding
+) -> Iterator[tuple[np.ndarray, dict[str, jax.Array]]]:
+    """Every work of a split exactly once, in order; the last batch is padded, so shapes never change.
+
+    Yields:
+      The indices of the real works in the batch, int [<= batch_size], and the batch as from `put`.
+    """
+
+    def batch(number: int) -> tuple[np.ndarray, dict[str, jax.Array]]:
+        real = np.arange(number * batch_size, min((number + 1) * batch_size, len(split)))
+        padded = np.pad(real, (0, batch_size - len(real)), constant_values=-1)
+        return real, put(split, padded, sharding)
+
+    yield from prefetch(batch, 0, -(-len(split) // batch_size))
+
+
+def prefetch(
+    produce: Callable[[int], _Item], start: int, stop: int, depth: int = 2
+) -> Generator[_Item, None, None]:
+    """Yields produce(start), …, produce(stop - 1), computed ahead by a thread.
+
+    An exception in `produce` is raised here. Closing the iterator ends the thread.
+
+    Args:
+      produce: a function of the number.
+      start: first number.
+      stop: number after the last.
+      depth: how many results may wait; each holds a batch in device memory.
+    """
+    results: queue.Queue[tuple[_Item | None, BaseException | None]] = queue.Queue(depth)
+    closed = threading.Event()
+
+    def offer(item: _Item | None, error: BaseException | None) -> bool:
+        while not closed.is_set():
+            try:
+                results.put((item, error), timeout=0.1)
+                return True
+            except queue.Full:
+                continue
+        return False
+
+    def run() -> None:
+        for number in range(start, stop):
+            try:
+                item = produce(number)
+            except (
+                BaseException
+            ) as error:  # whatever it is, it is raised where the batch is awaited
+                offer(None, error)
+                return
+            if not offer(item, None):
+                return
+
+    thread = threading.Thread(target=run, name="prefetch", daemon=True)
+    thread.start()
+    try:
+        for _ in range(start, stop):
+            item, error = results.get()
+            if error is not None:
+                raise error
+            yield item  # type: ignore[misc]
+    finally:
+        closed.set()
+        thread.join()

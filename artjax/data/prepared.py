@@ -1,0 +1,184 @@
+"""Finding prepared data (a TFDS version folder) and reading what it says of itself, without TFDS."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from artjax.errors import DataError
+
+BUILDERS = ("wikiart", "wga", "collection", "studio")
+_VERSION = re.compile(r"\d+\.\d+\.\d+")
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A prepared image set, as its files describe it.
+
+    Attributes:
+      name: `studio`, `wikiart/artist` …
+      version: such as `1.0.0`.
+      directory: TFDS's version folder with the TFRecords.
+      splits: number of works by split.
+      labels: class names by label; only labels with at least one class.
+      metadata: what the builder noted (`listed`, `official`, `skipped` …); `{}` for foreign sets.
+      fingerprint: changes when the prepared data changes.
+    """
+
+    name: str
+    version: str
+    directory: Path
+    splits: dict[str, int]
+    labels: dict[str, tuple[str, ...]]
+    metadata: dict[str, Any] = field(default_factory=dict)
+    fingerprint: str = ""
+
+    def official_works(self, split: str) -> int | None:
+        """Number of works on the official list of `split`, or None where there is no such list."""
+        if split not in self.metadata.get("official", []):
+            return None
+        return int(self.metadata["listed"][split])
+
+    def check_labels(self, label_features: Mapping[str, str]) -> None:
+        """Raises `DataError`, with the labels that it has, if one of the features is no label of it."""
+        for task, feature in label_features.items():
+            if feature not in self.labels:
+                has = ", ".join(sorted(self.labels)) or "no label at all"
+                raise DataError(
+                    f"'{self.name}' has no label '{feature}' for the task '{task}'; it has {has}"
+                )
+
+
+def default_data_dir() -> Path:
+    """TFDS's own default: $TFDS_DATA_DIR, or ~/tensorflow_datasets."""
+    return Path(os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets")).expanduser()
+
+
+def find(collection: str, tasks: tuple[str, ...], data_dir: Path) -> Prepared:
+    """Finds the newest prepared version of a collection.
+
+    Args:
+      collection: `NAME`, `NAME/CONFIG` or `NAME/CONFIG/VERSION`. Where a set has several configs and
+        none is named, the one called like the first task is taken (`wikiart` → `wikiart/artist`).
+      tasks: the labels that training asks for.
+      data_dir: TFDS's data directory.
+
+    Raises:
+      DataError: if it is not there; the message says how to build it, or what is there.
+    """
+    versions = _versions(data_dir, collection)
+    if not versions:
+        configs = sorted({name for name, _ in _all(data_dir) if name.startswith(collection + "/")})
+        if len(configs) == 1:
+            versions = _versions(data_dir, configs[0])
+        elif f"{collection}/{tasks[0]}" in configs:
+            versions = _versions(data_dir, f"{collection}/{tasks[0]}")
+        elif configs:
+            raise DataError(
+                f"'{collection}' is prepared as {', '.join(configs)}, none of which is called like the "
+                f"task '{tasks[0]}': name one, as in --config CONFIG.py:{configs[0]}"
+            )
+    if not versions:
+        raise DataError(_not_built(collection, tasks, data_dir))
+    return read(max(versions, key=lambda path: tuple(map(int, path.name.split(".")))), data_dir)
+
+
+def available(data_dir: Path) -> list[str]:
+    """Names of all prepared sets under a data directory, sorted."""
+    return sorted({name for name, _ in _all(data_dir)})
+
+
+def has_collection(collection: str, tasks: tuple[str, ...], data_dir: Path) -> bool:
+    """Whether `find` would find it, with all the labels that are asked for."""
+    try:
+        prepared = find(collection, tasks, data_dir)
+    except DataError:
+        return False
+    return all(task in prepared.labels for task in tasks)
+
+
+def read(directory: Path, data_dir: Path) -> Prepared:
+    """Reads the description of one version folder.
+
+    Raises:
+      DataError: if its files are not those of a prepared TFDS image set.
+    """
+    try:
+        info = json.loads((directory / "dataset_info.json").read_text())
+        features = json.loads((directory / "features.json").read_text())
+        features = features["featuresDict"]["features"]
+        splits = {s["name"]: sum(map(int, s.get("shardLengths", []))) for s in info["splits"]}
+    except (OSError, KeyError, ValueError) as error:
+        raise DataError(f"{directory} is no prepared TFDS set ({error}); build it again") from error
+    metadata_file = directory / "metadata.json"
+    metadata = json.loads(metadata_file.read_text()) if metadata_file.is_file() else {}
+    labels = {}
+    for name, feature in features.items():
+        if feature.get("pythonClassName", "").endswith(".ClassLabel"):
+            names = _class_names(directory / f"{name}.labels.txt", feature)
+            if names:
+                labels[name] = names
+    return Prepared(
+        name=str(directory.parent.relative_to(data_dir)),
+        version=directory.name,
+        directory=directory,
+        splits=splits,
+        labels=labels,
+        metadata=metadata,
+        fingerprint=_fingerprint(directory),
+    )
+
+
+def _class_names(labels_file: Path, feature: dict[str, Any]) -> tuple[str, ...]:
+    if labels_file.is_file():
+        return tuple(line for line in labels_file.read_text().splitlines() if line)
+    return tuple(map(str, range(int(feature.get("classLabel", {}).get("numClasses", 0)))))
+
+
+def _fingerprint(directory: Path) -> str:
+    """Digest of all descriptions (our builders put a digest of every work there) and shard sizes."""
+    digest = hashlib.sha256()
+    for path in sorted(directory.iterdir()):
+        if path.suffix in (".json", ".txt"):
+            digest.update(f"{path.name}\0".encode() + path.read_bytes())
+        elif ".tfrecord" in path.name:
+            digest.update(f"{path.name}\0{path.stat().st_size}\0".encode())
+    return digest.hexdigest()
+
+
+def _versions(data_dir: Path, name: str) -> list[Path]:
+    return [path for found, path in _all(data_dir) if name in (found, f"{found}/{path.name}")]
+
+
+def _all(data_dir: Path) -> list[tuple[str, Path]]:
+    """(name, version folder) of every prepared set: NAME/VERSION or NAME/CONFIG/VERSION."""
+    found = []
+    for pattern in ("*/*/dataset_info.json", "*/*/*/dataset_info.json"):
+        for file in data_dir.glob(pattern):
+            if _VERSION.fullmatch(file.parent.name):
+                found.append((str(file.parent.parent.relative_to(data_dir)), file.parent))
+    return found
+
+
+def _not_built(collection: str, tasks: tuple[str, ...], data_dir: Path) -> str:
+    name, _, config = collection.partition("/")
+    there = available(data_dir)
+    text = f"no prepared data set '{collection}' under {data_dir}"
+    if name in BUILDERS:
+        manual = "" if name == "studio" else " --manual_dir FOLDER_WITH_THE_PICTURES"
+        choice = f" --config {config}" if config else ""
+        if name == "wikiart":
+            choice = f" --config {config or tasks[0]}"
+        build = f"build it with `tfds build datasets/{name}{choice}{manual} --data_dir {data_dir}`"
+    else:
+        near = difflib.get_close_matches(name, [*BUILDERS, *there], n=1)
+        build = f"did you mean '{near[0]}'?" if near else "prepare it with TFDS first"
+    listed = f" (prepared there: {', '.join(there)})" if there else ""
+    return f"{text}{listed}; {build}\nor train on the embedded sample: --config CONFIG.py:studio"

@@ -1,0 +1,54 @@
+"""The errors that a user can cause, and how a command line shows them."""
+
+from __future__ import annotations
+
+import sys
+from types import TracebackType
+
+
+class ArtjaxError(Exception):
+    """Something a user can mend. The message is one or two lines: what, where, what to do."""
+
+
+class ConfigError(ArtjaxError):
+    """A command line or configuration that cannot be meant."""
+
+
+class DataError(ArtjaxError):
+    """A collection, a catalogue or prepared data that is missing or unusable."""
+
+
+class ImageError(DataError):
+    """A file that is no usable picture. The message is the reason, without the file's name."""
+
+
+class WorkdirError(ArtjaxError):
+    """A workdir that belongs to another run, has no checkpoint, or cannot be written."""
+
+
+class TrainingError(ArtjaxError):
+    """A training run that cannot go on, such as one whose loss is no longer finite."""
+
+
+def show_plainly() -> None:
+    """Makes uncaught `ArtjaxError`s end the process with their message alone and exit status 2.
+
+    An exception hook rather than a `try` around `main`, because the builders run inside TFDS's own
+    command line, which offers no place to catch. Whoever catches the error sees an ordinary exception.
+    """
+    if getattr(sys.excepthook, "shows_artjax_errors", False):
+        return
+    previous = sys.excepthook
+
+    def hook(
+        kind: type[BaseException], error: BaseException, traceback: TracebackType | None
+    ) -> None:
+        if not isinstance(error, ArtjaxError):
+            previous(kind, error, traceback)
+            return
+        sys.stdout.flush()
+        print(f"artjax: {error}", file=sys.stderr)
+        raise SystemExit(2)
+
+    hook.shows_artjax_errors = True  # type: ignore[attr-defined]
+    sys.excepthook = hook

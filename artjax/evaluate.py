@@ -1,0 +1,224 @@
+"""Honest numbers: every work of a split exactly once, from a checkpoint, with its uncertainty."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from artjax import config as config_lib
+from artjax import metrics
+from artjax.checkpoint import Checkpoints
+from artjax.data import batches, canvases
+from artjax.data.canvases import Canvases, Split
+from artjax.data.prepared import Prepared
+from artjax.errors import ConfigError, WorkdirError
+from artjax.experiment import Experiment
+from artjax.mesh import create_mesh, first_host_first, is_first_host
+from artjax.state import TrainState
+from artjax.workdir import write_atomically
+
+SPLITS = ("train", "validation", "test")
+
+
+class Restored(NamedTuple):
+    """A model as a checkpoint left it, with all that the checkpoint says of itself."""
+
+    experiment: Experiment
+    state: TrainState
+    step: int
+    record: dict[str, Any]
+
+
+def restore(workdir: Path) -> Restored:
+    """Restores the best checkpoint of a workdir, which needs nothing else.
+
+    Raises:
+      WorkdirError: if there is none, or it cannot be read.
+    """
+    checkpoints = Checkpoints(workdir, read_only=True)
+    step = checkpoints.best_step
+    assert step is not None  # a read-only manager refuses a workdir without checkpoints
+    record = checkpoints.record(step)
+    config = config_lib.from_json(json.dumps(record["config"]))
+    classes = {task: len(names) for task, names in record["classes"].items()}
+    experiment = Experiment(config, classes, record["train_works"], create_mesh(config.fsdp))
+    state = checkpoints.restore(step, experiment.abstract_state)
+    checkpoints.close()
+    return Restored(experiment, state, step, record)
+
+
+def evaluate_workdir(
+    workdir: Path, split: str, *, data_dir: Path | None = None, canvas_dir: Path | None = None
+) -> dict[str, Any]:
+    """Evaluates the best checkpoint of a workdir on a split and writes `evaluation/<split>/`.
+
+    Args:
+      workdir: of a run.
+      split: `train`, `validation` or `test`.
+      data_dir: where the data is now, if not where it was in training.
+      canvas_dir: likewise.
+
+    Returns:
+      What `metrics.json` holds.
+
+    Raises:
+      ConfigError: for an unknown split.
+      WorkdirError: if there is no checkpoint, or the data is not the data that it was trained with.
+      DataError: if the data cannot be found.
+    """
+    if split not in SPLITS:
+        raise ConfigError(
+            f"--split {split}: valid are {', '.join(SPLITS)}{config_lib.nearest(split, SPLITS)}"
+        )
+    restored = restore(workdir)
+    record = restored.record
+    with first_host_first("canvases"):
+        data = canvases.open_collection(
+            restored.experiment.config,
+            data_dir or Path(record["data_dir"]),
+            canvas_dir or (Path(record["canvas_dir"]) if record["canvas_dir"] else None),
+        )
+    check_same_data(workdir, record, data.prepared)
+    return evaluate_split(workdir, restored, data, split)
+
+
+def evaluate_split(workdir: Path, restored: Restored, data: Canvases, name: str) -> dict[str, Any]:
+    """Evaluates a restored model on one split; writes `metrics.json` and `predictions.csv`."""
+    features = config_lib.label_features(restored.experiment.config)
+    split, train = data.split(name, features), data.split("train", features)
+    predictions = predict_split(restored.experiment, restored.state, split)
+    tasks = summarise(predictions, split, train, data.prepared)
+    result = {
+        "split": name,
+        "checkpoint_step": restored.step,
+        "collection": f"{data.prepared.name}/{data.prepared.version}",
+        "tasks": tasks,
+    }
+    if is_first_host():
+        folder = workdir / "evaluation" / name
+        table = _predictions_csv(predictions, split, restored.record["classes"])
+        write_atomically(folder / "predictions.csv", table)
+        write_atomically(
+            folder / "metrics.json", json.dumps(result, indent=2, sort_keys=True) + "\n"
+        )
+    return result
+
+
+def predict_split(
+    experiment: Experiment, state: TrainState, split: Split
+) -> dict[str, tuple[np.ndarray, metrics.Predictions]]:
+    """Runs the model over a split.
+
+    Returns:
+      By task: the indices of the works whose label is known, int [N], and what was said of them.
+    """
+    collected: dict[str, list[np.ndarray]] = {task: [] for task in split.labels}
+    sharding = experiment.batch_sharding
+    for real, batch in batches.evaluation_batches(split, experiment.eval_batch_size, sharding):
+        for task, logits in experiment.logits(state, batch).items():
+            collected[task].append(np.asarray(logits)[: len(real)])
+    result = {}
+    for task, parts in collected.items():
+        known = np.flatnonzero(split.labels[task] >= 0)
+        log_probabilities = metrics.log_softmax(np.concatenate(parts)[known])
+        result[task] = known, metrics.Predictions(split.labels[task][known], log_probabilities)
+    return result
+
+
+def summarise(
+    predictions: Mapping[str, tuple[np.ndarray, metrics.Predictions]],
+    split: Split,
+    train: Split,
+    prepared: Prepared,
+) -> dict[str, dict[str, Any]]:
+    """The numbers of `metrics.json` for each task; tasks without a known label are left out."""
+    tasks = {}
+    for task, (known, of_task) in predictions.items():
+        if not len(known):
+            continue
+        tasks[task] = {
+            **metrics.summary(of_task),
+            "official_n": prepared.official_works(split.name),
+            "majority_top1": majority_top1(train.labels[task], of_task.labels),
+        }
+    return tasks
+
+
+def majority_top1(train_labels: np.ndarray, labels: np.ndarray) -> float:
+    """Top-1 of always naming the class that is most frequent in training, in [0, 1]."""
+    majority = np.bincount(train_labels[train_labels >= 0]).argmax()
+    return float((labels == majority).mean())
+
+
+def check_same_data(workdir: Path, record: Mapping[str, Any], prepared: Prepared) -> None:
+    """Raises `WorkdirError` if the prepared data is not that of the checkpoint's record.
+
+    A rebuilt set may have moved works between the splits, and a test score on works that were
+    trained on is worth nothing.
+    """
+    if record["fingerprint"] != prepared.fingerprint:
+        raise WorkdirError(
+            f"{workdir} was trained on another state of '{record['collection']}' than the one in "
+            f"{prepared.directory} (its fingerprint differs)\n"
+            "give the --data_dir of the data it was trained on, or train anew in another --workdir"
+        )
+
+
+def report_lines(result: Mapping[str, Any]) -> list[str]:
+    """A result in words, one line for each task."""
+    lines = []
+    for task, row in result["tasks"].items():
+        low, high = row["top1_ci95"]
+        official = row["official_n"]
+        works = f"{row['n']:,} works"
+        if official is not None:
+            works = f"{row['n']:,} of the {official:,} official {result['split']} works"
+        lines.append(
+            f"{result['split']} {task}: top-1 {row['top1']:.1%} (95 % interval {low:.1%} to "
+            f"{high:.1%}), top-5 {row['top5']:.1%}, macro-F1 {row['macro_f1']:.3f}, loss "
+            f"{row['loss']:.3f} on {works}; majority class {row['majority_top1']:.1%}"
+        )
+    return lines
+
+
+def _predictions_csv(
+    predictions: Mapping[str, tuple[np.ndarray, metrics.Predictions]],
+    split: Split,
+    classes: Mapping[str, list[str]],
+) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(
+        [
+            "file_name",
+            "task",
+            "label",
+            "predicted",
+            "probability",
+            "label_probability",
+            "label_rank",
+        ]
+    )
+    for task, (known, of_task) in predictions.items():
+        names = classes[task]
+        probabilities = np.exp(of_task.log_probabilities)
+        for i, rank in enumerate(of_task.label_ranks):
+            label, predicted = int(of_task.labels[i]), int(of_task.predicted[i])
+            writer.writerow(
+                [
+                    split.file_names[known[i]],
+                    task,
+                    names[label],
+                    names[predicted],
+                    repr(float(probabilities[i, predicted])),
+                    repr(float(probabilities[i, label])),
+                    int(rank),
+                ]
+            )
+    return text.getvalue()

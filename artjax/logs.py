@@ -1,0 +1,180 @@
+"""What a run says: metrics.jsonl, TensorBoard events, and the console."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from tensorboardX import SummaryWriter
+from tqdm import tqdm
+
+from artjax.errors import TrainingError
+
+
+class MetricsLog:
+    """Rows of numbers, written to `metrics.jsonl` and as TensorBoard events.
+
+    Args:
+      workdir: where the files are.
+      resume_step: rows of later steps are dropped; they were written by a process that was killed
+        before its next checkpoint, and this run will write them again.
+      enabled: False on all hosts but the first.
+    """
+
+    def __init__(self, workdir: Path, resume_step: int, *, enabled: bool = True) -> None:
+        self._enabled = enabled
+        if not enabled:
+            return
+        self._path = workdir / "metrics.jsonl"
+        kept = [row for row in read_rows(workdir) if row["step"] <= resume_step]
+        partial = self._path.with_suffix(".jsonl.partial")
+        partial.write_text("".join(json.dumps(row) + "\n" for row in kept))
+        os.replace(partial, self._path)
+        self._writer = SummaryWriter(
+            str(workdir), purge_step=resume_step + 1 if resume_step else None
+        )
+
+    def write(self, step: int, row: dict[str, float]) -> None:
+        """Appends a row; every value is a float."""
+        if not self._enabled:
+            return
+        with self._path.open("a") as file:
+            file.write(json.dumps({"step": step, **row}) + "\n")
+        for name, value in row.items():
+            self._writer.add_scalar(name, value, step)
+
+    def close(self) -> None:
+        """Writes what is buffered."""
+        if self._enabled:
+            self._writer.close()
+
+
+def read_rows(workdir: Path) -> list[dict[str, float]]:
+    """The rows of `metrics.jsonl`; a last line that a killed process left half-written is dropped."""
+    path = workdir / "metrics.jsonl"
+    rows = []
+    for line in path.read_text().splitlines() if path.is_file() else []:
+        try:
+            rows.append(json.loads(line))
+        except json.JSONDecodeError:
+            break
+    return rows
+
+
+class Window:
+    """Means over the steps since the last row.
+
+    Its sums are saved with each checkpoint, so that a resumed run writes the same rows.
+    """
+
+    def __init__(self, saved: dict[str, Any] | None = None) -> None:
+        saved = saved or {}
+        self._count: int = saved.get("count", 0)
+        self._sums: dict[str, float] = dict(saved.get("sums", {}))
+
+    def add(self, step: int, metrics: dict[str, float]) -> None:
+        """Adds one step.
+
+        Raises:
+          TrainingError: if the loss or the gradient is not finite.
+        """
+        loss, norm = metrics["loss"], metrics["gradient_norm"]
+        if not (math.isfinite(loss) and math.isfinite(norm)):
+            raise TrainingError(
+                f"the loss is not finite at step {step} (loss {loss:g}, gradient norm {norm:g}, "
+                f"learning rate {metrics['learning_rate']:g})"
+            )
+        self._count += 1
+        for name, value in metrics.items():
+            self._sums[name] = self._sums.get(name, 0.0) + value
+
+    def means(self) -> dict[str, float]:
+        """The means, after which the window is empty."""
+        means = {name: total / self._count for name, total in self._sums.items()}
+        self._count, self._sums = 0, {}
+        return means
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values from which the window can be made again, exactly."""
+        return {"count": self._count, "sums": self._sums}
+
+
+class Clock:
+    """Seconds spent training; stands still while `paused` (validation, checkpoints, compilation)."""
+
+    def __init__(self) -> None:
+        self._seconds = 0.0
+        self._since: float | None = None
+
+    def run(self) -> None:
+        """Starts or goes on; does nothing while it runs."""
+        if self._since is None:
+            self._since = time.perf_counter()
+
+    def pause(self) -> None:
+        """Stands still until `run`."""
+        self._seconds = self.seconds
+        self._since = None
+
+    @property
+    def seconds(self) -> float:
+        """Seconds that it has run."""
+        return self._seconds + (time.perf_counter() - self._since if self._since else 0.0)
+
+
+class Console:
+    """A bar on a terminal, plain lines in a log; silent on all hosts but the first."""
+
+    def __init__(self, *, enabled: bool = True) -> None:
+        self._enabled = enabled
+        self._bar: tqdm | None = None
+
+    def say(self, text: str) -> None:
+        """Prints a line above the bar."""
+        if self._enabled:
+            tqdm.write(text, file=sys.stdout)
+            sys.stdout.flush()
+
+    def start(self, step: int, steps: int) -> None:
+        """Opens the bar, where standard error is a terminal."""
+        if self._enabled and sys.stderr.isatty():
+            self._bar = tqdm(
+                initial=step,
+                total=steps,
+                unit="step",
+                dynamic_ncols=True,
+                bar_format="{percentage:3.0f}%|{bar:20}| {n_fmt}/{total_fmt} {postfix}",
+            )
+
+    def progress(self, step: int, steps: int, row: dict[str, float], seconds_left: float) -> None:
+        """Shows the latest training row."""
+        if not self._enabled:
+            return
+        text = (
+            f"epoch {row['epoch']:.1f}  loss {row['train/loss']:.4f}  "
+            f"top-1 {row['train/top1']:.3f}  lr {row['train/learning_rate']:.3g}  "
+            f"gradient norm {row['train/gradient_norm']:.3g}  "
+            f"{row['perf/images_per_second']:.0f} images/s  {duration(seconds_left)} left"
+        )
+        if self._bar is None:
+            print(f"step {step:>{len(str(steps))}}/{steps}  {text}", flush=True)
+        else:
+            self._bar.set_postfix_str(text, refresh=False)
+            self._bar.update(step - self._bar.n)
+
+    def close(self) -> None:
+        """Closes the bar."""
+        if self._bar is not None:
+            self._bar.close()
+
+
+def duration(seconds: float) -> str:
+    """Seconds as 4:05 or 1:02:03."""
+    whole = max(0, round(seconds))
+    hours, minutes = whole // 3600, whole // 60 % 60
+    return f"{hours}:{minutes:02}:{whole % 60:02}" if hours else f"{minutes}:{whole % 60:02}"

@@ -1,0 +1,109 @@
+"""Devices, shardings and hosts: one program for one device, eight, and several machines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from artjax.errors import ConfigError
+
+# Arrays smaller than this are not worth the communication that spreading them costs.
+SMALLEST_SPREAD_ARRAY = 2**16
+
+
+def create_mesh(fsdp: int = 1, devices: Sequence[jax.Device] | None = None) -> Mesh:
+    """Arranges the devices (default: all, of all hosts) as a mesh ('data', 'fsdp').
+
+    Args:
+      fsdp: number of devices over which large parameters are spread; 1 = all devices hold all.
+      devices: the devices to use.
+
+    Raises:
+      ConfigError: if the devices cannot be arranged so.
+    """
+    devices = jax.devices() if devices is None else devices
+    if len(devices) % fsdp:
+        raise ConfigError(f"--config.fsdp={fsdp}: it must divide the {len(devices)} devices")
+    return Mesh(np.asarray(devices).reshape(-1, fsdp), ("data", "fsdp"))
+
+
+def check_batch_size(batch_size: int, mesh: Mesh) -> None:
+    """Raises `ConfigError` unless every device gets the same share of the global batch."""
+    if batch_size % mesh.size:
+        below = batch_size - batch_size % mesh.size
+        near = " or ".join(str(size) for size in (below, below + mesh.size) if size)
+        raise ConfigError(
+            f"--config.batch_size={batch_size} is not divisible by the {mesh.size} devices; "
+            f"take {near}"
+        )
+
+
+def batch_sharding(mesh: Mesh) -> NamedSharding:
+    """The first axis of a batch is spread over all devices."""
+    return NamedSharding(mesh, PartitionSpec(("data", "fsdp")))
+
+
+def replicated(mesh: Mesh) -> NamedSharding:
+    """Every device holds the whole array."""
+    return NamedSharding(mesh, PartitionSpec())
+
+
+def state_sharding(mesh: Mesh, state: Any) -> Any:
+    """Shardings for a pytree of arrays (or of their shapes).
+
+    With fsdp = 1 everything is replicated. Otherwise each large array is split along its longest
+    axis that 'fsdp' divides; optimizer statistics, having the parameters' shapes, go with them.
+    """
+    fsdp = mesh.shape["fsdp"]
+
+    def spec(leaf: Any) -> NamedSharding:
+        divisible = [axis for axis, size in enumerate(leaf.shape) if size % fsdp == 0]
+        if fsdp == 1 or leaf.size < SMALLEST_SPREAD_ARRAY or not divisible:
+            return replicated(mesh)
+        longest = max(divisible, key=lambda axis: leaf.shape[axis])
+        return NamedSharding(
+            mesh, PartitionSpec(*["fsdp" if a == longest else None for a in range(leaf.ndim)])
+        )
+
+    return jax.tree.map(spec, state)
+
+
+def describe(mesh: Mesh) -> str:
+    """The devices in words, such as "8 x NVIDIA H200 (2 hosts)"."""
+    first = mesh.devices.flat[0]
+    kind = "CPU" if first.platform == "cpu" else first.device_kind
+    hosts = f" ({jax.process_count()} hosts)" if jax.process_count() > 1 else ""
+    spread = f", parameters spread over {mesh.shape['fsdp']}" if mesh.shape["fsdp"] > 1 else ""
+    return f"{mesh.size} × {kind}{hosts}{spread}"
+
+
+def is_first_host() -> bool:
+    """Whether this process is the one that writes logs and files."""
+    return jax.process_index() == 0
+
+
+@contextmanager
+def first_host_first(name: str) -> Iterator[None]:
+    """The first host runs the block before the others do, which then find what it made.
+
+    Args:
+      name: the same on all hosts, another one for each use.
+    """
+    if jax.process_count() > 1 and not is_first_host():
+        multihost_utils.sync_global_devices(name)
+    yield
+    if jax.process_count() > 1 and is_first_host():
+        multihost_utils.sync_global_devices(name)
+
+
+def any_host(flag: bool) -> bool:
+    """Whether the flag is set on any host; all hosts must ask together."""
+    if jax.process_count() == 1:
+        return flag
+    return bool(np.any(multihost_utils.process_allgather(np.asarray(flag))))

@@ -1,0 +1,104 @@
+"""VGG: Simonyan & Zisserman, Very Deep Convolutional Networks (2015), table 1, A, B, D and E."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from artjax.models.pooling import adaptive_average_pool, max_pool_2x2
+
+DEPTHS: Mapping[str, tuple[tuple[int, ...], ...]] = {
+    "vgg11": ((64,), (128,), (256,) * 2, (512,) * 2, (512,) * 2),
+    "vgg13": ((64,) * 2, (128,) * 2, (256,) * 2, (512,) * 2, (512,) * 2),
+    "vgg16": ((64,) * 2, (128,) * 2, (256,) * 3, (512,) * 3, (512,) * 3),
+    "vgg19": ((64,) * 2, (128,) * 2, (256,) * 4, (512,) * 4, (512,) * 4),
+}
+"""Channels of each convolution, by stage; a 2x2 max-pool ends every stage."""
+
+# He et al., Delving Deep into Rectifiers (2015), section 2.2: keeps the variance through ReLUs.
+HE_NORMAL = nn.initializers.variance_scaling(2.0, "fan_in", "truncated_normal")
+
+
+class VGG(nn.Module):
+    """A VGG with one linear head for each task.
+
+    Attributes:
+      stages: channels of each 3x3 convolution, by stage.
+      hidden: widths of the fully connected layers; with none, the features are averaged over the
+        picture instead and go straight to the heads.
+      classes: number of classes for each task.
+      batch_norm: BatchNorm after each convolution, which then has no bias.
+      dropout: rate after each hidden layer (before the heads where there is none), in [0, 1).
+      relu_after_pool: the last ReLU of each stage comes after its max-pool: both only pick or clip,
+        so the values are the same, on a quarter of the numbers.
+      dtype: of the activations; parameters and statistics are float32.
+    """
+
+    stages: tuple[tuple[int, ...], ...]
+    hidden: tuple[int, ...]
+    classes: Mapping[str, int]
+    batch_norm: bool = False
+    dropout: float = 0.5
+    relu_after_pool: bool = True
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, images: jax.Array, *, train: bool = False) -> dict[str, jax.Array]:
+        """Computes the logits.
+
+        Args:
+          images: float, [B, H, W, 3] in [-1, 1]; H and W are multiples of 2 ** len(stages).
+          train: uses the batch's own statistics, and dropout (which needs the "dropout" key).
+
+        Returns:
+          Logits for each task, float32 [B, classes].
+        """
+        x = images.astype(self.dtype)
+        for s, widths in enumerate(self.stages, start=1):
+            for c, channels in enumerate(widths, start=1):
+                x = nn.Conv(
+                    channels,
+                    (3, 3),
+                    use_bias=not self.batch_norm,
+                    kernel_init=HE_NORMAL,
+                    dtype=self.dtype,
+                    name=f"conv{s}_{c}",
+                )(x)
+                if self.batch_norm:
+                    x = nn.BatchNorm(
+                        use_running_average=not train,
+                        momentum=0.9,
+                        epsilon=1e-5,
+                        dtype=self.dtype,
+                        name=f"bn{s}_{c}",
+                    )(x)
+                if c < len(widths) or not self.relu_after_pool:
+                    x = nn.relu(x)
+            x = max_pool_2x2(x)
+            if self.relu_after_pool:
+                x = nn.relu(x)
+
+        dropout = partial(nn.Dropout, self.dropout, deterministic=not train)
+        if self.hidden:
+            # 7x7 is what a 224 px picture has left after five halvings.
+            x = adaptive_average_pool(x, 7)
+            x = x.reshape(x.shape[0], -1)
+        else:
+            x = dropout()(x.mean(axis=(1, 2)))
+        for i, width in enumerate(self.hidden, start=1):
+            x = nn.Dense(width, kernel_init=HE_NORMAL, dtype=self.dtype, name=f"fc{i}")(x)
+            x = dropout()(nn.relu(x))
+        # Zero kernels: every class starts equally likely, so the first loss is ln(classes) exactly.
+        return {
+            task: nn.Dense(
+                number,
+                kernel_init=nn.initializers.zeros_init(),
+                dtype=jnp.float32,
+                name=f"head_{task}",
+            )(x.astype(jnp.float32))
+            for task, number in self.classes.items()
+        }

@@ -1,0 +1,52 @@
+"""The embedded sample: which collection is meant where none is named, and building the studio."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from artjax.data import canvases
+from artjax.errors import DataError
+
+NAME = "studio"
+PREFERRED = "wikiart"
+_BUILDER = Path(__file__).parents[1] / "datasets" / NAME
+
+
+def choose(tasks: tuple[str, ...], data_dir: Path, canvas_dir: Path | None) -> str:
+    """The collection for a config that names none: WikiArt where it is prepared, else the studio."""
+    return PREFERRED if canvases.is_there(PREFERRED, tasks, data_dir, canvas_dir) else NAME
+
+
+def why(collection: str, data_dir: Path) -> str:
+    """One line that says which collection was chosen, and why."""
+    if collection == PREFERRED:
+        return f"collection: {PREFERRED}, which is prepared in {data_dir}"
+    return (
+        f"collection: {NAME}, the embedded synthetic sample, since no {PREFERRED} is prepared in "
+        f"{data_dir} (README: how to bring it, or your own pictures)"
+    )
+
+
+def build_if_missing(tasks: tuple[str, ...], data_dir: Path, canvas_dir: Path | None) -> None:
+    """Draws and prepares the studio with TFDS, in a process of its own, unless it is there.
+
+    Raises:
+      DataError: if that fails; with the last line that it said.
+    """
+    if canvases.is_there(NAME, tasks, data_dir, canvas_dir):
+        return
+    print(f"drawing the {NAME} into {data_dir} (once, about a quarter of a minute)", flush=True)
+    command = [sys.executable, "-m", "tensorflow_datasets.scripts.cli.main", "build", str(_BUILDER)]
+    done = subprocess.run(
+        [*command, "--data_dir", str(data_dir)],
+        env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        said = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
+        raise DataError(f"building the {NAME} failed: {said[-1].removeprefix('artjax: ')}")

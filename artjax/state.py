@@ -1,0 +1,65 @@
+"""The state of training: one plain pytree of named arrays."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import optax
+from flax import linen as nn
+
+
+class TrainState(flax.struct.PyTreeNode):
+    """Everything that a step changes.
+
+    Attributes:
+      step: number of steps done, int32 scalar.
+      params: the model's parameters, float32.
+      model_state: BatchNorm's running statistics (`{"batch_stats": …}`), or `{}`.
+      opt_state: Optax's state.
+      ema: moving average of the parameters, or `None` when it is not asked for.
+    """
+
+    step: jax.Array
+    params: Any
+    model_state: Any
+    opt_state: Any
+    ema: Any
+
+    @property
+    def evaluation_params(self) -> Any:
+        """The parameters to evaluate: the moving average where there is one."""
+        return self.params if self.ema is None else self.ema
+
+
+def create_state(
+    model: nn.Module,
+    optimizer: optax.GradientTransformation,
+    image_size: int,
+    seed: int,
+    *,
+    with_ema: bool,
+) -> TrainState:
+    """Initialises a state; pure, so that it can be jitted or only traced for its shapes.
+
+    Args:
+      model: a model that takes images float32 [B, H, W, 3].
+      optimizer: its state is created from the parameters.
+      image_size: side of the pictures in pixels.
+      seed: the initial parameters follow from it alone.
+      with_ema: whether a moving average of the parameters is kept.
+    """
+    key = jax.random.key(seed)
+    variables = model.init(key, jnp.zeros((1, image_size, image_size, 3), jnp.float32))
+    params = variables["params"]
+    model_state = {name: value for name, value in variables.items() if name != "params"}
+    return TrainState(
+        step=jnp.zeros((), jnp.int32),
+        params=params,
+        model_state=model_state,
+        opt_state=optimizer.init(params),
+        # A copy: a donated buffer must not be given twice.
+        ema=jax.tree.map(jnp.copy, params) if with_ema else None,
+    )

@@ -1,0 +1,395 @@
+"""The loop: the only place where data, step, checkpoint and metrics meet."""
+
+from __future__ import annotations
+
+import json
+import math
+import signal
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+import artjax
+from artjax import config as config_lib
+from artjax import evaluate
+from artjax import mesh as mesh_lib
+from artjax import workdir as workdir_lib
+from artjax.checkpoint import Checkpoints, is_better, library_versions
+from artjax.data import batches, canvases
+from artjax.data.canvases import Canvases, Split
+from artjax.errors import TrainingError
+from artjax.experiment import Experiment
+from artjax.logs import Clock, Console, MetricsLog, Window
+from artjax.metrics import log_softmax
+from artjax.state import TrainState
+
+# How many steps the host may run ahead of the device; each holds its batch in device memory.
+_STEPS_IN_FLIGHT = 16
+
+
+@dataclass
+class Outcome:
+    """How a call of `train` ended.
+
+    Attributes:
+      step: number of steps done.
+      finished: whether the run is complete and evaluated.
+      signal: the signal that stopped it, or None.
+      results: what `metrics.json` holds, by split, of a finished run.
+    """
+
+    step: int
+    finished: bool
+    signal: int | None = None
+    results: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+
+def train(
+    config: ConfigDict,
+    workdir: Path,
+    data_dir: Path,
+    *,
+    canvas_dir: Path | None = None,
+    devices: Sequence[jax.Device] | None = None,
+    stop_after_steps: int | None = None,
+) -> Outcome:
+    """Trains, or goes on with, the run of a workdir, then evaluates its best checkpoint.
+
+    Args:
+      config: the configuration, with its collection.
+      workdir: the run's folder; made if it is not there.
+      data_dir: TFDS's data directory.
+      canvas_dir: where canvases are kept; default `data_dir/canvases`.
+      devices: to train on; default: all of all hosts.
+      stop_after_steps: saves and returns when this many steps are done in all, for trying things out:
+        unlike `config.steps` it does not shape the schedule.
+
+    Raises:
+      ArtjaxError: for everything that the user can mend, before anything in the workdir is changed;
+        `TrainingError` if the loss is no longer finite (the last good checkpoint is kept).
+    """
+    config_lib.check(config)
+    mesh = mesh_lib.create_mesh(config.fsdp, devices)
+    mesh_lib.check_batch_size(config.batch_size, mesh)
+    with mesh_lib.first_host_first("canvases"):
+        data = canvases.open_collection(config, data_dir, canvas_dir)
+    features = config_lib.label_features(config)
+    splits = {name: data.split(name, features) for name in evaluate.SPLITS}
+    classes = {task: data.prepared.labels[feature] for task, feature in features.items()}
+    experiment = Experiment(
+        config, {task: len(names) for task, names in classes.items()}, len(splits["train"]), mesh
+    )
+    with mesh_lib.first_host_first("workdir"):
+        workdir_lib.claim(workdir, config)
+
+    console = Console(enabled=mesh_lib.is_first_host())
+    checkpoints = Checkpoints(workdir)
+    record = {
+        "config": config.to_dict(),
+        "classes": {task: list(names) for task, names in classes.items()},
+        "collection": data.prepared.name,
+        "version": data.prepared.version,
+        "fingerprint": data.prepared.fingerprint,
+        "data_dir": str(data_dir.absolute()),
+        "canvas_dir": str(canvas_dir.absolute()) if canvas_dir else "",
+        "train_works": len(splits["train"]),
+        "versions": library_versions(),
+    }
+    try:
+        return _Run(
+            experiment, workdir, data, splits, record, checkpoints, console, stop_after_steps
+        ).run()
+    finally:
+        checkpoints.close()
+
+
+class _Run:
+    """One run from its first or next step to its evaluation."""
+
+    def __init__(
+        self,
+        experiment: Experiment,
+        workdir: Path,
+        data: Canvases,
+        splits: dict[str, Split],
+        record: dict[str, Any],
+        checkpoints: Checkpoints,
+        console: Console,
+        stop_after_steps: int | None,
+    ) -> None:
+        self.experiment = experiment
+        self.config = experiment.config
+        self.workdir = workdir
+        self.data = data
+        self.splits = splits
+        self.record = record
+        self.checkpoints = checkpoints
+        self.console = console
+        self.steps = experiment.steps
+        self.last_step = min(self.steps, stop_after_steps or self.steps)
+        self.clock = Clock()
+        self.window = Window()
+        self.pending: list[tuple[int, dict[str, jax.Array]]] = []
+
+    def run(self) -> Outcome:
+        self._introduce()
+        latest = self.checkpoints.latest_step
+        if latest is not None:
+            evaluate.check_same_data(
+                self.workdir, self.checkpoints.record(latest), self.data.prepared
+            )
+        if latest == self.steps and (results := self._results()):
+            self.console.say(f"this run is finished: {self.steps:,} of {self.steps:,} steps done")
+            self._conclude(results)
+            return Outcome(self.steps, finished=True, results=results)
+        step, state = self._resume_or_start(latest)
+        step, signal_number = self._loop(step, state)
+        if signal_number is not None or step < self.steps:
+            why = f"stopped by {signal.Signals(signal_number).name}" if signal_number else "stopped"
+            self.console.say(
+                f"{why} at step {step:,} of {self.steps:,}, which is saved; the same command goes on "
+                "from there"
+            )
+            return Outcome(step, finished=False, signal=signal_number)
+        del state
+        best = self.checkpoints.best_step
+        assert best is not None  # the last step is always saved
+        state = self.checkpoints.restore(best, self.experiment.abstract_state)
+        restored = evaluate.Restored(self.experiment, state, best, self.record)
+        results = {
+            name: evaluate.evaluate_split(self.workdir, restored, self.data, name)
+            for name in ("validation", "test")
+        }
+        self._conclude(results)
+        return Outcome(step, finished=True, results=results)
+
+    def _resume_or_start(self, latest: int | None) -> tuple[int, TrainState]:
+        if latest is None:
+            state = self.experiment.initial_state()
+            self._say_initial_loss(state)
+            return 0, state
+        self.console.say(f"going on from the checkpoint of step {latest:,}")
+        self.window = Window(self.checkpoints.record(latest)["log"])
+        return latest, self.checkpoints.restore(latest, self.experiment.abstract_state)
+
+    def _batch(self, step: int) -> dict[str, jax.Array]:
+        train = self.splits["train"]
+        indices = batches.batch_indices(self.config.seed, step, self.config.batch_size, len(train))
+        return batches.put(train, indices, self.experiment.batch_sharding)
+
+    def _loop(self, step: int, state: TrainState) -> tuple[int, int | None]:
+        """Steps to the end, or to a signal; returns the steps done and the signal."""
+        self.log = MetricsLog(self.workdir, step, enabled=mesh_lib.is_first_host())
+        self.console.start(step, self.steps)
+        best_score = self.checkpoints.best_score
+        first_step, self.mark = step, (step, 0.0)
+        feed = batches.prefetch(self._batch, step, self.last_step)
+        try:
+            with _StopSignal() as stop:
+                for batch in feed:
+                    state, metrics = self.experiment.train_step(state, batch)
+                    step += 1
+                    self.pending.append((step, metrics))
+                    if step == first_step + 1:  # it was compiled: that is not training time
+                        jax.block_until_ready(metrics)
+                        self.start_time = time.perf_counter()
+                        self.start_step, self.mark = step, (step, 0.0)
+                        self.clock.run()
+                    log_every = self.experiment.log_every
+                    if (step - 1) % log_every == 0 or len(self.pending) > _STEPS_IN_FLIGHT:
+                        self._settle(step - 1)  # a step late, so that the device never waits
+
+                    stopping = step == self.last_step
+                    if jax.process_count() == 1 or step % log_every == 0:
+                        stopping |= mesh_lib.any_host(stop.signal is not None)
+                    validation: dict[str, float] = {}
+                    if step % self.experiment.eval_every == 0 or step == self.steps:
+                        validation = self._validate(step, state)
+                    better = bool(validation) and is_better(validation, best_score)
+                    if better or stopping or step % self.experiment.checkpoint_every == 0:
+                        self._save(step, state, validation)
+                    if better:
+                        best_score = self.checkpoints.best_score
+                    if stopping:
+                        break
+                self.checkpoints.wait()
+        except TrainingError as error:
+            self.checkpoints.wait()
+            raise self._with_advice(error) from error
+        finally:
+            feed.close()
+            self.log.close()
+            self.console.close()
+        return step, stop.signal if step < self.steps else None
+
+    def _settle(self, step: int) -> None:
+        """Reads the metrics of all steps up to `step`, and writes the rows that are due."""
+        due = [(s, m) for s, m in self.pending if s <= step]
+        self.pending = [(s, m) for s, m in self.pending if s > step]
+        for s, metrics in jax.device_get(due):
+            self.window.add(s, {name: float(value) for name, value in metrics.items()})
+            if s % self.experiment.log_every == 0 or s == self.steps:
+                self._write_row(s, float(metrics["learning_rate"]))
+
+    def _write_row(self, step: int, learning_rate: float) -> None:
+        means = self.window.means() | {"learning_rate": learning_rate}
+        since_step, since_seconds = self.mark
+        seconds = self.clock.seconds
+        self.mark = (step, seconds)
+        rate = (step - since_step) * self.config.batch_size / max(seconds - since_seconds, 1e-9)
+        row = {
+            "epoch": step / self.experiment.steps_per_epoch,
+            **{f"train/{name}": value for name, value in means.items()},
+            "perf/images_per_second": rate,
+        }
+        self.log.write(step, row)
+        elapsed = time.perf_counter() - self.start_time
+        seconds_left = elapsed / max(1, step - self.start_step) * (self.steps - step)
+        self.console.progress(step, self.steps, row, seconds_left)
+
+    def _validate(self, step: int, state: TrainState) -> dict[str, float]:
+        self._settle(step)
+        self.clock.pause()
+        split, train = self.splits["validation"], self.splits["train"]
+        predictions = evaluate.predict_split(self.experiment, state, split)
+        tasks = evaluate.summarise(predictions, split, train, self.data.prepared)
+        row = {
+            "validation/loss": sum(numbers["loss"] for numbers in tasks.values()),
+            "validation/top1": sum(numbers["top1"] for numbers in tasks.values()) / len(tasks),
+        }
+        if len(tasks) > 1:
+            row |= {f"validation/{task}/top1": numbers["top1"] for task, numbers in tasks.items()}
+        self.log.write(step, row)
+        self.console.say(
+            f"step {step}: validation loss {row['validation/loss']:.4f}, "
+            f"top-1 {row['validation/top1']:.1%} on {len(split):,} works"
+        )
+        self.clock.run()
+        return row
+
+    def _save(self, step: int, state: TrainState, validation: dict[str, float]) -> None:
+        self._settle(step)  # so that a state that is no longer finite never replaces a good one
+        self.clock.pause()
+        record = self.record | {"log": self.window.to_json()}
+        self.checkpoints.save(step, state, record, validation)
+        self.clock.run()
+
+    def _with_advice(self, error: TrainingError) -> TrainingError:
+        latest = self.checkpoints.latest_step
+        kept = (
+            f"the checkpoint of step {latest:,} is kept" if latest else "no checkpoint was due yet"
+        )
+        clip = self.config.optim.clip_norm
+        return TrainingError(
+            f"{error}; {kept} in {self.workdir}\n"
+            f"try a lower --config.optim.peak_lr (now {self.config.optim.peak_lr:g}), a longer warm-up, "
+            f"or a lower --config.optim.clip_norm (now {f'{clip:g}' if clip else 'off'}), "
+            "in a new --workdir"
+        )
+
+    def _introduce(self) -> None:
+        """Says what is about to happen."""
+        say, prepared = self.console.say, self.data.prepared
+        config, train = self.config, self.splits["train"]
+        say(
+            f"artjax {artjax.__version__}: {' and '.join(config.task)} on "
+            f"{prepared.name} {prepared.version}"
+            + (" (synthetic, embedded sample)" if prepared.metadata.get("synthetic") else "")
+        )
+        say(
+            f"devices: {mesh_lib.describe(self.experiment.mesh)}, activations in "
+            f"{self.experiment.dtype.name}"
+        )
+        for name, split in self.splits.items():
+            official = prepared.official_works(name)
+            of = f" of the {official:,} on the official list" if official is not None else ""
+            out = f", {split.left_out:,} without a label left out" if split.left_out else ""
+            say(f"{name}: {len(split):,} works{of}{out}")
+        if prepared.metadata.get("skipped"):
+            say(
+                f"{prepared.metadata['skipped']:,} listed works are missing or unusable: "
+                f"{prepared.directory / 'skipped.csv'}"
+            )
+        for task, labels in train.labels.items():
+            names = prepared.labels[config_lib.label_features(config)[task]]
+            majority = evaluate.majority_top1(labels, self.splits["validation"].labels[task])
+            biggest = names[np.bincount(labels[labels >= 0]).argmax()]
+            say(
+                f"{task}: {len(names)} classes; chance {1 / len(names):.1%}, always '{biggest}' "
+                f"{majority:.1%} on validation"
+            )
+        say(
+            f"canvases: {self.data.size} px, {train.images.nbytes / 1e6:,.0f} MB for train, in "
+            f"{self.data.directory}"
+        )
+        say(
+            f"model: {config.model.name}, {self.experiment.parameters:,} parameters, pictures of "
+            f"{config.image_size} px"
+        )
+        say(
+            f"run: {self.steps:,} steps of {config.batch_size} works "
+            f"({self.steps / self.experiment.steps_per_epoch:.1f} epochs), validation every "
+            f"{self.experiment.eval_every}, checkpoint every {self.experiment.checkpoint_every}; "
+            f"workdir {self.workdir}"
+        )
+
+    def _say_initial_loss(self, state: TrainState) -> None:
+        train, config = self.splits["train"], self.config
+        indices = batches.batch_indices(config.seed, 0, config.batch_size, len(train))
+        losses = []
+        for task, logits in self.experiment.logits(state, self._batch(0)).items():
+            labels = train.labels[task][indices]
+            known = np.flatnonzero(labels >= 0)
+            if len(known):
+                loss = -log_softmax(np.asarray(logits))[known, labels[known]].mean()
+                expected = math.log(logits.shape[1])
+                losses.append(f"{task} {loss:.4f} (ln {logits.shape[1]} = {expected:.4f})")
+        self.console.say(f"initial loss: {', '.join(losses)}")
+
+    def _results(self) -> dict[str, dict[str, Any]]:
+        results = {}
+        for name in ("validation", "test"):
+            path = self.workdir / "evaluation" / name / "metrics.json"
+            if not path.is_file():
+                return {}
+            results[name] = json.loads(path.read_text())
+        return results
+
+    def _conclude(self, results: dict[str, dict[str, Any]]) -> None:
+        step = results["test"]["checkpoint_step"]
+        self.console.say(f"best checkpoint by validation: step {step:,} of {self.steps:,}")
+        for result in results.values():
+            for line in evaluate.report_lines(result):
+                self.console.say(line)
+        self.console.say(
+            f"results: {self.workdir / 'evaluation'}, curves: {self.workdir}/metrics.jsonl"
+        )
+
+
+class _StopSignal:
+    """Notes SIGINT and SIGTERM, so that the loop ends after its step; a second one ends at once."""
+
+    def __init__(self) -> None:
+        self.signal: int | None = None
+
+    def __enter__(self) -> _StopSignal:
+        self._previous = {
+            number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)
+        }
+        return self
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if self.signal is not None:
+            raise KeyboardInterrupt
+        self.signal = number
+
+    def __exit__(self, *exception: object) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)

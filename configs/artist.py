@@ -1,0 +1,12 @@
+"""Who painted it?"""
+
+from ml_collections import ConfigDict
+
+from configs import common
+
+
+def get_config(collection: str) -> ConfigDict:
+    """The recipe that fits the collection, for the task 'artist'."""
+    config = common.get_config(collection)
+    config.task = ("artist",)
+    return config

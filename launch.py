@@ -1,0 +1,238 @@
+"""artjax's command line: flags and a mode; everything else is in the package.
+
+python launch.py --config configs/artist.py                            # train
+python launch.py --workdir runs/artist-studio --mode evaluate          # score a checkpoint
+python launch.py --workdir runs/artist-studio --mode predict a.jpg b/  # name the painters
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from artjax import errors
+from artjax.errors import ConfigError
+
+if TYPE_CHECKING:
+    from ml_collections import ConfigDict
+
+MODES = ("train", "evaluate", "predict")
+
+
+class _Parser(argparse.ArgumentParser):
+    """Reports a wrong command line as every other error that a user can cause."""
+
+    def error(self, message: str) -> NoReturn:
+        raise ConfigError(f"{message}; see python launch.py --help")
+
+
+def parse_args(argv: list[str]) -> tuple[argparse.Namespace, list[tuple[str, str]]]:
+    """Returns the flags, and the pairs (field, text) of all `--config.field=text`."""
+    parser = _Parser(
+        prog="launch.py",
+        description="Train, evaluate and use networks that see art.",
+        epilog="Every field of the configuration can be set as --config.FIELD=VALUE, such as "
+        "--config.epochs=10 or --config.optim.peak_lr=0.05; artjax/config.py lists them.",
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "--config",
+        metavar="FILE[:COLLECTION]",
+        help="what to train: configs/artist.py, genre.py, location.py or style.py; the collection is "
+        "wikiart, collection, studio or any prepared TFDS image set (default: wikiart where it is "
+        "built, else the embedded studio)",
+    )
+    parser.add_argument("--mode", default="train", help=f"{', '.join(MODES)} (default: train)")
+    parser.add_argument(
+        "--workdir", type=Path, help="the run's folder (default: runs/<config>-<collection>)"
+    )
+    parser.add_argument("--data_dir", type=Path, help="TFDS's data directory (default: TFDS's own)")
+    parser.add_argument(
+        "--canvas_dir", type=Path, help="where canvases are kept (default: DATA_DIR/canvases)"
+    )
+    parser.add_argument(
+        "--split", default="test", help="to evaluate: train, validation or test (default: test)"
+    )
+    parser.add_argument(
+        "--stop_after_steps",
+        type=int,
+        help="save and stop after this many steps, to try things out",
+    )
+    parser.add_argument(
+        "--coordinator",
+        metavar="HOST:PORT",
+        help="train on several machines: the same address on each, or 'auto' on a cluster that JAX "
+        "knows (Slurm, Open MPI, Kubernetes, TPU)",
+    )
+    parser.add_argument("--num_processes", type=int, help="with --coordinator: how many in all")
+    parser.add_argument(
+        "--process_id", type=int, help="with --coordinator: which one this is, from 0"
+    )
+    parser.add_argument(
+        "pictures", nargs="*", type=Path, metavar="PICTURE_OR_FOLDER", help="with --mode predict"
+    )
+    overrides, rest = _take_overrides(argv)
+    args, unknown = parser.parse_known_intermixed_args(rest)
+    flags = [option for action in parser._actions for option in action.option_strings]
+    from artjax.config import nearest
+
+    if unknown:
+        name = unknown[0].partition("=")[0]
+        raise ConfigError(f"unknown flag {name}{nearest(name, flags)}; see python launch.py --help")
+    if args.mode not in MODES:
+        raise ConfigError(
+            f"--mode {args.mode}: valid are {', '.join(MODES)}{nearest(args.mode, MODES)}"
+        )
+    if args.pictures and args.mode != "predict":
+        raise ConfigError(f"'{args.pictures[0]}' is no flag; pictures go with --mode predict")
+    return args, overrides
+
+
+def _take_overrides(argv: list[str]) -> tuple[list[tuple[str, str]], list[str]]:
+    overrides, rest = [], []
+    arguments = iter(argv)
+    for argument in arguments:
+        if not argument.startswith("--config."):
+            rest.append(argument)
+            continue
+        name, equals, value = argument.removeprefix("--config.").partition("=")
+        if not equals:
+            value = next(arguments, "")
+            if not value or value.startswith("--"):
+                raise ConfigError(f"--config.{name} needs a value, as in --config.{name}=VALUE")
+        overrides.append((name, value))
+    return overrides, rest
+
+
+def _train(args: argparse.Namespace, overrides: list[tuple[str, str]], data_dir: Path) -> int:
+    from artjax import config as config_lib
+    from artjax import workdir
+    from artjax.train import train
+
+    if args.config:
+        config = _config(args, overrides, data_dir)
+    else:
+        found = workdir.read_config(args.workdir) if args.workdir else None
+        if found is None:
+            raise ConfigError(
+                "what to train? give --config configs/artist.py (or genre.py, location.py, style.py), "
+                "or the --workdir of a run to go on with"
+            )
+        config = found
+        config_lib.apply_overrides(config, overrides)
+    outcome = train(
+        config,
+        args.workdir or _default_workdir(args.config, config.collection),
+        data_dir,
+        canvas_dir=args.canvas_dir,
+        stop_after_steps=args.stop_after_steps,
+    )
+    return 128 + outcome.signal if outcome.signal else 0
+
+
+def _config(
+    args: argparse.Namespace, overrides: list[tuple[str, str]], data_dir: Path
+) -> ConfigDict:
+    """The configuration of the command line, with its collection chosen and, if the sample, built."""
+    from artjax import config as config_lib
+    from artjax import mesh, sample
+
+    file, _, collection = args.config.partition(":")
+    # A typo is told before anything is looked for, drawn or decoded.
+    probe = config_lib.load_config_file(file, collection or sample.NAME)
+    config_lib.apply_overrides(probe, overrides)
+    config_lib.check(probe)
+    tasks = probe.task
+    if not collection:
+        collection = sample.choose(tasks, data_dir, args.canvas_dir)
+        if mesh.is_first_host():
+            print(sample.why(collection, data_dir), flush=True)
+    config = config_lib.load_config_file(file, collection)
+    config_lib.apply_overrides(config, overrides)
+    if args.mode == "train" and collection == sample.NAME:
+        with mesh.first_host_first("sample"):
+            sample.build_if_missing(tasks, data_dir, args.canvas_dir)
+    return config
+
+
+def _default_workdir(config_file: str, collection: str) -> Path:
+    stem = Path(config_file.partition(":")[0]).stem
+    return Path("runs") / f"{stem}-{collection.replace('/', '-')}"
+
+
+def _evaluate(args: argparse.Namespace) -> int:
+    from artjax import evaluate, mesh
+
+    result = evaluate.evaluate_workdir(
+        args.workdir, args.split, data_dir=args.data_dir, canvas_dir=args.canvas_dir
+    )
+    if mesh.is_first_host():
+        print(f"checkpoint of step {result['checkpoint_step']:,}, {result['collection']}")
+        print("\n".join(evaluate.report_lines(result)))
+        print(f"written to {args.workdir / 'evaluation' / args.split}")
+    return 0
+
+
+def _predict(args: argparse.Namespace) -> int:
+    from artjax import predict
+
+    if not args.pictures:
+        raise ConfigError("--mode predict needs pictures: give files or folders after it")
+    result = predict.predict(args.workdir, args.pictures)
+    shown: Any = None
+    for guess in result.guesses:
+        if shown != (guess.path, guess.task):
+            shown = (guess.path, guess.task)
+            print(f"{guess.path}: {guess.task}")
+        print(f"  {guess.probability:6.1%}  {guess.label}")
+    for path, reason in result.unusable:
+        print(f"{path}: no usable picture: {reason}", file=sys.stderr)
+    print(f"written to {args.workdir / 'predict' / 'predictions.csv'}")
+    named = {path for path, _ in result.unusable} & set(args.pictures)
+    return 2 if named else 0
+
+
+def _join_cluster(args: argparse.Namespace) -> None:
+    import jax
+
+    if args.coordinator == "auto":
+        jax.distributed.initialize()
+    elif args.coordinator:
+        if args.num_processes is None or args.process_id is None:
+            raise ConfigError(
+                "--coordinator HOST:PORT needs --num_processes and --process_id as well"
+            )
+        jax.distributed.initialize(args.coordinator, args.num_processes, args.process_id)
+
+
+def main(argv: list[str]) -> int:
+    """Runs one command; returns the exit status."""
+    args, overrides = parse_args(argv)
+    from artjax.data import prepared
+
+    _join_cluster(args)
+    data_dir = (args.data_dir or prepared.default_data_dir()).expanduser()
+    if args.mode == "train":
+        return _train(args, overrides, data_dir)
+    if overrides:
+        raise ConfigError(
+            f"--config.{overrides[0][0]}: --mode {args.mode} uses the checkpoint's own config; leave "
+            "it out"
+        )
+    if args.workdir is None:
+        if args.config is None:
+            raise ConfigError(f"--mode {args.mode} needs the --workdir of a run")
+        args.workdir = _default_workdir(args.config, _config(args, [], data_dir).collection)
+    return _evaluate(args) if args.mode == "evaluate" else _predict(args)
+
+
+if __name__ == "__main__":
+    errors.show_plainly()
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except KeyboardInterrupt:
+        print("artjax: interrupted; nothing half-written is taken for whole", file=sys.stderr)
+        sys.exit(128 + signal.SIGINT)

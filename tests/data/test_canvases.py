@@ -1,0 +1,167 @@
+import io
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+from tiny import ARTISTS, SPLITS, tiny_config, write_tiny
+
+from artjax.data import canvases
+from artjax.data.canvases import open_collection, squash
+from artjax.errors import DataError
+
+FEATURES = {"artist": "artist"}
+
+
+@pytest.fixture
+def own_data_dir(data_dir, tmp_path):
+    """A copy that a test may change."""
+    shutil.copytree(data_dir / "tiny", tmp_path / "tiny")
+    return tmp_path
+
+
+def test_canvases_hold_every_work_of_the_records(data_dir):
+    import tensorflow_datasets as tfds
+
+    data = open_collection(tiny_config(), data_dir, None)
+    builder = tfds.builder_from_directory(str(data_dir / "tiny" / "1.0.0"))
+    for name, works in SPLITS.items():
+        split = data.split(name, FEATURES)
+        examples = {
+            e["file_name"].decode(): e for e in tfds.as_numpy(builder.as_dataset(split=name))
+        }
+        assert len(split) == works == len(examples)
+        batch = split.gather(np.arange(works))
+        for i, file_name in enumerate(split.file_names):
+            picture = Image.fromarray(examples[file_name]["image"])
+            whole = np.asarray(picture.resize((40, 40), Image.Resampling.LANCZOS), np.float32)
+            # Scaled decoding of the JPEG may differ from decoding all of it, by little.
+            assert np.abs(whole - batch["image"][i]).mean() < 6
+            assert batch["aspect"][i] == pytest.approx(picture.width / picture.height)
+            assert batch["label/artist"][i] == examples[file_name]["artist"]
+
+
+def test_canvases_are_built_once_and_again_when_the_data_changed(own_data_dir):
+    config = tiny_config()
+    built = open_collection(config, own_data_dir, None).directory / "train.images.npy"
+    first = built.stat().st_mtime_ns
+    open_collection(config, own_data_dir, None)
+    assert built.stat().st_mtime_ns == first
+    shutil.rmtree(own_data_dir / "tiny")
+    write_tiny(own_data_dir, splits={"train": 31, "validation": 5, "test": 5})
+    data = open_collection(config, own_data_dir, None)
+    assert len(data.split("train", FEATURES)) == 31
+
+
+def test_half_written_canvases_are_not_taken_for_whole(own_data_dir, monkeypatch):
+    def fail_late(*args, **kwargs):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(canvases.np, "savez", fail_late)
+    with pytest.raises(DataError, match="No space left"):
+        open_collection(tiny_config(), own_data_dir, None)
+    monkeypatch.undo()
+    assert list((own_data_dir / "canvases" / "tiny" / "1.0.0").iterdir()) == []
+    assert len(open_collection(tiny_config(), own_data_dir, None).split("test", FEATURES)) == 19
+
+
+def test_canvases_can_be_kept_elsewhere(data_dir, tmp_path):
+    data = open_collection(tiny_config(), data_dir, tmp_path / "fast disk")
+    assert data.directory.is_relative_to(tmp_path / "fast disk")
+
+
+def test_too_little_room_is_said_before_anything_is_written(data_dir, tmp_path, monkeypatch):
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(canvases.shutil, "disk_usage", lambda _: usage._replace(free=1000))
+    with pytest.raises(DataError, match=r"need 0.0 GB .* --canvas_dir"):
+        open_collection(tiny_config(), data_dir, tmp_path)
+
+
+def test_works_without_any_of_the_labels_are_left_out_and_counted(data_dir):
+    data = open_collection(tiny_config(), data_dir, None)
+    genre = data.split("train", {"genre": "genre"})
+    assert (len(genre), genre.left_out) == (40, 20)
+    assert (genre.labels["genre"] >= 0).all()
+    both = data.split("train", {"artist": "artist", "genre": "genre"})
+    assert (len(both), both.left_out) == (60, 0)
+    assert (both.labels["genre"] == -1).sum() == 20
+
+
+def test_a_missing_label_is_named_with_those_that_are_there(data_dir):
+    with pytest.raises(DataError, match=r"no label 'location'.*it has artist, genre"):
+        open_collection(tiny_config(task=("location",)), data_dir, None)
+
+
+def test_a_set_with_train_alone_is_cut_by_the_work(tmp_path):
+    write_tiny(tmp_path, splits={"train": 90})
+    data = open_collection(tiny_config(), tmp_path, None)
+    parts = [set(data.split(name, FEATURES).file_names) for name in SPLITS]
+    assert sum(map(len, parts)) == 90 == len(set.union(*parts))
+    assert all(len(part) >= 3 for part in parts)
+
+
+def test_squash_keeps_the_whole_picture_and_its_aspect():
+    picture = Image.new("RGB", (90, 30), "red")
+    picture.paste("blue", (60, 0, 90, 30))
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG")
+    canvas, aspect = squash(buffer.getvalue(), 30)
+    assert canvas.shape == (30, 30, 3)
+    assert aspect == 3.0
+    assert tuple(canvas[15, 2]) == (255, 0, 0)
+    assert tuple(canvas[15, 27]) == (0, 0, 255)
+
+
+WITHOUT_TENSORFLOW = """
+import sys
+from importlib.machinery import PathFinder
+class Hiding(PathFinder):
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        if name.partition(".")[0] not in ("tensorflow", "tensorflow_datasets"):
+            return PathFinder.find_spec(name, path, target)
+sys.meta_path[sys.meta_path.index(PathFinder)] = Hiding
+import launch
+status = launch.main(sys.argv[1:])
+assert not {"tensorflow", "tensorflow_datasets"} & set(sys.modules)
+sys.exit(status)
+"""
+
+
+def launch_without_tensorflow(root, *flags):
+    return subprocess.run(
+        [sys.executable, "-c", WITHOUT_TENSORFLOW, "--config", "configs/artist.py:tiny", *flags],
+        cwd=root,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_training_from_copied_canvases_needs_no_tensorflow(data_dir, tmp_path, pytestconfig):
+    open_collection(tiny_config(), data_dir, tmp_path / "canvases")
+    done = launch_without_tensorflow(
+        pytestconfig.rootpath,
+        *("--data_dir", str(tmp_path), "--workdir", str(tmp_path / "run")),
+        *("--config.image_size=32", "--config.canvas_size=40", "--config.batch_size=16"),
+        *("--config.steps=2", "--config.model.name=vgg_small"),
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "run" / "evaluation" / "test" / "metrics.json").is_file()
+    assert ARTISTS[0] in done.stdout
+
+
+def test_importing_artjax_imports_no_tensorflow(pytestconfig):
+    code = (
+        "import sys, pkgutil, importlib, artjax\n"
+        "skip = ('artjax.data.builder',)\n"
+        "for m in pkgutil.walk_packages(artjax.__path__, 'artjax.'):\n"
+        "    if m.name not in skip and not m.name.endswith('__main__'):\n"
+        "        importlib.import_module(m.name)\n"
+        "found = {'tensorflow', 'tensorflow_datasets'} & set(sys.modules)\n"
+        "assert not found, found\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,125 @@
+import pytest
+from tiny import tiny_config
+
+from artjax import config as config_lib
+from artjax.config import apply_overrides, check, default_config, from_json, to_json
+from artjax.errors import ConfigError
+
+ROOT_CONFIGS = ["artist", "genre", "location", "style"]
+
+
+def test_overrides_take_the_type_of_the_default():
+    config = default_config()
+    apply_overrides(
+        config,
+        [
+            ("optim.peak_lr", "1"),
+            ("batch_size", "64"),
+            ("augment.flip", "false"),
+            ("task", "artist,genre"),
+            ("optim.drop_at", "(0.1, 0.2)"),
+            ("model.name", "vgg11"),
+        ],
+    )
+    assert config.optim.peak_lr == 1.0
+    assert isinstance(config.optim.peak_lr, float)
+    assert config.batch_size == 64
+    assert config.augment.flip is False
+    assert config.task == ("artist", "genre")
+    assert config.optim.drop_at == (0.1, 0.2)
+    check(config)
+
+
+def test_steps_replace_epochs_and_the_other_way_round():
+    config = default_config()
+    apply_overrides(config, [("steps", "10")])
+    assert (config.steps, config.epochs) == (10, 0.0)
+    apply_overrides(config, [("epochs", "3")])
+    assert (config.steps, config.epochs) == (0, 3.0)
+
+
+@pytest.mark.parametrize(
+    ("field", "text", "says"),
+    [
+        ("optim.peek_lr", "1", "did you mean optim.peak_lr?"),
+        ("learning_rate", "1", "did you mean optim.peak_lr?"),
+        ("momentum", "0.9", "did you mean optim.momentum?"),
+        ("batchsize", "8", "did you mean batch_size?"),
+        ("collection", "studio", "--config FILE.py:COLLECTION"),
+        ("batch_size", "many", "--config.batch_size=many: not of type int (default 256)"),
+        ("batch_size", "3.5", "not of type int"),
+        ("optim.peak_lr", "fast", "not of type float"),
+        ("augment.flip", "perhaps", "not of type bool"),
+        ("optim.drop_at", "half", "not of type tuple"),
+    ],
+)
+def test_wrong_overrides_name_the_field_and_the_nearest(field, text, says):
+    with pytest.raises(ConfigError) as caught:
+        apply_overrides(default_config(), [(field, text)])
+    assert says in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"task": ("artists",)}, "did you mean artist?"),
+        ({"task": ("genre", "genre")}, "free of repetitions"),
+        ({"model__name": "vgg15"}, "valid are vgg11"),
+        ({"steps": 0}, "exactly one of them must be above 0"),
+        ({"epochs": 2.0}, "exactly one of them must be above 0"),
+        ({"image_size": 40}, "multiple of 16"),
+        ({"canvas_size": 16}, "at least image_size (32)"),
+        ({"batch_size": 0}, "1 or more"),
+        ({"optim__peak_lr": 0.0}, "above 0"),
+        ({"optim__drop_at": (0.7, 0.5)}, "rising fractions"),
+        ({"optim__warmup_steps": 3}, "set one of them to 0"),
+        ({"model__dropout": 1.0}, "in [0, 1)"),
+        ({"augment__min_area": 0.0}, "in (0, 1]"),
+        ({"precision": "float16"}, "valid are auto, float32, bfloat16"),
+    ],
+)
+def test_impossible_combinations_are_one_line(changes, says):
+    with pytest.raises(ConfigError) as caught:
+        check(tiny_config(**changes))
+    assert says in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_config_files_with_unknown_fields_are_refused():
+    config = tiny_config()
+    config.optim.unlock()
+    config.optim.peek_lr = 1.0
+    with pytest.raises(ConfigError, match=r"unknown config field optim.peek_lr; did you mean"):
+        check(config)
+
+
+def test_json_gives_the_same_config_back():
+    config = tiny_config(task=("artist", "genre"))
+    assert from_json(to_json(config)) == config
+    assert config_lib.differences(from_json(to_json(config)), config) == []
+
+
+def test_differences_name_field_and_both_values():
+    lines = config_lib.differences(tiny_config(), tiny_config(seed=3, optim__peak_lr=0.2))
+    assert lines == ["optim.peak_lr: 0.05 there, 0.2 now", "seed: 0 there, 3 now"]
+
+
+@pytest.mark.parametrize("task", ROOT_CONFIGS)
+@pytest.mark.parametrize("collection", ["studio", "collection", "wikiart", "wikiart/artist"])
+def test_every_config_file_checks_for_every_collection(task, collection, pytestconfig):
+    path = pytestconfig.rootpath / "configs" / f"{task}.py"
+    config = config_lib.load_config_file(path, collection)
+    check(config)
+    assert config.task == (task,)
+    assert config.collection == collection
+
+
+def test_missing_config_file_says_what_is_there(pytestconfig):
+    with pytest.raises(ConfigError, match=r"no config file .*artst.py.* has artist.py"):
+        config_lib.load_config_file(pytestconfig.rootpath / "configs" / "artst.py", "studio")
+
+
+def test_canvas_is_an_eighth_larger_than_the_picture():
+    assert config_lib.canvas_size(tiny_config(image_size=224, canvas_size=0)) == 256
+    assert config_lib.canvas_size(tiny_config(image_size=64, canvas_size=0)) == 72

@@ -1,0 +1,110 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from tiny import tiny_config
+
+from artjax.experiment import Experiment
+from artjax.mesh import create_mesh
+
+
+def batch(works=16, seed=0, unknown=()):
+    rng = np.random.default_rng(seed)
+    artist = rng.integers(0, 3, works).astype(np.int32)
+    genre = rng.integers(0, 2, works).astype(np.int32)
+    genre[list(unknown)] = -1
+    return {
+        "image": rng.integers(0, 256, (works, 40, 40, 3), np.uint8),
+        "aspect": rng.uniform(0.6, 1.6, works).astype(np.float32),
+        "label/artist": artist,
+        "label/genre": genre,
+        "mask": np.ones(works, bool),
+    }
+
+
+def experiment(devices=1, **changes):
+    config = tiny_config(**changes)
+    classes = {"artist": 3, "genre": 2}
+    return Experiment(
+        config,
+        {task: classes[task] for task in config.task},
+        60,
+        create_mesh(config.fsdp, jax.devices()[:devices]),
+    )
+
+
+def run(experiment, steps=3, **of_batch):
+    state, rows = experiment.initial_state(), []
+    for step in range(steps):
+        given = jax.device_put(batch(seed=step, **of_batch), experiment.batch_sharding)
+        state, metrics = experiment.train_step(state, given)
+        rows.append(jax.device_get(metrics))
+    return jax.device_get(state), rows
+
+
+@pytest.mark.parametrize(("devices", "fsdp"), [(8, 1), (8, 2)])
+def test_eight_devices_compute_what_one_does(devices, fsdp):
+    one, one_rows = run(experiment(1))
+    many, many_rows = run(experiment(devices, fsdp=fsdp))
+    for a, b in zip(one_rows, many_rows, strict=True):
+        np.testing.assert_allclose(a["loss"], b["loss"], rtol=1e-3)
+        np.testing.assert_allclose(a["gradient_norm"], b["gradient_norm"], rtol=5e-3)
+    # Statistics of BatchNorm are those of the global batch, not of a device's share.
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-3),
+        one.model_state,
+        many.model_state,
+    )
+
+
+def test_fsdp_spreads_large_parameters():
+    spread = experiment(8, fsdp=4)
+    kernel = spread.initial_state().params["conv4_2"]["kernel"]
+    assert kernel.size >= 2**16
+    assert kernel.addressable_shards[0].data.size * 4 == kernel.size
+
+
+def test_loss_is_the_sum_of_the_tasks_over_works_whose_label_is_known():
+    unknown = (0, 3, 4, 9)
+    both = experiment(task=("artist", "genre"))
+    given = batch(unknown=unknown)
+    _, metrics = both.train_step(both.initial_state(), given)
+    # The heads start at zero, so every known label costs ln(classes).
+    np.testing.assert_allclose(metrics["loss"], np.log(3) + np.log(2), rtol=1e-6)
+    known = given["label/genre"] >= 0
+    right = (given["label/genre"][known] == 0).mean()  # the first of equals is predicted
+    np.testing.assert_allclose(metrics["genre/top1"], right, rtol=1e-6)
+
+
+def test_unknown_labels_change_no_gradient_of_their_head():
+    both = experiment(task=("artist", "genre"))
+    state, _ = both.train_step(both.initial_state(), batch(unknown=range(16)))
+    np.testing.assert_array_equal(state.params["head_genre"]["bias"], 0)
+    assert np.abs(state.params["head_artist"]["bias"]).max() > 0
+
+
+def test_label_smoothing_equals_optax():
+    logits = jax.random.normal(jax.random.key(0), (5, 3))
+    labels = jnp.asarray([0, 1, 2, 2, -1])
+    from artjax.step import _loss_and_top1
+
+    loss, _ = _loss_and_top1({"a": logits}, {"label/a": labels}, 0.2)
+    targets = optax.smooth_labels(jax.nn.one_hot(labels[:4], 3), 0.2)
+    expected = optax.softmax_cross_entropy(logits[:4], targets).mean()
+    np.testing.assert_allclose(loss, expected, rtol=1e-6)
+
+
+def test_moving_average_follows_its_definition():
+    averaged = experiment(ema_decay=0.75)
+    start = averaged.initial_state()
+    expected = jax.device_get(start.params)
+    state = start
+    for step in range(3):
+        state, _ = averaged.train_step(state, batch(seed=step))
+        params = jax.device_get(state.params)
+        expected = jax.tree.map(lambda e, p: 0.75 * e + 0.25 * p, expected, params)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), state.ema, expected
+    )
+    assert state.evaluation_params is state.ema

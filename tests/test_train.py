@@ -1,0 +1,258 @@
+"""Whole runs on `tiny`, as the command line starts them."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import jax
+import numpy as np
+import pytest
+from tiny import tiny_config
+
+from artjax import evaluate
+from artjax.checkpoint import Checkpoints
+from artjax.errors import TrainingError, WorkdirError
+from artjax.logs import read_rows
+from artjax.train import train
+
+
+def one(config, workdir, data_dir, **settings):
+    return train(config, workdir, data_dir, devices=jax.devices()[:1], **settings)
+
+
+def rows_without_speed(workdir):
+    speed = "perf/images_per_second"
+    return [{k: v for k, v in row.items() if k != speed} for row in read_rows(workdir)]
+
+
+def last_params(workdir):
+    restored = Checkpoints(workdir, read_only=True)
+    config = tiny_config()
+    from artjax.experiment import Experiment
+    from artjax.mesh import create_mesh
+
+    experiment = Experiment(config, {"artist": 3}, 60, create_mesh(devices=jax.devices()[:1]))
+    state = restored.restore(restored.latest_step, experiment.abstract_state)
+    restored.close()
+    return jax.device_get(state)
+
+
+def assert_same_run(one_workdir, other_workdir):
+    assert rows_without_speed(one_workdir) == rows_without_speed(other_workdir)
+    jax.tree.map(
+        np.testing.assert_array_equal, last_params(one_workdir), last_params(other_workdir)
+    )
+    for split in ("validation", "test"):
+        files = [w / "evaluation" / split / "metrics.json" for w in (one_workdir, other_workdir)]
+        assert files[0].read_bytes() == files[1].read_bytes()
+
+
+@pytest.fixture(scope="module")
+def finished(data_dir, tmp_path_factory):
+    """An uninterrupted run, which tests only read (or copy)."""
+    workdir = tmp_path_factory.mktemp("runs") / "finished"
+    outcome = one(tiny_config(), workdir, data_dir)
+    assert outcome.finished
+    return workdir
+
+
+def test_a_run_learns_and_leaves_a_complete_workdir(finished):
+    rows = read_rows(finished)
+    training = [row for row in rows if "train/loss" in row]
+    assert [row["step"] for row in training] == [4, 8, 12]
+    names = ("loss", "top1", "learning_rate", "gradient_norm")
+    assert set(training[0]) == {"step", "epoch", "perf/images_per_second"} | {
+        f"train/{name}" for name in names
+    }
+    assert training[-1]["train/loss"] < 0.5 * training[0]["train/loss"]
+    assert training[-1]["epoch"] == pytest.approx(12 * 16 / 60)
+    validations = [row for row in rows if "validation/loss" in row]
+    assert [row["step"] for row in validations] == [6, 12]
+    assert set(validations[0]) == {"step", "validation/loss", "validation/top1"}
+    names = {path.name.partition(".")[0] for path in finished.iterdir()}
+    assert names == {"checkpoints", "config", "evaluation", "events", "metrics"}
+
+
+def test_metrics_json_has_the_fields_that_others_rely_on(finished):
+    result = json.loads((finished / "evaluation" / "test" / "metrics.json").read_text())
+    assert set(result) >= {"split", "checkpoint_step", "tasks"}
+    assert set(result["tasks"]["artist"]) == {
+        *("n", "official_n", "loss", "top1", "top1_ci95", "top5", "macro_f1"),
+        *("majority_top1", "classes"),
+    }
+    assert result["tasks"]["artist"]["n"] == 19
+
+
+def test_resumed_run_equals_uninterrupted_run(finished, data_dir, tmp_path):
+    workdir = tmp_path / "resumed"
+    for stop in (3, 7):  # before the first row and checkpoint were due, and in the middle of a row
+        outcome = one(tiny_config(), workdir, data_dir, stop_after_steps=stop)
+        assert (outcome.step, outcome.finished) == (stop, False)
+    one(tiny_config(), workdir, data_dir)
+    assert_same_run(finished, workdir)
+
+
+def test_loss_curve_is_the_same_on_eight_devices(finished, data_dir, tmp_path):
+    train(tiny_config(), tmp_path / "eight", data_dir)
+    eight = rows_without_speed(tmp_path / "eight")
+    for a, b in zip(rows_without_speed(finished), eight, strict=True):
+        assert a.keys() == b.keys()
+        if "train/loss" in a:
+            np.testing.assert_allclose(a["train/loss"], b["train/loss"], rtol=0.02, atol=2e-3)
+
+
+def test_a_finished_run_says_so_and_changes_nothing(finished, data_dir, capsys):
+    before = (finished / "metrics.jsonl").read_bytes()
+    outcome = one(tiny_config(), finished, data_dir)
+    assert outcome.finished
+    assert "this run is finished" in capsys.readouterr().out
+    assert (finished / "metrics.jsonl").read_bytes() == before
+
+
+def test_first_lines_say_what_is_about_to_happen(data_dir, tmp_path, capsys):
+    one(tiny_config(), tmp_path, data_dir, stop_after_steps=1)
+    said = capsys.readouterr().out
+    for part in (
+        *("artist on tiny 1.0.0", "1 × CPU", "train: 60 works", "test: 19 works", "3 classes"),
+        *("chance 33.3%", "parameters", "12 steps of 16 works", "1.0986 (ln 3 = 1.0986)"),
+    ):
+        assert part in said
+
+
+def test_another_config_is_refused_with_the_differences(finished, data_dir):
+    before = (finished / "config.json").read_bytes()
+    with pytest.raises(WorkdirError, match=r"optim.peak_lr: 0.05 there, 0.5 now"):
+        one(tiny_config(optim__peak_lr=0.5), finished, data_dir)
+    assert (finished / "config.json").read_bytes() == before
+
+
+def test_changed_data_is_refused(finished, data_dir, tmp_path):
+    from tiny import write_tiny
+
+    write_tiny(tmp_path, splits={"train": 40, "validation": 9, "test": 9})
+    with pytest.raises(WorkdirError, match="fingerprint differs"):
+        one(tiny_config(), finished, tmp_path)
+    with pytest.raises(WorkdirError, match="fingerprint differs"):
+        evaluate.evaluate_workdir(finished, "test", data_dir=tmp_path)
+
+
+def test_loss_that_is_not_finite_ends_the_run_and_keeps_the_last_good_checkpoint(
+    data_dir, tmp_path
+):
+    config = tiny_config(
+        optim__peak_lr=1e30, optim__clip_norm=0.0, optim__warmup_epochs=0.0, checkpoint_every=1
+    )
+    config.optim.schedule = "step"
+    config.optim.peak_lr = 1e30
+    with pytest.raises(TrainingError) as caught:
+        one(config, tmp_path, data_dir)
+    said = str(caught.value)
+    assert "the loss is not finite at step" in said
+    assert "gradient norm" in said
+    assert "--config.optim.peak_lr" in said
+    checkpoints = Checkpoints(tmp_path, read_only=True)
+    step = checkpoints.latest_step
+    assert f"the checkpoint of step {step} is kept" in said
+    checkpoints.close()
+
+
+def test_tasks_are_trained_together_with_unknown_labels_masked(data_dir, tmp_path):
+    outcome = one(tiny_config(task=("artist", "genre"), steps=2), tmp_path, data_dir)
+    tasks = outcome.results["test"]["tasks"]
+    assert tasks["artist"]["n"] == 19
+    assert tasks["genre"]["n"] == 12  # a third of the genres is unknown
+
+
+FLAGS = [
+    *("--config", "configs/artist.py:tiny", "--config.image_size=32", "--config.canvas_size=40"),
+    *("--config.batch_size=16", "--config.steps=12", "--config.eval_every=6"),
+    *("--config.log_every=4", "--config.model.name=vgg_small", "--config.model.dropout=0.2"),
+    "--config.optim.peak_lr=0.05",
+]
+
+
+def launch(root, workdir, data_dir, *more, devices=1):
+    return subprocess.Popen(
+        [
+            *(sys.executable, "launch.py", *FLAGS),
+            *("--data_dir", str(data_dir), "--workdir", str(workdir), *more),
+        ],
+        cwd=root,
+        env=os.environ | {"XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+LONG = ("--config.steps=100000", "--config.checkpoint_every=5", "--config.eval_every=50000")
+
+
+def wait_for(condition, seconds=120):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_killed_run_goes_on_from_its_last_checkpoint(data_dir, tmp_path, pytestconfig):
+    settings = ("--config.checkpoint_every=1", "--config.steps=40")
+    whole = launch(pytestconfig.rootpath, tmp_path / "whole", data_dir, *settings)
+    assert whole.wait() == 0, whole.stdout.read()
+    killed = launch(pytestconfig.rootpath, tmp_path / "killed", data_dir, *settings)
+    folder = tmp_path / "killed" / "checkpoints"
+    wait_for(
+        lambda: (
+            folder.is_dir() and any(p.name.isdigit() and int(p.name) >= 5 for p in folder.iterdir())
+        )
+    )
+    killed.kill()
+    assert killed.wait() == -signal.SIGKILL
+    assert not (tmp_path / "killed" / "evaluation").exists()
+    again = launch(pytestconfig.rootpath, tmp_path / "killed", data_dir, *settings)
+    said, _ = again.communicate()
+    assert again.returncode == 0, said
+    assert "going on from the checkpoint of step" in said
+    assert_same_run(tmp_path / "whole", tmp_path / "killed")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signals_save_and_exit(number, data_dir, tmp_path, pytestconfig):
+    process = launch(pytestconfig.rootpath, tmp_path, data_dir, *LONG)
+    wait_for(lambda: len(read_rows(tmp_path)) > 2)
+    process.send_signal(number)
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == 128 + number
+    assert "Traceback" not in said
+    assert f"stopped by {number.name} at step" in said
+    checkpoints = Checkpoints(tmp_path, read_only=True)
+    assert f"at step {checkpoints.latest_step:,} of 100,000" in said
+    checkpoints.close()
+
+
+def test_two_hosts_train_what_one_does(finished, data_dir, tmp_path, pytestconfig):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    workdir = tmp_path / "two"
+    hosts = [
+        launch(
+            *(pytestconfig.rootpath, workdir, data_dir),
+            *("--coordinator", address, "--num_processes=2", f"--process_id={i}"),
+            devices=2,
+        )
+        for i in range(2)
+    ]
+    said = [host.communicate(timeout=300)[0] for host in hosts]
+    assert [host.returncode for host in hosts] == [0, 0], said
+    assert "4 × CPU (2 hosts)" in said[0]
+    for a, b in zip(rows_without_speed(finished), rows_without_speed(workdir), strict=True):
+        if "train/loss" in a:
+            np.testing.assert_allclose(a["train/loss"], b["train/loss"], rtol=0.02, atol=2e-3)
+    assert (workdir / "evaluation" / "test" / "predictions.csv").is_file()
+    shutil.rmtree(workdir)
