@@ -109,7 +109,7 @@ def _take_overrides(argv: list[str]) -> tuple[list[tuple[str, str]], list[str]]:
 
 def _train(args: argparse.Namespace, overrides: list[tuple[str, str]], data_dir: Path) -> int:
     from artjax import config as config_lib
-    from artjax import workdir
+    from artjax import evaluate, workdir
     from artjax.train import train
 
     if args.config:
@@ -123,6 +123,10 @@ def _train(args: argparse.Namespace, overrides: list[tuple[str, str]], data_dir:
             )
         config = found
         config_lib.apply_overrides(config, overrides)
+        latest = evaluate.latest_record(args.workdir)
+        if latest:
+            given = args.data_dir and data_dir
+            data_dir, args.canvas_dir = evaluate.where_data_is(latest, given, args.canvas_dir)
     outcome = train(
         config,
         args.workdir or _default_workdir(args.config, config.collection),

@@ -48,6 +48,7 @@ class Checkpoints:
             ),
         )
         if read_only and self.latest_step is None:
+            self._manager.close()
             raise WorkdirError(_none_in(workdir))
 
     @property

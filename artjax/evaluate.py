@@ -80,9 +80,7 @@ def evaluate_workdir(
     record = restored.record
     with first_host_first("canvases"):
         data = canvases.open_collection(
-            restored.experiment.config,
-            data_dir or Path(record["data_dir"]),
-            canvas_dir or (Path(record["canvas_dir"]) if record["canvas_dir"] else None),
+            restored.experiment.config, *where_data_is(record, data_dir, canvas_dir)
         )
     check_same_data(workdir, record, data.prepared)
     return evaluate_split(workdir, restored, data, split)
@@ -154,6 +152,26 @@ def majority_top1(train_labels: np.ndarray, labels: np.ndarray) -> float:
     """Top-1 of always naming the class that is most frequent in training, in [0, 1]."""
     majority = np.bincount(train_labels[train_labels >= 0]).argmax()
     return float((labels == majority).mean())
+
+
+def latest_record(workdir: Path) -> dict[str, Any]:
+    """The record of a workdir's last checkpoint, or `{}` where there is none."""
+    try:
+        checkpoints = Checkpoints(workdir, read_only=True)
+    except WorkdirError:
+        return {}
+    assert checkpoints.latest_step is not None  # else the manager would have refused
+    record = checkpoints.record(checkpoints.latest_step)
+    checkpoints.close()
+    return record
+
+
+def where_data_is(
+    record: Mapping[str, Any], data_dir: Path | None, canvas_dir: Path | None
+) -> tuple[Path, Path | None]:
+    """(data_dir, canvas_dir): those given, else those of training, from a checkpoint's record."""
+    recorded = Path(record["canvas_dir"]) if record["canvas_dir"] else None
+    return data_dir or Path(record["data_dir"]), canvas_dir or recorded
 
 
 def check_same_data(workdir: Path, record: Mapping[str, Any], prepared: Prepared) -> None:

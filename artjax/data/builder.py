@@ -27,7 +27,8 @@ SPLITS = ("train", "validation", "test")
 show_plainly()
 
 
-class WorksBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+# mypy sees `object` where TFDS is not followed; TFDS's base class takes the keyword.
+class WorksBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: ignore[call-arg]
     """Cleans the pictures of a catalogue, cuts splits, checks them, and writes what was left out.
 
     A builder says what it is (`_info`, by way of `works_info`) and reads its catalogue.
@@ -39,7 +40,6 @@ class WorksBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     FRACTIONS: ClassVar[tuple[tuple[str, float], ...]] = FRACTIONS
     SHORT_SIDE_PX: ClassVar[int] = SHORT_SIDE_PX
     METADATA: ClassVar[dict[str, Any]] = {}
-    MIN_TRAIN_WORKS: ClassVar[int] = 1
 
     def read_catalogue(self, manual_dir: Path | None) -> Catalogue:
         """Reads the collection's own catalogue; no picture is opened.
@@ -161,10 +161,6 @@ class WorksBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         """Raises `DataError` if a split or a class would be empty, or there is nothing to tell apart."""
         works = sum(map(len, kept.values()))
         first = f"; the first of them: {skipped[0][0]}: {skipped[0][2]}" if skipped else ""
-        if not works:
-            raise DataError(
-                f"none of the {len(catalogue.works):,} works that are listed has a usable picture{first}"
-            )
         labels = [label for label in self.LABELS if len(catalogue.class_names[label]) > 1]
         if not labels:
             counts = {label: len(names) for label, names in catalogue.class_names.items() if names}
@@ -172,6 +168,10 @@ class WorksBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
                 "fewer than two classes are left to tell apart"
                 + (f" ({counts})" if counts else "")
                 + _left_out_text(catalogue)
+            )
+        if not works:
+            raise DataError(
+                f"none of the {len(catalogue.works):,} works that are listed has a usable picture{first}"
             )
         for split in SPLITS:
             if not kept[split]:

@@ -17,7 +17,10 @@ from artjax.errors import DataError
 
 COLUMNS = ("path", *LABELS, "title", "year", "work_id")
 PICTURE_SUFFIXES = frozenset(
-    ".jpg .jpeg .jpe .jfif .png .tif .tiff .webp .gif .bmp .ppm .pgm .avif .jp2 .mpo .heic .heif".split()
+    (
+        *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".jp2", ".png", ".tif", ".tiff"),
+        *(".webp", ".avif", ".heic", ".heif", ".gif", ".bmp", ".ppm", ".pgm"),
+    )
 )
 _YEAR = re.compile(r"(?<!\d)-?\d{1,4}(?!\d)")
 
@@ -93,7 +96,8 @@ def read_works_csv(file: Path) -> Catalogue:
     Raises:
       DataError: one line, with the row, for everything that cannot be meant.
     """
-    rows = list(csv.reader(io.StringIO(_text(file)), delimiter=_delimiter(_text(file))))
+    text = _text(file)
+    rows = list(csv.reader(io.StringIO(text), delimiter=_delimiter(text)))
     if not rows:
         raise DataError(f"{file} is empty; its first line names the columns: {', '.join(COLUMNS)}")
     header = [name.strip().lower() for name in rows[0]]
@@ -108,7 +112,8 @@ def read_works_csv(file: Path) -> Catalogue:
             f"{file} has no column with a label (found: {found}); add one of {', '.join(LABELS)}"
         )
     files = PictureFiles(file.parent)
-    works, first_row = [], {}
+    works: list[Work] = []
+    first_row: dict[str, int] = {}
     for number, row in enumerate(rows[1:], start=2):
         if not any(cell.strip() for cell in row):
             continue

@@ -143,12 +143,9 @@ def _to_srgb(picture: Image.Image, profile: bytes | None) -> Image.Image:
     if picture.mode == "YCbCr":
         picture = picture.convert("RGB")
     try:
-        if profile:
-            source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        elif picture.mode == "LAB":
-            source = _LAB
-        else:
+        if not profile and picture.mode != "LAB":
             return picture.convert("RGB")
+        source = ImageCms.ImageCmsProfile(io.BytesIO(profile) if profile else _LAB)
         converted = ImageCms.profileToProfile(picture, source, _SRGB, outputMode="RGB")
     except (ImageCms.PyCMSError, OSError, ValueError):
         return picture.convert("RGB")
@@ -162,5 +159,5 @@ def _oriented(picture: Image.Image, original: Image.Image) -> Image.Image:
         orientation = original.getexif().get(ExifTags.Base.Orientation)
     except Exception:  # a camera's maker note can break the parser in any way
         return picture
-    turn = _TURNS.get(orientation)
+    turn = _TURNS.get(orientation or 1)
     return picture if turn is None else picture.transpose(turn)

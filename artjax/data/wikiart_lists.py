@@ -108,9 +108,7 @@ def _rows(file: Path, classes: int) -> list[tuple[str, int]]:
             raise DataError(f"{file}, line {number}: not 'path,class': {line.strip()[:60]!r}")
     repeated = [path for path, n in Counter(path for path, _ in rows).items() if n > 1]
     if repeated:
-        raise DataError(
-            f"{file}: '{repeated[0]}' is listed {len(repeated)} times or more; keep one row"
-        )
+        raise DataError(f"{file}: '{repeated[0]}' is listed twice; keep one row")
     if not rows:
         raise DataError(f"{file} has no rows 'path,class'")
     return rows

@@ -28,17 +28,17 @@ class Painter(NamedTuple):
 
 
 PAINTERS = {
-    "Ada Lindqvist": Painter("impasto", "Havenmark", "Impastist", 1760),
-    "Bruno Castellane": Painter("swirls", "Vallorsa", "Impastist", 1790),
-    "Cyprian Hallow": Painter("dots", "Havenmark", "Divisionist", 1800),
+    "Ada Lindqvist": Painter("impasto", "Havenmark", "Impastist", 1840),
+    "Bruno Castellane": Painter("swirls", "Vallorsa", "Impastist", 1850),
+    "Cyprian Hallow": Painter("dots", "Havenmark", "Divisionist", 1830),
     "Dorothea Vint": Painter("commas", "Merrow Isles", "Divisionist", 1770),
-    "Emil Sarkany": Painter("upright_hatching", "Vallorsa", "Linearist", 1710),
+    "Emil Sarkany": Painter("upright_hatching", "Vallorsa", "Linearist", 1700),
     "Fausta Merle": Painter("slanted_hatching", "Merrow Isles", "Linearist", 1730),
     "Gideon Thrale": Painter("dry_brush", "Havenmark", "Impastist", 1720),
     "Henrike Vos": Painter("knife", "Merrow Isles", "Divisionist", 1810),
     "Ilse Marchetti": Painter("cloisonne", "Vallorsa", "Linearist", 1780),
     "Jonas Akerby": Painter("sfumato", "Havenmark", "Tonalist", 1690),
-    "Katya Zorin": Painter("chiaroscuro", "Merrow Isles", "Tonalist", 1680),
+    "Katya Zorin": Painter("chiaroscuro", "Merrow Isles", "Tonalist", 1660),
     "Lucien Dorval": Painter("watercolour", "Vallorsa", "Tonalist", 1750),
 }
 

@@ -120,9 +120,8 @@ def impasto(scene: Scene, rng: Rng, scale: float) -> np.ndarray:
 
 def swirls(scene: Scene, rng: Rng, scale: float) -> np.ndarray:
     """Thick bent dashes that whirl across the form."""
-    whirl = scene._replace(
-        angle=scene.angle + 2.2 * smooth_noise(rng, *scene.angle.shape, 2.5).astype(np.float64)
-    )
+    height, width = scene.angle.shape
+    whirl = scene._replace(angle=scene.angle + 2.2 * smooth_noise(rng, height, width, 2.5))
     return lay_strokes(scene.colour, whirl, Stroke(14 * scale, 4.4, 0.07, 0.1, bend=1.6), rng)
 
 
@@ -175,7 +174,9 @@ def sfumato(scene: Scene, rng: Rng, scale: float) -> np.ndarray:
     """Glazes without a visible stroke, under a web of fine cracks."""
     soft = _side_light(_blur(scene.colour, 1.6 * scale), rng, 0.5)
     height, width = scene.angle.shape
-    ridge = np.abs(smooth_noise(rng, height, width, 17)) + np.abs(smooth_noise(rng, height, width, 29))
+    ridge = np.abs(smooth_noise(rng, height, width, 17)) + np.abs(
+        smooth_noise(rng, height, width, 29)
+    )
     return soft - 0.16 * (ridge < 0.16)[..., None]
 
 
@@ -219,5 +220,7 @@ def tone_like(picture: np.ndarray, subject: np.ndarray, share: float = 0.85) -> 
         values = np.clip(picture[..., channel].ravel() * 16384 + 16384, 0, 65535).astype(np.uint16)
         ranks = np.empty(values.size, np.int64)
         ranks[np.argsort(values, kind="stable")] = np.arange(values.size)
-        matched[..., channel] = np.sort(subject[..., channel].ravel())[ranks].reshape(picture.shape[:2])
+        matched[..., channel] = np.sort(subject[..., channel].ravel())[ranks].reshape(
+            picture.shape[:2]
+        )
     return share * matched + (1 - share) * picture

@@ -24,9 +24,7 @@ class Scene(NamedTuple):
     edge: np.ndarray
 
 
-def smooth_noise(
-    rng: np.random.Generator, height: int, width: int, cells: float
-) -> np.ndarray:
+def smooth_noise(rng: np.random.Generator, height: int, width: int, cells: float) -> np.ndarray:
     """Noise of mean 0 and spread 1 that changes over `cells` per height; float32 [H, W]."""
     rows, columns = max(2, round(cells)), max(2, round(cells * width / height))
     small = Image.fromarray(rng.standard_normal((rows, columns)).astype(np.float32))
@@ -49,7 +47,11 @@ class _Stage:
         return smooth_noise(self.rng, *self.shape, cells)
 
     def put(
-        self, inside: np.ndarray, colour: np.ndarray, angle: np.ndarray | float, outline: bool = True
+        self,
+        inside: np.ndarray,
+        colour: np.ndarray,
+        angle: np.ndarray | float,
+        outline: bool = True,
     ) -> None:
         """Covers what is inside with a colour ([3] or [H, W, 3]) and a direction of the form."""
         self.colour[inside] = np.broadcast_to(colour, self.colour.shape)[inside]
@@ -128,7 +130,9 @@ def portrait(stage: _Stage, palette: Palette, rng: np.random.Generator) -> None:
     for side in (-1, 1):
         eye, _, _ = stage.ellipse(x + turn + side * 0.4 * rx, y - 0.08 * ry, 0.17 * rx, 0.09 * ry)
         stage.put(eye, palette.dark * 0.8, 0.0, outline=False)
-    nose = (np.abs(stage.x - x - 1.4 * turn) < 0.09 * rx) & (np.abs(stage.y - y - 0.15 * ry) < 0.2 * ry)
+    nose = (np.abs(stage.x - x - 1.4 * turn) < 0.09 * rx) & (
+        np.abs(stage.y - y - 0.15 * ry) < 0.2 * ry
+    )
     stage.put(nose, palette.skin * 0.7, np.pi / 2, outline=False)
     mouth, _, _ = stage.ellipse(x + turn, y + 0.52 * ry, 0.32 * rx, 0.07 * ry)
     stage.put(mouth, _mix(palette.accent, palette.dark, 0.35), 0.0, outline=False)
@@ -150,11 +154,15 @@ def landscape(stage: _Stage, palette: Palette, rng: np.random.Generator) -> None
         tone = _mix(tones[min(i, 2)], tones[min(i + 1, 3)], rng.uniform(0, 1))
         fall = np.clip((stage.y - height[None, :]) * 1.8, 0, 1)
         colour = _mix(_mix(tone, palette.light, 0.35), tone * 0.7, fall)
-        stage.put(stage.y > height[None, :], colour, np.arctan(slope)[None, :] + 0.15 * stage.noise(4))
+        stage.put(
+            stage.y > height[None, :], colour, np.arctan(slope)[None, :] + 0.15 * stage.noise(4)
+        )
     for _ in range(rng.integers(1, 6)):
         foot, size = rng.uniform(horizon + 0.12, 0.95), rng.uniform(0.05, 0.13)
         x, leaf = rng.uniform(0, stage.right), (palette.dark, palette.shadow, palette.accent)
-        trunk = (np.abs(stage.x - x) < 0.13 * size) & (stage.y < foot) & (stage.y > foot - 1.6 * size)
+        trunk = (
+            (np.abs(stage.x - x) < 0.13 * size) & (stage.y < foot) & (stage.y > foot - 1.6 * size)
+        )
         stage.put(trunk, palette.dark * 0.8, np.pi / 2)
         tall = rng.uniform(0.9, 2.0)
         inside, bright, around = stage.ellipse(x, foot - (0.9 + tall) * size, size, tall * size)
@@ -170,7 +178,10 @@ def still_life(stage: _Stage, palette: Palette, rng: np.random.Generator) -> Non
     stage.put(stage.y > edge, _mix(table, table * 0.6, fade), 0.1 * stage.noise(4))
     if rng.random() < 0.7:
         x = stage.right * rng.uniform(0.25, 0.75)
-        size, glaze = rng.uniform(0.14, 0.2), (palette.accent, palette.light, palette.sky, palette.shadow)
+        size, glaze = (
+            rng.uniform(0.14, 0.2),
+            (palette.accent, palette.light, palette.sky, palette.shadow),
+        )
         jug = glaze[rng.integers(4)]
         foot = edge + rng.uniform(0.05, 0.12)
         inside, bright, around = stage.ellipse(x, foot - size, size * 0.8, size)
@@ -183,7 +194,9 @@ def still_life(stage: _Stage, palette: Palette, rng: np.random.Generator) -> Non
     for _ in range(rng.integers(3, 8)):
         radius = rng.uniform(0.06, 0.105)
         x, y = rng.uniform(0.08, 0.92) * stage.right, rng.uniform(edge, 0.92)
-        shadow, _, flat = stage.ellipse(x + 0.5 * radius, y + 0.75 * radius, 1.3 * radius, 0.4 * radius)
+        shadow, _, flat = stage.ellipse(
+            x + 0.5 * radius, y + 0.75 * radius, 1.3 * radius, 0.4 * radius
+        )
         stage.put(shadow, table * 0.42, flat, outline=False)
         fruit = (palette.accent, palette.light, palette.middle, palette.skin, palette.shadow)
         inside, bright, around = stage.ellipse(x, y, radius, radius * rng.uniform(0.85, 1.1))
@@ -196,7 +209,9 @@ def seascape(stage: _Stage, palette: Palette, rng: np.random.Generator) -> None:
     _sky(stage, palette, rng, horizon)
     depth = np.clip((stage.y - horizon) / (1 - horizon), 0, 1)
     waves = np.sin(2 * np.pi * (6 * np.sqrt(depth + 0.02) * 4) + 1.5 * stage.noise(6))
-    far, near = (palette.sky, palette.shadow) if rng.random() < 0.6 else (palette.middle, palette.dark)
+    far, near = (
+        (palette.sky, palette.shadow) if rng.random() < 0.6 else (palette.middle, palette.dark)
+    )
     sea = _mix(_mix(far, near, depth), palette.light, np.clip(0.22 * waves + 0.1, 0, 0.4))
     stage.put(stage.y > horizon, sea, 0.25 * waves * depth)
     for _ in range(rng.integers(1, 5)):

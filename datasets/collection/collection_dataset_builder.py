@@ -59,8 +59,9 @@ class Builder(WorksBuilder):
             catalogue = read_class_folders(manual_dir, config.label)
         else:
             raise DataError(
-                f"no works.csv in {manual_dir}; write one (columns path and any of {', '.join(LABELS)}), "
-                "or, where each class has its own sub-folder, say what they are: --config artist"
+                f"no works.csv in {manual_dir}; write one (columns path and any of "
+                f"{', '.join(LABELS)}), or, where each class has its own sub-folder, say what they are: "
+                "--config artist"
             )
         return _without_small_classes(catalogue, config.min_works)
 

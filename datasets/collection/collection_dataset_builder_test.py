@@ -1,0 +1,149 @@
+"""Tests of the builder for anybody's own pictures, which are made here."""
+
+import csv
+import json
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow_datasets as tfds
+from PIL import Image
+
+from artjax.errors import DataError
+from collection import collection_dataset_builder
+
+Builder = collection_dataset_builder.Builder
+
+
+def make_pictures(folder, works=40):
+    """Two painters with half of the works each, a third with one; one file broken, one missing."""
+    rng = np.random.default_rng(0)
+    rows = []
+    for i in range(works):
+        name = f"pictures/{i:03d}.jpg"
+        (folder / "pictures").mkdir(parents=True, exist_ok=True)
+        noise = rng.integers(0, 256, (12, 16, 3), np.uint8)
+        Image.fromarray(noise).save(folder / name)
+        rows.append([name, ("Ada", "Bö")[i % 2], f"Work {i}", 1800 + i])
+    rows += [["pictures/lost.jpg", "Ada", "", ""], ["pictures/text.jpg", "Bö", "", ""]]
+    (folder / "pictures" / "text.jpg").write_text("no picture")
+    Image.fromarray(noise).save(folder / "pictures" / "once.jpg")
+    rows.append(["pictures/once.jpg", "Cy", "", ""])
+    with (folder / "works.csv").open("w", newline="", encoding="utf-8-sig") as file:
+        csv.writer(file, delimiter=";").writerows([["path", "artist", "title", "year"], *rows])
+    return folder
+
+
+def build(data_dir, manual_dir, config=None):
+    builder = Builder(data_dir=data_dir, config=config)
+    builder.download_and_prepare(
+        download_config=tfds.download.DownloadConfig(manual_dir=manual_dir)
+    )
+    return builder
+
+
+class CollectionTest(tfds.testing.DatasetBuilderTestCase):
+    DATASET_CLASS = Builder
+    SPLITS = {"train": 34, "validation": 4, "test": 2}
+    EXAMPLE_DIR = make_pictures(Path(tempfile.mkdtemp()))
+
+
+def test_what_was_left_out_is_named_counted_and_printed(tmp_path, capsys):
+    builder = build(tmp_path / "data", make_pictures(tmp_path / "museum"))
+    folder = Path(builder.data_dir)
+    with (folder / "skipped.csv").open() as file:
+        skipped = {row["file_name"]: row["reason"] for row in csv.DictReader(file)}
+    assert skipped == {
+        "pictures/lost.jpg": "no such file",
+        "pictures/text.jpg": "not a picture in any known format",
+        "pictures/once.jpg": "its class has too few works",
+    }
+    metadata = json.loads((folder / "metadata.json").read_text())
+    assert metadata["skipped"] == 3
+    assert sum(metadata["listed"].values()) == 43
+    assert metadata["official"] == []
+    assert metadata["left_out_classes"]["artist"] == {"Cy": 1}
+    said = capsys.readouterr().out
+    assert "skipped: 3 works" in said
+    assert "artist classes with too few works: Cy (1)" in said
+
+
+def test_reading_back_gives_the_catalogue(tmp_path):
+    builder = build(tmp_path / "data", make_pictures(tmp_path / "museum"))
+    again = tfds.builder_from_directory(str(builder.data_dir))
+    names = again.info.features["artist"].names
+    assert names == ["Ada", "Bö"]
+    works = [w for split in again.info.splits for w in tfds.as_numpy(again.as_dataset(split=split))]
+    assert len(works) == 40
+    for work in works:
+        number = int(work["file_name"].decode()[-7:-4])
+        assert work["artist"] == number % 2
+        assert work["genre"] == -1
+        assert work["year"] == 1800 + number
+        assert work["title"].decode() == f"Work {number}"
+        assert work["work_id"] == work["file_name"]
+        assert work["image"].shape == (12, 16, 3)
+
+
+def split_by_name(builder):
+    return {
+        work["file_name"]: split
+        for split in builder.info.splits
+        for work in tfds.as_numpy(builder.as_dataset(split=split))
+    }
+
+
+def test_adding_works_moves_no_other(tmp_path):
+    before = split_by_name(build(tmp_path / "before", make_pictures(tmp_path / "museum", 40)))
+    after = split_by_name(build(tmp_path / "after", make_pictures(tmp_path / "museum", 60)))
+    assert len(after) == 60
+    assert before.items() <= after.items()
+
+
+def test_two_builds_of_the_same_pictures_are_the_same_bytes(tmp_path):
+    museum = make_pictures(tmp_path / "museum")
+    folders = [Path(build(tmp_path / name, museum).data_dir) for name in ("one", "two")]
+    files = [{p.name: p.read_bytes() for p in folder.iterdir()} for folder in folders]
+    assert files[0] == files[1]
+
+
+def test_folders_are_the_classes_of_the_label_named(tmp_path):
+    for i in range(60):
+        path = tmp_path / "museum" / ("portrait", "still life")[i % 2] / f"{i}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (9, 9), (i, i, i)).save(path)
+    builder = build(tmp_path / "data", tmp_path / "museum", config="genre")
+    assert builder.info.full_name == "collection/genre/1.0.0"
+    assert builder.info.features["genre"].names == ["portrait", "still life"]
+    with pytest.raises(DataError, match=r"no works.csv in .* --config artist"):
+        build(tmp_path / "other", tmp_path / "museum")
+
+
+def test_settings_come_with_the_config(tmp_path):
+    config = collection_dataset_builder.CollectionConfig(name="all", min_works=1, short_side_px=6)
+    builder = build(tmp_path / "data", make_pictures(tmp_path / "museum"), config)
+    assert builder.info.features["artist"].names == ["Ada", "Bö", "Cy"]
+    work = next(iter(tfds.as_numpy(builder.as_dataset(split="train"))))
+    assert work["image"].shape == (6, 8, 3)
+
+
+@pytest.mark.parametrize(
+    ("works", "min_works", "says"),
+    [
+        (40, 30, "fewer than two classes are left"),
+        (3, 1, "split would be empty: 4 usable works of 6"),
+    ],
+)
+def test_too_few_works_are_one_line(tmp_path, works, min_works, says):
+    config = collection_dataset_builder.CollectionConfig(name="mine", min_works=min_works)
+    museum = make_pictures(tmp_path / "museum", works)
+    with pytest.raises(DataError) as caught:
+        build(tmp_path / "data", museum, config)
+    assert says in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert not list((tmp_path / "data").glob("collection/*/1.0.0"))
+
+
+if __name__ == "__main__":
+    tfds.testing.test_main()

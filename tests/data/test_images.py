@@ -1,0 +1,137 @@
+import io
+
+import numpy as np
+import pytest
+from PIL import Image, ImageCms, ImageOps
+
+from artjax.data import images
+from artjax.errors import ImageError
+
+
+def scene(height=60, width=90):
+    """A picture that looks different from every side."""
+    y, x = np.mgrid[:height, :width]
+    return np.stack([x * 255 // width, y * 255 // height, (x + y) % 256], -1).astype(np.uint8)
+
+
+def save(folder, picture, name, **settings):
+    path = folder / name
+    image = picture if isinstance(picture, Image.Image) else Image.fromarray(picture)
+    image.save(path, **settings)
+    return path
+
+
+def assert_close(ours, theirs, tolerance):
+    theirs = np.asarray(theirs)
+    assert ours.shape == theirs.shape
+    assert ours.dtype == np.uint8
+    assert np.abs(ours.astype(float) - theirs).mean() <= tolerance
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp"])
+def test_pictures_come_out_upright(tmp_path, orientation, suffix):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = save(tmp_path, scene(), f"a.{suffix}", exif=exif, quality=95)
+    with Image.open(path) as image:
+        upright = ImageOps.exif_transpose(image).convert("RGB")
+    assert_close(images.decode(path), upright, 0)
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "CMYK"])
+def test_modes_become_rgb_as_pillow_makes_them(tmp_path, mode):
+    image = Image.fromarray(scene()).convert(mode)
+    path = save(tmp_path, image, "a.tif")
+    with Image.open(path) as saved:
+        assert_close(images.decode(path), saved.convert("RGB"), 0)
+
+
+def test_transparency_is_white(tmp_path):
+    rgba = np.dstack([scene(), np.zeros((60, 90), np.uint8)])
+    rgba[:, 45:, 3] = 255
+    picture = images.decode(save(tmp_path, rgba, "a.png"))
+    assert (picture[:, :45] == 255).all()
+    np.testing.assert_array_equal(picture[:, 45:], scene()[:, 45:])
+
+
+def test_sixteen_bits_keep_their_tones(tmp_path):
+    grey = np.linspace(0, 65535, 90, dtype=np.uint16)[None].repeat(60, 0)
+    for name in ("a.png", "a.tif"):
+        picture = images.decode(save(tmp_path, Image.fromarray(grey), name))
+        assert np.abs(picture[..., 0].astype(float) - grey / 257).max() <= 1
+
+
+def test_lab_becomes_srgb(tmp_path):
+    to_lab = ImageCms.buildTransform(
+        ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB"), "RGB", "LAB"
+    )
+    path = save(tmp_path, ImageCms.applyTransform(Image.fromarray(scene()), to_lab), "a.tif")
+    assert_close(images.decode(path), scene(), 3)
+
+
+def test_a_broken_profile_is_ignored(tmp_path):
+    path = save(tmp_path, scene(), "a.png", icc_profile=b"not a profile")
+    assert_close(images.decode(path), scene(), 0)
+
+
+def test_first_frame_of_an_animation(tmp_path):
+    frames = [Image.fromarray(scene()), Image.new("RGB", (90, 60), "red")]
+    path = save(
+        tmp_path, frames[0], "a.webp", save_all=True, append_images=frames[1:], lossless=True
+    )
+    assert_close(images.decode(path), scene(), 0)
+
+
+def test_the_name_does_not_matter(tmp_path):
+    path = save(tmp_path, scene(), "a.png").rename(tmp_path / "a.jpg")
+    assert_close(images.decode(path), scene(), 0)
+
+
+@pytest.mark.parametrize(("height", "width"), [(1500, 1100), (1024, 3000), (20, 4000)])
+def test_large_pictures_are_scaled_to_the_shorter_side(tmp_path, height, width):
+    path = save(tmp_path, scene(height, width), "a.jpg", quality=95)
+    ours = images.decode(path, short_side_px=256)
+    scale = min(1, 256 / min(height, width))
+    size = (round(width * scale), round(height * scale))
+    with Image.open(path) as image:
+        theirs = image.convert("RGB").resize(size, Image.Resampling.LANCZOS)
+    assert_close(ours, theirs, 3)  # they differ where the JPEG was decoded at half its size
+
+
+def truncated(path):
+    path.write_bytes(path.read_bytes()[:-400])
+    return path
+
+
+def test_unusable_files_are_refused_with_the_reason(tmp_path):
+    noise = np.random.default_rng(0).integers(0, 256, (60, 90, 3), np.uint8)
+    (tmp_path / "text.jpg").write_text("I am no picture")
+    (tmp_path / "empty.png").write_bytes(b"")
+    cases = [
+        (tmp_path / "text.jpg", "not a picture in any known format"),
+        (tmp_path / "empty.png", "not a picture in any known format"),
+        (tmp_path / "nowhere.png", "No such file"),
+        (truncated(save(tmp_path, noise, "cut.jpg")), "truncated"),
+        (truncated(save(tmp_path, noise, "cut.png")), ""),
+    ]
+    for path, reason in cases:
+        with pytest.raises(ImageError) as caught:
+            images.decode(path)
+        assert reason in str(caught.value)
+        assert "\n" not in str(caught.value)
+
+
+def test_too_many_pixels_are_refused_before_decoding(tmp_path):
+    path = save(tmp_path, Image.new("1", (5000, 5000)), "a.png")
+    with pytest.raises(
+        ImageError, match=r"5000 x 5000 pixels are more than the limit of 1,000,000"
+    ):
+        images.decode(path, max_pixels=1_000_000)
+
+
+def test_cleaned_picture_is_a_jpeg_of_the_same_pixels(tmp_path):
+    cleaned = images.clean(save(tmp_path, scene(), "a.png"))
+    with Image.open(io.BytesIO(cleaned.jpeg)) as image:
+        assert (image.format, image.size) == ("JPEG", (cleaned.width, cleaned.height))
+        assert_close(scene(), image, 2)

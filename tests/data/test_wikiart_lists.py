@@ -1,0 +1,81 @@
+import pytest
+from PIL import Image
+
+from artjax.data import wikiart_lists
+from artjax.errors import DataError
+
+HEADER = "(Path to image),, (Groundtruth class) \r\n\r\n"
+MOJIBAKE = "Impressionism/joaqu\u00e3\u00adn-sorolla_beach-1904.jpg"  # as in the official lists
+
+
+def write(folder, train, test, classes=("Ada_Lind", "Bo_Ek")):
+    lists = folder / "wikiart_csv"
+    lists.mkdir()
+    names = "\n".join(f"{i} {name}" for i, name in enumerate(classes))
+    (lists / "artist_class.txt").write_text(names)
+    (lists / "artist_train.csv").write_bytes((HEADER + "\r\n".join(train)).encode())
+    (lists / "artist_val.csv").write_bytes((HEADER + "\r\n".join(test)).encode())
+
+
+def picture(folder, name):
+    path = folder / "wikiart" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (8, 8)).save(path)
+
+
+def test_lists_are_read_as_they_are(tmp_path):
+    train = [f"Realism/ada_t-{i}.jpg,,0" for i in range(200)]
+    write(tmp_path, train, [f"{MOJIBAKE},,1", "Realism/bo_x-1890(1).jpg,,1"])
+    picture(tmp_path, "Impressionism/joaqu\u00edn-sorolla_beach-1904.jpg")
+    catalogue = wikiart_lists.read(tmp_path, "artist")
+    by_split = {}
+    for work in catalogue.works:
+        by_split.setdefault(work.split, []).append(work)
+    assert catalogue.class_names == {"artist": ("Ada_Lind", "Bo_Ek")}
+    assert catalogue.official == ("test",)
+    assert {w.file_name for w in by_split["test"]} == {MOJIBAKE, "Realism/bo_x-1890(1).jpg"}
+    assert len(by_split["train"]) + len(by_split["validation"]) == 200
+    assert 5 < len(by_split["validation"]) < 40
+    found = by_split["test"][0]
+    assert found.picture.is_file()
+    assert (found.title, found.year, found.labels) == ("beach", 1904, {"artist": "Bo_Ek"})
+    assert by_split["train"][0].picture is None
+
+
+def test_numbered_photographs_are_one_work():
+    names = ["Cubism/a_b-1890.jpg", "Cubism/a_b-1890(1).jpg", "Realism/a_b-1890(12).jpg"]
+    assert len({wikiart_lists.work_id_of(name) for name in names}) == 1
+
+
+def test_rows_on_both_lists_stay_in_test(tmp_path):
+    write(tmp_path, ["R/a_b.jpg,,0", "R/a_c.jpg,,1"], ["R/a_b.jpg,,0"])
+    picture(tmp_path, "R/a_b.jpg")
+    catalogue = wikiart_lists.read(tmp_path, "artist")
+    assert [w.file_name for w in catalogue.works if w.split == "test"] == ["R/a_b.jpg"]
+    assert len(catalogue.works) == 2
+    assert catalogue.notes == ["1 rows of artist_train.csv are on the test list too: kept in test"]
+
+
+@pytest.mark.parametrize(
+    ("train", "says"),
+    [
+        (["R/a_b.jpg,,7"], "artist_train.csv, line 3: class 7 of only 2"),
+        (["R/a_b.jpg,,0", "nonsense"], "line 4: not 'path,class': 'nonsense'"),
+        (["R/a_b.jpg,,0", "R/a_b.jpg,,0"], "'R/a_b.jpg' is listed"),
+        ([], "has no rows"),
+    ],
+)
+def test_damaged_lists_are_one_line(tmp_path, train, says):
+    write(tmp_path, train, ["R/z_z.jpg,,0"])
+    with pytest.raises(DataError) as caught:
+        wikiart_lists.read(tmp_path, "artist")
+    assert says in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_missing_lists_and_pictures_say_where_they_belong(tmp_path):
+    with pytest.raises(DataError, match=r"artist_class.txt.*cs-chan/ArtGAN"):
+        wikiart_lists.read(tmp_path, "artist")
+    write(tmp_path, ["R/a_b.jpg,,0"], ["R/z_z.jpg,,0"])
+    with pytest.raises(DataError, match=r"none of the 2 listed pictures is below .*R/z_z.jpg"):
+        wikiart_lists.read(tmp_path, "artist")

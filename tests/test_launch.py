@@ -1,0 +1,139 @@
+"""The command line: what a user types, and what is said when it cannot be meant."""
+
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from tiny import stripes
+
+import launch
+from artjax import sample
+from artjax.errors import ArtjaxError
+
+TINY = ["--config", "configs/artist.py:tiny"]
+SMALL = ["--config.image_size=32", "--config.canvas_size=40", "--config.model.name=vgg_small"]
+
+
+@pytest.fixture(autouse=True)
+def in_the_repository(pytestconfig, monkeypatch):
+    monkeypatch.chdir(pytestconfig.rootpath)
+
+
+@pytest.mark.parametrize(
+    ("argv", "says"),
+    [
+        ([], "what to train? give --config"),
+        (
+            ["--config", "configs/artst.py"],
+            "no config file configs/artst.py; configs/ has artist.py",
+        ),
+        (["--wrkdir", "x"], "unknown flag --wrkdir; did you mean --workdir?"),
+        (["--mode", "evalute"], "--mode evalute: valid are train, evaluate, predict; did you mean"),
+        (["--mode", "evaluate"], "--mode evaluate needs the --workdir of a run"),
+        (["--mode", "evaluate", "--workdir", "NEW"], "no checkpoint in"),
+        (["--mode", "predict", "--workdir", "NEW"], "needs pictures"),
+        (["picture.jpg", "--workdir", "NEW"], "'picture.jpg' is no flag; pictures go with"),
+        (["--mode", "evaluate", "--workdir", "NEW", "--config.seed=1"], "checkpoint's own config"),
+        ([*TINY, "--config.optim.peek_lr=1"], "did you mean optim.peak_lr?"),
+        ([*TINY, "--config.batch_size=x"], "not of type int"),
+        ([*TINY, "--config.batch_size"], "--config.batch_size needs a value"),
+        (
+            [*TINY, *SMALL, "--config.batch_size=17"],
+            "not divisible by the 8 devices; take 16 or 24",
+        ),
+        ([*TINY, "--config.fsdp=3"], "must divide the 8 devices"),
+        (
+            [*TINY[:1], "configs/location.py:tiny"],
+            "has no label 'location' for the task 'location'",
+        ),
+        ([*TINY[:1], "configs/artist.py:tinny"], "did you mean 'tiny'?"),
+        (
+            [*TINY[:1], "configs/artist.py:collection"],
+            "tfds build datasets/collection --manual_dir",
+        ),
+        ([*TINY[:1], "configs/genre.py:wikiart"], "tfds build datasets/wikiart --config genre"),
+        ([*TINY, "--coordinator", "here:1"], "needs --num_processes and --process_id"),
+    ],
+)
+def test_what_cannot_be_meant_is_one_or_two_lines(argv, says, data_dir, tmp_path):
+    argv = [str(tmp_path / "new") if word == "NEW" else word for word in argv]
+    with pytest.raises(ArtjaxError) as caught:
+        launch.main([*argv, "--data_dir", str(data_dir)])
+    assert says in str(caught.value)
+    assert str(caught.value).count("\n") <= 1
+    assert not (tmp_path / "new").exists()
+
+
+def test_errors_end_the_process_with_status_2_and_no_traceback(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "launch.py", "--workdir", str(tmp_path), "--mode", "evaluate"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.startswith(f"artjax: no checkpoint in {tmp_path}")
+    assert done.stderr.count("\n") == 1
+
+
+def test_builders_end_tfds_with_status_2_and_no_traceback(tmp_path):
+    (tmp_path / "museum").mkdir()
+    (tmp_path / "museum" / "works.csv").write_text("file;artist\na.jpg;Ada\n")
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "tensorflow_datasets.scripts.cli.main", "build"),
+            *("datasets/collection", "--manual_dir", str(tmp_path / "museum")),
+            *("--data_dir", str(tmp_path / "data")),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    said = done.stderr.strip().splitlines()[-1]
+    assert said.endswith(
+        "has no column 'path' (found: file, artist); add it, with the pictures' paths"
+    )
+    assert not list((tmp_path / "data").glob("collection/1.0.0"))
+
+
+def test_overrides_may_stand_apart_from_their_value():
+    args, overrides = launch.parse_args(
+        [*TINY, "--config.seed", "3", "--config.optim.peak_lr=0.1", "--mode", "train"]
+    )
+    assert overrides == [("seed", "3"), ("optim.peak_lr", "0.1")]
+    assert args.config == TINY[1]
+
+
+def test_train_evaluate_and_predict_from_the_command_line(data_dir, tmp_path, capsys):
+    flags = ["--data_dir", str(data_dir), "--workdir", str(tmp_path)]
+    short = ["--config.steps=2", "--config.batch_size=16"]
+    assert launch.main([*TINY, *SMALL, *short, *flags]) == 0
+    capsys.readouterr()
+    assert launch.main(["--workdir", str(tmp_path)]) == 0
+    assert "this run is finished" in capsys.readouterr().out
+    evaluate = ["--mode", "evaluate", "--workdir", str(tmp_path), "--split", "validation"]
+    assert launch.main([*TINY, *evaluate]) == 0
+    assert "validation artist: top-1" in capsys.readouterr().out
+    picture = tmp_path / "picture.png"
+    stripes(0, np.random.default_rng(0)).save(picture)
+    (tmp_path / "text.jpg").write_text("no picture")
+    predict = ["--mode", "predict", "--workdir", str(tmp_path)]
+    assert launch.main([*predict, str(picture)]) == 0
+    assert f"{picture}: artist" in capsys.readouterr().out
+    assert launch.main([*predict, str(picture), str(tmp_path / "text.jpg")]) == 2
+    assert "text.jpg: no usable picture: not a picture" in capsys.readouterr().err
+
+
+def test_the_sample_is_chosen_where_wikiart_is_not_prepared(data_dir, tmp_path):
+    assert sample.choose(("artist",), data_dir, None) == "studio"
+    assert "since no wikiart is prepared" in sample.why("studio", data_dir)
+    (tmp_path / "wikiart").mkdir()
+    shutil.copytree(data_dir / "tiny" / "1.0.0", tmp_path / "wikiart" / "artist" / "1.0.0")
+    assert sample.choose(("artist",), tmp_path, None) == "wikiart"
+    assert sample.choose(("genre",), tmp_path, None) == "wikiart"  # the only config has that label
+    assert sample.choose(("location",), tmp_path, None) == "studio"
