@@ -57,6 +57,11 @@ def parse_args(argv: list[str]) -> tuple[argparse.Namespace, list[tuple[str, str
         "--split", default="test", help="to evaluate: train, validation or test (default: test)"
     )
     parser.add_argument(
+        "--checkpoint",
+        default="best",
+        help="to evaluate or predict with: best by validation, or last (default: best)",
+    )
+    parser.add_argument(
         "--stop_after_steps",
         type=int,
         help="save and stop after this many steps, to try things out",
@@ -171,7 +176,11 @@ def _evaluate(args: argparse.Namespace) -> int:
     from artjax import evaluate, mesh
 
     result = evaluate.evaluate_workdir(
-        args.workdir, args.split, data_dir=args.data_dir, canvas_dir=args.canvas_dir
+        args.workdir,
+        args.split,
+        which=args.checkpoint,
+        data_dir=args.data_dir,
+        canvas_dir=args.canvas_dir,
     )
     if mesh.is_first_host():
         print(f"checkpoint of step {result['checkpoint_step']:,}, {result['collection']}")
@@ -185,7 +194,7 @@ def _predict(args: argparse.Namespace) -> int:
 
     if not args.pictures:
         raise ConfigError("--mode predict needs pictures: give files or folders after it")
-    result = predict.predict(args.workdir, args.pictures)
+    result = predict.predict(args.workdir, args.pictures, args.checkpoint)
     shown: Any = None
     for guess in result.guesses:
         if shown != (guess.path, guess.task):

@@ -24,6 +24,7 @@ from artjax.state import TrainState
 from artjax.workdir import write_atomically
 
 SPLITS = ("train", "validation", "test")
+CHECKPOINTS = ("best", "last")
 
 
 class Restored(NamedTuple):
@@ -35,14 +36,21 @@ class Restored(NamedTuple):
     record: dict[str, Any]
 
 
-def restore(workdir: Path) -> Restored:
-    """Restores the best checkpoint of a workdir, which needs nothing else.
+def restore(workdir: Path, which: str = "best") -> Restored:
+    """Restores a checkpoint of a workdir, which needs nothing else.
+
+    Args:
+      workdir: of a run.
+      which: `best` by validation, or `last`.
 
     Raises:
+      ConfigError: for another word.
       WorkdirError: if there is none, or it cannot be read.
     """
+    if which not in CHECKPOINTS:
+        raise ConfigError(f"--checkpoint {which}: valid are {', '.join(CHECKPOINTS)}")
     checkpoints = Checkpoints(workdir, read_only=True)
-    step = checkpoints.best_step
+    step = checkpoints.best_step if which == "best" else checkpoints.latest_step
     assert step is not None  # a read-only manager refuses a workdir without checkpoints
     record = checkpoints.record(step)
     config = config_lib.from_json(json.dumps(record["config"]))
@@ -54,13 +62,19 @@ def restore(workdir: Path) -> Restored:
 
 
 def evaluate_workdir(
-    workdir: Path, split: str, *, data_dir: Path | None = None, canvas_dir: Path | None = None
+    workdir: Path,
+    split: str,
+    *,
+    which: str = "best",
+    data_dir: Path | None = None,
+    canvas_dir: Path | None = None,
 ) -> dict[str, Any]:
-    """Evaluates the best checkpoint of a workdir on a split and writes `evaluation/<split>/`.
+    """Evaluates a checkpoint of a workdir on a split and writes `evaluation/<split>/`.
 
     Args:
       workdir: of a run.
       split: `train`, `validation` or `test`.
+      which: the checkpoint, `best` by validation or `last`.
       data_dir: where the data is now, if not where it was in training.
       canvas_dir: likewise.
 
@@ -68,7 +82,7 @@ def evaluate_workdir(
       What `metrics.json` holds.
 
     Raises:
-      ConfigError: for an unknown split.
+      ConfigError: for an unknown split or checkpoint.
       WorkdirError: if there is no checkpoint, or the data is not the data that it was trained with.
       DataError: if the data cannot be found.
     """
@@ -76,7 +90,7 @@ def evaluate_workdir(
         raise ConfigError(
             f"--split {split}: valid are {', '.join(SPLITS)}{config_lib.nearest(split, SPLITS)}"
         )
-    restored = restore(workdir)
+    restored = restore(workdir, which)
     record = restored.record
     with first_host_first("canvases"):
         data = canvases.open_collection(

@@ -40,12 +40,13 @@ class Result(NamedTuple):
     unusable: list[tuple[Path, str]]
 
 
-def predict(workdir: Path, paths: Sequence[Path]) -> Result:
-    """Predicts the labels of pictures with the best checkpoint of a workdir.
+def predict(workdir: Path, paths: Sequence[Path], which: str = "best") -> Result:
+    """Predicts the labels of pictures with a checkpoint of a workdir.
 
     Args:
       workdir: of a run; it holds all that is needed.
       paths: picture files, and folders whose files are all looked at.
+      which: the checkpoint, `best` by validation or `last`.
 
     Returns:
       The five likeliest labels (or all, if there are fewer) for each picture and task; also written to
@@ -56,7 +57,7 @@ def predict(workdir: Path, paths: Sequence[Path]) -> Result:
       DataError: if a path does not exist, or none of the files is a usable picture.
     """
     files = _files(paths)
-    restored = restore(workdir)
+    restored = restore(workdir, which)
     size = config_lib.canvas_size(restored.experiment.config)
     usable: list[Path] = []
     unusable: list[tuple[Path, str]] = []

@@ -104,6 +104,17 @@ def test_official_counts_are_said(data_dir):
     assert "on 5,500 of the 5,706 official test works" in line
 
 
+def test_the_last_checkpoint_can_be_asked_for(workdir):
+    checkpoints = Checkpoints(workdir, read_only=True)
+    steps = {"best": checkpoints.best_step, "last": checkpoints.latest_step}
+    checkpoints.close()
+    for which, step in steps.items():
+        result = evaluate.evaluate_workdir(workdir, "validation", which=which)
+        assert result["checkpoint_step"] == step
+    with pytest.raises(ConfigError, match="--checkpoint first: valid are best, last"):
+        evaluate.evaluate_workdir(workdir, "validation", which="first")
+
+
 def test_unknown_split_is_one_line(workdir):
     with pytest.raises(ConfigError, match=r"--split tset: .* did you mean test\?"):
         evaluate.evaluate_workdir(workdir, "tset")

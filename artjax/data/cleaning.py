@@ -58,8 +58,12 @@ def clean_works(
 def _results(
     works: Sequence[Work], folder: Path, short_side_px: int, processes: int
 ) -> Iterator[tuple[int, CleanedWork]]:
-    if processes == 1 or len(works) <= _FEW_WORKS:  # fewer than it takes to start a process
-        for i, work in enumerate(works):
+    there = [(i, work) for i, work in enumerate(works) if work.picture is not None]
+    for i, work in enumerate(works):
+        if work.picture is None:
+            yield i, CleanedWork(None, problem="no such file")
+    if processes == 1 or len(there) <= _FEW_WORKS:  # fewer than it takes to start a process
+        for i, work in there:
             yield i, _clean_one(work, folder, short_side_px)
         return
     # Never a fork: the calling process has TensorFlow's threads, which a child would not survive.
@@ -67,7 +71,7 @@ def _results(
     pending: dict[Future[CleanedWork], int] = {}
     with ProcessPoolExecutor(processes, mp_context=context) as pool:
         try:
-            for i, work in enumerate(works):
+            for i, work in there:
                 pending[pool.submit(_clean_one, work, folder, short_side_px)] = i
                 if len(pending) >= _IN_FLIGHT_PER_PROCESS * processes:
                     yield from _take_finished(pending)
@@ -87,8 +91,6 @@ def _take_finished(
 
 
 def _clean_one(work: Work, folder: Path, short_side_px: int) -> CleanedWork:
-    if work.picture is None:
-        return CleanedWork(None, problem="no such file")
     try:
         path = folder / f"{_key(work, short_side_px)}.jpg"
         if path.is_file():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from pathlib import Path, PurePosixPath
 
 from artjax.data.collections import Catalogue, PictureFiles, Work
@@ -46,8 +45,9 @@ def read(manual_dir: Path, task: str) -> Catalogue:
         )
     names = _class_names(lists / f"{task}_class.txt")
     files = PictureFiles(pictures)
-    test = _rows(lists / f"{task}_val.csv", len(names))
-    train = _rows(lists / f"{task}_train.csv", len(names))
+    notes: list[str] = []
+    test = _rows(lists / f"{task}_val.csv", len(names), notes)
+    train = _rows(lists / f"{task}_train.csv", len(names), notes)
     in_test = {canonical_name(path) for path, _ in test}
     both = [path for path, _ in train if canonical_name(path) in in_test]
     train = [(path, index) for path, index in train if canonical_name(path) not in in_test]
@@ -58,7 +58,6 @@ def read(manual_dir: Path, task: str) -> Catalogue:
             f"none of the {len(works):,} listed pictures is below {pictures}: it holds {len(files):,} "
             f"files; expected are paths like {pictures / works[0].file_name}"
         )
-    notes = []
     if both:
         notes.append(
             f"{len(both):,} rows of {task}_train.csv are on the test list too: kept in test"
@@ -95,20 +94,25 @@ def _class_names(file: Path) -> tuple[str, ...]:
     return tuple(row[1].strip() for row in rows)
 
 
-def _rows(file: Path, classes: int) -> list[tuple[str, int]]:
-    """(path, class) of each row, without the header and the blank line that some lists open with."""
-    rows = []
+def _rows(file: Path, classes: int, notes: list[str]) -> list[tuple[str, int]]:
+    """(path, class) of each row, without the header and the blank line that some lists open with.
+
+    Of a picture that is listed twice (one is, on the official genre test list, under two genres) the
+    first row counts, and a note says so.
+    """
+    rows: dict[str, int] = {}
     for number, line in enumerate(file.read_text("utf-8-sig").splitlines(), start=1):
         match = _ROW.match(line.strip())
         if match:
             if int(match["index"]) >= classes:
                 raise DataError(f"{file}, line {number}: class {match['index']} of only {classes}")
-            rows.append((match["path"].replace("\\", "/"), int(match["index"])))
+            path, index = match["path"].replace("\\", "/"), int(match["index"])
+            if rows.setdefault(path, index) != index:
+                notes.append(
+                    f"{file.name}: '{path}' is listed under two classes; the first is kept"
+                )
         elif line.strip() and number > 1:
             raise DataError(f"{file}, line {number}: not 'path,class': {line.strip()[:60]!r}")
-    repeated = [path for path, n in Counter(path for path, _ in rows).items() if n > 1]
-    if repeated:
-        raise DataError(f"{file}: '{repeated[0]}' is listed twice; keep one row")
     if not rows:
         raise DataError(f"{file} has no rows 'path,class'")
-    return rows
+    return list(rows.items())
