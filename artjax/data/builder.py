@@ -15,11 +15,12 @@ from typing import Any, ClassVar
 import numpy as np
 import tensorflow_datasets as tfds
 
+from artjax.config import nearest
 from artjax.data.cleaning import CleanedWork, clean_works
 from artjax.data.collections import Catalogue, Work
 from artjax.data.images import SHORT_SIDE_PX
 from artjax.data.splits import FRACTIONS, split_of
-from artjax.errors import DataError, show_plainly
+from artjax.errors import ConfigError, DataError, show_plainly
 
 SPLITS = ("train", "validation", "test")
 
@@ -40,6 +41,13 @@ class WorksBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # 
     FRACTIONS: ClassVar[tuple[tuple[str, float], ...]] = FRACTIONS
     SHORT_SIDE_PX: ClassVar[int] = SHORT_SIDE_PX
     METADATA: ClassVar[dict[str, Any]] = {}
+
+    def __init__(self, *, config: Any = None, **settings: Any) -> None:
+        if isinstance(config, str) and config.partition(":")[0] not in self.builder_configs:
+            valid = ", ".join(self.builder_configs)
+            near = nearest(config, self.builder_configs)
+            raise ConfigError(f"--config {config}: {self.name} has the configs {valid}{near}")
+        super().__init__(config=config, **settings)
 
     def read_catalogue(self, manual_dir: Path | None) -> Catalogue:
         """Reads the collection's own catalogue; no picture is opened.

@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import multiprocessing
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,7 +71,7 @@ def _results(
     # Never a fork: the calling process has TensorFlow's threads, which a child would not survive.
     context = multiprocessing.get_context("spawn")
     pending: dict[Future[CleanedWork], int] = {}
-    with ProcessPoolExecutor(processes, mp_context=context) as pool:
+    with _without_main(), ProcessPoolExecutor(processes, mp_context=context) as pool:
         try:
             for i, work in there:
                 pending[pool.submit(_clean_one, work, folder, short_side_px)] = i
@@ -80,6 +82,24 @@ def _results(
         except BaseException:  # Ctrl-C above all: what waits is dropped, what is written stays
             pool.shutdown(wait=False, cancel_futures=True)
             raise
+
+
+@contextmanager
+def _without_main() -> Iterator[None]:
+    """Processes that start in this block do not import the caller's main module.
+
+    They need this module alone; TFDS's command line, which is the main module of a build, would cost
+    each of them seconds and hundreds of megabytes.
+    """
+    main = sys.modules["__main__"]
+    saved = {
+        name: main.__dict__.pop(name) for name in ("__spec__", "__file__") if hasattr(main, name)
+    }
+    main.__spec__ = None
+    try:
+        yield
+    finally:
+        main.__dict__.update(saved)
 
 
 def _take_finished(

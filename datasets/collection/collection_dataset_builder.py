@@ -43,16 +43,19 @@ class Builder(WorksBuilder):
         "artist, genre, location, style, period, title, year, work_id), or with one sub-folder for "
         "each class and --config artist (or genre, location, style, period)."
     )
-    # Not BUILDER_CONFIGS: TFDS would build all of them where none is named.
-    builder_config_cls = CollectionConfig
-    builder_configs = {label: CollectionConfig(name=label, label=label) for label in LABELS}
+    # TFDS builds all of BUILDER_CONFIGS where none is named: so only works.csv is among them.
+    BUILDER_CONFIGS = [CollectionConfig(name="works", description="What works.csv lists.")]
+    builder_configs = {
+        "works": BUILDER_CONFIGS[0],
+        **{label: CollectionConfig(name=label, label=label) for label in LABELS},
+    }
 
     def _info(self) -> tfds.core.DatasetInfo:
         return self.works_info()
 
     def read_catalogue(self, manual_dir: Path) -> Catalogue:
         """Reads works.csv, or else the folders; leaves out classes with too few works."""
-        config = self.builder_config or CollectionConfig(name="")
+        config = self.builder_config
         if (manual_dir / "works.csv").is_file():
             catalogue = read_works_csv(manual_dir / "works.csv")
         elif config.label in LABELS:

@@ -10,7 +10,7 @@ import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from artjax.errors import DataError
+from artjax.errors import ConfigError, DataError
 from collection import collection_dataset_builder
 
 Builder = collection_dataset_builder.Builder
@@ -126,6 +126,11 @@ def test_settings_come_with_the_config(tmp_path):
     assert builder.info.features["artist"].names == ["Ada", "Bö", "Cy"]
     work = next(iter(tfds.as_numpy(builder.as_dataset(split="train"))))
     assert work["image"].shape == (6, 8, 3)
+
+
+def test_unknown_configs_are_one_line_with_the_nearest(tmp_path):
+    with pytest.raises(ConfigError, match=r"--config artst: .* did you mean artist\?"):
+        Builder(data_dir=tmp_path, config="artst")
 
 
 @pytest.mark.parametrize(
