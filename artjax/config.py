@@ -11,6 +11,7 @@ import ast
 import difflib
 import importlib.util
 import json
+import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -108,7 +109,12 @@ def load_config_file(path: str | Path, collection: str) -> ConfigDict:
     if spec is None or spec.loader is None:
         raise ConfigError(f"{path} is no Python file: give one like configs/artist.py")
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    # So that it can say `from configs import common`, wherever the command is called.
+    sys.path.insert(0, str(path.resolve().parents[1]))
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        sys.path.pop(0)
     if not hasattr(module, "get_config"):
         raise ConfigError(f"{path} defines no get_config(collection): see configs/artist.py")
     config: ConfigDict = module.get_config(collection)
