@@ -33,12 +33,12 @@ class Checkpoints:
         self._manager = ocp.CheckpointManager(
             self._directory,
             options=ocp.CheckpointManagerOptions(
-                best_fn=_score,
+                best_fn=score,
                 preservation_policy=policies.AnyPreservationPolicy(
                     [
                         policies.LatestN(1),
                         policies.BestN(
-                            get_metric_fn=_score, n=1, keep_checkpoints_without_metrics=False
+                            get_metric_fn=score, n=1, keep_checkpoints_without_metrics=False
                         ),
                     ]
                 ),
@@ -59,15 +59,13 @@ class Checkpoints:
     @property
     def best_step(self) -> int | None:
         """Step of the best checkpoint by validation; the last one where none was validated."""
-        scored = [
-            (_score(self.metrics(s)), s) for s in self._manager.all_steps() if self.metrics(s)
-        ]
+        scored = [(score(self.metrics(s)), s) for s in self._manager.all_steps() if self.metrics(s)]
         return max(scored)[1] if scored else self.latest_step
 
     @property
     def best_score(self) -> float:
         """What a validation has to exceed to be the best; -inf where there was none."""
-        scores = [_score(self.metrics(s)) for s in self._manager.all_steps() if self.metrics(s)]
+        scores = [score(self.metrics(s)) for s in self._manager.all_steps() if self.metrics(s)]
         return max(scores, default=float("-inf"))
 
     def metrics(self, step: int) -> dict[str, float]:
@@ -150,14 +148,9 @@ def library_versions() -> dict[str, str]:
     return {name: importlib.metadata.version(name) for name in LIBRARIES}
 
 
-def _score(metrics: dict[str, float]) -> float:
-    """Top-1 decides; among equal shares (a step is at least 1/N) the lower loss does."""
+def score(metrics: dict[str, float]) -> float:
+    """Orders validations: top-1 decides; among equals (it moves in steps of 1/N) the lower loss does."""
     return metrics["validation/top1"] - 1e-6 * min(metrics["validation/loss"], 1e3)
-
-
-def is_better(validation: dict[str, float], best_score: float) -> bool:
-    """Whether a validation beats the best score so far."""
-    return _score(validation) > best_score
 
 
 def _none_in(workdir: Path) -> str:

@@ -148,7 +148,7 @@ class Console:
                 total=steps,
                 unit="step",
                 dynamic_ncols=True,
-                bar_format="{percentage:3.0f}%|{bar:20}| {n_fmt}/{total_fmt} {postfix}",
+                bar_format="{percentage:3.0f}%|{bar:20}| {n_fmt}/{total_fmt}  {desc}",
             )
 
     def progress(self, step: int, steps: int, row: dict[str, float], seconds_left: float) -> None:
@@ -164,7 +164,7 @@ class Console:
         if self._bar is None:
             print(f"step {step:>{len(str(steps))}}/{steps}  {text}", flush=True)
         else:
-            self._bar.set_postfix_str(text, refresh=False)
+            self._bar.set_description_str(text, refresh=False)
             self._bar.update(step - self._bar.n)
 
     def close(self) -> None:

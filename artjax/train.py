@@ -21,7 +21,7 @@ from artjax import config as config_lib
 from artjax import evaluate
 from artjax import mesh as mesh_lib
 from artjax import workdir as workdir_lib
-from artjax.checkpoint import Checkpoints, is_better, library_versions
+from artjax.checkpoint import Checkpoints, library_versions, score
 from artjax.data import batches, canvases
 from artjax.data.canvases import Canvases, Split
 from artjax.errors import TrainingError
@@ -212,11 +212,11 @@ class _Run:
                     validation: dict[str, float] = {}
                     if step % self.experiment.eval_every == 0 or step == self.steps:
                         validation = self._validate(step, state)
-                    better = bool(validation) and is_better(validation, best_score)
+                    better = bool(validation) and score(validation) > best_score
                     if better or stopping or step % self.experiment.checkpoint_every == 0:
                         self._save(step, state, validation)
                     if better:
-                        best_score = self.checkpoints.best_score
+                        best_score = score(validation)
                     if stopping:
                         break
                 self.checkpoints.wait()

@@ -19,7 +19,7 @@ class Builder(WorksBuilder):
     WORKS = 1440
 
     def _info(self) -> tfds.core.DatasetInfo:
-        return self.works_info(homepage="https://github.com/artjax/artjax")
+        return self.works_info()
 
     def read_catalogue(self, manual_dir: Path | None) -> Catalogue:
         """The invented catalogue; the paintings are drawn when they are cleaned."""
