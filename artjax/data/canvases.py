@@ -313,11 +313,12 @@ def _read(directory: Path) -> Canvases | None:
 def _find_copied(
     root: Path, collection: str, tasks: tuple[str, ...], size: int | str
 ) -> Canvases | None:
-    for name in (collection, f"{collection}/{tasks[0]}"):
-        for directory in sorted(root.glob(f"{name}/*/{size}px"), reverse=True):
-            canvases = _read(directory)
-            if canvases is not None:
-                return canvases
+    # A set without config, the config called like the task, or the only config that there is.
+    for versions in (collection, f"{collection}/{tasks[0]}", f"{collection}/*"):
+        directories = sorted(root.glob(f"{versions}/*/{size}px"), reverse=True)
+        found = [canvases for d in directories if (canvases := _read(d)) is not None]
+        if len({canvases.prepared.name for canvases in found}) == 1:
+            return found[0]
     return None
 
 

@@ -114,6 +114,20 @@ def test_squash_keeps_the_whole_picture_and_its_aspect():
     assert tuple(canvas[15, 27]) == (0, 0, 255)
 
 
+def test_copied_canvases_are_found_without_naming_the_only_config(data_dir, tmp_path):
+    shutil.copytree(data_dir / "tiny" / "1.0.0", tmp_path / "here" / "mine" / "works" / "1.0.0")
+    config = tiny_config()
+    config.collection = "mine"
+    built = open_collection(config, tmp_path / "here", None)
+    assert built.prepared.name == "mine/works"
+    shutil.copytree(tmp_path / "here" / "canvases", tmp_path / "there" / "canvases")
+    copied = open_collection(config, tmp_path / "there", None)
+    assert copied.directory.is_relative_to(tmp_path / "there")
+    assert copied.prepared == built.prepared
+    with pytest.raises(DataError, match="no prepared data set 'mine'"):
+        open_collection(tiny_config(canvas_size=48, collection="mine"), tmp_path / "there", None)
+
+
 WITHOUT_TENSORFLOW = """
 import sys
 from importlib.machinery import PathFinder
