@@ -3,7 +3,7 @@
 Drawn with numpy and Pillow, deterministic to the byte for a seed (with the same versions of both).
 """
 
-from artjax.studio.catalogue import PAINTERS, Painting, catalogue, paint
+from artjax.studio.paintings import PAINTERS, Painting, catalogue, paint
 from artjax.studio.scenes import GENRES
 from artjax.studio.sheet import contact_sheet
 

@@ -72,12 +72,12 @@ def _stamp(
     height, width = scene.angle.shape
     count = len(rows)
     angle = scene.angle[rows, columns] if stroke.direction is None else stroke.direction
-    angle = angle + stroke.wander * rng.standard_normal(count)
-    tone = scene.colour[rows, columns] + stroke.jitter * rng.standard_normal((count, 1))
-    tone += 0.6 * stroke.jitter * rng.standard_normal((count, 3))
+    angle = angle + stroke.wander * rng.standard_normal(count, np.float32)
+    tone = scene.colour[rows, columns] + stroke.jitter * rng.standard_normal((count, 1), np.float32)
+    tone += 0.6 * stroke.jitter * rng.standard_normal((count, 3), np.float32)
 
-    u = np.arange(-stroke.length / 2, stroke.length / 2, 0.7)
-    v = np.arange(-stroke.width / 2, stroke.width / 2, 0.7)
+    u = np.arange(-stroke.length / 2, stroke.length / 2, 0.75, dtype=np.float32)
+    v = np.arange(-stroke.width / 2, stroke.width / 2, 0.75, dtype=np.float32)
     u, v = (grid.ravel() for grid in np.meshgrid(u, v, indexing="ij"))
     inside = (2 * u / (stroke.length + 1)) ** 2 + (2 * v / (stroke.width + 1)) ** 4 < 1
     u, v = u[inside], v[inside]
@@ -85,23 +85,23 @@ def _stamp(
     cosine, sine = np.cos(angle)[:, None], np.sin(angle)[:, None]
     x = np.rint(columns[:, None] + u * cosine - bent * sine).astype(np.int32)
     y = np.rint(rows[:, None] + u * sine + bent * cosine).astype(np.int32)
-    bristles = stroke.relief * np.sin(2.2 * v[None, :] + rng.uniform(0, 6.3, (count, 1)))
+    bristles = stroke.relief * np.sin(2.2 * v[None, :] + 6.3 * rng.random((count, 1), np.float32))
     bristles = bristles - stroke.relief * (v[None, :] > 0.3 * stroke.width)  # the shadow side
-    paint = tone[:, None, :] + bristles[..., None]
     visible = (x >= 0) & (x < width) & (y >= 0) & (y < height)
+    which, _ = np.nonzero(visible)
     painted = ground.copy()
-    painted[y[visible], x[visible]] = paint[visible]
+    painted.reshape(-1, 3)[(y * width + x)[visible]] = tone[which] + bristles[visible][:, None]
     return painted
 
 
 def _blur(picture: np.ndarray, radius: float) -> np.ndarray:
     image = Image.fromarray(np.clip(picture * 255, 0, 255).astype(np.uint8))
-    return np.asarray(image.filter(ImageFilter.GaussianBlur(radius))).astype(np.float64) / 255
+    return np.asarray(image.filter(ImageFilter.GaussianBlur(radius))).astype(np.float32) / 255
 
 
 def _side_light(picture: np.ndarray, rng: Rng, strength: float) -> np.ndarray:
     height, width = picture.shape[:2]
-    y, x = np.mgrid[:height, :width] / max(height, width)
+    y, x = np.mgrid[:height, :width].astype(np.float32) / max(height, width)
     left = rng.uniform(0.1, 0.4)
     distance = np.hypot(x - left, y - rng.uniform(0.1, 0.35))
     return picture * (1.25 - strength * np.clip(distance, 0, 1.2))[..., None]
@@ -109,7 +109,7 @@ def _side_light(picture: np.ndarray, rng: Rng, strength: float) -> np.ndarray:
 
 def _weave(picture: np.ndarray, period: float, strength: float) -> np.ndarray:
     height, width = picture.shape[:2]
-    y, x = np.mgrid[:height, :width] * (2 * np.pi / period)
+    y, x = np.mgrid[:height, :width].astype(np.float32) * (2 * np.pi / period)
     return picture + strength * (np.sin(x) * np.sin(y) + 0.5 * np.sin(x + y))[..., None]
 
 
@@ -189,13 +189,15 @@ def chiaroscuro(scene: Scene, rng: Rng, scale: float) -> np.ndarray:
 def watercolour(scene: Scene, rng: Rng, scale: float) -> np.ndarray:
     """Washes with dark rims on grained paper."""
     height, width = scene.angle.shape
-    pools = smooth_noise(rng, height, width, 8 / scale).astype(np.float64)
+    pools = smooth_noise(rng, height, width, 8 / scale)
     levels = np.floor(pools * 1.1)
-    rim = np.zeros((height, width))
+    rim = np.zeros((height, width), np.float32)
     rim[:, 1:] += levels[:, 1:] != levels[:, :-1]
     rim[1:] += levels[1:] != levels[:-1]
     wash = _blur(scene.colour, 0.9) * 0.8 + 0.2 + 0.05 * (levels % 2)[..., None]
-    grain = rng.standard_normal((height // 2 + 1, width // 2 + 1)).repeat(2, 0).repeat(2, 1)
+    grain = (
+        rng.standard_normal((height // 2 + 1, width // 2 + 1), np.float32).repeat(2, 0).repeat(2, 1)
+    )
     return wash - 0.1 * (rim > 0)[..., None] + 0.03 * grain[:height, :width, None]
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 
 class Palette(NamedTuple):
-    """Colours as RGB in [0, 1], each float [3]."""
+    """Colours as RGB in [0, 1], each float32 [3]."""
 
     dark: np.ndarray
     shadow: np.ndarray
@@ -34,6 +34,6 @@ _HEX = (
 )
 
 PALETTES = tuple(
-    Palette(*(np.asarray([int(h[i : i + 2], 16) / 255 for i in (0, 2, 4)]) for h in row))
+    Palette(*(np.frombuffer(bytes.fromhex(h), np.uint8).astype(np.float32) / 255 for h in row))
     for row in _HEX
 )

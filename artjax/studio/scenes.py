@@ -14,7 +14,7 @@ class Scene(NamedTuple):
     """A subject on a grid of pixels.
 
     Attributes:
-      colour: RGB in [0, 1], float [H, W, 3].
+      colour: RGB in [0, 1], float32 [H, W, 3].
       angle: the direction in which a brush would follow the form, radians [H, W].
       edge: True on the outlines of things, [H, W].
     """
@@ -38,9 +38,9 @@ class _Stage:
         self.rng = rng
         self.shape = (height, width)
         self.right = width / height
-        self.y, self.x = np.mgrid[:height, :width].astype(np.float64) / height
-        self.colour = np.zeros((height, width, 3))
-        self.angle = np.zeros((height, width))
+        self.y, self.x = np.mgrid[:height, :width].astype(np.float32) / np.float32(height)
+        self.colour = np.zeros((height, width, 3), np.float32)
+        self.angle = np.zeros((height, width), np.float32)
         self.thing = np.zeros((height, width), np.int32)
 
     def noise(self, cells: float) -> np.ndarray:
@@ -54,7 +54,7 @@ class _Stage:
         outline: bool = True,
     ) -> None:
         """Covers what is inside with a colour ([3] or [H, W, 3]) and a direction of the form."""
-        self.colour[inside] = np.broadcast_to(colour, self.colour.shape)[inside]
+        self.colour[inside] = colour if colour.ndim == 1 else colour[inside]
         self.angle[inside] = np.broadcast_to(angle, self.shape)[inside]
         if outline:
             self.thing[inside] = self.thing.max() + 1
@@ -77,7 +77,7 @@ class _Stage:
 
 
 def _mix(a: np.ndarray, b: np.ndarray, share: np.ndarray | float) -> np.ndarray:
-    share = np.asarray(share)
+    share = np.asarray(share, np.float32)
     return a * (1 - share[..., None]) + b * share[..., None]
 
 
@@ -144,7 +144,7 @@ def landscape(stage: _Stage, palette: Palette, rng: np.random.Generator) -> None
     _sky(stage, palette, rng, horizon)
     ridges = rng.integers(2, 5)
     tones = (palette.sky, palette.middle, palette.shadow, palette.dark)
-    column = np.linspace(0, stage.right, stage.shape[1])
+    column = np.linspace(0, stage.right, stage.shape[1], dtype=np.float32)
     for i in range(ridges):
         share = (i + 1) / ridges
         phase, speed = rng.uniform(0, 6.3, 2), rng.uniform(2, 6, 2)

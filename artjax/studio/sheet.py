@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from artjax.studio.catalogue import Painting, paint
+from artjax.studio.paintings import Painting, paint
 
 _GROUND = (246, 243, 236)
 _INK = (60, 54, 48)

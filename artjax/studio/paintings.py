@@ -162,9 +162,9 @@ def _tuned(colour: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     grey = colour.mean(axis=-1, keepdims=True)
     colour = grey + rng.uniform(0.55, 1.35) * (colour - grey)
     colour = 0.5 + rng.uniform(0.75, 1.2) * (colour - 0.5) + rng.uniform(-0.1, 0.1)
-    colour = colour + rng.uniform(-0.05, 0.05, 3)
+    colour = colour + rng.uniform(-0.05, 0.05, 3).astype(np.float32)
     # A fine grain, so that a flat area has no single value (which would name a flat-painting hand).
-    return np.clip(colour + 0.03 * rng.standard_normal((*colour.shape[:2], 1)), 0, 1)
+    return np.clip(colour + 0.03 * rng.standard_normal((*colour.shape[:2], 1), np.float32), 0, 1)
 
 
 def _part_of(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
