@@ -163,9 +163,10 @@ def summarise(
 
 
 def majority_top1(train_labels: np.ndarray, labels: np.ndarray) -> float:
-    """Top-1 of always naming the class that is most frequent in training, in [0, 1]."""
+    """Top-1 of always naming the class most frequent in training, in [0, 1]; nan where none is known."""
     majority = np.bincount(train_labels[train_labels >= 0]).argmax()
-    return float((labels == majority).mean())
+    known = labels[labels >= 0]
+    return float((known == majority).mean()) if len(known) else float("nan")
 
 
 def latest_record(workdir: Path) -> dict[str, Any]:

@@ -38,7 +38,7 @@ def build_if_missing(tasks: tuple[str, ...], data_dir: Path, canvas_dir: Path | 
     """
     if canvases.is_there(NAME, tasks, data_dir, canvas_dir):
         return
-    print(f"drawing the {NAME} into {data_dir} (once, about a quarter of a minute)", flush=True)
+    print(f"drawing the {NAME} into {data_dir} (once, about 20 s)", flush=True)
     command = [sys.executable, "-m", "tensorflow_datasets.scripts.cli.main", "build", str(_BUILDER)]
     done = subprocess.run(
         [*command, "--data_dir", str(data_dir)],

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import signal
 import time
 from collections.abc import Sequence
@@ -13,10 +12,8 @@ from types import FrameType
 from typing import Any
 
 import jax
-import numpy as np
 from ml_collections import ConfigDict
 
-import artjax
 from artjax import config as config_lib
 from artjax import evaluate
 from artjax import mesh as mesh_lib
@@ -26,8 +23,8 @@ from artjax.data import batches, canvases
 from artjax.data.canvases import Canvases, Split
 from artjax.errors import TrainingError
 from artjax.experiment import Experiment
+from artjax.introduction import initial_loss, introduce
 from artjax.logs import Clock, Console, MetricsLog, Window
-from artjax.metrics import log_softmax
 from artjax.state import TrainState
 
 # How many steps the host may run ahead of the device; each holds its batch in device memory.
@@ -139,7 +136,7 @@ class _Run:
         self.pending: list[tuple[int, dict[str, jax.Array]]] = []
 
     def run(self) -> Outcome:
-        self._introduce()
+        introduce(self.experiment, self.data, self.splits, self.workdir, self.console.say)
         latest = self.checkpoints.latest_step
         if latest is not None:
             evaluate.check_same_data(
@@ -173,7 +170,9 @@ class _Run:
     def _resume_or_start(self, latest: int | None) -> tuple[int, TrainState]:
         if latest is None:
             state = self.experiment.initial_state()
-            self._say_initial_loss(state)
+            self.console.say(
+                initial_loss(self.experiment, state, self.splits["train"], self._batch(0))
+            )
             return 0, state
         self.console.say(f"going on from the checkpoint of step {latest:,}")
         self.window = Window(self.checkpoints.record(latest)["log"])
@@ -293,65 +292,6 @@ class _Run:
             f"or a lower --config.optim.clip_norm (now {f'{clip:g}' if clip else 'off'}), "
             "in a new --workdir"
         )
-
-    def _introduce(self) -> None:
-        """Says what is about to happen."""
-        say, prepared = self.console.say, self.data.prepared
-        config, train = self.config, self.splits["train"]
-        say(
-            f"artjax {artjax.__version__}: {' and '.join(config.task)} on "
-            f"{prepared.name} {prepared.version}"
-            + (" (synthetic, embedded sample)" if prepared.metadata.get("synthetic") else "")
-        )
-        say(
-            f"devices: {mesh_lib.describe(self.experiment.mesh)}, activations in "
-            f"{self.experiment.dtype.name}"
-        )
-        for name, split in self.splits.items():
-            official = prepared.official_works(name)
-            of = f" of the {official:,} on the official list" if official is not None else ""
-            out = f", {split.left_out:,} without a label left out" if split.left_out else ""
-            say(f"{name}: {len(split):,} works{of}{out}")
-        if prepared.metadata.get("skipped"):
-            say(
-                f"{prepared.metadata['skipped']:,} listed works are missing or unusable: "
-                f"{prepared.directory / 'skipped.csv'}"
-            )
-        for task, labels in train.labels.items():
-            names = prepared.labels[config_lib.label_features(config)[task]]
-            majority = evaluate.majority_top1(labels, self.splits["validation"].labels[task])
-            biggest = names[np.bincount(labels[labels >= 0]).argmax()]
-            say(
-                f"{task}: {len(names)} classes; chance {1 / len(names):.1%}, always '{biggest}' "
-                f"{majority:.1%} on validation"
-            )
-        say(
-            f"canvases: {self.data.size} px, {train.images.nbytes / 1e6:,.0f} MB for train, in "
-            f"{self.data.directory}"
-        )
-        say(
-            f"model: {config.model.name}, {self.experiment.parameters:,} parameters, pictures of "
-            f"{config.image_size} px"
-        )
-        say(
-            f"run: {self.steps:,} steps of {config.batch_size} works "
-            f"({self.steps / self.experiment.steps_per_epoch:.1f} epochs), validation every "
-            f"{self.experiment.eval_every}, checkpoint every {self.experiment.checkpoint_every}; "
-            f"workdir {self.workdir}"
-        )
-
-    def _say_initial_loss(self, state: TrainState) -> None:
-        train, config = self.splits["train"], self.config
-        indices = batches.batch_indices(config.seed, 0, config.batch_size, len(train))
-        losses = []
-        for task, logits in self.experiment.logits(state, self._batch(0)).items():
-            labels = train.labels[task][indices]
-            known = np.flatnonzero(labels >= 0)
-            if len(known):
-                loss = -log_softmax(np.asarray(logits))[known, labels[known]].mean()
-                expected = math.log(logits.shape[1])
-                losses.append(f"{task} {loss:.4f} (ln {logits.shape[1]} = {expected:.4f})")
-        self.console.say(f"initial loss: {', '.join(losses)}")
 
     def _results(self) -> dict[str, dict[str, Any]]:
         results = {}
