@@ -6,8 +6,10 @@ import hashlib
 import multiprocessing
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,20 +70,41 @@ def _results(
         for i, work in there:
             yield i, _clean_one(work, folder, short_side_px)
         return
+    todo = deque(there)
+    at_once = _IN_FLIGHT_PER_PROCESS * processes
+    while todo:
+        # A decoder that crashes takes the pool with it: of the works in flight, one was to blame.
+        suspects = deque(
+            (yield from _in_processes(todo, folder, short_side_px, processes, at_once))
+        )
+        while suspects:
+            for i, _ in (yield from _in_processes(suspects, folder, short_side_px, 1, 1)):
+                yield i, CleanedWork(None, problem="its decoder crashed, or ran out of memory")
+
+
+def _in_processes(
+    todo: deque[tuple[int, Work]], folder: Path, short_side_px: int, processes: int, at_once: int
+) -> Generator[tuple[int, CleanedWork], None, list[tuple[int, Work]]]:
+    """Cleans works from `todo` until it is empty, or a process died: then returns those in flight."""
+    pending: dict[Future[CleanedWork], tuple[int, Work]] = {}
     # Never a fork: the calling process has TensorFlow's threads, which a child would not survive.
     context = multiprocessing.get_context("spawn")
-    pending: dict[Future[CleanedWork], int] = {}
     with _without_main(), ProcessPoolExecutor(processes, mp_context=context) as pool:
         try:
-            for i, work in there:
-                pending[pool.submit(_clean_one, work, folder, short_side_px)] = i
-                if len(pending) >= _IN_FLIGHT_PER_PROCESS * processes:
-                    yield from _take_finished(pending)
-            while pending:
-                yield from _take_finished(pending)
+            while todo or pending:
+                while todo and len(pending) < at_once:
+                    future = pool.submit(_clean_one, todo[0][1], folder, short_side_px)
+                    pending[future] = todo.popleft()
+                finished, _ = wait(pending, return_when=FIRST_COMPLETED)
+                for future in finished:
+                    result = future.result()
+                    yield pending.pop(future)[0], result
+        except BrokenProcessPool:
+            return sorted(pending.values(), key=lambda item: item[0])
         except BaseException:  # Ctrl-C above all: what waits is dropped, what is written stays
             pool.shutdown(wait=False, cancel_futures=True)
             raise
+    return []
 
 
 @contextmanager
@@ -100,14 +123,6 @@ def _without_main() -> Iterator[None]:
         yield
     finally:
         main.__dict__.update(saved)
-
-
-def _take_finished(
-    pending: dict[Future[CleanedWork], int],
-) -> Iterator[tuple[int, CleanedWork]]:
-    finished, _ = wait(pending, return_when=FIRST_COMPLETED)
-    for future in finished:
-        yield pending.pop(future), future.result()
 
 
 def _clean_one(work: Work, folder: Path, short_side_px: int) -> CleanedWork:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -80,7 +82,7 @@ def decode(
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of damage that does not keep the pixels from loading
-            with Image.open(path) as image:
+            with _without_pillows_limit(), Image.open(path) as image:
                 width, height = image.size
                 if width * height > max_pixels:
                     raise ImageError(
@@ -93,14 +95,22 @@ def decode(
         raise
     except Image.UnidentifiedImageError as error:
         raise ImageError("not a picture in any known format") from error
-    except Image.DecompressionBombError as error:
-        raise ImageError(f"more pixels than the limit of {max_pixels:,}") from error
     except OSError as error:
         raise ImageError(error.strerror or str(error) or "cannot be read") from error
     # Decoders meet damaged files with whatever error the damage leads to (struct.error, SyntaxError,
     # IndexError, …): for the collection each of them means the same.
     except Exception as error:
         raise ImageError(f"cannot be decoded ({type(error).__name__}: {error})") from error
+
+
+@contextmanager
+def _without_pillows_limit() -> Iterator[None]:
+    """Lets `max_pixels` alone decide: Pillow's own limit, 179 megapixels, is less than large scans."""
+    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+    try:
+        yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = limit
 
 
 def _upright_srgb(image: Image.Image, short_side_px: int) -> Image.Image:

@@ -27,7 +27,7 @@ def canonical_name(name: str) -> str:
     Returns:
       A key to compare by; it need not be a name on disk.
     """
-    name = _without_raw_bytes(name).replace("\\", "/")
+    name = readable_name(name).replace("\\", "/")
     for _ in range(_ROUNDS):
         repaired = _undo_once(unicodedata.normalize("NFC", name))
         if repaired == name:
@@ -36,8 +36,12 @@ def canonical_name(name: str) -> str:
     return unicodedata.normalize("NFC", name).casefold()
 
 
-def _without_raw_bytes(name: str) -> str:
-    """Python keeps undecodable bytes of a file name as surrogates; they were latin-1."""
+def readable_name(name: str) -> str:
+    """The name as text that can be written anywhere.
+
+    Python keeps bytes of a file name that are not UTF-8 as surrogates, which no file and no TFRecord
+    takes. Such bytes were latin-1.
+    """
     raw = name.encode("utf-8", "surrogateescape")
     try:
         return raw.decode("utf-8")

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path, PurePosixPath
 
-from artjax.data.collections import Catalogue, PictureFiles, Work
+from artjax.data.collections import Catalogue, Work, utf8_text
 from artjax.data.names import canonical_name
+from artjax.data.picture_files import PictureFiles
 from artjax.data.splits import split_of
 from artjax.errors import DataError
 
@@ -51,16 +52,23 @@ def read(manual_dir: Path, task: str) -> Catalogue:
     in_test = {canonical_name(path) for path, _ in test}
     both = [path for path, _ in train if canonical_name(path) in in_test]
     train = [(path, index) for path, index in train if canonical_name(path) not in in_test]
+    if both:
+        notes.append(
+            f"{len(both):,} rows of {task}_train.csv are on the test list too: kept in test"
+        )
+    test_works = {work_id_of(path) for path, _ in test}
+    straddling = sum(work_id_of(path) in test_works for path, _ in train)
+    if straddling:
+        notes.append(
+            f"{straddling:,} rows of {task}_train.csv differ from one of the test list only in a number "
+            "such as (1), and may show the same work: kept in train, as the official lists have them"
+        )
     works = [_work(path, {task: names[index]}, files, "test") for path, index in test]
     works += [_work(path, {task: names[index]}, files, None) for path, index in train]
     if not any(work.picture for work in works):
         raise DataError(
             f"none of the {len(works):,} listed pictures is below {pictures}: it holds {len(files):,} "
             f"files; expected are paths like {pictures / works[0].file_name}"
-        )
-    if both:
-        notes.append(
-            f"{len(both):,} rows of {task}_train.csv are on the test list too: kept in test"
         )
     return Catalogue(works, {task: names}, official=("test",), notes=notes)
 
@@ -88,8 +96,8 @@ def _work(path: str, labels: dict[str, str], files: PictureFiles, split: str | N
 
 def _class_names(file: Path) -> tuple[str, ...]:
     """Lines such as "0 Albrecht_Durer", in the order of their indices."""
-    rows = [line.split(maxsplit=1) for line in file.read_text("utf-8").splitlines() if line.strip()]
-    if [row[0] for row in rows] != [str(i) for i in range(len(rows))]:
+    rows = [line.split(maxsplit=1) for line in utf8_text(file).splitlines() if line.strip()]
+    if any(len(row) < 2 or row[0] != str(i) for i, row in enumerate(rows)):
         raise DataError(f"{file}: its lines must be numbered from 0, like '0 Albrecht_Durer'")
     return tuple(row[1].strip() for row in rows)
 
@@ -101,7 +109,8 @@ def _rows(file: Path, classes: int, notes: list[str]) -> list[tuple[str, int]]:
     first row counts, and a note says so.
     """
     rows: dict[str, int] = {}
-    for number, line in enumerate(file.read_text("utf-8-sig").splitlines(), start=1):
+    # Not splitlines(), which also splits at U+0085: "Å" in UTF-8 read as latin-1 ends in it.
+    for number, line in enumerate(utf8_text(file).split("\n"), start=1):
         match = _ROW.match(line.strip())
         if match:
             if int(match["index"]) >= classes:

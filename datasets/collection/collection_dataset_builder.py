@@ -1,22 +1,16 @@
 """Anybody's own collection: a works.csv and pictures, or a folder for each class."""
 
 import dataclasses
-from collections import Counter
 from pathlib import Path
+from typing import Any, Self
 
 import tensorflow_datasets as tfds
 
-from artjax.config import LABELS
+from artjax.config import LABELS, nearest
 from artjax.data.builder import WorksBuilder
-from artjax.data.collections import (
-    Catalogue,
-    Work,
-    class_names,
-    read_class_folders,
-    read_works_csv,
-)
+from artjax.data.collections import Catalogue, read_class_folders, read_works_csv
 from artjax.data.images import SHORT_SIDE_PX
-from artjax.errors import DataError
+from artjax.errors import ConfigError, DataError
 
 
 @dataclasses.dataclass(eq=False)
@@ -29,9 +23,29 @@ class CollectionConfig(tfds.core.BuilderConfig):
       short_side_px: pictures with a longer shorter side are scaled down to it.
     """
 
+    name: str = ""
     label: str = ""
     min_works: int = 3
     short_side_px: int = SHORT_SIDE_PX
+
+    def __new__(cls, *args: Any, **settings: Any) -> Self:
+        """Refuses settings that do not exist; TFDS hands them on from the command line as they are."""
+        fields = [field.name for field in dataclasses.fields(cls)]
+        for name in settings:
+            if name not in fields:
+                raise ConfigError(f"--config: no setting '{name}'{nearest(name, fields)}")
+        return super().__new__(cls)
+
+    def __post_init__(self) -> None:
+        """Refuses values that cannot be meant."""
+        if not self.name:
+            raise ConfigError('--config: give the settings a name, as in {"name": "mine", …}')
+        if self.label not in ("", *LABELS):
+            raise ConfigError(f"--config: label '{self.label}' is none of {', '.join(LABELS)}")
+        for field in ("min_works", "short_side_px"):
+            value = getattr(self, field)
+            if not isinstance(value, int) or value < 1:
+                raise ConfigError(f"--config: {field} must be a whole number from 1, not {value!r}")
 
 
 class Builder(WorksBuilder):
@@ -54,32 +68,13 @@ class Builder(WorksBuilder):
         return self.works_info()
 
     def read_catalogue(self, manual_dir: Path) -> Catalogue:
-        """Reads works.csv, or else the folders; leaves out classes with too few works."""
+        """Reads works.csv, or else the folders."""
         config = self.builder_config
         if (manual_dir / "works.csv").is_file():
-            catalogue = read_works_csv(manual_dir / "works.csv")
-        elif config.label in LABELS:
-            catalogue = read_class_folders(manual_dir, config.label)
-        else:
-            raise DataError(
-                f"no works.csv in {manual_dir}; write one (columns path and any of "
-                f"{', '.join(LABELS)}), or, where each class has its own sub-folder, say what they are: "
-                "--config artist"
-            )
-        return _without_small_classes(catalogue, config.min_works)
-
-
-def _without_small_classes(catalogue: Catalogue, min_works: int) -> Catalogue:
-    left_out: dict[str, dict[str, int]] = {}
-    for label in LABELS:
-        counts = Counter(work.labels[label] for work in catalogue.works if label in work.labels)
-        left_out[label] = {name: count for name, count in counts.items() if count < min_works}
-
-    def trimmed(work: Work) -> Work:
-        labels = {k: v for k, v in work.labels.items() if v not in left_out[k]}
-        return dataclasses.replace(work, labels=labels)
-
-    works = [trimmed(work) for work in catalogue.works]
-    return dataclasses.replace(
-        catalogue, works=works, class_names=class_names(works), left_out_classes=left_out
-    )
+            return read_works_csv(manual_dir / "works.csv")
+        if config.label:
+            return read_class_folders(manual_dir, config.label)
+        raise DataError(
+            f"no works.csv in {manual_dir}; write one (columns path and any of {', '.join(LABELS)}), "
+            "or, where each class has its own sub-folder, say what they are: --config artist"
+        )

@@ -2,7 +2,12 @@
 
 import csv
 import json
+import os
+import signal
+import subprocess
+import sys
 import tempfile
+import time
 from pathlib import Path
 
 import numpy as np
@@ -101,11 +106,51 @@ def test_adding_works_moves_no_other(tmp_path):
     assert before.items() <= after.items()
 
 
-def test_two_builds_of_the_same_pictures_are_the_same_bytes(tmp_path):
-    museum = make_pictures(tmp_path / "museum")
-    folders = [Path(build(tmp_path / name, museum).data_dir) for name in ("one", "two")]
+def test_a_killed_build_begun_again_is_the_same_bytes_as_one_that_was_not(tmp_path):
+    """In processes of their own, since what differs between two (hash seeds) is the same in one."""
+    museum = make_pictures(tmp_path / "museum", 40)
+    for i in range(80):
+        noise = np.random.default_rng(i).integers(0, 256, (400, 500, 3), np.uint8)
+        Image.fromarray(noise).save(museum / "pictures" / f"large {i}.bmp")
+    with (museum / "works.csv").open("a", encoding="utf-8") as file:
+        file.writelines(f"pictures/large {i}.bmp;Ada;;\n" for i in range(80))
+    command = [
+        *(sys.executable, "-m", "tensorflow_datasets.scripts.cli.main", "build"),
+        *(str(Path(__file__).parent), "--manual_dir", str(museum), "--data_dir"),
+    ]
+    data = tmp_path / "killed"
+    killed = subprocess.Popen(
+        [*command, str(data)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    cleaned = data / "collection" / "works" / "cleaned.1.0.0"
+    deadline = time.monotonic() + 120
+    while not cleaned.is_dir() or len(list(cleaned.glob("*.jpg"))) < 20:
+        assert killed.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    os.killpg(killed.pid, signal.SIGKILL)
+    killed.wait()
+    assert not (data / "collection" / "works" / "1.0.0").exists()
+    again = subprocess.run([*command, str(data)], capture_output=True, text=True, check=True)
+    assert "train: " in again.stdout
+    whole = Path(build(tmp_path / "whole", museum).data_dir)
+    assert not cleaned.exists()
+    folders = (data / "collection" / "works" / "1.0.0", whole)
     files = [{p.name: p.read_bytes() for p in folder.iterdir()} for folder in folders]
     assert files[0] == files[1]
+
+
+def test_a_prepared_set_is_left_and_said_to_be_so(tmp_path, capsys):
+    museum = make_pictures(tmp_path / "museum")
+    build(tmp_path / "data", museum)
+    capsys.readouterr()
+    build(tmp_path / "data", museum)
+    said = capsys.readouterr().out
+    assert "collection/works/1.0.0 is prepared already" in said
+    assert "--overwrite" in said
 
 
 def test_folders_are_the_classes_of_the_label_named(tmp_path):
@@ -131,6 +176,26 @@ def test_settings_come_with_the_config(tmp_path):
 def test_unknown_configs_are_one_line_with_the_nearest(tmp_path):
     with pytest.raises(ConfigError, match=r"--config artst: .* did you mean artist\?"):
         Builder(data_dir=tmp_path, config="artst")
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"name": "mine", "min_work": 5}, r"no setting 'min_work'; did you mean min_works\?"),
+        ({"min_works": 5}, "give the settings a name"),
+        ({"name": "mine", "min_works": "5"}, "min_works must be a whole number from 1, not '5'"),
+        ({"name": "mine", "label": "painter"}, "label 'painter' is none of artist, genre"),
+    ],
+)
+def test_settings_that_cannot_be_meant_are_one_line(settings, says):
+    with pytest.raises(ConfigError, match=says):
+        collection_dataset_builder.CollectionConfig(**settings)
+
+
+def test_settings_may_not_take_the_name_of_a_config(tmp_path):
+    config = collection_dataset_builder.CollectionConfig(name="works", min_works=5)
+    with pytest.raises(ConfigError, match="the name 'works' is taken"):
+        Builder(data_dir=tmp_path, config=config)
 
 
 @pytest.mark.parametrize(

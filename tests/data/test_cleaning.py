@@ -92,3 +92,22 @@ def test_a_killed_cleaning_leaves_only_whole_files_and_is_gone_on_with(tmp_path)
     whole = clean_works(works, tmp_path / "other", 512)
     assert [c.sha256 for c in resumed] == [c.sha256 for c in whole]
     assert all((folder / name).stat().st_mtime_ns == stamp for name, stamp in left.items())
+
+
+@dataclasses.dataclass(frozen=True)
+class Crashing:
+    """A picture whose decoder takes the process with it, as a damaged file can."""
+
+    def draw(self) -> np.ndarray:
+        os.kill(os.getpid(), signal.SIGKILL)
+        raise AssertionError("killed before")
+
+
+def test_a_decoder_that_crashes_costs_one_picture(tmp_path):
+    works = make_works(tmp_path, 70)
+    works.insert(5, Work("crash.png", {}, Crashing()))
+    cleaned = clean_works(works, tmp_path / "cleaned", 512, processes=2)
+    problems = {w.file_name: c.problem for w, c in zip(works, cleaned, strict=True) if c.problem}
+    assert problems == {"crash.png": "its decoder crashed, or ran out of memory"}
+    alone = clean_works(make_works(tmp_path, 5), tmp_path / "other", 512)
+    assert [c.sha256 for c in cleaned[:5]] == [c.sha256 for c in alone]

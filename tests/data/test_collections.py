@@ -43,6 +43,45 @@ def test_works_csv_in_every_dialect(folder, delimiter, encoding, newline):
     assert (third.picture, third.work_id) == (None, "w1")
 
 
+def test_names_that_differ_only_in_case_are_different_pictures(folder):
+    Image.new("RGB", (8, 8)).save(folder / "A.JPG")
+    works = read(folder, "path,artist\na.jpg,Ada\nA.JPG,Bo\n").works
+    assert [work.picture.name for work in works] == ["a.jpg", "A.JPG"]
+    classes = read_class_folders(folder.parent, "artist").works
+    assert {"a.jpg", "A.JPG"} <= {work.picture.name for work in classes}
+
+
+def test_a_picture_that_is_only_spelt_alike_is_one_picture(folder):
+    with pytest.raises(DataError, match=r"row 3: the path 'A.jpg' is in row 2 already"):
+        read(folder, "path,artist\na.jpg,Ada\nA.jpg,Bo\n")
+    Image.new("RGB", (8, 8)).save(folder / "A.JPG")
+    assert read(folder, "path,artist\nA.jpg,Ada\n").works[0].picture is None  # which of the two?
+
+
+def test_class_names_that_look_the_same_are_the_same(folder):
+    text = 'path,artist\na.jpg,Bo\u0308  Ek\nb.jpg,"B\u00f6\nEk"\n'
+    assert read(folder, text).class_names["artist"] == ("B\u00f6 Ek",)
+
+
+def test_old_mac_line_ends_and_spaced_column_names(folder):
+    work = read(folder, "Path,Artist,Work ID\ra.jpg,Ada,w7\r").works[0]
+    assert (work.labels, work.work_id) == ({"artist": "Ada"}, "w7")
+
+
+def test_names_that_are_not_utf8_on_disk_can_be_written(tmp_path):
+    for number, raw in enumerate((b"b\xf6c/\xe9.jpg", b"ada/x.jpg")):
+        path = os.path.join(os.fsencode(tmp_path), raw)
+        os.makedirs(os.path.dirname(path))
+        with open(path, "wb") as file:
+            Image.new("RGB", (8, 8), (number, 0, 0)).save(file, "JPEG")
+    works = read_class_folders(tmp_path, "artist").works
+    assert {w.file_name: w.labels["artist"] for w in works} == {
+        "ada/x.jpg": "ada",
+        "b\u00f6c/\u00e9.jpg": "b\u00f6c",
+    }
+    assert all(work.picture.is_file() for work in works)
+
+
 def test_class_names_are_sorted_and_labels_without_column_have_none(folder):
     catalogue = read(folder, "path,artist\nb.jpg,Zoe\na.jpg,Ada\n")
     assert catalogue.class_names["artist"] == ("Ada", "Zoe")
@@ -61,6 +100,15 @@ def test_unknown_columns_are_noted(folder):
         ("file,artist\na.jpg,Ada\n", "no column 'path' (found: file, artist)"),
         ("path,price\na.jpg,3\n", "no column with a label (found: path, price)"),
         ("path,artist\n", "lists no works"),
+        ("path,artist,artist\na.jpg,A,B\n", "has the column 'artist' more than once"),
+        (
+            "path,title,artist\na.jpg,Hills, lake,Ada\n",
+            "row 2: 4 cells below a header of 3; a cell that contains the separator",
+        ),
+        (
+            'path,artist,title\na.jpg,A,"Hills\nb.jpg,B,Lake\n',
+            "line 2: its quotation marks do not match",
+        ),
         (
             "path,artist\na.jpg,A\nb.jpg,B\n./a.jpg,C\n",
             "row 4: the path 'a.jpg' is in row 2 already",
@@ -103,6 +151,12 @@ def test_class_folders(folder):
     }
 
 
+def test_files_that_are_passed_over_are_noted(folder):
+    (folder / "more" / "notes.txt").write_text("no picture")
+    notes = read_class_folders(folder, "artist").notes
+    assert notes == ["files that are no pictures of a class: 2 in no sub-folder, 1 .txt"]
+
+
 def test_a_folder_without_classes_says_what_to_do(tmp_path):
     with pytest.raises(DataError, match=r"neither a works.csv nor sub-folders"):
         read_class_folders(tmp_path, "artist")
@@ -110,7 +164,10 @@ def test_a_folder_without_classes_says_what_to_do(tmp_path):
 
 @pytest.mark.parametrize(
     ("text", "year"),
-    [("1505-07", 1505), ("c. 1480", 1480), ("", -1), ("unknown", -1), ("12345", -1)],
+    [
+        *(("1505-07", 1505), ("c. 1480", 1480), ("1520s", 1520), ("14 May 1880", 1880), ("79", 79)),
+        *(("-30", -30), ("", -1), ("unknown", -1), ("12345", -1), ("16th century", -1)),
+    ],
 )
 def test_years(text, year):
     assert year_of(text) == year

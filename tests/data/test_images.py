@@ -122,6 +122,12 @@ def test_unusable_files_are_refused_with_the_reason(tmp_path):
         assert "\n" not in str(caught.value)
 
 
+def test_large_scans_below_the_limit_are_read(tmp_path):
+    # 200 megapixels: more than Pillow takes by itself.
+    path = save(tmp_path, Image.new("1", (20_000, 10_000), 1), "a.png")
+    assert images.decode(path, short_side_px=16).shape == (16, 32, 3)
+
+
 def test_too_many_pixels_are_refused_before_decoding(tmp_path):
     path = save(tmp_path, Image.new("1", (5000, 5000)), "a.png")
     with pytest.raises(

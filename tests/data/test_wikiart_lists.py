@@ -66,6 +66,33 @@ def test_of_a_picture_listed_twice_the_first_row_counts(tmp_path):
     ]
 
 
+def test_numbered_photographs_of_test_works_stay_in_train_and_are_counted(tmp_path):
+    write(tmp_path, ["R/a_b-1890(1).jpg,,0", "R/a_c.jpg,,1"], ["R/a_b-1890.jpg,,0"])
+    picture(tmp_path, "R/a_c.jpg")
+    catalogue = wikiart_lists.read(tmp_path, "artist")
+    assert [w.file_name for w in catalogue.works if w.split == "test"] == ["R/a_b-1890.jpg"]
+    assert catalogue.notes[0].startswith("1 rows of artist_train.csv differ from one of the test")
+
+
+def test_names_with_bytes_that_look_like_line_ends_are_one_row(tmp_path):
+    mangled = "R/\u00c5ke_b.jpg".encode().decode("latin-1")
+    assert len(mangled.splitlines()) == 2
+    write(tmp_path, [f"{mangled},,0"], ["R/z_z.jpg,,1"])
+    picture(tmp_path, "R/\u00c5ke_b.jpg")
+    assert sum(w.picture is not None for w in wikiart_lists.read(tmp_path, "artist").works) == 1
+
+
+def test_other_encodings_and_nameless_classes_are_one_line(tmp_path):
+    write(tmp_path, ["R/a_b.jpg,,0"], ["R/z_z.jpg,,1"])
+    train = tmp_path / "wikiart_csv" / "artist_train.csv"
+    train.write_bytes("R/\u00e9.jpg,,0".encode("latin-1"))
+    with pytest.raises(DataError, match=r"artist_train.csv, line 1: not UTF-8"):
+        wikiart_lists.read(tmp_path, "artist")
+    (tmp_path / "wikiart_csv" / "artist_class.txt").write_text("0 Ada_Lind\n1\n")
+    with pytest.raises(DataError, match=r"artist_class.txt: its lines must be numbered"):
+        wikiart_lists.read(tmp_path, "artist")
+
+
 @pytest.mark.parametrize(
     ("train", "says"),
     [

@@ -1,0 +1,124 @@
+import csv
+import json
+from pathlib import Path
+
+import pytest
+
+from artjax.data.cleaning import CleanedWork
+from artjax.data.collections import Catalogue, Work, class_names
+from artjax.data.selection import SPLITS, select
+from artjax.data.splits import FRACTIONS
+from artjax.errors import DataError
+
+
+def made(number, problem=""):
+    return CleanedWork(None, problem=problem) if problem else CleanedWork(Path("x"), str(number))
+
+
+def works_of(artists, **fields):
+    return [
+        Work(f"{i:03d}.jpg", {"artist": a} if a else {}, work_id=f"{i:03d}", **fields)
+        for i, a in enumerate(artists)
+    ]
+
+
+def test_classes_are_counted_by_works_that_have_a_picture():
+    works = works_of(["Ada"] * 60 + ["Bo"] * 60 + ["Cy"] * 3 + ["Di"] * 3)
+    works += [Work(f"detail {i}.jpg", {"artist": "Ed"}, work_id="one") for i in range(4)]
+    cleaned = [
+        made(i, "no such file" if w.labels["artist"] == "Cy" else "") for i, w in enumerate(works)
+    ]
+    selection = select(Catalogue(works, class_names(works)), cleaned, FRACTIONS, min_works=3)
+    selection.check()
+    assert selection.catalogue.class_names["artist"] == ("Ada", "Bo", "Di")
+    assert selection.catalogue.left_out_classes == {"artist": {"Cy": 0, "Ed": 1}}
+    assert len(selection.skipped) == 3 + 4
+    assert sum(map(len, selection.kept.values())) + len(selection.skipped) == len(works)
+
+
+def test_each_reason_is_the_true_one(tmp_path):
+    works = works_of(["Ada"] * 60 + ["Bo"] * 60 + ["Cy", "", "Ada"])
+    cleaned = [made(i) for i in range(len(works) - 1)] + [made(0, "image file is truncated")]
+    selection = select(Catalogue(works, class_names(works)), cleaned, FRACTIONS, min_works=2)
+    selection.write_skipped(tmp_path / "skipped.csv")
+    with (tmp_path / "skipped.csv").open() as file:
+        rows = {row["file_name"]: row["reason"] for row in csv.DictReader(file)}
+    assert rows == {
+        "120.jpg": "its class has too few works",
+        "121.jpg": "it has no label",
+        "122.jpg": "image file is truncated",
+    }
+
+
+def test_a_work_keeps_its_other_labels_when_a_class_is_too_small():
+    works = [
+        Work(
+            f"{i}.jpg", {"artist": ("Ada", "Bo")[i % 2], "genre": "x" if i else "y"}, work_id=str(i)
+        )
+        for i in range(100)
+    ]
+    selection = select(
+        Catalogue(works, class_names(works)), [made(i) for i in range(100)], FRACTIONS, min_works=2
+    )
+    kept = {work.file_name: work.labels for split in SPLITS for work, _ in selection.kept[split]}
+    assert len(kept) == 100
+    assert kept["0.jpg"] == {"artist": "Ada"}
+
+
+def test_official_classes_all_stay_and_missing_test_classes_are_warned_of():
+    works = works_of(["Ada"] * 9 + ["Bo"] * 9, split="train")
+    works += [
+        Work(f"v{a}.jpg", {"artist": a}, work_id=a, split="validation") for a in ("Ada", "Bo")
+    ]
+    works += [Work("t.jpg", {"artist": "Ada"}, work_id="t", split="test")]
+    catalogue = Catalogue(works, {"artist": ("Bo", "Ada")}, official=("test",))
+    selection = select(catalogue, [made(i) for i in range(len(works))], FRACTIONS, min_works=100)
+    selection.check()
+    assert selection.catalogue.class_names["artist"] == ("Bo", "Ada")
+    assert "warning: no test picture for the artists Bo" in selection.summary(Path("s.csv"))
+
+
+def test_very_many_small_classes_make_no_very_long_line():
+    works = works_of([f"Painter {i:03d}" for i in range(500)] + ["Ada"] * 60 + ["Bo"] * 60)
+    catalogue = Catalogue(works, class_names(works))
+    selection = select(catalogue, [made(i) for i in range(len(works))], FRACTIONS, min_works=2)
+    line = next(line for line in selection.summary(Path("s.csv")) if line.startswith("left out"))
+    assert line.endswith("Painter 019 (1) and 480 more")
+    assert len(selection.metadata()["left_out_classes"]["artist"]) == 500
+
+
+def test_digest_changes_with_any_label_or_pixel():
+    works = works_of(["Ada", "Bo"] * 50)
+    cleaned = [made(i) for i in range(100)]
+
+    def digest(works, cleaned):
+        selection = select(Catalogue(works, class_names(works)), cleaned, FRACTIONS)
+        metadata = selection.metadata()
+        assert json.loads(json.dumps(metadata)) == metadata
+        return metadata["content_sha256"]
+
+    first = digest(works, cleaned)
+    assert first == digest(list(works), list(cleaned))
+    assert first != digest(works, [*cleaned[:-1], made("other")])
+    assert first != digest(
+        [*works[:-1], Work("099.jpg", {"artist": "Ada"}, work_id="099")], cleaned
+    )
+
+
+@pytest.mark.parametrize(
+    ("artists", "problem", "says"),
+    [
+        (["Ada"] * 30, "no such file", "none of the 30 works .* the first: 000.jpg: no such file"),
+        (["Ada"] * 30, "", "fewer than two classes are left to tell apart"),
+        (["Ada", "Bo"], "", "split would be empty: 2 usable works of 2 listed; .* add works"),
+    ],
+)
+def test_what_cannot_be_prepared_is_one_line(artists, problem, says):
+    works = works_of(artists)
+    with pytest.raises(DataError, match=says) as caught:
+        select(
+            Catalogue(works, class_names(works)),
+            [made(i, problem) for i in range(len(works))],
+            FRACTIONS,
+        ).check()
+    assert "\n" not in str(caught.value)
