@@ -8,7 +8,6 @@ python launch.py --workdir runs/artist-studio --mode predict a.jpg b/  # name th
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -244,8 +243,4 @@ def main(argv: list[str]) -> int:
 
 if __name__ == "__main__":
     errors.show_plainly()
-    try:
-        sys.exit(main(sys.argv[1:]))
-    except KeyboardInterrupt:
-        print("artjax: interrupted; nothing half-written is taken for whole", file=sys.stderr)
-        sys.exit(128 + signal.SIGINT)
+    sys.exit(main(sys.argv[1:]))

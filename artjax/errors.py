@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from types import TracebackType
 
@@ -33,6 +34,8 @@ class TrainingError(ArtjaxError):
 def show_plainly() -> None:
     """Makes uncaught `ArtjaxError`s end the process with their message alone and exit status 2.
 
+    Ctrl-C, too, ends it with one line (status 130): whatever is written is written whole or not at all.
+
     An exception hook rather than a `try` around `main`, because the builders run inside TFDS's own
     command line, which offers no place to catch. Whoever catches the error sees an ordinary exception.
     """
@@ -43,6 +46,9 @@ def show_plainly() -> None:
     def hook(
         kind: type[BaseException], error: BaseException, traceback: TracebackType | None
     ) -> None:
+        if isinstance(error, KeyboardInterrupt):
+            print("artjax: interrupted; nothing half-written is taken for whole", file=sys.stderr)
+            raise SystemExit(128 + signal.SIGINT)
         if not isinstance(error, ArtjaxError):
             previous(kind, error, traceback)
             return

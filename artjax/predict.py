@@ -86,7 +86,7 @@ def predict(workdir: Path, paths: Sequence[Path], which: str = "best") -> Result
 
     for path in files:
         try:
-            picture = images.clean(path)
+            picture = images.clean(path, restored.record["short_side_px"])
         except ImageError as error:
             unusable.append((path, str(error)))
             continue

@@ -21,6 +21,7 @@ from artjax import workdir as workdir_lib
 from artjax.checkpoint import Checkpoints, library_versions, score
 from artjax.data import batches, canvases
 from artjax.data.canvases import Canvases, Split
+from artjax.data.images import SHORT_SIDE_PX
 from artjax.errors import TrainingError
 from artjax.experiment import Experiment
 from artjax.introduction import initial_loss, introduce
@@ -97,6 +98,8 @@ def train(
         "data_dir": str(data_dir.absolute()),
         "canvas_dir": str(canvas_dir.absolute()) if canvas_dir else "",
         "train_works": len(splits["train"]),
+        # So that `predict` scales a picture as the builder did.
+        "short_side_px": data.prepared.metadata.get("short_side_px", SHORT_SIDE_PX),
         "versions": library_versions(),
     }
     try:

@@ -111,7 +111,9 @@ class WorksBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # 
         selection.write_skipped(folder / "skipped.csv")
         for label in self.LABELS:
             self.info.features[label].names = list(selection.catalogue.class_names[label])
-        self.info.metadata.update({**selection.metadata(), **self.METADATA})
+        self.info.metadata.update(
+            {**selection.metadata(), "short_side_px": self.short_side_px, **self.METADATA}
+        )
         self._summary = selection.summary(folder.parent / str(self.VERSION) / "skipped.csv")
         return {split: self._generate_examples(works) for split, works in selection.kept.items()}
 
