@@ -149,20 +149,23 @@ def _config(
     from artjax import mesh, sample
 
     file, _, collection = args.config.partition(":")
+
+    def load(collection: str) -> ConfigDict:
+        config = config_lib.load_config_file(file, collection)
+        config_lib.apply_overrides(config, overrides)
+        config_lib.check(config)
+        return config
+
     # A typo is told before anything is looked for, drawn or decoded.
-    probe = config_lib.load_config_file(file, collection or sample.NAME)
-    config_lib.apply_overrides(probe, overrides)
-    config_lib.check(probe)
-    tasks = probe.task
+    config = load(collection or sample.NAME)
     if not collection:
-        collection = sample.choose(tasks, data_dir, args.canvas_dir)
+        collection = sample.choose(config.task, data_dir, args.canvas_dir)
         if mesh.is_first_host():
             print(sample.why(collection, data_dir), flush=True)
-    config = config_lib.load_config_file(file, collection)
-    config_lib.apply_overrides(config, overrides)
+        config = load(collection)
     if args.mode == "train" and collection == sample.NAME:
         with mesh.first_host_first("sample"):
-            sample.build_if_missing(tasks, data_dir, args.canvas_dir)
+            sample.build_if_missing(config.task, data_dir, args.canvas_dir)
     return config
 
 

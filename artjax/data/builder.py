@@ -103,9 +103,7 @@ class WorksBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:
         catalogue = self.read_catalogue(self._manual_dir(dl_manager))
         folder = Path(self.data_dir)  # the unfinished one, which is renamed when all is written
-        cleaned = clean_works(
-            catalogue.works, self._cleaned_dir(folder), self.short_side_px, self.processes
-        )
+        cleaned = clean_works(catalogue.works, self._cleaned_dir(folder), self.short_side_px)
         selection = select(catalogue, cleaned, self.FRACTIONS, self.min_works)
         selection.check()
         selection.write_skipped(folder / "skipped.csv")
@@ -143,11 +141,6 @@ class WorksBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # 
     def min_works(self) -> int:
         """Smallest number of works of a class that is kept: the config's, where it has one."""
         return getattr(self.builder_config, "min_works", 1)
-
-    @property
-    def processes(self) -> int | None:
-        """How many processes clean pictures; None is one for each core."""
-        return None
 
     def _manual_dir(self, dl_manager: tfds.download.DownloadManager) -> Path | None:
         if self.MANUAL_DOWNLOAD_INSTRUCTIONS is None:
