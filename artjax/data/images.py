@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import io
+import math
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pyvips
 from PIL import ExifTags, Image, ImageCms
 
 from artjax.errors import ImageError
@@ -17,12 +20,18 @@ from artjax.errors import ImageError
 SHORT_SIDE_PX = 512
 MAX_PIXELS = 250_000_000
 JPEG_QUALITY = 95
+# A scroll of 512 x 100,000 pixels is no JPEG (65,535 a side at most), and no network sees all of it.
+_LONGEST_SIDE_IN_SHORT_SIDES = 32
 
 _WHITE = (255, 255, 255)
 _SRGB = ImageCms.createProfile("sRGB")
 _LAB = ImageCms.createProfile("LAB")
 # Modes that can be resized before their colours are converted.
 _PLAIN_MODES = ("L", "RGB", "CMYK", "LAB", "YCbCr")
+# What libvips may read and scale in their place, in a fraction of the time and a few rows at a time.
+_VIPS_FORMATS = ("JPEG", "MPO", "PNG", "TIFF")
+_VIPS_BANDS = {"L": 1, "RGB": 3}
+_BAND_ROWS = 256
 # What undoes each EXIF orientation (Exif 2.32, 4.6.4, tag 0x0112).
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -33,6 +42,11 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+
+
+# A process cleans one picture after another, and there is a process for each core.
+pyvips.cache_set_max(0)
+pyvips.concurrency_set(1)
 
 
 @dataclass(frozen=True)
@@ -70,7 +84,8 @@ def decode(
 
     Args:
       path: of the file.
-      short_side_px: a picture whose shorter side is longer is scaled down to it; none is enlarged.
+      short_side_px: a picture whose shorter side is longer is scaled down to it; none is enlarged. One
+        that is more than 32 times as long is scaled down until its longer side is 32 times this.
       max_pixels: larger pictures are refused before they are decoded.
 
     Returns:
@@ -90,7 +105,7 @@ def decode(
                     )
                 if not width or not height:
                     raise ImageError(f"it has {width} x {height} pixels")
-                return np.asarray(_upright_srgb(image, short_side_px))
+                return np.asarray(_upright_srgb(path, image, short_side_px))
     except ImageError:
         raise
     except Image.UnidentifiedImageError as error:
@@ -113,40 +128,105 @@ def _without_pillows_limit() -> Iterator[None]:
         Image.MAX_IMAGE_PIXELS = limit
 
 
-def _upright_srgb(image: Image.Image, short_side_px: int) -> Image.Image:
+def _upright_srgb(path: Path, image: Image.Image, short_side_px: int) -> Image.Image:
     profile = image.info.get("icc_profile")
-    scale = short_side_px / min(image.size)
-    if scale < 1:
+    longest_px = _LONGEST_SIDE_IN_SHORT_SIDES * short_side_px
+    scale = min(1.0, short_side_px / min(image.size), longest_px / max(image.size))
+    picture = _scaled_by_vips(path, image, scale) if scale < 1 else None
+    return _oriented(_to_srgb(picture or _scaled_by_pillow(image, scale), profile), image)
+
+
+def _scaled_by_vips(path: Path, image: Image.Image, scale: float) -> Image.Image | None:
+    """Reads and scales plain 8-bit pictures; None for others, and for files that are not all well.
+
+    libvips decodes a few rows at a time, so that a scan of a gigapixel needs no gigabytes.
+    """
+    bands = _VIPS_BANDS.get(image.mode)
+    if bands is None or image.format not in _VIPS_FORMATS or image.has_transparency_data:
+        return None
+    options: dict[str, Any] = {"access": "sequential", "fail_on": "warning"}
+    if image.format in ("JPEG", "MPO"):
         # JPEG can be decoded at 1/2, 1/4 or 1/8 of its size; twice the target keeps the quality.
-        image.draft(None, (2 * round(image.width * scale), 2 * round(image.height * scale)))
-    image.load()
-    picture = _to_plain_mode(image)
-    scale = short_side_px / min(picture.size)
+        options["shrink"] = next(n for n in (8, 4, 2, 1) if n * 2 * scale <= 1 or n == 1)
+    try:
+        # By descriptor, because libvips takes no file name that is not UTF-8.
+        with path.open("rb") as file:
+            source = pyvips.Source.new_from_descriptor(file.fileno())
+            read = pyvips.Image.new_from_source(source, "", **options)
+            if read.bands != bands or read.format != "uchar":
+                return None
+            width, height = image.size
+            if (read.width > read.height) != (width > height):  # Pillow has turned a TIFF's size
+                width, height = height, width
+            size = (max(1, round(width * scale)), max(1, round(height * scale)))
+            # Of its kernels the nearest to an exact Lanczos with three lobes: see docs/preparing.md.
+            scaled = read.resize(
+                size[0] / read.width, vscale=size[1] / read.height, kernel="lanczos2", gap=0
+            )
+            pixels = scaled.numpy()
+    except pyvips.Error:
+        return None  # Pillow decides what is wrong with it, if anything is
+    return Image.fromarray(pixels)
+
+
+def _scaled_by_pillow(image: Image.Image, scale: float) -> Image.Image:
+    width, height = image.size
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
     if scale < 1:
-        size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
+        image.draft(None, (2 * size[0], 2 * size[1]))
+    image.load()
+    if image.size == (height, width) and width != height:  # loading has turned a TIFF
+        size = (size[1], size[0])
+    picture = image if image.mode in _PLAIN_MODES and not image.has_transparency_data else None
+    if picture is None:
+        picture = _to_plain_mode(image, max(1, math.floor(min(image.size) / min(size) / 3)))
+    if scale < 1:
         picture = picture.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
-    return _oriented(_to_srgb(picture, profile), image)
+    return picture
 
 
-def _to_plain_mode(image: Image.Image) -> Image.Image:
-    """Palettes, bits, transparency and deep samples become 8-bit samples without alpha."""
+def _to_plain_mode(image: Image.Image, factor: int) -> Image.Image:
+    """Palettes, bits, transparency and deep samples become 8-bit samples without alpha.
+
+    A few rows at a time and scaled down by a whole `factor`, since these pictures take many times their
+    size while they are converted.
+    """
+    convert = _converter(image)
+    rows = factor * max(1, _BAND_ROWS // factor)
+    picture = None
+    for top in range(0, image.height, rows):
+        band = convert(image.crop((0, top, image.width, min(top + rows, image.height))))
+        band = band.reduce(factor) if factor > 1 else band
+        if picture is None:
+            size = (band.width, math.ceil(image.height / factor))
+            picture = Image.new(band.mode, size)
+        picture.paste(band, (0, top // factor))
+    assert picture is not None  # pictures without rows are refused when they are opened
+    return picture
+
+
+def _converter(image: Image.Image) -> Callable[[Image.Image], Image.Image]:
     if image.has_transparency_data:
-        opaque = Image.new("RGBA", image.size, (*_WHITE, 255))
-        opaque.alpha_composite(image.convert("RGBA"))
-        return opaque.convert("RGB")
-    if image.mode.startswith("I") or image.mode == "F":
-        return _from_deep_samples(image)
-    return image if image.mode in _PLAIN_MODES else image.convert("RGB")
+        return _over_white
+    if not image.mode.startswith("I") and image.mode != "F":
+        return lambda band: band.convert("RGB")
+    # 16-bit integers keep their upper byte; floats are taken for [0, 1] where they fit in it.
+    largest = np.max(
+        image.getextrema()
+    )  # (lowest, highest) of the one band that such pictures have
+    if image.mode == "F" and largest <= 1:
+        unit = 1 / 255
+    else:
+        unit = 257.0 if largest > 255 or image.mode.startswith("I;16") else 1.0
+    return lambda band: Image.fromarray(
+        np.clip(np.rint(np.asarray(band, np.float32) / unit), 0, 255).astype(np.uint8)
+    )
 
 
-def _from_deep_samples(image: Image.Image) -> Image.Image:
-    """16-bit integers keep their upper byte; floats are taken for [0, 1] where they fit in it."""
-    samples = np.asarray(image).astype(np.float64)
-    if image.mode == "F" and samples.max(initial=0) <= 1:
-        samples *= 255
-    elif samples.max(initial=0) > 255 or image.mode.startswith("I;16"):
-        samples /= 257
-    return Image.fromarray(np.clip(np.rint(samples), 0, 255).astype(np.uint8))
+def _over_white(image: Image.Image) -> Image.Image:
+    opaque = Image.new("RGBA", image.size, (*_WHITE, 255))
+    opaque.alpha_composite(image.convert("RGBA"))
+    return opaque.convert("RGB")
 
 
 def _to_srgb(picture: Image.Image, profile: bytes | None) -> Image.Image:

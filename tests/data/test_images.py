@@ -99,6 +99,79 @@ def test_large_pictures_are_scaled_to_the_shorter_side(tmp_path, height, width):
     assert_close(ours, theirs, 3)  # they differ where the JPEG was decoded at half its size
 
 
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("suffix", ["jpg", "png", "tif"])
+def test_large_pictures_come_out_upright(tmp_path, orientation, suffix):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = save(tmp_path, scene(400, 600), f"a.{suffix}", exif=exif)
+    with Image.open(path) as image:
+        upright = ImageOps.exif_transpose(image).convert("RGB")
+    size = (150, 100) if orientation < 5 else (100, 150)
+    theirs = upright.resize(size, Image.Resampling.LANCZOS)
+    assert_close(images.decode(path, short_side_px=100), theirs, 2)
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "CMYK", "RGBA", "LA", "I;16"])
+def test_large_pictures_of_any_mode_are_scaled_as_pillow_does(tmp_path, mode):
+    smooth = scene(1300, 1900)
+    smooth[..., 2] = 90
+    if mode == "I;16":
+        image = Image.fromarray(smooth[..., 0].astype(np.uint16) * 257)
+        plain = Image.fromarray(smooth[..., 0]).convert("RGB")
+    else:
+        image = Image.fromarray(smooth).convert(mode)
+        plain = image.convert("RGB")
+    path = save(tmp_path, image, "a.tif")
+    theirs = plain.resize((146, 100), Image.Resampling.LANCZOS)
+    assert_close(images.decode(path, short_side_px=100), theirs, 2)
+
+
+def test_scrolls_are_kept_within_what_a_jpeg_can_hold(tmp_path):
+    path = save(tmp_path, Image.new("RGB", (70_000, 64), "red"), "a.png")
+    cleaned = images.clean(path, short_side_px=64)
+    assert (cleaned.width, cleaned.height) == (2048, 2)
+    cleaned = images.clean(path, short_side_px=512)
+    assert (cleaned.width, cleaned.height) == (16384, 15)
+
+
+def test_wide_gamut_scans_do_not_come_out_dull(tmp_path):
+    # A profile with AdobeRGB's primaries and gamma, made of LittleCMS's sRGB: tags of 20 bytes "XYZ ".
+    path = save(tmp_path, scene(), "a.png", icc_profile=wide_gamut_profile())
+    ours = images.decode(path)
+    with Image.open(path) as image:
+        profile = ImageCms.ImageCmsProfile(io.BytesIO(image.info["icc_profile"]))
+        theirs = ImageCms.profileToProfile(image, profile, ImageCms.createProfile("sRGB"))
+    np.testing.assert_array_equal(ours, np.asarray(theirs))
+    red_and_green = (0, -1), (-1, 0)
+    assert all(ours[place].max() >= scene()[place].max() for place in red_and_green)
+    assert (
+        np.ptp(ours.astype(int), axis=-1).mean()
+        > 1.05 * np.ptp(scene().astype(int), axis=-1).mean()
+    )
+
+
+def wide_gamut_profile():
+    """An ICC profile whose green and red are those of AdobeRGB (1998), D50-adapted."""
+    data = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    primaries = {
+        b"rXYZ": (0.60974, 0.31111, 0.01947),
+        b"gXYZ": (0.20528, 0.62567, 0.06087),
+        b"bXYZ": (0.14919, 0.06322, 0.74457),
+    }
+    tags = int.from_bytes(data[128:132], "big")
+    for i in range(tags):
+        entry = 132 + 12 * i
+        name, offset = (
+            bytes(data[entry : entry + 4]),
+            int.from_bytes(data[entry + 4 : entry + 8], "big"),
+        )
+        for k, value in enumerate(primaries.get(name, ())):
+            place = offset + 8 + 4 * k
+            data[place : place + 4] = round(value * 65536).to_bytes(4, "big")
+    return bytes(data)
+
+
 def truncated(path):
     path.write_bytes(path.read_bytes()[:-400])
     return path
@@ -114,6 +187,8 @@ def test_unusable_files_are_refused_with_the_reason(tmp_path):
         (tmp_path / "nowhere.png", "No such file"),
         (truncated(save(tmp_path, noise, "cut.jpg")), "truncated"),
         (truncated(save(tmp_path, noise, "cut.png")), ""),
+        (truncated(save(tmp_path, noise.repeat(20, 0).repeat(20, 1), "large.jpg")), "truncated"),
+        (truncated(save(tmp_path, noise.repeat(20, 0).repeat(20, 1), "large.tif")), ""),
     ]
     for path, reason in cases:
         with pytest.raises(ImageError) as caught:

@@ -1,0 +1,215 @@
+"""Cleaned pictures per second and core, beside OpenCV, Pillow and libvips doing the same job.
+
+The job: a JPEG file → its shorter side at 512 px → a JPEG of quality 95 without chroma subsampling, on
+one core. Quality: PSNR of the scaled pixels against an antialiased Lanczos of the full picture, in
+floating point. Then the whole of `clean_works` with one process and with two.
+
+    pip install opencv-python-headless
+    python benchmarks/prepare.py --json prepare.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import os
+import platform
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import PIL
+import pyvips
+from PIL import Image
+
+from artjax.data import images
+from artjax.data.cleaning import clean_works
+from artjax.data.collections import Work
+from artjax.studio import catalogue
+
+SIZES = {"1.3 MP": (1300, 1000), "6 MP": (3000, 2000)}
+SHORT_SIDE_PX = images.SHORT_SIDE_PX
+PICTURES = 8
+ROUNDS = 5
+
+
+def make_files(folder: Path, width: int, height: int, count: int = PICTURES) -> list[Path]:
+    """Writes JPEGs (quality 90) with the edges, textures and grain of photographed paintings."""
+    files = []
+    for i, painting in enumerate(catalogue()[:count]):
+        rng = np.random.default_rng(i)
+        picture = Image.fromarray(painting.draw()).resize((width, height), Image.Resampling.BICUBIC)
+        grain = rng.normal(0, 2, (height, width, 1)) + rng.normal(0, 1, (height, width, 3))
+        pixels = np.clip(np.asarray(picture) + grain, 0, 255).astype(np.uint8)
+        files.append(folder / f"{width}x{height}-{i}.jpg")
+        Image.fromarray(pixels).save(files[-1], quality=90)
+    return files
+
+
+def target(width: int, height: int) -> tuple[int, int]:
+    """Width and height after scaling the shorter side to `SHORT_SIDE_PX`."""
+    scale = SHORT_SIDE_PX / min(width, height)
+    return round(width * scale), round(height * scale)
+
+
+def with_pillow(pixels: np.ndarray) -> bytes:
+    """The JPEG of RGB pixels."""
+    return images.encode(pixels).jpeg
+
+
+def ours(path: Path) -> np.ndarray:
+    """artjax."""
+    return images.decode(path, SHORT_SIDE_PX)
+
+
+def opencv(path: Path) -> np.ndarray:
+    """OpenCV, INTER_AREA."""
+    pixels = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    size = target(pixels.shape[1], pixels.shape[0])
+    return cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)[..., ::-1]
+
+
+def opencv_jpeg(pixels: np.ndarray) -> bytes:
+    """The same settings as ours: quality 95, 4:4:4."""
+    settings = [cv2.IMWRITE_JPEG_QUALITY, 95]
+    settings += [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
+    return cv2.imencode(".jpg", pixels[..., ::-1], settings)[1].tobytes()
+
+
+def pillow_gap(path: Path) -> np.ndarray:
+    """Pillow, Lanczos with reducing_gap."""
+    with Image.open(path) as image:
+        size = target(*image.size)
+        scaled = image.convert("RGB").resize(size, Image.Resampling.LANCZOS, reducing_gap=2.0)
+        return np.asarray(scaled)
+
+
+def pillow_draft(path: Path) -> np.ndarray:
+    """Pillow, draft and Lanczos."""
+    with Image.open(path) as image:
+        size = target(*image.size)
+        image.draft("RGB", size)
+        return np.asarray(image.convert("RGB").resize(size, Image.Resampling.LANCZOS))
+
+
+def vips(path: Path) -> np.ndarray:
+    """libvips, thumbnail."""
+    with Image.open(path) as image:
+        width, height = target(*image.size)
+    return pyvips.Image.thumbnail(str(path), width, height=height, size="force").numpy()
+
+
+def vips_jpeg(pixels: np.ndarray) -> bytes:
+    """The same settings as ours."""
+    return pyvips.Image.new_from_array(pixels).jpegsave_buffer(Q=95, subsample_mode="off")
+
+
+CONTESTANTS: tuple[tuple[Callable[[Path], np.ndarray], Callable[[np.ndarray], bytes]], ...] = (
+    (ours, with_pillow),
+    (opencv, opencv_jpeg),
+    (pillow_gap, with_pillow),
+    (pillow_draft, with_pillow),
+    (vips, vips_jpeg),
+)
+
+
+def reference(path: Path) -> np.ndarray:
+    """Antialiased Lanczos of the full picture in floating point, rounded once."""
+    with Image.open(path) as image:
+        size = target(*image.size)
+        bands = [band.convert("F") for band in image.convert("RGB").split()]
+    scaled = [np.asarray(band.resize(size, Image.Resampling.LANCZOS)) for band in bands]
+    return np.clip(np.rint(np.stack(scaled, -1)), 0, 255).astype(np.uint8)
+
+
+def psnr(pixels: np.ndarray, truth: np.ndarray) -> float:
+    """Peak signal-to-noise ratio in dB."""
+    error = np.mean((pixels.astype(np.float64) - truth) ** 2)
+    return float(10 * np.log10(255**2 / error))
+
+
+def contest(files: Sequence[Path]) -> dict[str, dict[str, float]]:
+    """Rate and quality of each contestant; they take turns, and the median of the rounds counts."""
+    truths = [reference(path) for path in files]
+    seconds: dict[str, list[float]] = {decode.__name__: [] for decode, _ in CONTESTANTS}
+    quality = {}
+    for round_number in range(ROUNDS + 1):
+        for decode, encode in CONTESTANTS:
+            start = time.perf_counter()
+            decoded = []
+            for path in files:
+                pixels = decode(path)
+                encode(pixels)
+                decoded.append(pixels)
+            if round_number:  # the first one warms up
+                seconds[decode.__name__].append(time.perf_counter() - start)
+            scores = [psnr(p, truth) for p, truth in zip(decoded, truths, strict=True)]
+            quality[decode.__name__] = statistics.mean(scores)
+    return {
+        name: {"per_second": len(files) / statistics.median(times), "psnr_db": quality[name]}
+        for name, times in seconds.items()
+    }
+
+
+def two_processes(folder: Path, works: int) -> dict[str, float]:
+    """Pictures per second of `clean_works` with one process and with two, of 1.3 MP each."""
+    files = make_files(folder, *SIZES["1.3 MP"])
+    listed = []
+    for i in range(works):
+        copy = folder / f"copy-{i}.jpg"
+        copy.write_bytes(files[i % len(files)].read_bytes())
+        listed.append(Work(copy.name, {}, copy))
+    rates = {}
+    for processes in (1, 2):
+        start = time.perf_counter()
+        clean_works(listed, folder / f"cleaned-{processes}", SHORT_SIDE_PX, processes=processes)
+        rates[str(processes)] = works / (time.perf_counter() - start)
+    return rates
+
+
+def main() -> None:
+    """Prints a table; with --json also writes it."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--works", type=int, default=1000, help="for one and two processes")
+    args = parser.parse_args()
+    cv2.setNumThreads(1)
+    result: dict[str, object] = {
+        "date": datetime.date.today().isoformat(),
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+        "versions": {
+            "opencv": cv2.__version__,
+            "pillow": PIL.__version__,
+            "libvips": ".".join(str(pyvips.version(i)) for i in range(3)),
+        },
+    }
+    with tempfile.TemporaryDirectory() as name:
+        for size, (width, height) in SIZES.items():
+            rows = contest(make_files(Path(name), width, height))
+            result[size] = rows
+            best_rate = max(row["per_second"] for n, row in rows.items() if n != "ours")
+            best_quality = max(row["psnr_db"] for n, row in rows.items() if n != "ours")
+            print(f"{size} ({width} x {height}), on one core:")
+            for contestant, row in rows.items():
+                rate, decibels = row["per_second"], row["psnr_db"]
+                print(
+                    f"  {contestant:13} {rate:6.1f} /s ({rate / best_rate:4.2f} of the fastest peer)  "
+                    f"{decibels:5.1f} dB ({decibels - best_quality:+.1f} to the best peer)"
+                )
+        rates = two_processes(Path(name), args.works)
+    result["processes"] = rates
+    print(
+        f"clean_works, 1.3 MP: one process {rates['1']:.1f} /s, two {rates['2']:.1f} /s "
+        f"({rates['2'] / rates['1']:.2f} x)"
+    )
+    if args.json:
+        args.json.write_text(json.dumps(result, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
