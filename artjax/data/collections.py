@@ -1,20 +1,17 @@
-"""Reading collections: a museum's `works.csv`, or a folder for each class."""
+"""A collection as its catalogue has it, and a museum's own catalogue: `works.csv`."""
 
 from __future__ import annotations
 
-import csv
-import io
 import re
-import unicodedata
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from artjax.config import LABELS
-from artjax.data.names import canonical_name, readable_name
-from artjax.data.picture_files import PICTURE_SUFFIXES, PictureFiles
+from artjax.data.names import canonical_name
+from artjax.data.picture_files import PictureFiles
+from artjax.data.tables import read_table, tidy
 from artjax.errors import DataError
 
 COLUMNS = ("path", *LABELS, "title", "year", "work_id")
@@ -73,20 +70,21 @@ def read_works_csv(file: Path) -> Catalogue:
     Raises:
       DataError: one line, with the row, for everything that cannot be meant.
     """
-    header, rows = _table(file)
-    labels = [label for label in LABELS if label in header]
+    table = read_table(file)
+    if "path" not in table.header:
+        raise DataError(
+            f"{file} has no column 'path' {table.found}; add it, with the pictures' paths"
+        )
+    labels = [label for label in LABELS if label in table.header]
+    if not labels:
+        raise DataError(
+            f"{file} has no column with a label {table.found}; add one of {', '.join(LABELS)}"
+        )
+    table.check_once(COLUMNS)
     files = PictureFiles(file.parent)
     works: list[Work] = []
     first_row: dict[str, int] = {}
-    for number, row in enumerate(rows, start=2):
-        if not any(cell.strip() for cell in row):
-            continue
-        if any(cell.strip() for cell in row[len(header) :]):
-            raise DataError(
-                f"{file}, row {number}: {len(row)} cells below a header of {len(header)}; a cell that "
-                "contains the separator must be in quotation marks"
-            )
-        values = {name: cell.strip() for name, cell in zip(header, row, strict=False)}
+    for number, values in table.rows:
         path = _relative(values.get("path", ""), f"{file}, row {number}")
         picture = files.find(path)
         key = str(picture or canonical_name(path))
@@ -103,7 +101,7 @@ def read_works_csv(file: Path) -> Catalogue:
         works.append(
             Work(
                 file_name=path,
-                labels={label: _tidy(values[label]) for label in labels if values.get(label)},
+                labels={label: tidy(values[label]) for label in labels if values.get(label)},
                 picture=picture,
                 title=values.get("title", ""),
                 year=year_of(values.get("year", "")),
@@ -113,44 +111,9 @@ def read_works_csv(file: Path) -> Catalogue:
     if not works:
         raise DataError(f"{file} lists no works: there is no row below the header")
     notes = []
-    unknown = [name for name in header if name and name not in COLUMNS]
+    unknown = [name for name in table.header if name and name not in COLUMNS]
     if unknown:
         notes.append(f"columns of {file.name} that mean nothing here: {', '.join(unknown)}")
-    return Catalogue(works, class_names(works), notes=notes)
-
-
-def read_class_folders(folder: Path, label: str) -> Catalogue:
-    """Reads a folder whose sub-folders are the classes of `label`, each with its pictures.
-
-    Raises:
-      DataError: if there are no such sub-folders.
-    """
-    works = []
-    passed_over: Counter[str] = Counter()
-    for name in PictureFiles(folder).names():
-        path = PurePosixPath(readable_name(name))
-        if path.suffix.lower() not in PICTURE_SUFFIXES:
-            passed_over[f"{path.suffix.lower() or 'without a suffix'}"] += 1
-        elif len(path.parts) == 1:
-            passed_over["in no sub-folder"] += 1
-        else:
-            works.append(
-                Work(
-                    file_name=str(path),
-                    labels={label: _tidy(path.parts[0])},
-                    picture=folder / name,
-                    work_id=str(path),
-                )
-            )
-    if not works:
-        raise DataError(
-            f"{folder} has neither a works.csv nor sub-folders with pictures; "
-            f"make a folder for each {label}, or a works.csv with the columns path and {label}"
-        )
-    notes = []
-    if passed_over:
-        kinds = ", ".join(f"{count:,} {kind}" for kind, count in passed_over.most_common(5))
-        notes.append(f"files that are no pictures of a class: {kinds}")
     return Catalogue(works, class_names(works), notes=notes)
 
 
@@ -210,61 +173,6 @@ def year_of(text: str) -> int:
     return int(match[0]) if match else -1
 
 
-def utf8_text(file: Path) -> str:
-    """The text of a file in UTF-8, with or without a byte order mark.
-
-    Raises:
-      DataError: with the line, if it is in another encoding; or if it cannot be read.
-    """
-    try:
-        data = file.read_bytes()
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data[: error.start].count(b"\n") + 1
-        raise DataError(f"{file}, line {line}: not UTF-8; save the file as UTF-8") from error
-    except OSError as error:
-        raise DataError(f"{file} cannot be read: {error.strerror}") from error
-
-
-def _table(file: Path) -> tuple[list[str], list[list[str]]]:
-    """The checked header and the rows below it."""
-    text = utf8_text(file)
-    # Strict, because a quotation mark that is never closed would swallow all works below it.
-    reader = csv.reader(io.StringIO(text, newline=None), delimiter=_delimiter(text), strict=True)
-    rows: list[list[str]] = []
-    line = 1
-    try:
-        for row in reader:
-            rows.append(row)
-            line = reader.line_num + 1
-    except csv.Error as error:
-        raise DataError(
-            f"{file}, line {line}: its quotation marks do not match ({error}); a cell that opens with "
-            "one ends with one, and inside it each is written twice"
-        ) from error
-    if not rows:
-        raise DataError(f"{file} is empty; its first line names the columns: {', '.join(COLUMNS)}")
-    header = ["_".join(name.lower().split()) for name in rows[0]]
-    found = ", ".join(name for name in header if name) or "none"
-    if "path" not in header:
-        raise DataError(
-            f"{file} has no column 'path' (found: {found}); add it, with the pictures' paths"
-        )
-    if not set(LABELS) & set(header):
-        raise DataError(
-            f"{file} has no column with a label (found: {found}); add one of {', '.join(LABELS)}"
-        )
-    twice = [name for name in COLUMNS if header.count(name) > 1]
-    if twice:
-        raise DataError(f"{file} has the column '{twice[0]}' more than once; keep one of them")
-    return header, rows[1:]
-
-
-def _tidy(text: str) -> str:
-    """One spelling for names that look the same: composed accents, single spaces, no line breaks."""
-    return unicodedata.normalize("NFC", " ".join(text.split()))
-
-
 def _relative(path: str, where: str) -> str:
     path = path.replace("\\", "/").removeprefix("./")
     if not path:
@@ -273,8 +181,3 @@ def _relative(path: str, where: str) -> str:
     if pure.is_absolute() or ".." in pure.parts or re.match(r"^[A-Za-z]:", path):
         raise DataError(f"{where}: the path '{path}' leads out of the folder; give a relative one")
     return str(pure)
-
-
-def _delimiter(text: str) -> str:
-    header = next(iter(text.splitlines()), "")
-    return max(",;\t", key=header.count)

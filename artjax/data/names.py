@@ -27,13 +27,17 @@ def canonical_name(name: str) -> str:
     Returns:
       A key to compare by; it need not be a name on disk.
     """
-    name = readable_name(name).replace("\\", "/")
+    return repaired_name(readable_name(name).replace("\\", "/")).casefold()
+
+
+def repaired_name(name: str) -> str:
+    """The name, composed (NFC), without UTF-8 that was read as latin-1, cp1252 or cp437."""
     for _ in range(_ROUNDS):
         repaired = _undo_once(unicodedata.normalize("NFC", name))
         if repaired == name:
             break
         name = repaired
-    return unicodedata.normalize("NFC", name).casefold()
+    return unicodedata.normalize("NFC", name)
 
 
 def readable_name(name: str) -> str:

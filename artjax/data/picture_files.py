@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from pathlib import Path
+import posixpath
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path, PurePosixPath
 
 from artjax.data.names import canonical_name
+from artjax.data.splits import split_of_folders
 
 PICTURE_SUFFIXES = frozenset(
     (
@@ -14,6 +17,11 @@ PICTURE_SUFFIXES = frozenset(
         *(".webp", ".avif", ".heic", ".heif", ".gif", ".bmp", ".ppm", ".pgm"),
     )
 )
+
+
+def is_picture(name: str) -> bool:
+    """Whether the suffix is one of a picture."""
+    return PurePosixPath(name).suffix.lower() in PICTURE_SUFFIXES
 
 
 class PictureFiles:
@@ -47,6 +55,68 @@ class PictureFiles:
             return self.folder / name
         alike = self._alike.get(canonical_name(name), [])
         return self.folder / alike[0] if len(alike) == 1 else None
+
+
+class ListedPictures:
+    """Finds what a list means: by relative path, else by a file name that is the only one."""
+
+    def __init__(self, files: PictureFiles) -> None:
+        self.folder = files.folder
+        self._files = files
+        self._names = [name for name in files.names() if is_picture(name)]
+        self._called: dict[str, list[str]] = {}
+        for name in self._names:
+            path = PurePosixPath(canonical_name(name))
+            for key in (path.name, path.stem):  # ids come without a suffix
+                self._called.setdefault(key, []).append(name)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def find(
+        self, listed: Iterable[str], folder: PurePosixPath, split: str | None
+    ) -> tuple[str | None, ...]:
+        """The relative paths of the pictures that a list means, None for those that are not there.
+
+        Args:
+          listed: paths, names, or names without a suffix, as the list has them.
+          folder: where the list lies.
+          split: the split that it is the list of, if any.
+        """
+        paths = [path.replace("\\", "/") for path in listed]
+        # Of Ada/1.jpg and Bo/1.jpg one may be missing; then the other is not it.
+        times = Counter(PurePosixPath(path).name for path in set(paths))
+        return tuple(
+            self._find(path, str(folder), split, times[PurePosixPath(path).name] == 1)
+            if path
+            else None
+            for path in paths
+        )
+
+    def _find(self, path: str, folder: str, split: str | None, by_name: bool) -> str | None:
+        for start in (folder, ""):
+            file = self._files.find(posixpath.normpath(posixpath.join(start, path)))
+            if file is not None:
+                return file.relative_to(self.folder).as_posix()
+        key = "/" + canonical_name(path).strip("/")
+        called = self._called.get(PurePosixPath(key).name, [])
+        ends = [name for name in called if _ends_in(name, key)]
+        for names in (ends, called if by_name else []):
+            # train/1.jpg and test/1.jpg: the list of a split means the picture of its split.
+            of_split = [name for name in names if split and split_of_folders(name) == split]
+            for few in (names, of_split):
+                if len(few) == 1:
+                    return few[0]
+        return None
+
+
+def _ends_in(name: str, key: str) -> bool:
+    """Whether one path is the end of the other; lists name folders that were on another machine."""
+    path = PurePosixPath("/" + canonical_name(name))
+    full, bare = str(path), str(path.with_suffix(""))
+    return any(
+        end.endswith(key) or (end.count("/") > 1 and key.endswith(end)) for end in (full, bare)
+    )
 
 
 def _files_below(folder: Path) -> Iterator[str]:

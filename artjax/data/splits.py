@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import unicodedata
 from collections.abc import Sequence
+from pathlib import PurePosixPath
 
 FRACTIONS = (("train", 0.8), ("validation", 0.1), ("test", 0.1))
+# What publishers call them; the list is that of Hugging Face's `datasets`.
+_CALLED = {
+    "train": ("train", "training"),
+    "validation": ("validation", "val", "valid", "dev"),
+    "test": ("test", "testing", "eval", "evaluation"),
+}
+_SPLIT_OF_NAME = {name: split for split, names in _CALLED.items() for name in names}
 
 
 def split_of(
@@ -29,3 +38,13 @@ def split_of(
             return name
         place -= fraction
     return fractions[-1][0]  # only rounding leads here
+
+
+def split_named(name: str) -> str | None:
+    """The split that a publisher's folder or cell names: `Valid` is validation, `train_1` is train."""
+    return _SPLIT_OF_NAME.get(re.sub(r"[ _-]?\d*$", "", name.strip().lower()))
+
+
+def split_of_folders(name: str) -> str | None:
+    """The split that the folders of a path name, the outermost first."""
+    return next(filter(None, map(split_named, PurePosixPath(name).parent.parts)), None)

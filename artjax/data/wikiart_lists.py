@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from pathlib import Path, PurePosixPath
 
-from artjax.data.collections import Catalogue, Work, utf8_text
+from artjax.data.collections import Catalogue, Work
 from artjax.data.names import canonical_name
 from artjax.data.picture_files import PictureFiles
 from artjax.data.splits import split_of
+from artjax.data.tables import utf8_text
 from artjax.errors import DataError
 
 # Both lists end in the class; the artist lists have an empty field before it.

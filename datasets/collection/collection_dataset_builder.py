@@ -1,4 +1,4 @@
-"""Anybody's own collection: a works.csv and pictures, or a folder for each class."""
+"""Anybody's own collection: a works.csv, a published list of pictures, or a folder for each class."""
 
 import dataclasses
 from pathlib import Path
@@ -8,9 +8,10 @@ import tensorflow_datasets as tfds
 
 from artjax.config import LABELS, nearest
 from artjax.data.builder import WorksBuilder
-from artjax.data.collections import Catalogue, read_class_folders, read_works_csv
+from artjax.data.collections import Catalogue
 from artjax.data.images import SHORT_SIDE_PX
-from artjax.errors import ConfigError, DataError
+from artjax.data.published_folders import read_folder
+from artjax.errors import ConfigError
 
 
 @dataclasses.dataclass(eq=False)
@@ -18,7 +19,7 @@ class CollectionConfig(tfds.core.BuilderConfig):
     """How a collection is read; as JSON: `--config '{"name": "mine", "min_works": 5}'`.
 
     Attributes:
-      label: what the sub-folders are, where there is no works.csv.
+      label: what the sub-folders are, or a column `label`, where there is no works.csv.
       min_works: classes with fewer works are left out.
       short_side_px: pictures with a longer shorter side are scaled down to it.
     """
@@ -54,11 +55,12 @@ class Builder(WorksBuilder):
     LABELS = LABELS
     MANUAL_DOWNLOAD_INSTRUCTIONS = (
         "Give the folder with your pictures as --manual_dir: with a works.csv (columns path and any of "
-        "artist, genre, location, style, period, title, year, work_id), or with one sub-folder for "
-        "each class and --config artist (or genre, location, style, period)."
+        "artist, genre, location, style, period, title, year, work_id), as Hugging Face or Kaggle "
+        "publish it, or with one sub-folder for each class and --config artist (or genre, location, "
+        "style, period)."
     )
-    # TFDS builds all of BUILDER_CONFIGS where none is named: so only works.csv is among them.
-    BUILDER_CONFIGS = [CollectionConfig(name="works", description="What works.csv lists.")]
+    # TFDS builds all of BUILDER_CONFIGS where none is named: so only what needs no label is among them.
+    BUILDER_CONFIGS = [CollectionConfig(name="works", description="What a list of works says.")]
     builder_configs = {
         "works": BUILDER_CONFIGS[0],
         **{label: CollectionConfig(name=label, label=label) for label in LABELS},
@@ -68,13 +70,5 @@ class Builder(WorksBuilder):
         return self.works_info()
 
     def read_catalogue(self, manual_dir: Path) -> Catalogue:
-        """Reads works.csv, or else the folders."""
-        config = self.builder_config
-        if (manual_dir / "works.csv").is_file():
-            return read_works_csv(manual_dir / "works.csv")
-        if config.label:
-            return read_class_folders(manual_dir, config.label)
-        raise DataError(
-            f"no works.csv in {manual_dir}; write one (columns path and any of {', '.join(LABELS)}), "
-            "or, where each class has its own sub-folder, say what they are: --config artist"
-        )
+        """Reads works.csv, or else a published list, or else the folders."""
+        return read_folder(manual_dir, self.builder_config.label)

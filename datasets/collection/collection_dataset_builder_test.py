@@ -165,6 +165,28 @@ def test_folders_are_the_classes_of_the_label_named(tmp_path):
         build(tmp_path / "other", tmp_path / "museum")
 
 
+def test_a_hugging_face_folder_keeps_its_splits(tmp_path, capsys):
+    for split, works in {"train": 60, "test": 10}.items():
+        (tmp_path / "hf" / split).mkdir(parents=True)
+        rows = [{"file_name": f"{i}.png", "label": i % 2} for i in range(works)]
+        text = "\n".join(json.dumps(row) for row in rows)
+        (tmp_path / "hf" / split / "metadata.jsonl").write_text(text)
+        for i in range(works):
+            Image.new("RGB", (9, 9), (i, i, i)).save(tmp_path / "hf" / split / f"{i}.png")
+    builder = build(tmp_path / "data", tmp_path / "hf", config="genre")
+    names = split_by_name(builder)
+    assert len(names) == 70
+    assert {name for name, split in names.items() if split == "test"} == {
+        f"test/{i}.png".encode() for i in range(10)
+    }
+    assert builder.info.features["genre"].names == ["0", "1"]
+    metadata = json.loads((Path(builder.data_dir) / "metadata.json").read_text())
+    assert metadata["official"] == []
+    said = capsys.readouterr().out
+    assert "note: splits: as the folders have them; validation is a tenth of their train" in said
+    assert "test: 10 of 10 works" in said
+
+
 def test_settings_come_with_the_config(tmp_path):
     config = collection_dataset_builder.CollectionConfig(name="all", min_works=1, short_side_px=6)
     builder = build(tmp_path / "data", make_pictures(tmp_path / "museum"), config)

@@ -3,7 +3,7 @@ import os
 import pytest
 from PIL import Image
 
-from artjax.data.collections import read_class_folders, read_works_csv, year_of
+from artjax.data.collections import read_works_csv, year_of
 from artjax.errors import DataError
 
 
@@ -47,8 +47,6 @@ def test_names_that_differ_only_in_case_are_different_pictures(folder):
     Image.new("RGB", (8, 8)).save(folder / "A.JPG")
     works = read(folder, "path,artist\na.jpg,Ada\nA.JPG,Bo\n").works
     assert [work.picture.name for work in works] == ["a.jpg", "A.JPG"]
-    classes = read_class_folders(folder.parent, "artist").works
-    assert {"a.jpg", "A.JPG"} <= {work.picture.name for work in classes}
 
 
 def test_a_picture_that_is_only_spelt_alike_is_one_picture(folder):
@@ -66,20 +64,6 @@ def test_class_names_that_look_the_same_are_the_same(folder):
 def test_old_mac_line_ends_and_spaced_column_names(folder):
     work = read(folder, "Path,Artist,Work ID\ra.jpg,Ada,w7\r").works[0]
     assert (work.labels, work.work_id) == ({"artist": "Ada"}, "w7")
-
-
-def test_names_that_are_not_utf8_on_disk_can_be_written(tmp_path):
-    for number, raw in enumerate((b"b\xf6c/\xe9.jpg", b"ada/x.jpg")):
-        path = os.path.join(os.fsencode(tmp_path), raw)
-        os.makedirs(os.path.dirname(path))
-        with open(path, "wb") as file:
-            Image.new("RGB", (8, 8), (number, 0, 0)).save(file, "JPEG")
-    works = read_class_folders(tmp_path, "artist").works
-    assert {w.file_name: w.labels["artist"] for w in works} == {
-        "ada/x.jpg": "ada",
-        "b\u00f6c/\u00e9.jpg": "b\u00f6c",
-    }
-    assert all(work.picture.is_file() for work in works)
 
 
 def test_class_names_are_sorted_and_labels_without_column_have_none(folder):
@@ -137,29 +121,6 @@ def test_links_out_of_the_folder_are_refused(folder, tmp_path_factory):
     os.symlink(outside, folder / "link.jpg")
     with pytest.raises(DataError, match="link that leads out"):
         read(folder, "path,artist\nlink.jpg,Ada\n")
-
-
-def test_class_folders(folder):
-    (folder / "more" / "notes.txt").write_text("no picture")
-    Image.new("RGB", (8, 8)).save(folder / "more" / ".hidden.jpg")
-    (folder / "Ada" / "deep").mkdir(parents=True)
-    Image.new("RGB", (8, 8)).save(folder / "Ada" / "deep" / "d.png")
-    works = read_class_folders(folder, "artist").works
-    assert {w.file_name: w.labels["artist"] for w in works} == {
-        "Ada/deep/d.png": "Ada",
-        "more/c é.jpg": "more",
-    }
-
-
-def test_files_that_are_passed_over_are_noted(folder):
-    (folder / "more" / "notes.txt").write_text("no picture")
-    notes = read_class_folders(folder, "artist").notes
-    assert notes == ["files that are no pictures of a class: 2 in no sub-folder, 1 .txt"]
-
-
-def test_a_folder_without_classes_says_what_to_do(tmp_path):
-    with pytest.raises(DataError, match=r"neither a works.csv nor sub-folders"):
-        read_class_folders(tmp_path, "artist")
 
 
 @pytest.mark.parametrize(
