@@ -17,13 +17,13 @@ from artjax.checkpoint import Checkpoints
 from artjax.data import batches, canvases
 from artjax.data.canvases import Canvases, Split
 from artjax.data.prepared import Prepared
+from artjax.data.splits import SPLITS
 from artjax.errors import ConfigError, WorkdirError
 from artjax.experiment import Experiment
 from artjax.mesh import create_mesh, first_host_first, is_first_host
 from artjax.state import TrainState
 from artjax.workdir import write_atomically
 
-SPLITS = ("train", "validation", "test")
 CHECKPOINTS = ("best", "last")
 
 

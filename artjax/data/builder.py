@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -14,7 +16,8 @@ from tensorflow_datasets.core.example_serializer import ExampleSerializer
 from artjax.config import nearest
 from artjax.data.cleaning import CleanedWork, clean_works
 from artjax.data.collections import Catalogue, Work
-from artjax.data.images import SHORT_SIDE_PX
+from artjax.data.images import MAX_PIXELS, SHORT_SIDE_PX
+from artjax.data.reports import PLACED, read_placed
 from artjax.data.selection import select
 from artjax.data.splits import FRACTIONS
 from artjax.errors import ConfigError, DataError, show_plainly
@@ -32,6 +35,54 @@ def _serialize_in_order(serializer: ExampleSerializer, example: Any) -> bytes:
 ExampleSerializer.serialize_example = _serialize_in_order
 
 
+@dataclasses.dataclass(eq=False)
+class WorksConfig(tfds.core.BuilderConfig):
+    """The settings of all our builders; as JSON: `--config '{"name": "mine", "min_works": 5}'`.
+
+    Attributes:
+      min_works: classes with fewer works are left out, unless they are those of an official list.
+      short_side_px: pictures with a longer shorter side are scaled down to it.
+      max_pixels: larger pictures are refused before they are decoded.
+      twins: whether near-duplicates are looked for, and kept in one split.
+      conflicts: what becomes of pictures that look the same under different labels: "keep" or "drop".
+    """
+
+    name: str = ""
+    min_works: int = 1
+    short_side_px: int = SHORT_SIDE_PX
+    max_pixels: int = MAX_PIXELS
+    twins: bool = True
+    conflicts: str = "keep"
+
+    def __new__(cls, *args: Any, **settings: Any) -> Self:
+        """Refuses settings that do not exist; TFDS hands them on from the command line as they are."""
+        fields = [field.name for field in dataclasses.fields(cls)]
+        for name in settings:
+            if name not in fields:
+                raise ConfigError(f"--config: no setting '{name}'{nearest(name, fields)}")
+        return super().__new__(cls)
+
+    def __post_init__(self) -> None:
+        """Refuses values that cannot be meant."""
+        if not self.name:
+            raise ConfigError('--config: give the settings a name, as in {"name": "mine", …}')
+        for field in ("min_works", "short_side_px", "max_pixels"):
+            value = getattr(self, field)
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                raise ConfigError(f"--config: {field} must be a whole number from 1, not {value!r}")
+        if not isinstance(self.twins, bool):
+            raise ConfigError(f"--config: twins must be true or false, not {self.twins!r}")
+        self.require_one_of("conflicts", ("keep", "drop"))
+
+    def require_one_of(self, field: str, valid: Sequence[str]) -> None:
+        """Raises `ConfigError` if the value of a field is none of those."""
+        value = getattr(self, field)
+        if value not in valid:
+            near = nearest(str(value), valid)
+            shown = ", ".join(word for word in valid if word)
+            raise ConfigError(f"--config: {field} '{value}' is none of {shown}{near}")
+
+
 # mypy sees `object` where TFDS is not followed; TFDS's base class takes the keyword.
 class WorksBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: ignore[call-arg]
     """Cleans the pictures of a catalogue, cuts splits, checks them, and writes what was left out.
@@ -43,7 +94,8 @@ class WorksBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # 
     RELEASE_NOTES: ClassVar[dict[str, str]] = {"1.0.0": "Initial release."}
     LABELS: ClassVar[tuple[str, ...]] = ()
     FRACTIONS: ClassVar[tuple[tuple[str, float], ...]] = FRACTIONS
-    SHORT_SIDE_PX: ClassVar[int] = SHORT_SIDE_PX
+    # For builders without configs.
+    SETTINGS: ClassVar[WorksConfig] = WorksConfig(name="default")
     METADATA: ClassVar[dict[str, Any]] = {}
 
     def __init__(self, *, config: Any = None, **settings: Any) -> None:
@@ -98,49 +150,71 @@ class WorksBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # 
         super().download_and_prepare(**settings)
         for line in self._summary:
             print(line, flush=True)
-        shutil.rmtree(self._cleaned_dir(Path(self.data_dir)), ignore_errors=True)
+        folder = Path(self.data_dir)
+        if (folder / PLACED).is_file():
+            shutil.copyfile(folder / PLACED, folder.parent / PLACED)
+        shutil.rmtree(self._cleaned_dir(folder), ignore_errors=True)
+
+    def _download_and_prepare(self, dl_manager: Any, download_config: Any) -> None:
+        # With either of them, Beam distributes the work; TFDS's own writer follows `_generate_examples`.
+        self._beam = None
+        if download_config.beam_options or download_config.beam_runner:
+            self._beam = (download_config.beam_runner, download_config.beam_options)
+        super()._download_and_prepare(dl_manager, download_config)
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:
         catalogue = self.read_catalogue(self._manual_dir(dl_manager))
         folder = Path(self.data_dir)  # the unfinished one, which is renamed when all is written
-        cleaned = clean_works(catalogue.works, self._cleaned_dir(folder), self.short_side_px)
-        selection = select(catalogue, cleaned, self.FRACTIONS, self.min_works)
+        settings = self.settings
+        cleaned = clean_works(
+            catalogue.works,
+            self._cleaned_dir(folder),
+            settings.short_side_px,
+            settings.max_pixels,
+            beam=self._beam,
+        )
+        placed = read_placed(folder.parent / PLACED)
+        selection = select(
+            catalogue,
+            cleaned,
+            self.FRACTIONS,
+            settings.min_works,
+            twins=settings.twins,
+            drop_conflicts=settings.conflicts == "drop",
+            previous={row.work_id: row.split for row in placed},
+        )
         selection.check()
-        selection.write_skipped(folder / "skipped.csv")
+        selection.write_reports(folder)
         for label in self.LABELS:
             self.info.features[label].names = list(selection.catalogue.class_names[label])
         self.info.metadata.update(
-            {**selection.metadata(), "short_side_px": self.short_side_px, **self.METADATA}
+            {
+                **selection.metadata(),
+                "short_side_px": settings.short_side_px,
+                **self.METADATA,
+            }
         )
-        self._summary = selection.summary(folder.parent / str(self.VERSION) / "skipped.csv")
+        self._summary = selection.summary(folder.parent / str(self.VERSION))
+        if placed:
+            self._summary.append(
+                f"splits: {len(placed):,} pictures are where the build before had them "
+                f"({folder.parent / PLACED}; delete it to cut anew)"
+            )
         return {split: self._generate_examples(works) for split, works in selection.kept.items()}
 
-    def _generate_examples(
-        self, works: Sequence[tuple[Work, CleanedWork]]
-    ) -> Iterator[tuple[str, dict[str, Any]]]:
-        for work, picture in works:
-            assert picture.jpeg is not None
-            yield (
-                work.file_name,
-                {
-                    "image": picture.jpeg.read_bytes(),
-                    **{label: work.labels.get(label, -1) for label in self.LABELS},
-                    "title": work.title,
-                    "year": work.year,
-                    "file_name": work.file_name,
-                    "work_id": work.work_id,
-                },
-            )
+    def _generate_examples(self, works: Sequence[tuple[Work, CleanedWork]]) -> Any:
+        example = partial(_example, labels=self.LABELS)
+        if self._beam is None:
+            return map(example, works)
+        import apache_beam as beam
+
+        return beam.Create(works) | beam.Reshuffle() | beam.Map(example)
 
     @property
-    def short_side_px(self) -> int:
-        """Longest shorter side of a prepared picture: the config's, where it has one."""
-        return getattr(self.builder_config, "short_side_px", self.SHORT_SIDE_PX)
-
-    @property
-    def min_works(self) -> int:
-        """Smallest number of works of a class that is kept: the config's, where it has one."""
-        return getattr(self.builder_config, "min_works", 1)
+    def settings(self) -> WorksConfig:
+        """Those of the config, or of the builder where it has no configs."""
+        config = self.builder_config
+        return config if isinstance(config, WorksConfig) else self.SETTINGS
 
     def _manual_dir(self, dl_manager: tfds.download.DownloadManager) -> Path | None:
         if self.MANUAL_DOWNLOAD_INSTRUCTIONS is None:
@@ -154,3 +228,17 @@ class WorksBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # 
 
     def _cleaned_dir(self, data_dir: Path) -> Path:
         return data_dir.parent / f"cleaned.{self.VERSION}"
+
+
+def _example(picked: tuple[Work, CleanedWork], labels: Sequence[str]) -> tuple[str, dict[str, Any]]:
+    """(key, features) of a work; a function of the module, since Beam sends it to other processes."""
+    work, picture = picked
+    assert picture.jpeg is not None
+    return work.file_name, {
+        "image": picture.jpeg.read_bytes(),
+        **{label: work.labels.get(label, -1) for label in labels},
+        "title": work.title,
+        "year": work.year,
+        "file_name": work.file_name,
+        "work_id": work.work_id,
+    }

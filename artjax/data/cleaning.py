@@ -2,42 +2,60 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import multiprocessing
 import os
+import pickle
 import sys
 from collections import deque
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
 from artjax.data import images
 from artjax.data.collections import Work
+from artjax.data.twins import Look, look_of
 from artjax.errors import ImageError
 
 _IN_FLIGHT_PER_PROCESS = 8
 _FEW_WORKS = 64
+_BEAM_RESULTS = "results"
 
 
 @dataclass(frozen=True)
 class CleanedWork:
-    """A picture that was cleaned: where its JPEG lies, and the SHA-256 of its bytes (hex).
+    """A picture that was cleaned.
 
-    `problem` is the reason where there is none.
+    Attributes:
+      jpeg: where it lies now; None if there is none.
+      problem: the reason where there is none.
+      sha256: of the bytes of the JPEG, hex.
+      size: width and height of the picture as it came, in pixels, upright.
+      look: by which near-duplicates are found.
     """
 
     jpeg: Path | None
-    sha256: str = ""
     problem: str = ""
+    sha256: str = ""
+    size: tuple[int, int] = (0, 0)
+    look: Look | None = None
 
 
 def clean_works(
-    works: Sequence[Work], folder: Path, short_side_px: int, processes: int | None = None
+    works: Sequence[Work],
+    folder: Path,
+    short_side_px: int,
+    max_pixels: int = images.MAX_PIXELS,
+    processes: int | None = None,
+    beam: tuple[Any, Any] | None = None,
 ) -> list[CleanedWork]:
     """Cleans pictures to upright sRGB JPEGs in `folder`; what is there already is not cleaned again.
 
@@ -45,22 +63,59 @@ def clean_works(
       works: their pictures are files, or objects with a `draw()`.
       folder: made if it is not there. Every file in it was written whole.
       short_side_px: longest shorter side, see `images.decode`.
+      max_pixels: larger pictures are refused.
       processes: default: one for each core. The bytes do not depend on it.
+      beam: a runner and options of Apache Beam (either may be None), which then distribute the work
+        instead; `folder` must be the same for all its workers.
 
     Returns:
       For each work, in order, its JPEG or the reason why there is none.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    clean = partial(clean_work, folder=folder, short_side_px=short_side_px, max_pixels=max_pixels)
+    if beam is not None:
+        return _by_beam(works, clean, folder, *beam)
     results: list[CleanedWork | None] = [None] * len(works)
     with tqdm(total=len(works), desc="cleaning pictures", unit="work", delay=1) as bar:
-        for i, result in _results(works, folder, short_side_px, processes or os.cpu_count() or 1):
+        for i, result in _results(works, clean, processes or os.cpu_count() or 1):
             results[i] = result
             bar.update()
     return [result for result in results if result is not None]
 
 
+def _by_beam(
+    works: Sequence[Work],
+    clean: Callable[[Work], CleanedWork],
+    folder: Path,
+    runner: Any,
+    options: Any,
+) -> list[CleanedWork]:
+    import apache_beam as beam
+
+    for old in folder.glob(f"{_BEAM_RESULTS}*"):
+        old.unlink()
+    with beam.Pipeline(runner=runner, options=options) as pipeline:
+        (
+            pipeline
+            | beam.Create(list(enumerate(works)))
+            | beam.Reshuffle()
+            | beam.Map(_line, clean=clean)
+            | beam.io.WriteToText(str(folder / _BEAM_RESULTS))
+        )
+    lines = [
+        line for file in folder.glob(f"{_BEAM_RESULTS}*") for line in file.read_text().splitlines()
+    ]
+    results = dict(pickle.loads(base64.b64decode(line)) for line in lines)
+    return [results[i] for i in range(len(works))]
+
+
+def _line(numbered: tuple[int, Work], clean: Callable[[Work], CleanedWork]) -> str:
+    number, work = numbered
+    return base64.b64encode(pickle.dumps((number, clean(work)))).decode()
+
+
 def _results(
-    works: Sequence[Work], folder: Path, short_side_px: int, processes: int
+    works: Sequence[Work], clean: Callable[[Work], CleanedWork], processes: int
 ) -> Iterator[tuple[int, CleanedWork]]:
     there = [(i, work) for i, work in enumerate(works) if work.picture is not None]
     for i, work in enumerate(works):
@@ -68,22 +123,23 @@ def _results(
             yield i, CleanedWork(None, problem="no such file")
     if processes == 1 or len(there) <= _FEW_WORKS:  # fewer than it takes to start a process
         for i, work in there:
-            yield i, _clean_one(work, folder, short_side_px)
+            yield i, clean(work)
         return
     todo = deque(there)
     at_once = _IN_FLIGHT_PER_PROCESS * processes
     while todo:
         # A decoder that crashes takes the pool with it: of the works in flight, one was to blame.
-        suspects = deque(
-            (yield from _in_processes(todo, folder, short_side_px, processes, at_once))
-        )
+        suspects = deque((yield from _in_processes(todo, clean, processes, at_once)))
         while suspects:
-            for i, _ in (yield from _in_processes(suspects, folder, short_side_px, 1, 1)):
+            for i, _ in (yield from _in_processes(suspects, clean, 1, 1)):
                 yield i, CleanedWork(None, problem="its decoder crashed, or ran out of memory")
 
 
 def _in_processes(
-    todo: deque[tuple[int, Work]], folder: Path, short_side_px: int, processes: int, at_once: int
+    todo: deque[tuple[int, Work]],
+    clean: Callable[[Work], CleanedWork],
+    processes: int,
+    at_once: int,
 ) -> Generator[tuple[int, CleanedWork], None, list[tuple[int, Work]]]:
     """Cleans works from `todo` until it is empty, or a process died: then returns those in flight."""
     pending: dict[Future[CleanedWork], tuple[int, Work]] = {}
@@ -93,7 +149,7 @@ def _in_processes(
         try:
             while todo or pending:
                 while todo and len(pending) < at_once:
-                    future = pool.submit(_clean_one, todo[0][1], folder, short_side_px)
+                    future = pool.submit(clean, todo[0][1])
                     pending[future] = todo.popleft()
                 finished, _ = wait(pending, return_when=FIRST_COMPLETED)
                 for future in finished:
@@ -125,23 +181,33 @@ def _without_main() -> Iterator[None]:
         main.__dict__.update(saved)
 
 
-def _clean_one(work: Work, folder: Path, short_side_px: int) -> CleanedWork:
+def clean_work(work: Work, folder: Path, short_side_px: int, max_pixels: int) -> CleanedWork:
+    """Cleans one picture into `folder`, as `clean_works` does, if it is not there."""
+    if work.picture is None:
+        return CleanedWork(None, problem="no such file")
     try:
         path = folder / f"{_key(work, short_side_px)}.jpg"
-        if path.is_file():
-            return CleanedWork(path, hashlib.sha256(path.read_bytes()).hexdigest())
         if isinstance(work.picture, Path):
-            jpeg = images.clean(work.picture, short_side_px).jpeg
+            size = images.upright_size(work.picture)
+            if not path.is_file():
+                _write_whole(path, images.clean(work.picture, short_side_px, max_pixels).jpeg)
         else:
-            jpeg = images.encode(work.picture.draw()).jpeg
+            picture = work.picture.draw()
+            size = (picture.shape[1], picture.shape[0])
+            if not path.is_file():
+                _write_whole(path, images.encode(picture).jpeg)
+        jpeg = path.read_bytes()
     except ImageError as error:
         return CleanedWork(None, problem=str(error))
     except OSError as error:  # the file went away, or may not be read
         return CleanedWork(None, problem=error.strerror or str(error))
-    partial = path.with_suffix(f".{os.getpid()}.partial")
-    partial.write_bytes(jpeg)
-    os.replace(partial, path)
-    return CleanedWork(path, hashlib.sha256(jpeg).hexdigest())
+    return CleanedWork(path, sha256=hashlib.sha256(jpeg).hexdigest(), size=size, look=look_of(jpeg))
+
+
+def _write_whole(path: Path, data: bytes) -> None:
+    partial_file = path.with_suffix(f".{os.getpid()}.partial")
+    partial_file.write_bytes(data)
+    os.replace(partial_file, path)
 
 
 def _key(work: Work, short_side_px: int) -> str:

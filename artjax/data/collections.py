@@ -50,6 +50,7 @@ class Catalogue:
       works: all works listed.
       class_names: by label, in the order of the class indices.
       official: splits that are a published official list.
+      fractions: of the splits of works whose `split` is None; None leaves it to the builder.
       left_out_classes: by label: class name → number of works, for classes that are too small.
       notes: what the user should know, a line each.
     """
@@ -57,6 +58,7 @@ class Catalogue:
     works: list[Work]
     class_names: dict[str, tuple[str, ...]]
     official: tuple[str, ...] = ()
+    fractions: tuple[tuple[str, float], ...] | None = None
     left_out_classes: dict[str, dict[str, int]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 

@@ -8,14 +8,14 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyvips
 from PIL import ExifTags, Image, ImageCms
 
-from artjax.errors import ImageError
+from artjax.errors import DataError, ImageError
 
 SHORT_SIDE_PX = 512
 MAX_PIXELS = 250_000_000
@@ -23,6 +23,7 @@ JPEG_QUALITY = 95
 # A scroll of 512 x 100,000 pixels is no JPEG (65,535 a side at most), and no network sees all of it.
 _LONGEST_SIDE_IN_SHORT_SIDES = 32
 
+_UNKNOWN_FORMAT = "not a picture in any known format"
 _WHITE = (255, 255, 255)
 _SRGB = ImageCms.createProfile("sRGB")
 _LAB = ImageCms.createProfile("LAB")
@@ -42,11 +43,6 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-
-
-# A process cleans one picture after another, and there is a process for each core.
-pyvips.cache_set_max(0)
-pyvips.concurrency_set(1)
 
 
 @dataclass(frozen=True)
@@ -106,15 +102,37 @@ def decode(
                 if not width or not height:
                     raise ImageError(f"it has {width} x {height} pixels")
                 return np.asarray(_upright_srgb(path, image, short_side_px))
-    except ImageError:
+    except DataError:
         raise
     except Image.UnidentifiedImageError as error:
-        raise ImageError("not a picture in any known format") from error
+        raise ImageError(_UNKNOWN_FORMAT) from error
     except OSError as error:
         raise ImageError(error.strerror or str(error) or "cannot be read") from error
     # Decoders meet damaged files with whatever error the damage leads to (struct.error, SyntaxError,
     # IndexError, …): for the collection each of them means the same.
     except Exception as error:
+        raise ImageError(f"cannot be decoded ({type(error).__name__}: {error})") from error
+
+
+def upright_size(path: Path) -> tuple[int, int]:
+    """Width and height of a picture file in pixels, upright, without decoding it.
+
+    Raises:
+      ImageError: if it is no picture.
+      OSError: if it cannot be read.
+    """
+    try:
+        with warnings.catch_warnings(), _without_pillows_limit(), Image.open(path) as image:
+            warnings.simplefilter("ignore")
+            sideways = (
+                _orientation(image) >= 5 and image.format != "TIFF"
+            )  # whose size says it already
+            return (image.height, image.width) if sideways else image.size
+    except Image.UnidentifiedImageError as error:
+        raise ImageError(_UNKNOWN_FORMAT) from error
+    except OSError:
+        raise
+    except Exception as error:  # see `decode`
         raise ImageError(f"cannot be decoded ({type(error).__name__}: {error})") from error
 
 
@@ -144,6 +162,7 @@ def _scaled_by_vips(path: Path, image: Image.Image, scale: float) -> Image.Image
     bands = _VIPS_BANDS.get(image.mode)
     if bands is None or image.format not in _VIPS_FORMATS or image.has_transparency_data:
         return None
+    pyvips = _pyvips()
     options: dict[str, Any] = {"access": "sequential", "fail_on": "warning"}
     if image.format in ("JPEG", "MPO"):
         # JPEG can be decoded at 1/2, 1/4 or 1/8 of its size; twice the target keeps the quality.
@@ -167,6 +186,21 @@ def _scaled_by_vips(path: Path, image: Image.Image, scale: float) -> Image.Image
     except pyvips.Error:
         return None  # Pillow decides what is wrong with it, if anything is
     return Image.fromarray(pixels)
+
+
+@cache
+def _pyvips() -> Any:
+    """The library, loaded where it is needed: training from canvases does without."""
+    try:
+        import pyvips
+    except ImportError as error:
+        raise DataError(
+            f"pictures are read with pyvips, which cannot be imported: {error}"
+        ) from error
+    # A process cleans one picture after another, and there is a process for each core.
+    pyvips.cache_set_max(0)
+    pyvips.concurrency_set(1)
+    return pyvips
 
 
 def _scaled_by_pillow(image: Image.Image, scale: float) -> Image.Image:
@@ -244,10 +278,15 @@ def _to_srgb(picture: Image.Image, profile: bytes | None) -> Image.Image:
 
 
 def _oriented(picture: Image.Image, original: Image.Image) -> Image.Image:
-    """Turns the picture as the EXIF data of the original say; damaged EXIF data say nothing."""
-    try:
-        orientation = original.getexif().get(ExifTags.Base.Orientation)
-    except Exception:  # a camera's maker note can break the parser in any way
-        return picture
-    turn = _TURNS.get(orientation or 1)
+    """Turns the picture as the EXIF data of the original say."""
+    turn = _TURNS.get(_orientation(original))
     return picture if turn is None else picture.transpose(turn)
+
+
+def _orientation(image: Image.Image) -> int:
+    """Of the EXIF data, 1 to 8; 1 (upright) where they are missing or damaged."""
+    try:
+        orientation = image.getexif().get(ExifTags.Base.Orientation)
+    except Exception:  # a camera's maker note can break the parser in any way
+        return 1
+    return orientation if orientation in _TURNS else 1

@@ -11,7 +11,6 @@ from artjax.data.class_folders import class_levels, read_class_folders
 from artjax.data.collections import Catalogue, read_works_csv
 from artjax.data.picture_files import PictureFiles
 from artjax.data.picture_lists import read_picture_lists
-from artjax.data.splits import split_of
 from artjax.errors import DataError
 
 _NAMED = 3  # so many tables that are no list are named in an error
@@ -80,10 +79,9 @@ def _divided(catalogue: Catalogue) -> Catalogue:
         )
     missing = [split for split in ("validation", "test") if split not in there]
     shares = [("train", 1.0 - 0.1 * len(missing)), *((split, 0.1) for split in missing)]
+    # Where one is cut from their train, what is left of it is ours to group; else all is theirs.
     works = [
-        work
-        if work.split in ("validation", "test")
-        else replace(work, split=split_of(work.work_id, shares))
+        replace(work, split=None) if missing and work.split in (None, "train") else work
         for work in catalogue.works
     ]
     note = "splits: as the folders have them"
@@ -96,4 +94,4 @@ def _divided(catalogue: Catalogue) -> Catalogue:
     straddling = sum(len(splits) > 1 for splits in splits_of_works.values())
     if straddling:
         notes.append(f"{straddling:,} works are in more than one split, as the folders have them")
-    return replace(catalogue, works=works, notes=notes)
+    return replace(catalogue, works=works, notes=notes, fractions=tuple(shares))

@@ -2,31 +2,31 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from artjax.data.cleaning import CleanedWork
 from artjax.data.collections import Catalogue, Work, without_small_classes
-from artjax.data.splits import split_of
+from artjax.data.reports import (
+    PLACED,
+    SKIPPED,
+    TWINS,
+    Placed,
+    Skipped,
+    TwinRow,
+    with_twin_in_train,
+    write_csv,
+)
+from artjax.data.splits import SPLITS, assign_splits, split_of
+from artjax.data.twins import find_twins
 from artjax.errors import DataError
 
-SPLITS = ("train", "validation", "test")
 _NAMED = 20  # so many names in a printed line; the files have them all
-
-
-class Skipped(NamedTuple):
-    """A listed work that is not prepared, and why."""
-
-    file_name: str
-    split: str
-    reason: str
 
 
 @dataclass(frozen=True)
@@ -38,12 +38,14 @@ class Selection:
       kept: by split, the works to prepare with their cleaned pictures.
       skipped: the others.
       listed: number of works that the catalogue names for each split.
+      twins: pairs of prepared pictures that look the same; None where they were not looked for.
     """
 
     catalogue: Catalogue
     kept: dict[str, list[tuple[Work, CleanedWork]]]
     skipped: list[Skipped]
     listed: Counter[str]
+    twins: list[TwinRow] | None
 
     def metadata(self) -> dict[str, Any]:
         """What the prepared data says of itself, see the contract in DESIGN.md; plain JSON values."""
@@ -55,16 +57,21 @@ class Selection:
             "content_sha256": self._digest(),
         }
 
-    def write_skipped(self, file: Path) -> None:
-        """Writes the skip report: a row `file_name,split,reason` for each work that is left out."""
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(Skipped._fields)
-        writer.writerows(self.skipped)
-        file.write_text(text.getvalue(), encoding="utf-8")
+    def write_reports(self, folder: Path) -> None:
+        """Writes `skipped.csv`, `splits.csv` and, where they were looked for, `twins.csv`."""
+        placed = [
+            Placed(work.file_name, work.work_id, split, *picture.size)
+            for split, works in self.kept.items()
+            for work, picture in works
+        ]
+        write_csv(folder / SKIPPED, Skipped._fields, self.skipped)
+        write_csv(folder / PLACED, Placed._fields, placed)
+        if self.twins is not None:
+            rows = [row._replace(correlation=round(row.correlation, 4)) for row in self.twins]
+            write_csv(folder / TWINS, TwinRow._fields, rows)
 
-    def summary(self, skip_report: Path) -> list[str]:
-        """The lines that are printed at the end of a build."""
+    def summary(self, folder: Path) -> list[str]:
+        """The lines that are printed at the end of a build, whose reports are in `folder`."""
         official = self.catalogue.official
         lines = [f"note: {note}" for note in self.catalogue.notes]
         for split in SPLITS:
@@ -80,7 +87,31 @@ class Selection:
         if self.skipped:
             reasons = Counter(work.reason for work in self.skipped).most_common(3)
             shown = "; ".join(f"{count:,} × {reason}" for reason, count in reasons)
-            lines.append(f"skipped: {len(self.skipped):,} works ({shown}), named in {skip_report}")
+            report = folder / SKIPPED
+            lines.append(f"skipped: {len(self.skipped):,} works ({shown}), named in {report}")
+        return lines + self._twin_lines(folder / TWINS)
+
+    def _twin_lines(self, report: Path) -> list[str]:
+        if not self.twins:
+            return []
+        lines = [f"near-duplicates: {len(self.twins):,} pairs of pictures, named in {report}"]
+        of_split = with_twin_in_train(self.twins)
+        straddling = [
+            f"{len(of_split[split]):,} {split} works" for split in SPLITS if of_split.get(split)
+        ]
+        if straddling:
+            lines.append(
+                f"warning: {' and '.join(straddling)} have a near-duplicate in train, as the lists have "
+                "them; evaluation says top1_without_twins too"
+            )
+        conflicts = [row for row in self.twins if row.conflict]
+        if conflicts:
+            first = conflicts[0]
+            lines.append(
+                f"warning: {len(conflicts):,} of these pairs have different labels, such as "
+                f"{first.file_name} and {first.twin} ({first.conflict}); "
+                'the setting "conflicts": "drop" leaves both pictures out'
+            )
         return lines
 
     def check(self) -> None:
@@ -144,42 +175,102 @@ def select(
     cleaned: Sequence[CleanedWork],
     fractions: Sequence[tuple[str, float]],
     min_works: int = 1,
+    *,
+    twins: bool = True,
+    drop_conflicts: bool = False,
+    previous: Mapping[str, str] | None = None,
 ) -> Selection:
     """Divides the works of a catalogue into splits and leaves out those that cannot be used.
 
     Args:
       catalogue: what is listed.
       cleaned: for each of its works, the cleaned picture or why there is none.
-      fractions: of the splits that no official list decides.
+      fractions: of the splits, for works that no official list decides and where the catalogue has none.
       min_works: smallest number of works of a class that is kept; the classes of official lists are
         not ours to choose, and all stay.
+      twins: whether near-duplicates are looked for, and kept in one split.
+      drop_conflicts: whether pictures that look the same under different labels are left out.
+      previous: splits by `work_id` of an earlier build, which are kept.
 
     Raises:
       DataError: if no work has a usable picture.
     """
-    usable = [w for w, c in zip(catalogue.works, cleaned, strict=True) if c.jpeg is not None]
-    labelled = {work.file_name for work in catalogue.works if work.labels}
+    usable = [i for i, picture in enumerate(cleaned) if picture.jpeg is not None]
     if not usable:
-        first = catalogue.works[0]
+        unusable = catalogue.works[0]
         raise DataError(
             f"none of the {len(catalogue.works):,} works that are listed has a usable picture; "
-            f"the first: {first.file_name}: {cleaned[0].problem}"
+            f"the first: {unusable.file_name}: {cleaned[0].problem}"
         )
+    # Among all usable pictures, whatever labels are kept, so that no label decides a split.
+    seen = {i: look for i in usable if twins and (look := cleaned[i].look)}
+    index = list(seen)
+    pairs = [(index[twin.first], index[twin.second], twin) for twin in find_twins([*seen.values()])]
+    fractions = catalogue.fractions or fractions
+    splits = assign_splits(
+        [work.work_id for work in catalogue.works],
+        [work.split for work in catalogue.works],
+        [(first, second) for first, second, _ in pairs],
+        fractions,
+        previous,
+    )
+    labelled = {work.file_name for work in catalogue.works if work.labels}
     if not catalogue.official:
-        catalogue = without_small_classes(catalogue, usable, min_works)
+        catalogue = without_small_classes(
+            catalogue, (catalogue.works[i] for i in usable), min_works
+        )
+    works = catalogue.works
+    conflicts = {
+        pair[:2]: " ".join(
+            label
+            for label, name in works[pair[0]].labels.items()
+            if works[pair[1]].labels.get(label, name) != name
+        )
+        for pair in pairs
+    }
+    dropped: dict[int, str] = {}
+    if drop_conflicts:
+        for (first, second), conflict in conflicts.items():
+            for one, its_twin in ((first, second), (second, first)):
+                if conflict:
+                    dropped[one] = (
+                        f"the same picture as {works[its_twin].file_name}, under another {conflict}"
+                    )
     kept: dict[str, list[tuple[Work, CleanedWork]]] = {split: [] for split in SPLITS}
+    places: dict[int, str] = {}
     skipped = []
-    splits = [work.split or split_of(work.work_id, fractions) for work in catalogue.works]
-    for work, picture, split in zip(catalogue.works, cleaned, splits, strict=True):
+    listed: Counter[str] = Counter()
+    for i, (work, picture, split) in enumerate(zip(works, cleaned, splits, strict=True)):
+        listed[split or split_of(work.work_id, fractions)] += 1
         if picture.jpeg is None:
-            skipped.append(Skipped(work.file_name, split, picture.problem))
+            reason = picture.problem
         elif work.file_name not in labelled:
-            skipped.append(Skipped(work.file_name, split, "it has no label"))
+            reason = "it has no label"
         elif not work.labels:
-            skipped.append(Skipped(work.file_name, split, "its class has too few works"))
+            reason = "its class has too few works"
+        elif split is None:
+            reason = "a near-duplicate of works in different splits"
+        elif i in dropped:
+            reason = dropped[i]
         else:
             kept[split].append((work, picture))
-    return Selection(catalogue, kept, skipped, Counter(splits))
+            places[i] = split
+            continue
+        skipped.append(Skipped(work.file_name, split or "", reason))
+    rows = [
+        TwinRow(
+            works[first].file_name,
+            places[first],
+            works[second].file_name,
+            places[second],
+            twin.distance,
+            twin.correlation,
+            conflicts[first, second],
+        )
+        for first, second, twin in pairs
+        if first in places and second in places
+    ]
+    return Selection(catalogue, kept, skipped, listed, rows if twins else None)
 
 
 def _left_out(catalogue: Catalogue) -> str:

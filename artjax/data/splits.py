@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePosixPath
 
+SPLITS = ("train", "validation", "test")
 FRACTIONS = (("train", 0.8), ("validation", 0.1), ("test", 0.1))
 # What publishers call them; the list is that of Hugging Face's `datasets`.
 _CALLED = {
@@ -38,6 +39,54 @@ def split_of(
             return name
         place -= fraction
     return fractions[-1][0]  # only rounding leads here
+
+
+def assign_splits(
+    work_ids: Sequence[str],
+    fixed: Sequence[str | None],
+    twins: Iterable[tuple[int, int]] = (),
+    fractions: Sequence[tuple[str, float]] = FRACTIONS,
+    previous: Mapping[str, str] | None = None,
+) -> list[str | None]:
+    """The split of every picture, so that neither a work nor near-duplicates straddle two splits.
+
+    The works are gone through in order. A work whose pictures have a near-duplicate among the works
+    before it follows that one; one that has near-duplicates in several splits belongs in none; any
+    other goes where the hash of its `work_id` says. So what is decided of a work depends on those before
+    it alone: works that are added at the end of a catalogue move no other. Where works are added in its
+    middle, `previous` keeps the old ones where they are.
+
+    Args:
+      work_ids: of each picture.
+      fixed: for each picture, the split that an official list or a publisher gave it, which stays, or
+        None. Fixed pictures pull no others to them: the lists are as they are.
+      twins: pairs of indices of pictures that look the same.
+      fractions: of the splits that are cut by hash.
+      previous: split by `work_id`, of an earlier division; these works come first, and stay.
+
+    Returns:
+      For each picture its split; None for one that could only straddle.
+    """
+    previous = previous or {}
+    order = dict.fromkeys(work for work, split in zip(work_ids, fixed, strict=True) if not split)
+    near: dict[str, set[str]] = {work: set() for work in order}
+    for first, second in twins:
+        if not fixed[first] and not fixed[second] and work_ids[first] != work_ids[second]:
+            near[work_ids[first]].add(work_ids[second])
+            near[work_ids[second]].add(work_ids[first])
+    names = {name for name, _ in fractions}
+    decided: dict[str, str | None] = {}
+    for work in sorted(order, key=lambda work: work not in previous):  # stable: else in order
+        splits = {split for twin in near[work] if (split := decided.get(twin))}
+        if len(splits) > 1:
+            decided[work] = None
+        elif splits:
+            decided[work] = splits.pop()
+        elif previous.get(work) in names:
+            decided[work] = previous[work]
+        else:
+            decided[work] = split_of(work, fractions)
+    return [split or decided[work] for work, split in zip(work_ids, fixed, strict=True)]
 
 
 def split_named(name: str) -> str | None:

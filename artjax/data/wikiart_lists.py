@@ -8,7 +8,6 @@ from pathlib import Path, PurePosixPath
 from artjax.data.collections import Catalogue, Work
 from artjax.data.names import canonical_name
 from artjax.data.picture_files import PictureFiles
-from artjax.data.splits import split_of
 from artjax.data.tables import utf8_text
 from artjax.errors import DataError
 
@@ -71,7 +70,7 @@ def read(manual_dir: Path, task: str) -> Catalogue:
             f"none of the {len(works):,} listed pictures is below {pictures}: it holds {len(files):,} "
             f"files; expected are paths like {pictures / works[0].file_name}"
         )
-    return Catalogue(works, {task: names}, official=("test",), notes=notes)
+    return Catalogue(works, {task: names}, official=("test",), fractions=_VALIDATION, notes=notes)
 
 
 def work_id_of(path: str) -> str:
@@ -91,7 +90,7 @@ def _work(path: str, labels: dict[str, str], files: PictureFiles, split: str | N
         title=(title[: year.start()] if year else title).replace("-", " "),
         year=int(year[1]) if year else -1,
         work_id=work_id,
-        split=split or split_of(work_id, _VALIDATION),
+        split=split,
     )
 
 

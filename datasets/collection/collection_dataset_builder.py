@@ -2,51 +2,30 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Any, Self
 
 import tensorflow_datasets as tfds
 
-from artjax.config import LABELS, nearest
-from artjax.data.builder import WorksBuilder
+from artjax.config import LABELS
+from artjax.data.builder import WorksBuilder, WorksConfig
 from artjax.data.collections import Catalogue
-from artjax.data.images import SHORT_SIDE_PX
 from artjax.data.published_folders import read_folder
-from artjax.errors import ConfigError
 
 
 @dataclasses.dataclass(eq=False)
-class CollectionConfig(tfds.core.BuilderConfig):
+class CollectionConfig(WorksConfig):
     """How a collection is read; as JSON: `--config '{"name": "mine", "min_works": 5}'`.
 
     Attributes:
-      label: what the sub-folders are, or a column `label`, where there is no works.csv.
-      min_works: classes with fewer works are left out.
-      short_side_px: pictures with a longer shorter side are scaled down to it.
+      label: what the sub-folders are, where there is no works.csv.
     """
 
-    name: str = ""
     label: str = ""
     min_works: int = 3
-    short_side_px: int = SHORT_SIDE_PX
-
-    def __new__(cls, *args: Any, **settings: Any) -> Self:
-        """Refuses settings that do not exist; TFDS hands them on from the command line as they are."""
-        fields = [field.name for field in dataclasses.fields(cls)]
-        for name in settings:
-            if name not in fields:
-                raise ConfigError(f"--config: no setting '{name}'{nearest(name, fields)}")
-        return super().__new__(cls)
 
     def __post_init__(self) -> None:
         """Refuses values that cannot be meant."""
-        if not self.name:
-            raise ConfigError('--config: give the settings a name, as in {"name": "mine", …}')
-        if self.label not in ("", *LABELS):
-            raise ConfigError(f"--config: label '{self.label}' is none of {', '.join(LABELS)}")
-        for field in ("min_works", "short_side_px"):
-            value = getattr(self, field)
-            if not isinstance(value, int) or value < 1:
-                raise ConfigError(f"--config: {field} must be a whole number from 1, not {value!r}")
+        super().__post_init__()
+        self.require_one_of("label", ("", *LABELS))
 
 
 class Builder(WorksBuilder):

@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 
 from artjax.data.published_folders import read_folder
+from artjax.data.splits import assign_splits
 from artjax.errors import DataError
 
 
@@ -28,7 +29,11 @@ def listed(catalogue, label="artist"):
 
 
 def splits(catalogue):
-    return {work.file_name: work.split for work in catalogue.works}
+    works = catalogue.works
+    given = [work.split for work in works]
+    ours = () if catalogue.fractions is None else catalogue.fractions
+    assigned = assign_splits([work.work_id for work in works], given, (), ours) if ours else given
+    return {work.file_name: split for work, split in zip(works, assigned, strict=True)}
 
 
 def problem(folder, label=""):
@@ -167,9 +172,10 @@ def test_details_are_cut_with_their_work_and_straddling_ones_are_noted(tmp_path)
     rows = "".join(f"{name},{'AB'[i % 2]},w{i // 10}\n" for i, name in enumerate(names[:-1]))
     write(tmp_path, "metadata.csv", f"file_name,artist,work_id\n{rows}test/0.jpg,A,w3\n")
     catalogue = read_folder(tmp_path, "")
+    divided = splits(catalogue)
     of_work = {}
     for work in catalogue.works[:-1]:
-        of_work.setdefault(work.work_id, set()).add(work.split)
+        of_work.setdefault(work.work_id, set()).add(divided[work.file_name])
     assert all(len(of) == 1 for of in of_work.values())
     assert "1 works are in more than one split, as the folders have them" in catalogue.notes
 

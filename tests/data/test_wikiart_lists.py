@@ -34,12 +34,12 @@ def test_lists_are_read_as_they_are(tmp_path):
     assert catalogue.class_names == {"artist": ("Ada_Lind", "Bo_Ek")}
     assert catalogue.official == ("test",)
     assert {w.file_name for w in by_split["test"]} == {MOJIBAKE, "Realism/bo_x-1890(1).jpg"}
-    assert len(by_split["train"]) + len(by_split["validation"]) == 200
-    assert 5 < len(by_split["validation"]) < 40
+    assert len(by_split[None]) == 200
+    assert catalogue.fractions == (("train", 0.9), ("validation", 0.1))
     found = by_split["test"][0]
     assert found.picture.is_file()
     assert (found.title, found.year, found.labels) == ("beach", 1904, {"artist": "Bo_Ek"})
-    assert by_split["train"][0].picture is None
+    assert by_split[None][0].picture is None
 
 
 def test_numbered_photographs_are_one_work():

@@ -1,0 +1,195 @@
+"""Near-duplicates: the same picture photographed, scaled, cropped or encoded another time.
+
+Two steps. A perceptual hash (64 bits of a DCT, by the library ImageHash) is looked up in buckets, so
+that 80,000 pictures are not compared each with each; what is near by hash is then compared pixel by
+pixel on small grey copies.
+"""
+
+from __future__ import annotations
+
+import io
+from itertools import combinations, product
+from typing import NamedTuple
+
+import imagehash
+import numpy as np
+from PIL import Image
+
+SIDE_PX = 32
+# What is measured with both limits, and on what, is in docs/preparing.md.
+MAX_DISTANCE = 15
+MIN_CORRELATION = 0.95
+
+_CHUNKS, _CHUNK_BITS = 4, 16
+_AT_ONCE = 1 << 22  # pairs of hashes held in memory
+_PAIRS_AT_ONCE = 1 << 10  # pairs of pictures, in all their crops
+_SMALL = 24
+_FLAT = 2.0  # levels of 255
+# Between these, crops are tried: none lifts a lower correlation to the limit, none is needed above.
+_HOPELESS, _CLEAR = 0.3, 0.99
+
+
+class Look(NamedTuple):
+    """What a picture looks like, small: its 64-bit perceptual hash, and grey uint8 [32, 32] as bytes."""
+
+    hash: int
+    grey: bytes
+
+
+class Twin(NamedTuple):
+    """Two pictures, by index (`first` < `second`), that look the same.
+
+    `distance` is the number of bits in which their hashes differ, `correlation` that of their pixels.
+    """
+
+    first: int
+    second: int
+    distance: int
+    correlation: float
+
+
+def look_of(jpeg: bytes) -> Look:
+    """How a picture looks, from its encoded bytes."""
+    with Image.open(io.BytesIO(jpeg)) as image:
+        image.draft("L", (2 * SIDE_PX, 2 * SIDE_PX))
+        grey = image.convert("L").resize((SIDE_PX, SIDE_PX), Image.Resampling.LANCZOS)
+    return look_of_grey(grey)
+
+
+def look_of_grey(grey: Image.Image) -> Look:
+    """How a picture looks that is already of mode L and 32 x 32 pixels."""
+    bits = imagehash.phash(grey).hash
+    return Look(int.from_bytes(np.packbits(bits).tobytes(), "big"), grey.tobytes())
+
+
+def find_twins(looks: list[Look]) -> list[Twin]:
+    """All pairs of pictures that look the same, sorted by index.
+
+    The time grows with the number of pictures and of pairs that are near by hash, far below each with
+    each: see benchmarks/twins.py.
+    """
+    if len(looks) < 2:
+        return []
+    hashes = np.asarray([look.hash for look in looks], np.uint64)
+    grey = np.frombuffer(b"".join(look.grey for look in looks), np.uint8)
+    pixels = grey.reshape(len(looks), SIDE_PX, SIDE_PX)
+    pairs = near_pairs(hashes, MAX_DISTANCE)
+    twins = []
+    for start in range(0, len(pairs), _PAIRS_AT_ONCE):
+        first, second = pairs[start : start + _PAIRS_AT_ONCE].T
+        correlations = aligned_correlations(pixels[first], pixels[second])
+        distances = np.bitwise_count(hashes[first] ^ hashes[second])
+        for i in np.flatnonzero(correlations >= MIN_CORRELATION):
+            pair = int(first[i]), int(second[i])
+            twins.append(Twin(*pair, int(distances[i]), float(correlations[i])))
+    return sorted(twins)
+
+
+def near_pairs(hashes: np.ndarray, max_distance: int) -> np.ndarray:
+    """All pairs whose hashes differ in at most `max_distance` bits.
+
+    Multi-index hashing: of four chunks of 16 bits, one differs in at most a quarter of the bits in which
+    the whole does. So each hash is looked up in four tables, at each chunk that is so near. Norouzi,
+    Punjani & Fleet, Fast Search in Hamming Space with Multi-Index Hashing (2012), section 3.
+
+    Args:
+      hashes: uint64 [N].
+      max_distance: in bits, 0 to 15.
+
+    Returns:
+      int64 [P, 2], each pair once with the smaller index first, sorted.
+    """
+    masks = _masks(max_distance // _CHUNKS)
+    found = [np.empty((0, 2), np.int64)]
+    for number in range(_CHUNKS):
+        shift = np.uint64(number * _CHUNK_BITS)
+        chunk = ((hashes >> shift) & np.uint64(2**_CHUNK_BITS - 1)).astype(np.int64)
+        by_chunk = np.argsort(chunk, kind="stable")
+        starts = np.concatenate([[0], np.cumsum(np.bincount(chunk, minlength=2**_CHUNK_BITS))])
+        for mask in masks:
+            bucket = chunk ^ mask
+            counts = starts[bucket + 1] - starts[bucket]
+            for rows in _portions(counts):
+                first = np.repeat(rows, counts[rows])
+                ends = np.cumsum(counts[rows])
+                within = np.arange(len(first)) - np.repeat(ends - counts[rows], counts[rows])
+                second = by_chunk[starts[bucket[first]] + within]
+                near = np.bitwise_count(hashes[first] ^ hashes[second]) <= max_distance
+                near &= first < second
+                found.append(np.stack([first[near], second[near]], axis=1))
+    return np.unique(np.concatenate(found), axis=0)
+
+
+def _masks(most_bits: int) -> list[int]:
+    return [
+        sum(1 << bit for bit in bits)
+        for count in range(most_bits + 1)
+        for bits in combinations(range(_CHUNK_BITS), count)
+    ]
+
+
+def _portions(counts: np.ndarray) -> list[np.ndarray]:
+    """Row numbers, in portions that have at most about `_AT_ONCE` pairs together."""
+    rows = np.flatnonzero(counts)
+    if not len(rows):
+        return []
+    portion = np.cumsum(counts[rows]) // _AT_ONCE
+    return np.split(rows, np.flatnonzero(np.diff(portion)) + 1)
+
+
+def aligned_correlations(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Pearson's correlation of pictures, the highest over small crops of the one and of the other.
+
+    Scans differ in how much of the frame or the edge they show: from each side up to 2 of 32 pixels are
+    cut away, of one picture at a time.
+
+    Args:
+      first: grey uint8 [P, 32, 32].
+      second: likewise.
+
+    Returns:
+      float [P]; 1 where two are the same to the last bit, 0 where one is nearly flat.
+    """
+    plain = _correlations(_standardised(first), _standardised(second))
+    best = plain.copy()
+    (rows,) = np.nonzero((plain > _HOPELESS) & (plain < _CLEAR))
+    for whole, cropped in ((first[rows], second[rows]), (second[rows], first[rows])):
+        if len(rows):
+            candidates = _correlations(
+                _standardised(_crops(whole)[:, :1]), _standardised(_crops(cropped))
+            )
+            best[rows] = np.maximum(best[rows], candidates.max(axis=1))
+    return np.where((first == second).all(axis=(1, 2)), 1.0, best)
+
+
+def _crops(pictures: np.ndarray) -> np.ndarray:
+    """float32 [P, 81, 24, 24]: all ways to cut 0 to 2 pixels from each side; the first is the whole."""
+    down = np.einsum("aij,pjk->paik", _CROPS, pictures.astype(np.float32))
+    return np.einsum("bij,pakj->pabki", _CROPS, down).reshape(len(pictures), -1, _SMALL, _SMALL)
+
+
+def _crop_matrices() -> np.ndarray:
+    """float32 [9, 24, 32]: box averages of a line of 32 pixels without 0, 1 or 2 at each end."""
+    matrices = []
+    for left, right in product(range(3), repeat=2):
+        edges = np.linspace(left, SIDE_PX - right, _SMALL + 1)
+        pixels = np.arange(SIDE_PX)
+        overlap = np.minimum(edges[1:, None], pixels + 1) - np.maximum(edges[:-1, None], pixels)
+        overlap = np.maximum(overlap, 0)
+        matrices.append(overlap / overlap.sum(axis=1, keepdims=True))
+    return np.asarray(matrices, np.float32)
+
+
+_CROPS = _crop_matrices()
+
+
+def _standardised(pictures: np.ndarray) -> np.ndarray:
+    """Mean 0 and mean square 1 over the last two axes; all 0 where a picture is nearly flat."""
+    values = pictures.astype(np.float32)
+    values -= values.mean(axis=(-2, -1), keepdims=True)
+    deviation = np.sqrt((values**2).mean(axis=(-2, -1), keepdims=True))
+    return values / np.where(deviation < _FLAT, np.inf, deviation)
+
+
+def _correlations(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    return (first * second).mean(axis=(-2, -1))
