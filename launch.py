@@ -40,9 +40,9 @@ def parse_args(argv: list[str]) -> tuple[argparse.Namespace, list[tuple[str, str
     parser.add_argument(
         "--config",
         metavar="FILE[:COLLECTION]",
-        help="what to train: configs/artist.py, genre.py, location.py or style.py; the collection is "
-        "wikiart, collection, studio or any prepared TFDS image set (default: wikiart where it is "
-        "built, else the embedded studio)",
+        help="what to train: configs/artist.py, genre.py, location.py, style.py or all_labels.py; the "
+        "collection is wikiart, wga, collection, studio or any prepared TFDS image set (default: "
+        "wikiart where it is built, else the embedded studio)",
     )
     parser.add_argument("--mode", default="train", help=f"{', '.join(MODES)} (default: train)")
     parser.add_argument(

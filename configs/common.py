@@ -6,7 +6,7 @@ from artjax.config import default_config
 
 
 def get_config(collection: str) -> ConfigDict:
-    """The defaults (VGG-16 with BatchNorm at 224 px), made small for small collections."""
+    """The defaults (VGG-16 with BatchNorm at 224 px; wikiart, wga), made small for small collections."""
     config = default_config()
     name = collection.partition("/")[0]
     if name in ("studio", "collection"):

@@ -106,7 +106,7 @@ def test_differences_name_field_and_both_values():
 
 
 @pytest.mark.parametrize("task", ROOT_CONFIGS)
-@pytest.mark.parametrize("collection", ["studio", "collection", "wikiart", "wikiart/artist"])
+@pytest.mark.parametrize("collection", ["studio", "collection", "wikiart", "wga", "wikiart/artist"])
 def test_every_config_file_checks_for_every_collection(task, collection, pytestconfig):
     path = pytestconfig.rootpath / "configs" / f"{task}.py"
     config = config_lib.load_config_file(path, collection)
@@ -115,8 +115,19 @@ def test_every_config_file_checks_for_every_collection(task, collection, pytestc
     assert config.collection == collection
 
 
+def test_all_labels_checks_for_every_collection(pytestconfig):
+    for collection in ("studio", "collection", "wga"):
+        config = config_lib.load_config_file(
+            pytestconfig.rootpath / "configs" / "all_labels.py", collection
+        )
+        check(config)
+        assert config.task == ("artist", "genre", "location")
+
+
 def test_missing_config_file_says_what_is_there(pytestconfig):
-    with pytest.raises(ConfigError, match=r"no config file .*artst.py.* has artist.py"):
+    with pytest.raises(
+        ConfigError, match=r"no config file .*artst.py.* has all_labels.py, artist.py"
+    ):
         config_lib.load_config_file(pytestconfig.rootpath / "configs" / "artst.py", "studio")
 
 

@@ -27,7 +27,7 @@ def in_the_repository(pytestconfig, monkeypatch):
         ([], "what to train? give --config"),
         (
             ["--config", "configs/artst.py"],
-            "no config file configs/artst.py; configs/ has artist.py",
+            "no config file configs/artst.py; configs/ has all_labels.py, artist.py",
         ),
         (["--wrkdir", "x"], "unknown flag --wrkdir; did you mean --workdir?"),
         (["--mode", "evalute"], "--mode evalute: valid are train, evaluate, predict; did you mean"),

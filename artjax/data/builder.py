@@ -16,6 +16,7 @@ from tensorflow_datasets.core.example_serializer import ExampleSerializer
 from artjax.config import nearest
 from artjax.data.cleaning import CleanedWork, clean_works
 from artjax.data.collections import Catalogue, Work
+from artjax.data.downloads import command, write_missing_urls
 from artjax.data.images import MAX_PIXELS, SHORT_SIDE_PX
 from artjax.data.reports import PLACED, read_placed
 from artjax.data.selection import select
@@ -33,6 +34,12 @@ def _serialize_in_order(serializer: ExampleSerializer, example: Any) -> bytes:
 # TFDS leaves the order of an example's features to protobuf, which draws it anew in each process: the
 # same pictures would give other bytes each time. Here, at import, it holds in Beam's workers as well.
 ExampleSerializer.serialize_example = _serialize_in_order
+
+
+def require_whole_number(field: str, value: Any) -> None:
+    """Raises `ConfigError` if the value of a setting is no whole number from 1."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ConfigError(f"--config: {field} must be a whole number from 1, not {value!r}")
 
 
 @dataclasses.dataclass(eq=False)
@@ -67,9 +74,7 @@ class WorksConfig(tfds.core.BuilderConfig):
         if not self.name:
             raise ConfigError('--config: give the settings a name, as in {"name": "mine", …}')
         for field in ("min_works", "short_side_px", "max_pixels"):
-            value = getattr(self, field)
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise ConfigError(f"--config: {field} must be a whole number from 1, not {value!r}")
+            require_whole_number(field, getattr(self, field))
         if not isinstance(self.twins, bool):
             raise ConfigError(f"--config: twins must be true or false, not {self.twins!r}")
         self.require_one_of("conflicts", ("keep", "drop"))
@@ -163,7 +168,8 @@ class WorksBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # 
         super()._download_and_prepare(dl_manager, download_config)
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:
-        catalogue = self.read_catalogue(self._manual_dir(dl_manager))
+        manual_dir = self._manual_dir(dl_manager)
+        catalogue = self.read_catalogue(manual_dir)
         folder = Path(self.data_dir)  # the unfinished one, which is renamed when all is written
         settings = self.settings
         cleaned = clean_works(
@@ -194,11 +200,18 @@ class WorksBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # 
                 **self.METADATA,
             }
         )
-        self._summary = selection.summary(folder.parent / str(self.VERSION))
+        written = folder.parent / str(self.VERSION)  # where the folder will be
+        self._summary = selection.summary(written)
         if placed:
             self._summary.append(
                 f"splits: {len(placed):,} pictures are where the build before had them "
                 f"({folder.parent / PLACED}; delete it to cut anew)"
+            )
+        if selection.missing_urls and manual_dir is not None:
+            urls_file = written / write_missing_urls(selection.missing_urls, [folder]).name
+            self._summary.append(
+                f"missing: {len(selection.missing_urls):,} pictures; fetch them, then build with "
+                f"--overwrite: {command(urls_file, manual_dir)}"
             )
         return {split: self._generate_examples(works) for split, works in selection.kept.items()}
 

@@ -313,8 +313,9 @@ def _read(directory: Path) -> Canvases | None:
 def _find_copied(
     root: Path, collection: str, tasks: tuple[str, ...], size: int | str
 ) -> Canvases | None:
-    # A set without config, the config called like the task, or the only config that there is.
-    for versions in (collection, f"{collection}/{tasks[0]}", f"{collection}/*"):
+    # A set without config, the config that is meant, or the only one that there is.
+    default = prepared_lib.default_config(collection, tasks)
+    for versions in (collection, f"{collection}/{default}", f"{collection}/*"):
         directories = sorted(root.glob(f"{versions}/*/{size}px"), reverse=True)
         found = [canvases for d in directories if (canvases := _read(d)) is not None]
         if len({canvases.prepared.name for canvases in found}) == 1:

@@ -66,7 +66,7 @@ def find(collection: str, tasks: tuple[str, ...], data_dir: Path) -> Prepared:
 
     Args:
       collection: `NAME`, `NAME/CONFIG` or `NAME/CONFIG/VERSION`. Where a set has several configs and
-        none is named, the one called like the first task is taken (`wikiart` → `wikiart/artist`).
+        none is named, `default_config` is taken.
       tasks: the labels that training asks for.
       data_dir: TFDS's data directory.
 
@@ -78,16 +78,26 @@ def find(collection: str, tasks: tuple[str, ...], data_dir: Path) -> Prepared:
         configs = sorted({name for name, _ in _all(data_dir) if name.startswith(collection + "/")})
         if len(configs) == 1:
             versions = _versions(data_dir, configs[0])
-        elif f"{collection}/{tasks[0]}" in configs:
-            versions = _versions(data_dir, f"{collection}/{tasks[0]}")
         elif configs:
-            raise DataError(
-                f"'{collection}' is prepared as {', '.join(configs)}, none of which is called like the "
-                f"task '{tasks[0]}': name one, as in --config CONFIG.py:{configs[0]}"
-            )
+            default = default_config(collection, tasks)
+            versions = _versions(data_dir, f"{collection}/{default}")
+            if not versions:
+                raise DataError(
+                    f"'{collection}' is prepared as {', '.join(configs)}, none of which is called "
+                    f"'{default}': name one, as in --config CONFIG.py:{configs[0]}"
+                )
     if not versions:
         raise DataError(_not_built(collection, tasks, data_dir))
     return read(max(versions, key=lambda path: tuple(map(int, path.name.split(".")))), data_dir)
+
+
+def default_config(collection: str, tasks: tuple[str, ...]) -> str:
+    """The config that is meant where a collection has several and none is named.
+
+    It is called like the first task (`wikiart` → `wikiart/artist`); only `wga`, whose configs have all
+    its labels, means `wga/baumer_chen`.
+    """
+    return "baumer_chen" if collection == "wga" else tasks[0]
 
 
 def available(data_dir: Path) -> list[str]:
@@ -174,8 +184,8 @@ def _not_built(collection: str, tasks: tuple[str, ...], data_dir: Path) -> str:
     if name in BUILDERS:
         manual = "" if name == "studio" else " --manual_dir FOLDER_WITH_THE_PICTURES"
         choice = f" --config {config}" if config else ""
-        if name == "wikiart":
-            choice = f" --config {config or tasks[0]}"
+        if name in ("wikiart", "wga"):
+            choice = f" --config {config or default_config(name, tasks)}"
         build = f"build it with `tfds build datasets/{name}{choice}{manual} --data_dir {data_dir}`"
     else:
         near = difflib.get_close_matches(name, [*BUILDERS, *there], n=1)

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -39,13 +39,15 @@ class Selection:
       skipped: the others.
       listed: number of works that the catalogue names for each split.
       twins: pairs of prepared pictures that look the same; None where they were not looked for.
+      missing_urls: where pictures that are missing or broken can be fetched, if anywhere.
     """
 
     catalogue: Catalogue
     kept: dict[str, list[tuple[Work, CleanedWork]]]
     skipped: list[Skipped]
     listed: Counter[str]
-    twins: list[TwinRow] | None
+    twins: list[TwinRow] | None = None
+    missing_urls: list[str] = field(default_factory=list)
 
     def metadata(self) -> dict[str, Any]:
         """What the prepared data says of itself, see the contract in DESIGN.md; plain JSON values."""
@@ -270,7 +272,9 @@ def select(
         for first, second, twin in pairs
         if first in places and second in places
     ]
-    return Selection(catalogue, kept, skipped, listed, rows if twins else None)
+    missing = [work.file_name for work, c in zip(works, cleaned, strict=True) if c.jpeg is None]
+    urls = [catalogue.urls[name] for name in missing if name in catalogue.urls]
+    return Selection(catalogue, kept, skipped, listed, rows if twins else None, urls)
 
 
 def _left_out(catalogue: Catalogue) -> str:

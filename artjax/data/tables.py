@@ -73,9 +73,15 @@ def tidy(text: str) -> str:
     return unicodedata.normalize("NFC", " ".join(text.split()))
 
 
+def delimiter_of(text: str) -> str:
+    """Comma, semicolon or tab: what occurs most in the first line."""
+    header = next(iter(text.splitlines()), "")
+    return max(",;\t", key=header.count)
+
+
 def _csv(file: Path, text: str) -> Table:
     # Strict, because a quotation mark that is never closed would swallow all works below it.
-    reader = csv.reader(io.StringIO(text, newline=None), delimiter=_delimiter(text), strict=True)
+    reader = csv.reader(io.StringIO(text, newline=None), delimiter=delimiter_of(text), strict=True)
     records: list[list[str]] = []
     line = 1
     try:
@@ -129,8 +135,3 @@ def _cell(value: Any) -> str:
 
 def _column(name: str) -> str:
     return "_".join(name.lower().split())
-
-
-def _delimiter(text: str) -> str:
-    header = next(iter(text.splitlines()), "")
-    return max(",;\t", key=header.count)
