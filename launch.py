@@ -1,6 +1,7 @@
 """artjax's command line: flags and a mode; everything else is in the package.
 
 python launch.py --config configs/artist.py                            # train
+python launch.py --config configs/artist.py --mode describe            # see what is in a collection
 python launch.py --workdir runs/artist-studio --mode evaluate          # score a checkpoint
 python launch.py --workdir runs/artist-studio --mode predict a.jpg b/  # name the painters
 """
@@ -18,7 +19,7 @@ from artjax.errors import ConfigError
 if TYPE_CHECKING:
     from ml_collections import ConfigDict
 
-MODES = ("train", "evaluate", "predict")
+MODES = ("train", "describe", "evaluate", "predict")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -40,9 +41,9 @@ def parse_args(argv: list[str]) -> tuple[argparse.Namespace, list[tuple[str, str
     parser.add_argument(
         "--config",
         metavar="FILE[:COLLECTION]",
-        help="what to train: configs/artist.py, genre.py, location.py, style.py or all_labels.py; the "
-        "collection is wikiart, wga, collection, studio or any prepared TFDS image set (default: "
-        "wikiart where it is built, else the embedded studio)",
+        help="what to train or describe: configs/artist.py, genre.py, location.py, style.py or "
+        "all_labels.py; the collection is wikiart, wga, collection, studio or any prepared TFDS "
+        "image set (default: wikiart where it is built, else the embedded studio)",
     )
     parser.add_argument("--mode", default="train", help=f"{', '.join(MODES)} (default: train)")
     parser.add_argument(
@@ -112,25 +113,9 @@ def _take_overrides(argv: list[str]) -> tuple[list[tuple[str, str]], list[str]]:
 
 
 def _train(args: argparse.Namespace, overrides: list[tuple[str, str]], data_dir: Path) -> int:
-    from artjax import config as config_lib
-    from artjax import evaluate, workdir
     from artjax.train import train
 
-    if args.config:
-        config = _config(args, overrides, data_dir)
-    else:
-        found = workdir.read_config(args.workdir) if args.workdir else None
-        if found is None:
-            raise ConfigError(
-                "what to train? give --config configs/artist.py (or genre.py, location.py, style.py), "
-                "or the --workdir of a run to go on with"
-            )
-        config = found
-        config_lib.apply_overrides(config, overrides)
-        latest = evaluate.latest_record(args.workdir)
-        if latest:
-            given = args.data_dir and data_dir
-            data_dir, args.canvas_dir = evaluate.where_data_is(latest, given, args.canvas_dir)
+    config, data_dir = _config_and_data(args, overrides, data_dir)
     outcome = train(
         config,
         args.workdir or _default_workdir(args.config, config.collection),
@@ -139,6 +124,47 @@ def _train(args: argparse.Namespace, overrides: list[tuple[str, str]], data_dir:
         stop_after_steps=args.stop_after_steps,
     )
     return 128 + outcome.signal if outcome.signal else 0
+
+
+def _describe(args: argparse.Namespace, overrides: list[tuple[str, str]], data_dir: Path) -> int:
+    from artjax.describe import describe
+
+    config, data_dir = _config_and_data(args, overrides, data_dir)
+    workdir = args.workdir or _default_workdir(args.config, config.collection)
+    summary = describe(config, workdir, data_dir, args.canvas_dir)
+    for task, row in summary["tasks"].items():
+        colour = row["colour_histograms"]
+        test = f"{colour['test_top1']:.1%}" if colour else "not measured"
+        majority = row["majority_top1"].get("test", float("nan"))
+        print(
+            f"{task}: {len(row['classes'])} classes; test top-1 by chance {row['chance']:.1%}, always "
+            f"'{row['majority_class']}' {majority:.1%}, by colour histograms {test}"
+        )
+    print(f"written to {workdir / 'describe' / 'index.html'}")
+    return 0
+
+
+def _config_and_data(
+    args: argparse.Namespace, overrides: list[tuple[str, str]], data_dir: Path
+) -> tuple[ConfigDict, Path]:
+    """The configuration of --config, or of the run in --workdir, and the data directory it goes with."""
+    from artjax import config as config_lib
+    from artjax import evaluate, workdir
+
+    if args.config:
+        return _config(args, overrides, data_dir), data_dir
+    config = workdir.read_config(args.workdir) if args.workdir else None
+    if config is None:
+        raise ConfigError(
+            f"what to {args.mode}? give --config configs/artist.py (or genre.py, location.py, "
+            "style.py, all_labels.py), or the --workdir of a run"
+        )
+    config_lib.apply_overrides(config, overrides)
+    latest = evaluate.latest_record(args.workdir)
+    if latest:
+        given = args.data_dir and data_dir
+        data_dir, args.canvas_dir = evaluate.where_data_is(latest, given, args.canvas_dir)
+    return config, data_dir
 
 
 def _config(
@@ -163,7 +189,7 @@ def _config(
         if mesh.is_first_host():
             print(sample.why(collection, data_dir), flush=True)
         config = load(collection)
-    if args.mode == "train" and collection == sample.NAME:
+    if args.mode in ("train", "describe") and collection == sample.NAME:
         with mesh.first_host_first("sample"):
             sample.build_if_missing(config.task, data_dir, args.canvas_dir)
     return config
@@ -232,6 +258,8 @@ def main(argv: list[str]) -> int:
     data_dir = (args.data_dir or prepared.default_data_dir()).expanduser()
     if args.mode == "train":
         return _train(args, overrides, data_dir)
+    if args.mode == "describe":
+        return _describe(args, overrides, data_dir)
     if overrides:
         raise ConfigError(
             f"--config.{overrides[0][0]}: --mode {args.mode} uses the checkpoint's own config; leave "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,7 +14,7 @@ import numpy as np
 from artjax import config as config_lib
 from artjax import metrics
 from artjax.checkpoint import Checkpoints
-from artjax.data import batches, canvases
+from artjax.data import batches, canvases, reports
 from artjax.data.canvases import Canvases, Split
 from artjax.data.prepared import Prepared
 from artjax.data.splits import SPLITS
@@ -105,7 +105,9 @@ def evaluate_split(workdir: Path, restored: Restored, data: Canvases, name: str)
     features = config_lib.label_features(restored.experiment.config)
     split, train = data.split(name, features), data.split("train", features)
     predictions = predict_split(restored.experiment, restored.state, split)
-    tasks = summarise(predictions, split, train, data.prepared)
+    twins = reports.read_twins(data.reports) if name != "train" else None
+    with_twin = None if twins is None else reports.with_twin_in_train(twins).get(name, set())
+    tasks = summarise(predictions, split, train, data.prepared, with_twin)
     result = {
         "split": name,
         "checkpoint_step": restored.step,
@@ -148,8 +150,17 @@ def summarise(
     split: Split,
     train: Split,
     prepared: Prepared,
+    with_twin: Collection[str] | None = None,
 ) -> dict[str, dict[str, Any]]:
-    """The numbers of `metrics.json` for each task; tasks without a known label are left out."""
+    """The numbers of `metrics.json` for each task; tasks without a known label are left out.
+
+    Args:
+      predictions: as from `predict_split`.
+      split: the works.
+      train: for the majority baseline.
+      prepared: for the official lists.
+      with_twin: file names of works that have a near-duplicate in train; None where nobody looked.
+    """
     tasks = {}
     for task, (known, of_task) in predictions.items():
         if not len(known):
@@ -159,6 +170,13 @@ def summarise(
             "official_n": prepared.official_works(split.name),
             "majority_top1": majority_top1(train.labels[task], of_task.labels),
         }
+        if with_twin is not None:
+            alone = [i for i, k in enumerate(known) if split.file_names[k] not in with_twin]
+            without = metrics.Predictions(of_task.labels[alone], of_task.log_probabilities[alone])
+            tasks[task] |= {
+                "n_without_twins": len(alone),
+                "top1_without_twins": metrics.top1(without) if alone else None,
+            }
     return tasks
 
 
@@ -217,6 +235,12 @@ def report_lines(result: Mapping[str, Any]) -> list[str]:
             f"{high:.1%}), top-5 {row['top5']:.1%}, macro-F1 {row['macro_f1']:.3f}, loss "
             f"{row['loss']:.3f} on {works}; majority class {row['majority_top1']:.1%}"
         )
+        twins = row["n"] - row.get("n_without_twins", row["n"])
+        if twins:
+            without = row["top1_without_twins"]
+            lines[-1] += f"; without the {twins:,} that have a near-duplicate in train, top-1 " + (
+                "of nothing" if without is None else f"{without:.1%}"
+            )
     return lines
 
 

@@ -10,7 +10,7 @@ import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
@@ -22,6 +22,7 @@ from tqdm import tqdm
 
 from artjax import config as config_lib
 from artjax.data import prepared as prepared_lib
+from artjax.data import reports
 from artjax.data.prepared import Prepared
 from artjax.data.splits import split_of
 from artjax.errors import DataError
@@ -42,6 +43,8 @@ class Split:
       labels: by task, int32 [N], -1 = unknown.
       file_names: unique keys, str [N].
       left_out: works of the split that have none of the labels asked for.
+      years: int32 [N], -1 = unknown; empty where nobody knows.
+      source: the split of the prepared set that the canvases are of.
     """
 
     name: str
@@ -51,6 +54,8 @@ class Split:
     labels: dict[str, np.ndarray]
     file_names: np.ndarray
     left_out: int = 0
+    years: np.ndarray = field(default_factory=lambda: np.empty(0, np.int32))
+    source: str = ""
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -115,7 +120,15 @@ class Canvases:
             labels={task: arrays[f"label/{f}"][rows] for task, f in label_features.items()},
             file_names=arrays["file_name"][rows],
             left_out=int((keep & ~known).sum()),
+            years=arrays["year"][rows],
+            source=source,
         )
+
+    @property
+    def reports(self) -> Path:
+        """The folder with `skipped.csv`, `splits.csv` and `twins.csv`, as far as there are such."""
+        copied = (self.directory / reports.PLACED).is_file()
+        return self.directory if copied else self.prepared.directory
 
 
 def open_collection(config: ConfigDict, data_dir: Path, canvas_dir: Path | None) -> Canvases:
@@ -209,6 +222,9 @@ def _build(prepared: Prepared, size: int, directory: Path, image_feature: str) -
         (partial / "canvases.json").write_text(
             json.dumps({"size": size, "prepared": description}, indent=2, sort_keys=True) + "\n"
         )
+        for name in (reports.SKIPPED, reports.PLACED, reports.TWINS):
+            if (prepared.directory / name).is_file():
+                shutil.copyfile(prepared.directory / name, partial / name)
         partial.chmod(0o755)
         if directory.exists():
             shutil.rmtree(directory)
@@ -241,7 +257,7 @@ def _build_split(
     def decode(example: dict[str, Any]) -> tuple[np.ndarray, float, dict[str, Any]]:
         return *squash(example[image_feature], size), example
 
-    examples = _read_tfrecords(prepared, split, image_feature)
+    examples = read_examples(prepared, split, image_feature)
     for i, (canvas, aspect, example) in enumerate(_parallel(decode, examples)):
         images[i] = canvas
         columns["aspect"][i] = aspect
@@ -262,8 +278,12 @@ def _build_split(
     )
 
 
-def _read_tfrecords(prepared: Prepared, split: str, image_feature: str) -> Iterator[dict[str, Any]]:
-    """Examples of a split in the order of its records, pictures still encoded."""
+def read_examples(prepared: Prepared, split: str, image_feature: str) -> Iterator[dict[str, Any]]:
+    """Examples of a split in the order of its records, which is that of its canvases; pictures encoded.
+
+    Raises:
+      DataError: if they cannot be read here, or have no such feature.
+    """
     try:
         import tensorflow as tf
         import tensorflow_datasets as tfds

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 SKIPPED, PLACED, TWINS = "skipped.csv", "splits.csv", "twins.csv"
+SAME_PICTURE = "the same picture"
 
 
 class Skipped(NamedTuple):
@@ -17,6 +18,11 @@ class Skipped(NamedTuple):
     file_name: str
     split: str
     reason: str
+
+    @property
+    def kind(self) -> str:
+        """The reason without what is different for each work."""
+        return self.reason.partition(": ")[0] if SAME_PICTURE in self.reason else self.reason
 
 
 class Placed(NamedTuple):

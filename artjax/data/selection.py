@@ -14,6 +14,7 @@ from artjax.data.cleaning import CleanedWork
 from artjax.data.collections import Catalogue, Work, without_small_classes
 from artjax.data.reports import (
     PLACED,
+    SAME_PICTURE,
     SKIPPED,
     TWINS,
     Placed,
@@ -87,7 +88,7 @@ class Selection:
         if left_out:
             lines.append(f"left out: {left_out}")
         if self.skipped:
-            reasons = Counter(work.reason for work in self.skipped).most_common(3)
+            reasons = Counter(work.kind for work in self.skipped).most_common(3)
             shown = "; ".join(f"{count:,} × {reason}" for reason, count in reasons)
             report = folder / SKIPPED
             lines.append(f"skipped: {len(self.skipped):,} works ({shown}), named in {report}")
@@ -236,7 +237,7 @@ def select(
             for one, its_twin in ((first, second), (second, first)):
                 if conflict:
                     dropped[one] = (
-                        f"the same picture as {works[its_twin].file_name}, under another {conflict}"
+                        f"{SAME_PICTURE} under another {conflict}: {works[its_twin].file_name}"
                     )
     kept: dict[str, list[tuple[Work, CleanedWork]]] = {split: [] for split in SPLITS}
     places: dict[int, str] = {}

@@ -173,7 +173,7 @@ def test_pictures_under_two_labels_can_be_dropped():
         f"{i:03d}.jpg" for i in [*range(1, 21), *range(180, 200)]
     }
     reasons = {row.file_name: row.reason for row in selection.skipped}
-    assert reasons["180.jpg"] == "the same picture as 001.jpg, under another artist"
+    assert reasons["180.jpg"] == "the same picture under another artist: 001.jpg"
     assert selection.twins == []
 
 

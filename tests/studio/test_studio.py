@@ -11,7 +11,7 @@ from artjax import studio
 from artjax.data.cleaning import clean_works
 from artjax.data.collections import Work
 from artjax.data.splits import split_of
-from benchmarks import colour_histograms
+from artjax.describe import baseline
 
 LABELS = ("artist", "genre", "location", "style", "period")
 PAINTINGS = studio.catalogue()
@@ -102,9 +102,9 @@ def test_colour_alone_does_not_tell_the_painter(tmp_path):
     cut = [split_of(p.work_id, (("train", 0.7), ("test", 0.3))) for p in paintings]
     in_test = np.asarray(cut) == "test"
     scores = []
-    for kind in colour_histograms.KINDS:
-        features = colour_histograms.histograms(pictures, kind)
-        model = colour_histograms.fit(features[~in_test], labels[~in_test], strength=30.0)
+    for kind in baseline.KINDS:
+        features = baseline.histograms(pictures, kind)
+        model = baseline.fit(features[~in_test], labels[~in_test], strength=30.0)
         scores.append(model.score(features[in_test], labels[in_test]))
     assert 1 / 12 < max(scores) < 0.6  # they do hold something, but not the painter
 

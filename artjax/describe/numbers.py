@@ -1,0 +1,191 @@
+"""What there is to know of a prepared collection before a network is trained, as plain JSON values."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from ml_collections import ConfigDict
+from PIL import Image
+
+from artjax import config as config_lib
+from artjax import evaluate
+from artjax.data import reports, twins
+from artjax.data.canvases import Canvases, Split
+from artjax.data.reports import TwinRow
+from artjax.describe.baseline import colour_baseline
+
+# Upper edges of the classes of width / height, and what a person calls them.
+_ASPECTS = (
+    (0.5, "narrower than 1 : 2"),
+    (0.67, "1 : 2 to 2 : 3"),
+    (0.8, "2 : 3 to 4 : 5"),
+    (0.95, "4 : 5 to square"),
+    (1.05, "square"),
+    (1.25, "square to 5 : 4"),
+    (1.5, "5 : 4 to 3 : 2"),
+    (2.0, "3 : 2 to 2 : 1"),
+    (np.inf, "wider than 2 : 1"),
+)
+_SHORT_SIDES_PX = (128, 256, 512, 1024, 2048, 4096)
+_MOST_YEAR_BARS = 40
+
+
+def summarise(config: ConfigDict, data: Canvases, splits: Mapping[str, Split]) -> dict[str, Any]:
+    """All numbers of `describe/summary.json`, with a section for each task."""
+    prepared = data.prepared
+    features = config_lib.label_features(config)
+    return {
+        "collection": f"{prepared.name}/{prepared.version}",
+        "synthetic": bool(prepared.metadata.get("synthetic")),
+        "works": {name: len(split) for name, split in splits.items()},
+        "without_label": {name: split.left_out for name, split in splits.items()},
+        "official": {
+            name: official
+            for name in splits
+            if (official := prepared.official_works(name)) is not None
+        },
+        "tasks": {
+            task: _of_task(task, prepared.labels[feature], splits)
+            for task, feature in features.items()
+        },
+        "years": _years(splits),
+        "aspects": _aspects(splits),
+        "short_sides_px": _short_sides(data),
+        "skipped": _skipped(data),
+        "left_out_classes": prepared.metadata.get("left_out_classes", {}),
+    }
+
+
+def twin_rows(config: ConfigDict, data: Canvases, splits: Mapping[str, Split]) -> list[TwinRow]:
+    """Pairs of pictures that look the same; found on the canvases of sets that nobody looked through."""
+    found = reports.read_twins(data.reports)
+    names = {name for split in splits.values() for name in split.file_names}
+    if found is not None:
+        return [row for row in found if row.file_name in names and row.twin in names]
+    works = [(split, i) for split in splits.values() for i in range(len(split))]
+    looks = []
+    for split, i in works:
+        canvas = Image.fromarray(split.images[split.rows[i]]).convert("L")
+        size = (twins.SIDE_PX, twins.SIDE_PX)
+        looks.append(twins.look_of_grey(canvas.resize(size, Image.Resampling.LANCZOS)))
+    rows = []
+    for twin in twins.find_twins(looks):
+        (one, i), (other, j) = works[twin.first], works[twin.second]
+        conflict = [
+            feature
+            for task, feature in config_lib.label_features(config).items()
+            if -1 not in (pair := {one.labels[task][i], other.labels[task][j]}) and len(pair) > 1
+        ]
+        rows.append(
+            TwinRow(
+                str(one.file_names[i]),
+                one.name,
+                str(other.file_names[j]),
+                other.name,
+                twin.distance,
+                twin.correlation,
+                " ".join(conflict),
+            )
+        )
+    return rows
+
+
+def twin_summary(rows: Sequence[TwinRow]) -> dict[str, Any]:
+    """How many pairs there are, with different labels, and of works with a near-duplicate in train."""
+    in_train = reports.with_twin_in_train(rows)
+    return {
+        "pairs": len(rows),
+        "conflicts": sum(bool(row.conflict) for row in rows),
+        "with_twin_in_train": {name: len(works) for name, works in sorted(in_train.items())},
+    }
+
+
+def _of_task(task: str, names: Sequence[str], splits: Mapping[str, Split]) -> dict[str, Any]:
+    counts = {
+        name: np.bincount(split.labels[task][split.labels[task] >= 0], minlength=len(names))
+        for name, split in splits.items()
+    }
+    train = counts["train"]
+    order = np.argsort(-sum(counts.values()), kind="stable")
+    shares = train[train > 0] / max(1, train.sum())
+    labels = {name: split.labels[task] for name, split in splits.items()}
+    return {
+        "classes": [
+            {"name": names[c]} | {name: int(of[c]) for name, of in counts.items()} for c in order
+        ],
+        "known": {name: int(of.sum()) for name, of in counts.items()},
+        "chance": 1 / len(names),
+        # Exponential of the entropy: as many equally frequent classes are as hard to guess.
+        "effective_classes": float(np.exp(-(shares * np.log(shares)).sum())),
+        "largest_to_smallest": float(train.max() / max(1, train.min())),
+        "classes_without_train_works": [names[c] for c in order if not train[c]],
+        "majority_class": names[int(train.argmax())],
+        "majority_top1": {
+            name: evaluate.majority_top1(labels["train"], of)
+            for name, of in labels.items()
+            if name != "train" and (of >= 0).any()
+        },
+        "colour_histograms": colour_baseline(splits, task),
+    }
+
+
+def _years(splits: Mapping[str, Split]) -> dict[str, Any]:
+    """Bars of 1, 5, 10, 25, 50 or 100 years, so that there are at most forty."""
+    years = np.concatenate([split.years for split in splits.values()])
+    known = years[years >= 0]
+    if not len(known):
+        return {"known": 0, "unknown": len(years), "bars": []}
+    # A few works of another age do not make all the other bars thin: they stand at the ends.
+    low, high = (int(edge) for edge in np.percentile(known, [0.5, 99.5]))
+    widths = (1, 5, 10, 25, 50, 100)
+    width = next((w for w in widths if (high - low) / w < _MOST_YEAR_BARS), 250)
+    first, last = low // width, high // width
+    bars = Counter(int(year) for year in np.clip(known // width, first, last))
+    return {
+        "known": len(known),
+        "unknown": int((years < 0).sum()),
+        "earliest": int(known.min()),
+        "latest": int(known.max()),
+        "years_per_bar": width,
+        "bars": [[bar * width, bars[bar]] for bar in range(first, last + 1)],
+    }
+
+
+def _aspects(splits: Mapping[str, Split]) -> list[list[Any]]:
+    aspects = np.concatenate([split.aspect for split in splits.values()])
+    places = np.searchsorted([edge for edge, _ in _ASPECTS], aspects, side="right")
+    counts = np.bincount(np.minimum(places, len(_ASPECTS) - 1), minlength=len(_ASPECTS))
+    return [[name, int(count)] for (_, name), count in zip(_ASPECTS, counts, strict=True)]
+
+
+def _short_sides(data: Canvases) -> list[list[Any]]:
+    """Shorter sides of the pictures as they came; empty where nobody noted them."""
+    placed = reports.read_placed(data.reports / reports.PLACED)
+    if not placed:
+        return []
+    sides = [min(row.width, row.height) for row in placed]
+    places = np.searchsorted(_SHORT_SIDES_PX, sides, side="right")
+    counts = np.bincount(places, minlength=len(_SHORT_SIDES_PX) + 1)
+    edges = [0, *_SHORT_SIDES_PX]
+    names = [f"{low} to {high - 1} px" for low, high in pairwise(edges)]
+    names += [f"{edges[-1]} px and more"]
+    return [[name, int(count)] for name, count in zip(names, counts, strict=True)]
+
+
+def _skipped(data: Canvases) -> dict[str, Any]:
+    rows = reports.read_skipped(data.reports)
+    reasons = Counter(row.kind for row in rows)
+    examples: dict[str, list[str]] = {}
+    for row in rows:
+        examples.setdefault(row.kind, []).append(row.file_name)
+    return {
+        "works": len(rows),
+        "reasons": [
+            {"reason": reason, "works": count, "examples": examples[reason][:3]}
+            for reason, count in reasons.most_common()
+        ],
+    }

@@ -1,0 +1,87 @@
+"""The pictures of the page: small copies in true proportions, each work's at most once."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from artjax.data import canvases
+from artjax.data.canvases import Canvases, Split
+from artjax.errors import DataError
+
+HEIGHT_PX = 240
+_WIDEST = 3.0  # width : height of a small copy; scrolls are shown whole, but small
+
+
+class Picture(NamedTuple):
+    """A small copy: its path relative to the page, its size in pixels, and what it shows."""
+
+    path: str
+    width: int
+    height: int
+    file_name: str
+    title: str
+
+
+def write_pictures(
+    data: Canvases,
+    splits: Mapping[str, Split],
+    wanted: Iterable[str],
+    image_feature: str,
+    folder: Path,
+) -> dict[str, Picture]:
+    """Writes small copies of works into `folder`, which exists.
+
+    They are taken from the prepared pictures, or from the canvases, which are smaller, where those are
+    not on this machine.
+
+    Returns:
+      By file name; paths are relative to the folder above `folder`.
+    """
+    by_source: dict[str, dict[int, str]] = {}
+    aspects = {}
+    remaining = set(wanted)
+    for split in splits.values():
+        for i, name in enumerate(split.file_names):
+            if name in remaining:
+                by_source.setdefault(split.source, {})[int(split.rows[i])] = str(name)
+                aspects[str(name)] = float(split.aspect[i])
+    written: dict[str, Picture] = {}
+    for source, names in sorted(by_source.items()):
+        for name, image, title in _images(data, source, names, image_feature):
+            number = len(written)
+            aspect = aspects[name]
+            height = max(1, round(HEIGHT_PX * min(1.0, _WIDEST / aspect)))
+            size = (max(1, round(height * aspect)), height)
+            small = image.convert("RGB").resize(size, Image.Resampling.LANCZOS)
+            path = folder / f"{number:05d}.jpg"
+            small.save(path, "JPEG", quality=85)
+            written[name] = Picture(f"{folder.name}/{path.name}", *size, name, title)
+    return written
+
+
+def _images(
+    data: Canvases, source: str, names: Mapping[int, str], image_feature: str
+) -> Iterator[tuple[str, Image.Image, str]]:
+    """(file name, picture, title) of the works in the given rows of a split."""
+    try:
+        examples = canvases.read_examples(data.prepared, source, image_feature)
+        for row, example in enumerate(examples):
+            if row in names:
+                with Image.open(io.BytesIO(example[image_feature])) as image:
+                    yield names[row], image, _title(example)
+    except (DataError, FileNotFoundError):
+        images = np.load(data.directory / f"{source}.images.npy", mmap_mode="r")
+        for row, name in names.items():
+            yield name, Image.fromarray(images[row]), ""
+
+
+def _title(example: Mapping[str, Any]) -> str:
+    title = example.get("title", b"").decode(errors="replace")
+    year = int(example.get("year", -1))
+    return f"{title}, {year}" if title and year >= 0 else title or (str(year) if year >= 0 else "")
