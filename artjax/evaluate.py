@@ -5,10 +5,12 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 
 from artjax import config as config_lib
@@ -55,7 +57,9 @@ def restore(workdir: Path, which: str = "best") -> Restored:
     record = checkpoints.record(step)
     config = config_lib.from_json(json.dumps(record["config"]))
     classes = {task: len(names) for task, names in record["classes"].items()}
-    experiment = Experiment(config, classes, record["train_works"], create_mesh(config.fsdp))
+    # There may be other devices than in training, over which its parameters cannot be spread alike.
+    mesh = create_mesh(math.gcd(config.fsdp, jax.device_count()))
+    experiment = Experiment(config, classes, record["train_works"], mesh)
     state = checkpoints.restore(step, experiment.abstract_state)
     checkpoints.close()
     return Restored(experiment, state, step, record)

@@ -104,6 +104,38 @@ def test_official_counts_are_said(data_dir):
     assert "on 5,500 of the 5,706 official test works" in line
 
 
+def test_near_duplicates_can_be_left_out_of_the_score(workdir, data_dir, tmp_path):
+    whole = evaluate.evaluate_workdir(workdir, "test")["tasks"]["artist"]
+    assert "top1_without_twins" not in whole  # nobody looked for them
+    with (workdir / "evaluation" / "test" / "predictions.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    canvas_dir = tmp_path / "canvases"
+    shutil.copytree(data_dir / "canvases", canvas_dir)
+    (folder,) = canvas_dir.glob("tiny/*/40px")
+    (folder / "splits.csv").write_text("file_name,work_id,split,width,height\n")
+    twins = [
+        (row["file_name"], "test", f"train/{i}.jpg", "train") for i, row in enumerate(rows[:7])
+    ]
+    twins += [(rows[8]["file_name"], "test", rows[9]["file_name"], "test")]
+    lines = ["file_name,split,twin,twin_split,distance,correlation,conflict"]
+    lines += [f"{','.join(row)},3,0.99," for row in twins]
+    (folder / "twins.csv").write_text("\n".join(lines) + "\n")
+    result = evaluate.evaluate_workdir(workdir, "test", canvas_dir=canvas_dir)
+    row = result["tasks"]["artist"]
+    assert (row["n"], row["n_without_twins"]) == (19, 12)
+    right = [row["label"] == row["predicted"] for row in rows[7:]]
+    assert row["top1_without_twins"] == pytest.approx(np.mean(right))
+    assert row["top1"] == whole["top1"]
+    (line,) = evaluate.report_lines(result)
+    assert f"without the 7 that have a near-duplicate in train, top-1 {np.mean(right):.1%}" in line
+
+
+def test_a_model_spread_over_devices_is_evaluated_on_any_number(data_dir, tmp_path):
+    config = tiny_config(batch_size=15, fsdp=3, steps=2, eval_every=2)
+    train(config, tmp_path, data_dir, devices=jax.devices()[:3])
+    assert evaluate.evaluate_workdir(tmp_path, "test")["tasks"]["artist"]["n"] == 19
+
+
 def test_the_last_checkpoint_can_be_asked_for(workdir):
     checkpoints = Checkpoints(workdir, read_only=True)
     steps = {"best": checkpoints.best_step, "last": checkpoints.latest_step}

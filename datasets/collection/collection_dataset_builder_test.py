@@ -40,8 +40,11 @@ def make_pictures(folder, works=40):
     return folder
 
 
-def build(data_dir, manual_dir, config=None):
+def build(data_dir, manual_dir, config=None, overwrite=False):
     builder = Builder(data_dir=data_dir, config=config)
+    if overwrite:  # as TFDS's command line does
+        builder.data_path.rmtree()
+        builder = Builder(data_dir=data_dir, config=config)
     builder.download_and_prepare(
         download_config=tfds.download.DownloadConfig(manual_dir=manual_dir)
     )
@@ -93,7 +96,7 @@ def test_reading_back_gives_the_catalogue(tmp_path):
 
 def split_by_name(builder):
     return {
-        work["file_name"]: split
+        work["file_name"].decode(): split
         for split in builder.info.splits
         for work in tfds.as_numpy(builder.as_dataset(split=split))
     }
@@ -104,6 +107,25 @@ def test_adding_works_moves_no_other(tmp_path):
     after = split_by_name(build(tmp_path / "after", make_pictures(tmp_path / "museum", 60)))
     assert len(after) == 60
     assert before.items() <= after.items()
+
+
+def test_works_put_in_between_move_no_other_when_built_anew(tmp_path):
+    """Half of the new works are near-duplicates of old ones, and come before them in the catalogue."""
+    museum = make_pictures(tmp_path / "museum", 60)
+    before = split_by_name(build(tmp_path / "data", museum))
+    rows = (museum / "works.csv").read_text(encoding="utf-8-sig").splitlines()
+    for i in range(60):
+        name = f"pictures/new {i}.png"
+        with Image.open(museum / "pictures" / f"{i:03d}.jpg") as image:
+            image.resize((32, 24)).save(museum / name)
+        rows.insert(1 + 2 * i, f"{name};{('Ada', 'Bö')[i % 2]};;")
+    (museum / "works.csv").write_text("\n".join(rows), encoding="utf-8")
+    after = split_by_name(build(tmp_path / "data", museum, overwrite=True))
+    assert len(after) == 120
+    assert before.items() <= after.items()
+    assert all(after[f"pictures/new {i}.png"] == before[f"pictures/{i:03d}.jpg"] for i in range(60))
+    fresh = split_by_name(build(tmp_path / "elsewhere", museum))
+    assert not before.items() <= fresh.items()
 
 
 def test_a_killed_build_begun_again_is_the_same_bytes_as_one_that_was_not(tmp_path):
@@ -207,6 +229,12 @@ def test_unknown_configs_are_one_line_with_the_nearest(tmp_path):
         ({"min_works": 5}, "give the settings a name"),
         ({"name": "mine", "min_works": "5"}, "min_works must be a whole number from 1, not '5'"),
         ({"name": "mine", "label": "painter"}, "label 'painter' is none of artist, genre"),
+        (
+            {"name": "mine", "conflicts": "drip"},
+            r"'drip' is none of keep, drop; did you mean drop\?",
+        ),
+        ({"name": "mine", "twins": 1}, "twins must be true or false, not 1"),
+        ({"name": "mine", "max_pixels": 0}, "max_pixels must be a whole number from 1, not 0"),
     ],
 )
 def test_settings_that_cannot_be_meant_are_one_line(settings, says):
