@@ -6,6 +6,7 @@ of regularisation; as for a network, the one that does best on validation is tes
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from operator import itemgetter
@@ -91,6 +92,10 @@ def histograms(pictures: Iterable[np.ndarray], kind: str) -> np.ndarray:
 def fit(features: np.ndarray, labels: np.ndarray, strength: float) -> Any:
     """A logistic regression (scikit-learn's); a larger strength regularises less."""
     # Here, because it takes a second, which other modes need not wait.
+    from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
 
-    return LogisticRegression(C=strength, max_iter=200).fit(features, labels)
+    with warnings.catch_warnings():
+        # Weakly regularised models creep on for ever, to no better score on validation.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return LogisticRegression(C=strength, max_iter=200).fit(features, labels)
