@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import base64
+import errno
 import hashlib
 import multiprocessing
 import os
 import pickle
+import platform
+import shutil
 import sys
+import uuid
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -23,11 +27,10 @@ from tqdm import tqdm
 from artjax.data import images
 from artjax.data.collections import Work
 from artjax.data.twins import Look, look_of
-from artjax.errors import ImageError
+from artjax.errors import DataError, ImageError
 
 _IN_FLIGHT_PER_PROCESS = 8
 _FEW_WORKS = 64
-_BEAM_RESULTS = "results"
 
 
 @dataclass(frozen=True)
@@ -70,7 +73,11 @@ def clean_works(
 
     Returns:
       For each work, in order, its JPEG or the reason why there is none.
+
+    Raises:
+      DataError: if `folder` cannot be written, or workers of Beam do not see it or the pictures.
     """
+    folder = folder.absolute()  # Beam's workers may have been started anywhere
     folder.mkdir(parents=True, exist_ok=True)
     clean = partial(clean_work, folder=folder, short_side_px=short_side_px, max_pixels=max_pixels)
     if beam is not None:
@@ -92,26 +99,49 @@ def _by_beam(
 ) -> list[CleanedWork]:
     import apache_beam as beam
 
-    for old in folder.glob(f"{_BEAM_RESULTS}*"):
-        old.unlink()
+    # A name of its own, since workers of a run that was killed may still be writing theirs.
+    results_dir = folder / f"results.{uuid.uuid4().hex}"
     with beam.Pipeline(runner=runner, options=options) as pipeline:
         (
             pipeline
             | beam.Create(list(enumerate(works)))
             | beam.Reshuffle()
             | beam.Map(_line, clean=clean)
-            | beam.io.WriteToText(str(folder / _BEAM_RESULTS))
+            | beam.io.WriteToText(str(results_dir / "part"))
         )
-    lines = [
-        line for file in folder.glob(f"{_BEAM_RESULTS}*") for line in file.read_text().splitlines()
-    ]
-    results = dict(pickle.loads(base64.b64decode(line)) for line in lines)
-    return [results[i] for i in range(len(works))]
+    results: dict[int, CleanedWork | DataError] = {}
+    for file in results_dir.glob("part*"):
+        with file.open("rb") as lines:
+            results.update(pickle.loads(base64.b64decode(line)) for line in lines)
+    shutil.rmtree(results_dir, ignore_errors=True)
+    return [_checked(work, results.get(i), folder) for i, work in enumerate(works)]
 
 
 def _line(numbered: tuple[int, Work], clean: Callable[[Work], CleanedWork]) -> str:
     number, work = numbered
-    return base64.b64encode(pickle.dumps((number, clean(work)))).decode()
+    result: CleanedWork | DataError
+    try:
+        result = clean(work)
+    except DataError as error:  # raised here, Beam would try it again and show it as its own
+        result = DataError(f"on Apache Beam's worker {platform.node()}: {error}")
+    return base64.b64encode(pickle.dumps((number, result))).decode()
+
+
+def _checked(work: Work, result: CleanedWork | DataError | None, folder: Path) -> CleanedWork:
+    """The result, where it was made with the files that are here; else raises `DataError`."""
+    if isinstance(result, DataError):
+        raise result
+    unseen = None
+    if result is None or (result.jpeg is not None and not result.jpeg.is_file()):
+        unseen = folder
+    elif result.problem == os.strerror(errno.ENOENT) and work.picture.is_file():
+        unseen = work.picture
+    if result is None or unseen is not None:
+        raise DataError(
+            f"workers of Apache Beam do not see {unseen}; pictures and --data_dir must be on a disk "
+            "that all of them share, under the same path"
+        )
+    return result
 
 
 def _results(
@@ -187,25 +217,31 @@ def clean_work(work: Work, folder: Path, short_side_px: int, max_pixels: int) ->
         return CleanedWork(None, problem="no such file")
     try:
         path = folder / f"{_key(work, short_side_px)}.jpg"
+        there = path.is_file()
         if isinstance(work.picture, Path):
             size = images.upright_size(work.picture)
-            if not path.is_file():
-                _write_whole(path, images.clean(work.picture, short_side_px, max_pixels).jpeg)
+            jpeg = b"" if there else images.clean(work.picture, short_side_px, max_pixels).jpeg
         else:
             picture = work.picture.draw()
             size = (picture.shape[1], picture.shape[0])
-            if not path.is_file():
-                _write_whole(path, images.encode(picture).jpeg)
-        jpeg = path.read_bytes()
+            jpeg = b"" if there else images.encode(picture).jpeg
     except ImageError as error:
         return CleanedWork(None, problem=str(error))
     except OSError as error:  # the file went away, or may not be read
         return CleanedWork(None, problem=error.strerror or str(error))
+    try:
+        if there:
+            jpeg = path.read_bytes()
+        else:
+            _write_whole(path, jpeg)
+    except OSError as error:  # a full disk, say, through which no picture may be lost
+        raise DataError(f"cannot keep the cleaned picture {path}: {error.strerror}") from error
     return CleanedWork(path, sha256=hashlib.sha256(jpeg).hexdigest(), size=size, look=look_of(jpeg))
 
 
 def _write_whole(path: Path, data: bytes) -> None:
-    partial_file = path.with_suffix(f".{os.getpid()}.partial")
+    # Not by process id: processes on several machines have the same, and threads of one share it.
+    partial_file = path.with_suffix(f".{uuid.uuid4().hex}.partial")
     partial_file.write_bytes(data)
     os.replace(partial_file, path)
 

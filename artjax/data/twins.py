@@ -8,7 +8,7 @@ pixel on small grey copies.
 from __future__ import annotations
 
 import io
-from itertools import combinations, product
+from itertools import combinations, groupby, pairwise, product
 from typing import NamedTuple
 
 import imagehash
@@ -21,8 +21,8 @@ MAX_DISTANCE = 15
 MIN_CORRELATION = 0.95
 
 _CHUNKS, _CHUNK_BITS = 4, 16
-_AT_ONCE = 1 << 22  # pairs of hashes held in memory
-_PAIRS_AT_ONCE = 1 << 10  # pairs of pictures, in all their crops
+_AT_ONCE = 1 << 17  # pairs of hashes, so few that they stay in a core's cache
+_PAIRS_AT_ONCE = 1 << 6  # pairs of pictures, whose crops take 12 MB
 _SMALL = 24
 _FLAT = 2.0  # levels of 255
 # Between these, crops are tried: none lifts a lower correlation to the limit, none is needed above.
@@ -99,42 +99,55 @@ def near_pairs(hashes: np.ndarray, max_distance: int) -> np.ndarray:
     Returns:
       int64 [P, 2], each pair once with the smaller index first, sorted.
     """
-    masks = _masks(max_distance // _CHUNKS)
-    found = [np.empty((0, 2), np.int64)]
+    found = [np.empty(0, np.int64)]
     for number in range(_CHUNKS):
         shift = np.uint64(number * _CHUNK_BITS)
-        chunk = ((hashes >> shift) & np.uint64(2**_CHUNK_BITS - 1)).astype(np.int64)
-        by_chunk = np.argsort(chunk, kind="stable")
-        starts = np.concatenate([[0], np.cumsum(np.bincount(chunk, minlength=2**_CHUNK_BITS))])
-        for mask in masks:
-            bucket = chunk ^ mask
-            counts = starts[bucket + 1] - starts[bucket]
-            for rows in _portions(counts):
-                first = np.repeat(rows, counts[rows])
-                ends = np.cumsum(counts[rows])
-                within = np.arange(len(first)) - np.repeat(ends - counts[rows], counts[rows])
-                second = by_chunk[starts[bucket[first]] + within]
-                near = np.bitwise_count(hashes[first] ^ hashes[second]) <= max_distance
-                near &= first < second
-                found.append(np.stack([first[near], second[near]], axis=1))
-    return np.unique(np.concatenate(found), axis=0)
+        chunks = ((hashes >> shift) & np.uint64(2**_CHUNK_BITS - 1)).astype(np.int64)
+        order = np.argsort(chunks, kind="stable")
+        chunks, ordered = chunks[order], hashes[order]
+        sizes = np.bincount(chunks, minlength=2**_CHUNK_BITS)
+        starts = np.cumsum(sizes) - sizes
+        for length, masks in groupby(_masks(max_distance // _CHUNKS), key=int.bit_length):
+            # Two buckets are compared once: from the one in which the highest bit of the mask is 0.
+            lower = np.flatnonzero(chunks & (1 << length >> 1) == 0)
+            lower_chunks, lower_hashes = chunks[lower], ordered[lower]
+            for mask in masks:
+                bucket = lower_chunks ^ mask
+                counts = sizes[bucket]
+                for rows in _portions(counts):
+                    ends = np.cumsum(counts[rows])
+                    skip = starts[bucket[rows]] - ends + counts[rows]
+                    second = np.repeat(skip, counts[rows])
+                    second += np.arange(len(second))
+                    differing = np.repeat(lower_hashes[rows], counts[rows])
+                    differing ^= ordered[second]
+                    near = np.flatnonzero(np.bitwise_count(differing) <= max_distance)
+                    # Few are near: what the others' first ones are need not be known.
+                    first = lower[rows][np.searchsorted(ends, near, side="right")]
+                    second = second[near]
+                    pair = np.sort(np.stack([order[first], order[second]]), axis=0)
+                    pair = pair[:, first < second]
+                    found.append(pair[0] * len(hashes) + pair[1])
+    numbers = np.unique(np.concatenate(found))
+    return np.stack(np.divmod(numbers, max(1, len(hashes))), axis=1)
 
 
 def _masks(most_bits: int) -> list[int]:
-    return [
+    return sorted(
         sum(1 << bit for bit in bits)
         for count in range(most_bits + 1)
         for bits in combinations(range(_CHUNK_BITS), count)
-    ]
+    )
 
 
-def _portions(counts: np.ndarray) -> list[np.ndarray]:
-    """Row numbers, in portions that have at most about `_AT_ONCE` pairs together."""
-    rows = np.flatnonzero(counts)
-    if not len(rows):
-        return []
-    portion = np.cumsum(counts[rows]) // _AT_ONCE
-    return np.split(rows, np.flatnonzero(np.diff(portion)) + 1)
+def _portions(counts: np.ndarray) -> list[slice]:
+    """Rows, in portions that have at most about `_AT_ONCE` pairs together."""
+    ends = np.cumsum(counts)
+    most = ends[-1] if len(ends) else 0
+    if most <= _AT_ONCE:
+        return [slice(0, len(counts))] if most else []
+    cuts = np.searchsorted(ends, np.arange(_AT_ONCE, most, _AT_ONCE), side="right")
+    return [slice(*cut) for cut in pairwise(np.unique([0, *cuts, len(counts)]))]
 
 
 def aligned_correlations(first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -156,20 +169,24 @@ def aligned_correlations(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     for whole, cropped in ((first[rows], second[rows]), (second[rows], first[rows])):
         if len(rows):
             candidates = _correlations(
-                _standardised(_crops(whole)[:, :1]), _standardised(_crops(cropped))
+                _standardised(_crops(whole, _CROPS[:1])), _standardised(_crops(cropped, _CROPS))
             )
             best[rows] = np.maximum(best[rows], candidates.max(axis=1))
     return np.where((first == second).all(axis=(1, 2)), 1.0, best)
 
 
-def _crops(pictures: np.ndarray) -> np.ndarray:
-    """float32 [P, 81, 24, 24]: all ways to cut 0 to 2 pixels from each side; the first is the whole."""
-    down = np.einsum("aij,pjk->paik", _CROPS, pictures.astype(np.float32))
-    return np.einsum("bij,pakj->pabki", _CROPS, down).reshape(len(pictures), -1, _SMALL, _SMALL)
+def _crops(pictures: np.ndarray, matrices: np.ndarray) -> np.ndarray:
+    """float32 [P, M * M, 24, 24]: pictures cut and scaled by each of `matrices`, down and across."""
+    down = np.einsum("aij,pjk->paik", matrices, pictures.astype(np.float32), optimize=True)
+    both = np.einsum("bij,pakj->pabki", matrices, down, optimize=True)
+    return both.reshape(len(pictures), -1, _SMALL, _SMALL)
 
 
 def _crop_matrices() -> np.ndarray:
-    """float32 [9, 24, 32]: box averages of a line of 32 pixels without 0, 1 or 2 at each end."""
+    """float32 [9, 24, 32]: box averages of a line of 32 pixels without 0, 1 or 2 at each end.
+
+    The first leaves nothing out.
+    """
     matrices = []
     for left, right in product(range(3), repeat=2):
         edges = np.linspace(left, SIDE_PX - right, _SMALL + 1)

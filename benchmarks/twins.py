@@ -1,0 +1,152 @@
+"""Near-duplicate search over 80,000 hashes and its growth from 10,000 to 80,000.
+
+`near_pairs` beside each with each, by numpy (in blocks that fit a core's cache) and, where it is
+installed, by faiss; all must find the same pairs. Then the whole of `find_twins`, with its pixels.
+
+    pip install faiss-cpu
+    python benchmarks/twins.py --json twins.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import os
+import platform
+import time
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from artjax.data.twins import MAX_DISTANCE, SIDE_PX, Look, find_twins, look_of_grey, near_pairs
+
+COUNTS = (10_000, 20_000, 40_000, 80_000)
+TWINS = 2_000
+_ROWS, _COLUMNS = 8, 2048  # the fastest of those tried
+
+
+def random_hashes(count: int, rng: np.random.Generator) -> np.ndarray:
+    """uint64 [count], of which every fortieth lies 1 to `MAX_DISTANCE` bits from another."""
+    hashes = rng.integers(0, 2**64, count, dtype=np.uint64)
+    for i in range(0, count, 40):
+        bits = rng.permutation(64)[: 1 + i // 40 % MAX_DISTANCE]
+        hashes[i] = hashes[i + 1] ^ np.uint64(sum(1 << int(bit) for bit in bits))
+    return hashes
+
+
+def smooth_pictures(count: int, rng: np.random.Generator) -> list[Image.Image]:
+    """Grey 32 x 32 pictures of few, soft shapes; their hashes clump as those of paintings do."""
+    shapes = rng.integers(0, 256, (count, 7, 7), np.uint8)
+    size = (SIDE_PX, SIDE_PX)
+    return [Image.fromarray(s).resize(size, Image.Resampling.BICUBIC) for s in shapes]
+
+
+def altered(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
+    """Another photograph of it: cropped by up to a pixel, of other contrast, with noise."""
+    left, top, right, bottom = rng.uniform(0, 1, 4)
+    box = (left, top, SIDE_PX - right, SIDE_PX - bottom)
+    again = picture.resize(picture.size, Image.Resampling.BICUBIC, box=box)
+    levels = np.asarray(again, np.float32) * rng.uniform(0.8, 1) + rng.normal(0, 3, again.size)
+    return Image.fromarray(np.clip(levels, 0, 255).astype(np.uint8))
+
+
+def by_numpy(hashes: np.ndarray) -> np.ndarray:
+    """Each with each, once."""
+    found = [np.empty((0, 2), np.int64)]
+    for top in range(0, len(hashes), _ROWS):
+        for left in range(top, len(hashes), _COLUMNS):
+            differing = hashes[top : top + _ROWS, None] ^ hashes[None, left : left + _COLUMNS]
+            near = np.argwhere(np.bitwise_count(differing) <= MAX_DISTANCE)
+            near += (top, left)
+            found.append(near[near[:, 0] < near[:, 1]])
+    return np.unique(np.concatenate(found), axis=0)
+
+
+def by_faiss(hashes: np.ndarray) -> np.ndarray:
+    """Each with each by IndexBinaryFlat, on all cores."""
+    import faiss
+
+    codes = hashes.view(np.uint8).reshape(-1, 8)
+    index = faiss.IndexBinaryFlat(64)
+    index.add(codes)
+    limits, _, second = index.range_search(codes, MAX_DISTANCE + 1)
+    pairs = np.stack([np.repeat(np.arange(len(hashes)), np.diff(limits.astype(int))), second], 1)
+    return np.unique(pairs[pairs[:, 0] < pairs[:, 1]], axis=0)
+
+
+def timed(search: Callable[..., Any], *args: Any) -> tuple[float, Any]:
+    """Seconds and result."""
+    start = time.perf_counter()
+    result = search(*args)
+    return time.perf_counter() - start, result
+
+
+def contest(hashes: np.ndarray, with_faiss: bool) -> dict[str, float]:
+    """Seconds of each search over the same hashes; raises if they disagree."""
+    seconds, pairs = timed(near_pairs, hashes, MAX_DISTANCE)
+    row = {"pairs": len(pairs), "ours": seconds}
+    for name, peer in (("numpy", by_numpy), ("faiss", by_faiss))[: 1 + with_faiss]:
+        row[name], theirs = timed(peer, hashes)
+        if not np.array_equal(pairs, theirs):
+            raise SystemExit(f"{name} finds {len(theirs):,} pairs, near_pairs {len(pairs):,}")
+    return row
+
+
+def whole_search(looks: list[Look], originals: int) -> dict[str, float]:
+    """Recall and false pairs of `find_twins`, where look `originals` + i is look i altered."""
+    seconds, found = timed(find_twins, looks)
+    pairs = {(twin.first, twin.second) for twin in found}
+    planted = {(i, originals + i) for i in range(len(looks) - originals)}
+    recall = len(pairs & planted) / len(planted)
+    return {"seconds": seconds, "recall": recall, "false_pairs": len(pairs - planted)}
+
+
+def main() -> None:
+    """Prints tables; with --json also writes them."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--json", type=Path)
+    args = parser.parse_args()
+    versions = {name: version(name) for name in ("numpy", "ImageHash")}
+    try:
+        versions["faiss"] = version("faiss-cpu")
+    except PackageNotFoundError:
+        print("faiss is not installed: numpy is the only peer")
+    result: dict[str, Any] = {
+        "date": datetime.date.today().isoformat(),
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+        "versions": versions,
+    }
+    rng = np.random.default_rng(0)
+    pictures = smooth_pictures(COUNTS[-1] - TWINS, rng)
+    looks = [look_of_grey(p) for p in [*pictures, *(altered(p, rng) for p in pictures[:TWINS])]]
+    smooth = rng.permutation(np.asarray([look.hash for look in looks], np.uint64))
+    for kind, hashes in (("random", random_hashes(COUNTS[-1], rng)), ("smooth", smooth)):
+        rows = result[kind] = {n: contest(hashes[:n], "faiss" in versions) for n in COUNTS}
+        print(f"near_pairs, {kind} hashes:")
+        for count, row in rows.items():
+            peers = "".join(
+                f"  {name} {row[name]:6.2f} s ({row[name] / row['ours']:5.2f} x)"
+                for name in ("numpy", "faiss")
+                if name in row
+            )
+            print(f"  {count:6,}  {row['pairs']:7,} pairs  ours {row['ours']:6.2f} s{peers}")
+        growth = rows[COUNTS[-1]]["ours"] / rows[COUNTS[0]]["ours"]
+        exponent = np.log(growth) / np.log(COUNTS[-1] / COUNTS[0])
+        result[f"{kind}_growth"] = {"factor": growth, "exponent": exponent}
+        print(f"  growth {growth:.1f} x, as N to the power of {exponent:.2f}")
+    whole = result["find_twins"] = whole_search(looks, len(pictures))
+    print(
+        f"find_twins, {len(looks):,} looks, {TWINS:,} twins: {whole['seconds']:.1f} s, recall "
+        f"{whole['recall']:.1%}, {whole['false_pairs']:.0f} false pairs"
+    )
+    if args.json:
+        args.json.write_text(json.dumps(result, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
