@@ -41,7 +41,7 @@ def random_hashes(count: int, rng: np.random.Generator) -> np.ndarray:
 
 def smooth_pictures(count: int, rng: np.random.Generator) -> list[Image.Image]:
     """Grey 32 x 32 pictures of few, soft shapes; their hashes clump as those of paintings do."""
-    shapes = rng.integers(0, 256, (count, 7, 7), np.uint8)
+    shapes = rng.integers(0, 256, (count, 8, 8), np.uint8)
     size = (SIDE_PX, SIDE_PX)
     return [Image.fromarray(s).resize(size, Image.Resampling.BICUBIC) for s in shapes]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -114,11 +114,21 @@ def read_works_csv(file: Path) -> Catalogue:
         )
     if not works:
         raise DataError(f"{file} lists no works: there is no row below the header")
+    if not any(work.picture for work in works):
+        raise DataError(no_pictures(works, files))
     notes = []
     unknown = [name for name in table.header if name and name not in COLUMNS]
     if unknown:
         notes.append(f"columns of {file.name} that mean nothing here: {', '.join(unknown)}")
     return Catalogue(works, class_names(works), notes=notes)
+
+
+def no_pictures(works: Sequence[Work], files: PictureFiles) -> str:
+    """What is wrong where not one of the works has a picture among the files."""
+    return (
+        f"none of the {len(works):,} listed pictures is below {files.folder}: it holds {len(files):,} "
+        f"files; expected are paths like {files.folder / works[0].file_name}"
+    )
 
 
 def without_small_classes(

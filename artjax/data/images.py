@@ -5,8 +5,7 @@ from __future__ import annotations
 import io
 import math
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -22,6 +21,10 @@ MAX_PIXELS = 250_000_000
 JPEG_QUALITY = 95
 # A scroll of 512 x 100,000 pixels is no JPEG (65,535 a side at most), and no network sees all of it.
 _LONGEST_SIDE_IN_SHORT_SIDES = 32
+
+# `max_pixels` alone decides: Pillow's own limit, 179 megapixels, is less than large scans have. Once and
+# for all, since it is one for all threads.
+Image.MAX_IMAGE_PIXELS = None
 
 _UNKNOWN_FORMAT = "not a picture in any known format"
 _WHITE = (255, 255, 255)
@@ -93,7 +96,7 @@ def decode(
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of damage that does not keep the pixels from loading
-            with _without_pillows_limit(), Image.open(path) as image:
+            with Image.open(path) as image:
                 width, height = image.size
                 if width * height > max_pixels:
                     raise ImageError(
@@ -122,7 +125,7 @@ def upright_size(path: Path) -> tuple[int, int]:
       OSError: if it cannot be read.
     """
     try:
-        with warnings.catch_warnings(), _without_pillows_limit(), Image.open(path) as image:
+        with warnings.catch_warnings(), Image.open(path) as image:
             warnings.simplefilter("ignore")
             sideways = (
                 _orientation(image) >= 5 and image.format != "TIFF"
@@ -134,16 +137,6 @@ def upright_size(path: Path) -> tuple[int, int]:
         raise
     except Exception as error:  # see `decode`
         raise ImageError(f"cannot be decoded ({type(error).__name__}: {error})") from error
-
-
-@contextmanager
-def _without_pillows_limit() -> Iterator[None]:
-    """Lets `max_pixels` alone decide: Pillow's own limit, 179 megapixels, is less than large scans."""
-    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
-    try:
-        yield
-    finally:
-        Image.MAX_IMAGE_PIXELS = limit
 
 
 def _upright_srgb(path: Path, image: Image.Image, short_side_px: int) -> Image.Image:

@@ -8,7 +8,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
-from artjax.data.collections import Catalogue, Work, class_names, only_most_frequent, year_of
+from artjax.data.collections import (
+    Catalogue,
+    Work,
+    class_names,
+    no_pictures,
+    only_most_frequent,
+    year_of,
+)
 from artjax.data.picture_files import PictureFiles
 from artjax.data.wga_rows import read_rows
 from artjax.errors import DataError
@@ -87,11 +94,7 @@ def read(
     ]
     urls = {work.file_name: f"{SITE}/{quote(work.file_name)}" for work in works}
     if not any(work.picture for work in works):
-        raise NoPicturesError(
-            f"none of the {len(works):,} listed pictures is below {manual_dir}: it holds {len(files):,} "
-            f"files; expected are paths like {manual_dir / works[0].file_name}",
-            list(urls.values()),
-        )
+        raise NoPicturesError(no_pictures(works, files), list(urls.values()))
     catalogue = Catalogue(works, class_names(works), notes=notes, urls=urls)
     return only_most_frequent(catalogue, most_frequent or {})
 

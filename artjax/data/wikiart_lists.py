@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path, PurePosixPath
 
-from artjax.data.collections import Catalogue, Work
+from artjax.data.collections import Catalogue, Work, no_pictures
 from artjax.data.names import canonical_name
 from artjax.data.picture_files import PictureFiles
 from artjax.data.tables import utf8_text
@@ -66,10 +66,7 @@ def read(manual_dir: Path, task: str) -> Catalogue:
     works = [_work(path, {task: names[index]}, files, "test") for path, index in test]
     works += [_work(path, {task: names[index]}, files, None) for path, index in train]
     if not any(work.picture for work in works):
-        raise DataError(
-            f"none of the {len(works):,} listed pictures is below {pictures}: it holds {len(files):,} "
-            f"files; expected are paths like {pictures / works[0].file_name}"
-        )
+        raise DataError(no_pictures(works, files))
     return Catalogue(works, {task: names}, official=("test",), fractions=_VALIDATION, notes=notes)
 
 

@@ -53,7 +53,17 @@ def test_a_picture_that_is_only_spelt_alike_is_one_picture(folder):
     with pytest.raises(DataError, match=r"row 3: the path 'A.jpg' is in row 2 already"):
         read(folder, "path,artist\na.jpg,Ada\nA.jpg,Bo\n")
     Image.new("RGB", (8, 8)).save(folder / "A.JPG")
-    assert read(folder, "path,artist\nA.jpg,Ada\n").works[0].picture is None  # which of the two?
+    works = read(folder, "path,artist\nA.jpg,Ada\na.jpg,Ada\n").works
+    assert works[0].picture is None  # which of the two?
+    assert works[1].picture == folder / "a.jpg"
+
+
+def test_no_picture_at_all_says_where_they_were_looked_for(folder):
+    with pytest.raises(DataError) as caught:
+        read(folder, "path,artist\nimages/1.jpg,Ada\nimages/2.jpg,Bo\n")
+    said = str(caught.value)
+    assert said.startswith(f"none of the 2 listed pictures is below {folder}: it holds ")
+    assert said.endswith(f"expected are paths like {folder / 'images/1.jpg'}")
 
 
 def test_class_names_that_look_the_same_are_the_same(folder):
