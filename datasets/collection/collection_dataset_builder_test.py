@@ -199,7 +199,7 @@ def test_a_hugging_face_folder_keeps_its_splits(tmp_path, capsys):
     names = split_by_name(builder)
     assert len(names) == 70
     assert {name for name, split in names.items() if split == "test"} == {
-        f"test/{i}.png".encode() for i in range(10)
+        f"test/{i}.png" for i in range(10)
     }
     assert builder.info.features["genre"].names == ["0", "1"]
     metadata = json.loads((Path(builder.data_dir) / "metadata.json").read_text())
