@@ -39,6 +39,22 @@ OPTIMIZERS = ("sgd", "adam", "adamw")
 SCHEDULES = ("constant", "cosine", "linear", "step")
 PRECISIONS = ("auto", "float32", "bfloat16")
 
+AUGMENT_LIMITS = {
+    "rotate_degrees": 180,  # upside down
+    "brightness": 1,  # beyond 1 a factor could be negative, for these three
+    "contrast": 1,
+    "saturation": 1,
+    "hue": 0.5,  # half a turn either way is any hue
+    "pca_color": 1,
+    "blur": 16,
+    "noise": 1,
+    "drop_pixels": 1,
+    "erase": 1,
+    "mixup": 10,  # Beta(10, 10) is within 0.5 +- 0.2 nearly always
+    "cutmix": 10,
+}
+"""The largest strength of each augmentation; the smallest is 0, which is none."""
+
 
 def default_config() -> ConfigDict:
     """Returns the defaults: a VGG-16 with BatchNorm at 224 px, for a real collection on a GPU."""
@@ -67,6 +83,20 @@ def default_config() -> ConfigDict:
     config.augment.min_area = 0.3  # of the largest box that fits; brushwork needs close views too
     config.augment.max_stretch = 4 / 3  # of a crop's true width : height, either way
     config.augment.flip = True
+    # The others are off: each has to earn its place on a collection. Each picture draws its own amount.
+    # Ranges are in AUGMENT_LIMITS; what 0 means never changes, so that older runs go on as they were.
+    config.augment.rotate_degrees = 0.0  # crops turned by up to this; they stay within the picture
+    config.augment.brightness = 0.0  # factor in [1 - x, 1 + x]; 0.4 in fb.resnet.torch for ImageNet
+    config.augment.contrast = 0.0  # the same
+    config.augment.saturation = 0.0  # the same; 1 reaches from grey to twice as colourful
+    config.augment.hue = 0.0  # share of a full turn, in [-x, x]; small, as palettes tell painters
+    config.augment.pca_color = 0.0  # deviation; 0.1 in Krizhevsky et al. (2012), section 4.1
+    config.augment.blur = 0.0  # largest deviation, in pixels seen; brushwork is what goes first
+    config.augment.noise = 0.0  # largest deviation; 1 is the range from black to white
+    config.augment.drop_pixels = 0.0  # largest share of a picture's pixels made grey
+    config.augment.erase = 0.0  # largest share of a grey box; 0.4 in Zhong et al. (2020), section 4
+    config.augment.mixup = 0.0  # a of Beta(a, a); 0.1 to 0.4 in Zhang et al. (2018), section 3.1
+    config.augment.cutmix = 0.0  # a of Beta(a, a); 1 in Yun et al. (2019), section 3.1
 
     config.optim = ConfigDict()
     config.optim.name = "sgd"
@@ -209,6 +239,9 @@ def check(config: ConfigDict) -> None:
     require(0 <= config.model.dropout < 1, "model.dropout", "in [0, 1)")
     require(0 < config.augment.min_area <= 1, "augment.min_area", "in (0, 1]")
     require(1 <= config.augment.max_stretch <= 4, "augment.max_stretch", "in [1, 4]")
+    for field, limit in AUGMENT_LIMITS.items():
+        holds = 0 <= config.augment[field] <= limit
+        require(holds, f"augment.{field}", f"in [0, {limit:g}], 0 for none")
     require(config.optim.peak_lr > 0, "optim.peak_lr", "above 0")
     require(0 <= config.optim.momentum < 1, "optim.momentum", "in [0, 1)")
     require(config.optim.weight_decay >= 0, "optim.weight_decay", "0 or more")
@@ -257,14 +290,19 @@ def to_json(config: ConfigDict) -> str:
 
 
 def from_json(text: str) -> ConfigDict:
-    """The inverse of `to_json`; JSON knows no tuples, a configuration no lists."""
+    """The inverse of `to_json`; JSON knows no tuples, a configuration no lists.
+
+    Augmentations that did not exist when it was written are off, as they were then.
+    """
 
     def restored(value: Any) -> Any:
         if isinstance(value, dict):
             return ConfigDict({name: restored(item) for name, item in value.items()})
         return tuple(value) if isinstance(value, list) else value
 
-    config: ConfigDict = restored(json.loads(text))
+    sections = json.loads(text)
+    sections["augment"] = dict.fromkeys(AUGMENT_LIMITS, 0.0) | sections["augment"]
+    config: ConfigDict = restored(sections)
     return config
 
 

@@ -39,13 +39,19 @@ def create_train_step(
     `loss` (sum over tasks of the mean cross-entropy of the works whose label is known), `top1` (mean
     over tasks; also `<task>/top1` where there are several), `learning_rate` and `gradient_norm` (before
     clipping).
+
+    In a mixed picture (mixup, CutMix) the cross-entropy with either label counts by the share of that
+    work, and an unknown label counts for nothing while the other one keeps its share: the loss is the
+    mean over all known shares. `top1` is asked about the work with the larger share.
     """
     base_key = jax.random.key(config.seed)
 
     def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, dict[str, jax.Array]]:
         key = jax.random.fold_in(base_key, state.step)
         augment_key, dropout_key = jax.random.split(key)
-        images = _augmented(augment_key, batch, config)
+        images, own_share = augment.augmented(
+            augment_key, batch["image"], batch["aspect"], config.augment, config.image_size
+        )
 
         def loss_of(params: Any) -> tuple[jax.Array, tuple[Any, dict[str, jax.Array]]]:
             logits, model_state = model.apply(
@@ -55,7 +61,8 @@ def create_train_step(
                 rngs={"dropout": dropout_key},
                 mutable=list(state.model_state),
             )
-            loss, metrics = _loss_and_top1(logits, batch, config.optim.label_smoothing)
+            smoothing = config.optim.label_smoothing
+            loss, metrics = _loss_and_top1(logits, batch, smoothing, own_share)
             return loss, (model_state, metrics)
 
         gradient_of = jax.value_and_grad(loss_of, has_aux=True)
@@ -99,37 +106,40 @@ def create_eval_step(
     return eval_step
 
 
-def _augmented(key: jax.Array, batch: Batch, config: ConfigDict) -> jax.Array:
-    crop_key, flip_key = jax.random.split(key)
-    images = augment.random_resized_crop(
-        crop_key,
-        batch["image"],
-        batch["aspect"],
-        config.image_size,
-        min_area=config.augment.min_area,
-        max_stretch=config.augment.max_stretch,
-    )
-    if config.augment.flip:
-        images = augment.random_flip(flip_key, images)
-    return augment.normalise(images)
-
-
 def _loss_and_top1(
-    logits: Mapping[str, jax.Array], batch: Batch, smoothing: float
+    logits: Mapping[str, jax.Array],
+    batch: Batch,
+    smoothing: float,
+    own_share: jax.Array | None = None,
 ) -> tuple[jax.Array, dict[str, jax.Array]]:
-    """Label smoothing as in Szegedy et al., Rethinking the Inception Architecture (2016), section 7."""
+    """Label smoothing as in Szegedy et al., Rethinking the Inception Architecture (2016), section 7.
+
+    Mixed labels as in Zhang et al., mixup (2018), section 2; `own_share` None is a batch not mixed.
+    """
     total = jnp.zeros((), jnp.float32)
     top1 = {}
     for task, task_logits in logits.items():
         labels = batch[f"label/{task}"]
-        known = (labels >= 0).astype(jnp.float32)
+        targets, known = _targets(labels, task_logits.shape[-1], smoothing)
+        if own_share is not None:
+            others, others_known = augment.partner(targets), augment.partner(known)
+            targets = own_share[:, None] * targets + (1 - own_share)[:, None] * others
+            labels = jnp.where(own_share >= 0.5, labels, augment.partner(labels))
+            known = own_share * known + (1 - own_share) * others_known
+        # Below one known work in all, the loss fades rather than speaks for a few of its pixels.
         count = jnp.maximum(known.sum(), 1.0)
-        targets = jax.nn.one_hot(labels, task_logits.shape[-1])  # all zeros where unknown
-        targets = optax.smooth_labels(targets, smoothing) * known[:, None]
         total += optax.softmax_cross_entropy(task_logits, targets).sum() / count
+        asked = jnp.maximum((labels >= 0).astype(jnp.float32).sum(), 1.0)
         right = (task_logits.argmax(-1) == labels).astype(jnp.float32)
-        top1[task] = right.sum() / count
+        top1[task] = right.sum() / asked
     metrics = {"top1": jnp.stack(list(top1.values())).mean()}
     if len(top1) > 1:
         metrics |= {f"{task}/top1": value for task, value in top1.items()}
     return total, metrics
+
+
+def _targets(labels: jax.Array, classes: int, smoothing: float) -> tuple[jax.Array, jax.Array]:
+    """Smoothed targets, float32 [B, classes], zeros where unknown; and 1 where known, float32 [B]."""
+    known = (labels >= 0).astype(jnp.float32)
+    targets = jax.nn.one_hot(labels, classes)
+    return optax.smooth_labels(targets, smoothing) * known[:, None], known

@@ -1,25 +1,78 @@
-"""Draws the pictures of the README: the studio's contact sheet and the curves of a run.
+"""Draws the pictures of the README: the studio's contact sheet, augmentations, the curves of a run.
 
 make train && make figures
 """
 
+import io
 import sys
 from pathlib import Path
 
+import jax
 import matplotlib.pyplot as plt
-from PIL import Image
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
 
-from artjax import studio
+from artjax import augment, studio
+from artjax.config import default_config
+from artjax.data.canvases import squash
 from artjax.logs import read_rows
 
 IMAGES = Path(__file__).parent / "images"
 COLUMNS = 8
+AUGMENTATIONS = (
+    {},
+    {"min_area": 0.3, "max_stretch": 4 / 3, "flip": True},
+    {"rotate_degrees": 15.0},
+    {"brightness": 0.4},
+    {"contrast": 0.6},
+    {"saturation": 0.8},
+    {"hue": 0.1},
+    {"pca_color": 0.5},
+    {"blur": 2.0},
+    {"noise": 0.15},
+    {"drop_pixels": 0.3},
+    {"erase": 0.3},
+    {"mixup": 0.4},
+    {"cutmix": 1.0},
+)
 
 
 def draw_contact_sheet(path: Path) -> None:
     """Eight pictures of each painter."""
     sheet = Image.fromarray(studio.contact_sheet(studio.catalogue(), COLUMNS, cell_px=96))
     sheet.save(path, quality=88, optimize=True)
+
+
+def draw_augmentations(path: Path, pictures: int = 5, size: int = 88) -> None:
+    """A few paintings under each augmentation by itself, pixel for pixel what the network is given."""
+    paintings = studio.catalogue()
+    canvases, aspects = [], []
+    for painting in paintings[7 :: len(paintings) // pictures + 1]:
+        png = io.BytesIO()
+        Image.fromarray(painting.draw()).save(png, "PNG")
+        canvas, aspect = squash(png.getvalue(), size * 8 // 7)
+        canvases.append(canvas)
+        aspects.append(aspect)
+    gap, name_px, halves = 6, 118, 2
+    step, rows = size + gap, -(-len(AUGMENTATIONS) // halves)
+    half_px = name_px + pictures * step
+    sheet = Image.new("RGB", (halves * half_px + gap, rows * step + gap), (246, 243, 236))
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(13)
+    for number, changes in enumerate(AUGMENTATIONS):
+        strengths = default_config().augment
+        strengths.update({"min_area": 1.0, "max_stretch": 1.0, "flip": False} | changes)
+        seen, _ = augment.augmented(
+            jax.random.key(3), np.stack(canvases), np.asarray(aspects, np.float32), strengths, size
+        )
+        bytes_seen = np.asarray((seen + 1) * 127.5).round().clip(0, 255).astype(np.uint8)
+        left, top = number // rows * half_px + gap, number % rows * step + gap
+        lines = [f"{name} {value:.2g}" for name, value in changes.items() if name != "flip"]
+        lines += ["flip"] * ("flip" in changes)
+        text = "\n".join(lines or ["none"])
+        draw.multiline_text((left, top + size / 2), text, (60, 54, 48), font, anchor="lm")
+        for column, picture in enumerate(bytes_seen):
+            sheet.paste(Image.fromarray(picture), (left + name_px - gap + column * step, top))
+    sheet.save(path, quality=80, optimize=True)
 
 
 def draw_curves(workdir: Path, path: Path) -> None:
@@ -46,6 +99,7 @@ def draw_curves(workdir: Path, path: Path) -> None:
 if __name__ == "__main__":
     IMAGES.mkdir(exist_ok=True)
     draw_contact_sheet(IMAGES / "studio.jpg")
+    draw_augmentations(IMAGES / "augmentations.jpg")
     draw_curves(
         Path(sys.argv[1] if sys.argv[1:] else "runs/artist-studio"), IMAGES / "training.png"
     )

@@ -86,6 +86,19 @@ def test_impossible_combinations_are_one_line(changes, says):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("field", config_lib.AUGMENT_LIMITS)
+def test_strengths_out_of_range_are_one_line(field):
+    config = tiny_config()
+    config.augment[field] = float(config_lib.AUGMENT_LIMITS[field])
+    check(config)
+    for wrong in (-0.1, config_lib.AUGMENT_LIMITS[field] + 0.1, float("nan")):
+        config.augment[field] = wrong
+        with pytest.raises(ConfigError) as caught:
+            check(config)
+        assert f"--config.augment.{field}={wrong}: it must be in [0, " in str(caught.value)
+        assert "\n" not in str(caught.value)
+
+
 def test_config_files_with_unknown_fields_are_refused():
     config = tiny_config()
     config.optim.unlock()
@@ -98,6 +111,14 @@ def test_json_gives_the_same_config_back():
     config = tiny_config(task=("artist", "genre"))
     assert from_json(to_json(config)) == config
     assert config_lib.differences(from_json(to_json(config)), config) == []
+
+
+def test_a_run_from_before_an_augmentation_existed_goes_on_without_it():
+    older = tiny_config()
+    del older.augment.mixup
+    assert config_lib.differences(from_json(to_json(older)), tiny_config()) == []
+    later = config_lib.differences(from_json(to_json(older)), tiny_config(augment__mixup=0.2))
+    assert later == ["augment.mixup: 0.0 there, 0.2 now"]
 
 
 def test_differences_name_field_and_both_values():

@@ -38,6 +38,10 @@ def in_the_repository(pytestconfig, monkeypatch):
         (["--mode", "evaluate", "--workdir", "NEW", "--config.seed=1"], "checkpoint's own config"),
         ([*TINY, "--config.optim.peek_lr=1"], "did you mean optim.peak_lr?"),
         ([*TINY, "--config.batch_size=x"], "not of type int"),
+        (
+            [*TINY, "--config.augment.hue=0.6"],
+            "augment.hue=0.6: it must be in [0, 0.5], 0 for none",
+        ),
         ([*TINY, "--config.batch_size"], "--config.batch_size needs a value"),
         (
             [*TINY, *SMALL, "--config.batch_size=17"],

@@ -3,10 +3,11 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from tiny import tiny_config
+from tiny import AUGMENTED, tiny_config
 
 from artjax.experiment import Experiment
 from artjax.mesh import create_mesh
+from artjax.step import _loss_and_top1
 
 
 def batch(works=16, seed=0, unknown=()):
@@ -43,10 +44,12 @@ def run(experiment, steps=3, **of_batch):
     return jax.device_get(state), rows
 
 
-@pytest.mark.parametrize(("devices", "fsdp"), [(8, 1), (8, 2)])
-def test_eight_devices_compute_what_one_does(devices, fsdp):
-    one, one_rows = run(experiment(1))
-    many, many_rows = run(experiment(devices, fsdp=fsdp))
+@pytest.mark.parametrize(
+    ("devices", "fsdp", "changes"), [(8, 1, {}), (8, 2, {}), (8, 1, AUGMENTED)]
+)
+def test_eight_devices_compute_what_one_does(devices, fsdp, changes):
+    one, one_rows = run(experiment(1, **changes))
+    many, many_rows = run(experiment(devices, fsdp=fsdp, **changes))
     for a, b in zip(one_rows, many_rows, strict=True):
         np.testing.assert_allclose(a["loss"], b["loss"], rtol=1e-3)
         np.testing.assert_allclose(a["gradient_norm"], b["gradient_norm"], rtol=5e-3)
@@ -87,12 +90,38 @@ def test_unknown_labels_change_no_gradient_of_their_head():
 def test_label_smoothing_equals_optax():
     logits = jax.random.normal(jax.random.key(0), (5, 3))
     labels = jnp.asarray([0, 1, 2, 2, -1])
-    from artjax.step import _loss_and_top1
-
     loss, _ = _loss_and_top1({"a": logits}, {"label/a": labels}, 0.2)
     targets = optax.smooth_labels(jax.nn.one_hot(labels[:4], 3), 0.2)
     expected = optax.softmax_cross_entropy(logits[:4], targets).mean()
     np.testing.assert_allclose(loss, expected, rtol=1e-6)
+
+
+def test_mixed_loss_is_the_mean_over_all_known_shares():
+    rng = np.random.default_rng(0)
+    logits = rng.normal(size=(6, 3)).astype(np.float32)
+    labels = np.asarray([0, -1, 2, 2, -1, -1])
+    share = np.asarray([0.9, 0.8, 0.3, 0.5, 0.6, 0.25], np.float32)
+    loss, metrics = _loss_and_top1(
+        {"a": jnp.asarray(logits)}, {"label/a": jnp.asarray(labels)}, 0.0, jnp.asarray(share)
+    )
+    log_probabilities = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
+    costs, right = [], []
+    for i in range(6):
+        for label, weight in ((labels[i], share[i]), (labels[i - 1], 1 - share[i])):
+            if label >= 0:
+                costs.append((weight, -log_probabilities[i, label]))
+        larger = labels[i] if share[i] >= 0.5 else labels[i - 1]
+        if larger >= 0:
+            right.append(logits[i].argmax() == larger)
+    weights, values = np.asarray(costs).T
+    np.testing.assert_allclose(loss, (weights * values).sum() / weights.sum(), rtol=1e-5)
+    np.testing.assert_allclose(metrics["top1"], np.mean(right), rtol=1e-6)
+
+
+def test_mixed_works_without_any_known_label_cost_nothing():
+    unknown = {"label/a": jnp.full(4, -1)}
+    loss, metrics = _loss_and_top1({"a": jnp.ones((4, 3))}, unknown, 0.1, jnp.full(4, 0.3))
+    assert loss == metrics["top1"] == 0
 
 
 def test_moving_average_follows_its_definition():

@@ -12,7 +12,7 @@ import time
 import jax
 import numpy as np
 import pytest
-from tiny import tiny_config
+from tiny import AUGMENTED, tiny_config
 
 from artjax import evaluate
 from artjax.checkpoint import Checkpoints
@@ -95,6 +95,16 @@ def test_resumed_run_equals_uninterrupted_run(finished, data_dir, tmp_path):
         assert (outcome.step, outcome.finished) == (stop, False)
     one(tiny_config(), workdir, data_dir)
     assert_same_run(finished, workdir)
+
+
+@pytest.mark.parametrize("devices", [1, 8])
+def test_resumed_run_equals_uninterrupted_run_with_every_augmentation(devices, data_dir, tmp_path):
+    config = tiny_config(**AUGMENTED, steps=6, eval_every=3, log_every=2)
+    several = {"devices": jax.devices()[:devices]}
+    train(config, tmp_path / "whole", data_dir, **several)
+    train(config, tmp_path / "resumed", data_dir, stop_after_steps=4, **several)
+    train(config, tmp_path / "resumed", data_dir, **several)
+    assert_same_run(tmp_path / "whole", tmp_path / "resumed")
 
 
 def test_loss_curve_is_the_same_on_eight_devices(finished, data_dir, tmp_path):

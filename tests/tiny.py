@@ -9,6 +9,22 @@ from PIL import Image
 
 from artjax.config import default_config
 
+# Every augmentation on, at once.
+AUGMENTED = {
+    "augment__rotate_degrees": 10.0,
+    "augment__brightness": 0.2,
+    "augment__contrast": 0.2,
+    "augment__saturation": 0.2,
+    "augment__hue": 0.05,
+    "augment__pca_color": 0.1,
+    "augment__blur": 0.5,
+    "augment__noise": 0.05,
+    "augment__drop_pixels": 0.1,
+    "augment__erase": 0.2,
+    "augment__mixup": 0.2,
+    "augment__cutmix": 1.0,
+}
+
 ARTISTS = ("ada", "bo", "cy")
 GENRES = ("portrait", "still life")
 SPLITS = {"train": 60, "validation": 20, "test": 19}

@@ -1,0 +1,42 @@
+"""On-device transforms of batches: pure functions of (key, batch), used inside the compiled step.
+
+Pictures are float32 or bfloat16 on the scale [0, 255] and keep their dtype; whatever is computed is
+computed in float32. What is random is drawn for each picture alone. `augmented` is all of them in order.
+"""
+
+from artjax.augment.chain import augmented
+from artjax.augment.color import adjust_color, normalise, random_color
+from artjax.augment.damage import (
+    gaussian_blur,
+    random_blur,
+    random_erase,
+    random_noise,
+    random_pixel_drop,
+)
+from artjax.augment.geometry import (
+    box_mask,
+    central_crop,
+    random_flip,
+    random_resized_crop,
+    rotated_crop,
+)
+from artjax.augment.mixing import mix, partner
+
+__all__ = [
+    "adjust_color",
+    "augmented",
+    "box_mask",
+    "central_crop",
+    "gaussian_blur",
+    "mix",
+    "normalise",
+    "partner",
+    "random_blur",
+    "random_color",
+    "random_erase",
+    "random_flip",
+    "random_noise",
+    "random_pixel_drop",
+    "random_resized_crop",
+    "rotated_crop",
+]

@@ -1,0 +1,61 @@
+"""All augmentations of a training batch, in the order in which a picture meets them."""
+
+from __future__ import annotations
+
+import jax
+from ml_collections import ConfigDict
+
+from artjax.augment import color, damage, geometry, mixing
+
+# A key of its own for each, by a number that never changes: switching one on, or adding another, leaves
+# the randomness of the others as it was. The crop and the flip have always had 0 and 1.
+_CROP, _FLIP, _COLOR, _BLUR, _NOISE, _DROP_PIXELS, _ERASE, _MIX = range(8)
+_COLORS = ("brightness", "contrast", "saturation", "hue", "pca_color")
+
+
+def augmented(
+    key: jax.Array, images: jax.Array, aspect: jax.Array, strengths: ConfigDict, size: int
+) -> tuple[jax.Array, jax.Array | None]:
+    """What the network sees of a training batch.
+
+    Args:
+      key: a PRNG key.
+      images: canvases, uint8 [B, S, S, 3].
+      aspect: true width / height, float32 [B].
+      strengths: the `augment` section of a configuration; what is 0 there costs nothing.
+      size: side of the result in pixels.
+
+    Returns:
+      float32 [B, size, size, 3] in [-1, 1], and each work's own share in its picture, float32 [B] (the
+      rest is that of its `mixing.partner`), or None where works are not mixed.
+    """
+    images = geometry.random_resized_crop(
+        jax.random.fold_in(key, _CROP),
+        images,
+        aspect,
+        size,
+        min_area=strengths.min_area,
+        max_stretch=strengths.max_stretch,
+        rotate_degrees=strengths.rotate_degrees,
+    )
+    if strengths.flip:
+        images = geometry.random_flip(jax.random.fold_in(key, _FLIP), images)
+    colors = {name: strengths[name] for name in _COLORS}
+    if any(colors.values()):
+        images = color.random_color(jax.random.fold_in(key, _COLOR), images, **colors)
+    if strengths.blur:
+        images = damage.random_blur(jax.random.fold_in(key, _BLUR), images, strengths.blur)
+    own_share = None
+    if strengths.mixup or strengths.cutmix:
+        # Before the noise: what is mixed is used twice, and XLA computes it for each use.
+        images, own_share = mixing.mix(
+            jax.random.fold_in(key, _MIX), images, mixup=strengths.mixup, cutmix=strengths.cutmix
+        )
+    for name, number, transform in (
+        ("noise", _NOISE, damage.random_noise),
+        ("drop_pixels", _DROP_PIXELS, damage.random_pixel_drop),
+        ("erase", _ERASE, damage.random_erase),
+    ):
+        if strengths[name]:
+            images = transform(jax.random.fold_in(key, number), images, strengths[name])
+    return color.normalise(images), own_share
