@@ -1,8 +1,8 @@
 """Colour: brightness, contrast, saturation, hue and PCA colour, as one affine map for each picture.
 
 Each of them is an affine map of a pixel's RGB, and so are all of them together: one 3x3 matrix and one
-shift for each picture, applied in a single pass. (One after the other, XLA fuses them in a way that
-computes the first ones again for each use of a channel: measured at ten times the cost on a CPU.)
+shift for each picture, applied in a single pass. One after the other, they would be computed again for
+each use of a channel where XLA fuses them.
 """
 
 from __future__ import annotations
