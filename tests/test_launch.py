@@ -30,7 +30,10 @@ def in_the_repository(pytestconfig, monkeypatch):
             "no config file configs/artst.py; configs/ has all_labels.py, artist.py",
         ),
         (["--wrkdir", "x"], "unknown flag --wrkdir; did you mean --workdir?"),
-        (["--mode", "evalute"], "--mode evalute: valid are train, describe, evaluate, predict; did you mean"),
+        (
+            ["--mode", "evalute"],
+            "--mode evalute: valid are train, describe, evaluate, predict; did you mean",
+        ),
         (["--mode", "evaluate"], "--mode evaluate needs the --workdir of a run"),
         (["--mode", "evaluate", "--workdir", "NEW"], "no checkpoint in"),
         (["--mode", "predict", "--workdir", "NEW"], "needs pictures"),
