@@ -13,6 +13,7 @@ from ml_collections import ConfigDict
 
 from artjax import mesh as mesh_lib
 from artjax import optim
+from artjax.compiler import compiler_options
 from artjax.models import create_model
 from artjax.state import TrainState, create_state
 from artjax.step import activation_dtype, create_eval_step, create_train_step
@@ -36,7 +37,8 @@ class Experiment:
         self.mesh = mesh
         self.steps_per_epoch = train_works / config.batch_size
         self.steps = config.steps or max(1, math.ceil(config.epochs * self.steps_per_epoch))
-        self.dtype = activation_dtype(config.precision, mesh.devices.flat[0].platform)
+        platform = mesh.devices.flat[0].platform
+        self.dtype = activation_dtype(config.precision, platform)
         self.schedule = optim.create_schedule(config.optim, self.steps, self.steps_per_epoch)
         self._optimizer = optim.create_optimizer(config.optim, self.schedule)
         self._model = create_model(
@@ -69,9 +71,12 @@ class Experiment:
             in_shardings=(shardings, self.batch_sharding),
             out_shardings=(shardings, everywhere),
             donate_argnums=0,
+            compiler_options=compiler_options(platform),
         )
         self.eval_step = jax.jit(
-            create_eval_step(self._model, config.image_size), out_shardings=everywhere
+            create_eval_step(self._model, config.image_size),
+            out_shardings=everywhere,
+            compiler_options=compiler_options(platform),
         )
 
     def initial_state(self) -> TrainState:

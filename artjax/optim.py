@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import optax
-from ml_collections import ConfigDict
+
+if TYPE_CHECKING:  # only read here: benchmarks run where ml_collections is not
+    from ml_collections import ConfigDict
 
 
 def create_schedule(optim: ConfigDict, steps: int, steps_per_epoch: float) -> optax.Schedule:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
 import optax
 from flax import linen as nn
-from ml_collections import ConfigDict
 
 from artjax import augment
 from artjax.state import TrainState
+
+if TYPE_CHECKING:  # only read here: benchmarks run where ml_collections is not
+    from ml_collections import ConfigDict
 
 Batch = Mapping[str, jax.Array]
 

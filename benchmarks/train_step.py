@@ -1,0 +1,356 @@
+"""Training steps per second: artjax beside textbook Flax and torch, in turns, on the same job.
+
+The job: images float32 [B, S, S, 3] and labels → forward, loss, gradient, clipping by global norm,
+weight decay, SGD with Nesterov momentum. `artjax, whole step` does more than the job: random crops and
+flips of uint8 canvases, label smoothing and a moving average of the parameters.
+
+    python benchmarks/train_step.py --json train_step.json
+    python benchmarks/train_step.py --torch /path/to/python   # another interpreter, which has torch
+
+Neither TensorFlow nor ml_collections is needed. On a GPU the defaults are VGG-16 with and without
+BatchNorm at 64, 128 and 224 px, batches of 256, activations in bfloat16; on CPU vgg_small at 64 px,
+batches of 32.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import importlib.util
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+# Torch has a process of its own on the same GPU, so JAX may not take the memory as a whole.
+os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+
+import flax
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from flax import linen as nn
+
+from artjax.compiler import compiler_options
+from artjax.models import create_model
+from artjax.models.pooling import adaptive_average_pool
+from artjax.models.vgg import DEPTHS, HE_NORMAL
+from artjax.optim import create_optimizer
+from artjax.state import create_state
+from artjax.step import create_train_step
+
+CLASSES = 20
+SMALL = ((16,), (32,), (64, 64), (128, 128))
+OPTIM = SimpleNamespace(
+    name="sgd", momentum=0.9, nesterov=True, weight_decay=5e-4, clip_norm=5.0, label_smoothing=0.1
+)
+LEARNING_RATE = 0.01
+TORCH_WORKER = Path(__file__).with_name("train_step_torch.py")
+
+Steps = Callable[[int], float]
+"""Does so many steps and returns the seconds that they took."""
+
+
+class TextbookVGG(nn.Module):
+    """VGG as Flax' own documentation would write it."""
+
+    stages: tuple[tuple[int, ...], ...]
+    hidden: tuple[int, ...]
+    batch_norm: bool
+    dropout: float
+    dtype: Any
+
+    @nn.compact
+    def __call__(self, x: jax.Array, *, train: bool = False) -> dict[str, jax.Array]:
+        """Logits, float32 [B, classes]."""
+        x = x.astype(self.dtype)
+        for widths in self.stages:
+            for channels in widths:
+                use_bias = not self.batch_norm
+                x = nn.Conv(
+                    channels, (3, 3), use_bias=use_bias, kernel_init=HE_NORMAL, dtype=self.dtype
+                )(x)
+                if self.batch_norm:
+                    x = nn.BatchNorm(
+                        use_running_average=not train, momentum=0.9, epsilon=1e-5, dtype=self.dtype
+                    )(x)
+                x = nn.relu(x)
+            x = nn.max_pool(x, (2, 2), (2, 2))
+        if self.hidden:
+            x = adaptive_average_pool(x, 7)
+            x = x.reshape(x.shape[0], -1)
+        else:
+            x = nn.Dropout(self.dropout, deterministic=not train)(x.mean((1, 2)))
+        for width in self.hidden:
+            x = nn.relu(nn.Dense(width, kernel_init=HE_NORMAL, dtype=self.dtype)(x))
+            x = nn.Dropout(self.dropout, deterministic=not train)(x)
+        return {"artist": nn.Dense(CLASSES)(x.astype(jnp.float32))}
+
+
+def textbook_model(name: str, dtype: Any) -> nn.Module:
+    """The textbook's model of artjax's name."""
+    if name == "vgg_small":
+        return TextbookVGG(SMALL, (), batch_norm=True, dropout=0.1, dtype=dtype)
+    base, _, norm = name.partition("_")
+    return TextbookVGG(
+        DEPTHS[base], (4096, 4096), batch_norm=norm == "bn", dropout=0.5, dtype=dtype
+    )
+
+
+def artjax_model(name: str, dtype: Any) -> nn.Module:
+    """artjax's model, as its configurations build it."""
+    dropout = 0.1 if name == "vgg_small" else 0.5
+    return create_model(
+        name, {"artist": CLASSES}, dropout=dropout, relu_after_pool=True, dtype=jnp.dtype(dtype)
+    )
+
+
+def textbook_optimizer() -> optax.GradientTransformation:
+    """The same optimizer, from Optax's own parts."""
+    return optax.chain(
+        optax.clip_by_global_norm(OPTIM.clip_norm),
+        optax.add_decayed_weights(OPTIM.weight_decay),
+        optax.sgd(LEARNING_RATE, momentum=OPTIM.momentum, nesterov=OPTIM.nesterov),
+    )
+
+
+def same_job(
+    model: nn.Module,
+    optimizer: optax.GradientTransformation,
+    size: int,
+    batch: int,
+    options: dict[str, str],
+) -> Steps:
+    """The job of this benchmark with any model and optimizer."""
+    rng = np.random.default_rng(0)
+    images = jnp.asarray(rng.uniform(-1, 1, (batch, size, size, 3)), jnp.float32)
+    labels = jnp.asarray(rng.integers(0, CLASSES, batch), jnp.int32)
+    dropout_key = jax.random.key(1)
+
+    def step(state: Any, given: Any) -> tuple[Any, jax.Array]:
+        number, params, model_state, opt_state = state
+        images, labels = given
+
+        def loss_of(params: Any) -> tuple[jax.Array, Any]:
+            logits, new_model_state = model.apply(
+                {"params": params, **model_state},
+                images,
+                train=True,
+                rngs={"dropout": jax.random.fold_in(dropout_key, number)},
+                mutable=list(model_state),
+            )
+            losses = optax.softmax_cross_entropy_with_integer_labels(logits["artist"], labels)
+            return losses.mean(), new_model_state
+
+        (loss, new_model_state), gradients = jax.value_and_grad(loss_of, has_aux=True)(params)
+        updates, new_opt_state = optimizer.update(gradients, opt_state, params)
+        new_params = optax.apply_updates(params, updates)
+        return (number + 1, new_params, new_model_state, new_opt_state), loss
+
+    @jax.jit
+    def create() -> Any:
+        variables = model.init(jax.random.key(0), jnp.zeros((1, size, size, 3)))
+        params = variables["params"]
+        model_state = {name: value for name, value in variables.items() if name != "params"}
+        return jnp.zeros((), jnp.int32), params, model_state, optimizer.init(params)
+
+    compiled = jax.jit(step, donate_argnums=0, compiler_options=options)
+    return clocked(compiled, create(), (images, labels))
+
+
+def whole_step(name: str, size: int, batch: int, dtype: Any, options: dict[str, str]) -> Steps:
+    """artjax's own step, on canvases 8/7 as large as the pictures."""
+    config: Any = SimpleNamespace(
+        seed=0,
+        image_size=size,
+        ema_decay=0.99,
+        optim=OPTIM,
+        augment=SimpleNamespace(min_area=0.7, max_stretch=4 / 3, flip=True),
+    )
+    schedule = optax.constant_schedule(LEARNING_RATE)
+    optimizer = create_optimizer(config.optim, schedule)
+    model = artjax_model(name, dtype)
+    canvas = round(size * 8 / 7 / 8) * 8
+    rng = np.random.default_rng(0)
+    given = {
+        "image": jnp.asarray(rng.integers(0, 256, (batch, canvas, canvas, 3), np.uint8)),
+        "aspect": jnp.asarray(rng.uniform(0.6, 1.6, batch), jnp.float32),
+        "label/artist": jnp.asarray(rng.integers(0, CLASSES, batch), jnp.int32),
+    }
+    step = create_train_step(model, optimizer, schedule, config)
+    state = jax.jit(lambda: create_state(model, optimizer, size, 0, with_ema=True))()
+    return clocked(jax.jit(step, donate_argnums=0, compiler_options=options), state, given)
+
+
+def clocked(step: Any, state: Any, given: Any) -> Steps:
+    """Calls a compiled step again and again; the device is waited for at the end."""
+
+    def steps(count: int) -> float:
+        nonlocal state
+        start = time.perf_counter()
+        for _ in range(count):
+            state, out = step(state, given)
+        jax.block_until_ready((state, out))
+        return time.perf_counter() - start
+
+    return steps
+
+
+class Torch:
+    """torch in a process of its own, which does steps when it is told to."""
+
+    def __init__(self, python: str, name: str, size: int, batch: int, mode: str) -> None:
+        command = [python, str(TORCH_WORKER), name, str(size), str(batch), mode, str(CLASSES)]
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        self.versions: dict[str, str] = json.loads(self._read())
+
+    def _read(self) -> str:
+        assert self._process.stdout
+        line = self._process.stdout.readline()
+        if not line:
+            raise RuntimeError("the process with torch ended; what it said is above")
+        return line
+
+    def __call__(self, count: int) -> float:
+        """Does so many steps; the seconds."""
+        assert self._process.stdin
+        self._process.stdin.write(f"{count}\n")
+        self._process.stdin.flush()
+        return float(self._read())
+
+    def close(self) -> None:
+        """Ends the process, and frees its memory."""
+        assert self._process.stdin
+        self._process.stdin.close()
+        self._process.wait()
+
+
+def race(contestants: dict[str, Steps], batch: int, rounds: int, steps: int) -> dict[str, Any]:
+    """Takes turns; images per second from the fastest and the median round."""
+    seconds: dict[str, list[float]] = {name: [] for name in contestants}
+    for run in contestants.values():
+        run(2)  # compiles
+    for _ in range(rounds):
+        for name, run in contestants.items():
+            seconds[name].append(run(steps) / steps)
+    return {
+        name: {
+            "images_per_second": batch / min(times),
+            "images_per_second_median": batch / statistics.median(times),
+        }
+        for name, times in seconds.items()
+    }
+
+
+def compare(name: str, size: int, args: argparse.Namespace) -> dict[str, Any]:
+    """One row of models at one size: everybody's rate; who fails (memory, no compiler) is named."""
+    dtype, device = args.dtype, jax.devices()[0].platform
+    options = compiler_options(device)
+    makers: dict[str, Callable[[], Steps]] = {
+        "textbook Flax": lambda: same_job(
+            textbook_model(name, dtype), textbook_optimizer(), size, args.batch, {}
+        ),
+        "artjax, same job": lambda: same_job(
+            artjax_model(name, dtype),
+            create_optimizer(OPTIM, optax.constant_schedule(LEARNING_RATE)),  # type: ignore[arg-type]
+            size,
+            args.batch,
+            options,
+        ),
+        "artjax, whole step": lambda: whole_step(name, size, args.batch, dtype, options),
+    }
+    if args.torch:
+        for mode in args.torch_modes:
+            makers[f"torch {mode}"] = lambda mode=mode: Torch(  # type: ignore[misc]
+                args.torch, name, size, args.batch, f"{mode},{dtype}"
+            )
+    contestants: dict[str, Steps] = {}
+    failed: dict[str, str] = {}
+    try:
+        for who, make in makers.items():
+            try:
+                contestants[who] = make()
+                contestants[who](1)
+            except Exception as error:  # the others still count
+                contestants.pop(who, None)
+                failed[who] = f"{type(error).__name__}: {error}"[:300]
+        rates = race(contestants, args.batch, args.rounds, args.steps)
+        versions = [c.versions for c in contestants.values() if isinstance(c, Torch)]
+    finally:
+        for contestant in contestants.values():
+            if isinstance(contestant, Torch):
+                contestant.close()
+    return {"rates": rates, "failed": failed, "versions": versions[0] if versions else {}}
+
+
+def show(name: str, size: int, rows: dict[str, Any]) -> None:
+    """Prints the rates and their ratios to the textbook's."""
+    print(f"\n{name}, {size} px: images/s of the fastest round (median), ratio to textbook Flax")
+    base = rows["rates"].get("textbook Flax")
+    for who, row in rows["rates"].items():
+        rate, median = row["images_per_second"], row["images_per_second_median"]
+        ratio = ""
+        if base:
+            first = rate / base["images_per_second"]
+            second = median / base["images_per_second_median"]
+            ratio = f"  {first:5.2f} x ({second:.2f} x)"
+        print(f"  {who:32} {rate:8.1f} ({median:8.1f}){ratio}", flush=True)
+    for who, why in rows["failed"].items():
+        print(f"  {who:32} failed: {why}", flush=True)
+
+
+def main() -> None:
+    """Prints a table for each model and size; with --json also writes them."""
+    on_cpu = jax.devices()[0].platform == "cpu"
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    models = ["vgg_small"] if on_cpu else ["vgg16", "vgg16_bn"]
+    parser.add_argument("--models", nargs="+", default=models)
+    parser.add_argument("--sizes", nargs="+", type=int, default=[64] if on_cpu else [64, 128, 224])
+    parser.add_argument("--batch", type=int, default=32 if on_cpu else 256)
+    parser.add_argument("--dtype", default="float32" if on_cpu else "bfloat16")
+    parser.add_argument("--rounds", type=int, default=15 if on_cpu else 8)
+    parser.add_argument("--steps", type=int, default=2 if on_cpu else 10, help="in a round")
+    here = sys.executable if importlib.util.find_spec("torch") else ""
+    parser.add_argument(
+        "--torch", default=here, help="an interpreter with torch; '' = without torch"
+    )
+    parser.add_argument("--torch_modes", nargs="*", default=["eager", "compile"])
+    parser.add_argument("--json", type=Path)
+    args = parser.parse_args()
+    kind = f"{os.cpu_count()} CPU cores" if on_cpu else jax.devices()[0].device_kind
+    result: dict[str, Any] = {
+        "date": datetime.date.today().isoformat(),
+        "machine": f"{kind}, {platform.machine()}",
+        "versions": {
+            "python": platform.python_version(),
+            "jax": jax.__version__,
+            "flax": flax.__version__,
+            "optax": optax.__version__,
+        },
+        "batch": args.batch,
+        "dtype": args.dtype,
+        "tables": {},
+    }
+    for name in args.models:
+        for size in args.sizes:
+            rows = compare(name, size, args)
+            result["versions"] |= rows.pop("versions")
+            result["tables"][f"{name}/{size}"] = rows
+            show(name, size, rows)
+            if args.json:  # after each, since a long run may be cut short
+                args.json.write_text(json.dumps(result, indent=2) + "\n")
+    print(f"\n{result['date']}, {result['machine']}, {result['versions']}")
+
+
+if __name__ == "__main__":
+    main()
