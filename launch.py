@@ -43,7 +43,7 @@ def parse_args(argv: list[str]) -> tuple[argparse.Namespace, list[tuple[str, str
         metavar="FILE[:COLLECTION]",
         help="what to train or describe: configs/artist.py, genre.py, location.py, style.py or "
         "all_labels.py; the collection is wikiart, wga, collection, studio or any prepared TFDS "
-        "image set (default: wikiart where it is built, else the embedded studio)",
+        "image set (default: wikiart, or wga for location, where it is built; else the embedded studio)",
     )
     parser.add_argument("--mode", default="train", help=f"{', '.join(MODES)} (default: train)")
     parser.add_argument(
@@ -187,7 +187,7 @@ def _config(
     if not collection:
         collection = sample.choose(config.task, data_dir, args.canvas_dir)
         if mesh.is_first_host():
-            print(sample.why(collection, data_dir), flush=True)
+            print(sample.why(collection, config.task, data_dir), flush=True)
         config = load(collection)
     if args.mode in ("train", "describe") and collection == sample.NAME:
         with mesh.first_host_first("sample"):

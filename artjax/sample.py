@@ -11,21 +11,28 @@ from artjax.data import canvases
 from artjax.errors import DataError
 
 NAME = "studio"
-PREFERRED = "wikiart"
+_WIKIART_TASKS = ("artist", "genre", "style")
 _BUILDER = Path(__file__).parents[1] / "datasets" / NAME
 
 
 def choose(tasks: tuple[str, ...], data_dir: Path, canvas_dir: Path | None) -> str:
-    """The collection for a config that names none: WikiArt where it is prepared, else the studio."""
-    return PREFERRED if canvases.is_there(PREFERRED, tasks, data_dir, canvas_dir) else NAME
+    """The collection for a config that names none: `preferred` where it is prepared, else the studio."""
+    collection = preferred(tasks)
+    return collection if canvases.is_there(collection, tasks, data_dir, canvas_dir) else NAME
 
 
-def why(collection: str, data_dir: Path) -> str:
+def preferred(tasks: tuple[str, ...]) -> str:
+    """WikiArt, or where it cannot have the labels (such as location), the Web Gallery of Art."""
+    # WikiArt has each of its labels in a config of its own.
+    return "wikiart" if len(tasks) == 1 and tasks[0] in _WIKIART_TASKS else "wga"
+
+
+def why(collection: str, tasks: tuple[str, ...], data_dir: Path) -> str:
     """One line that says which collection was chosen, and why."""
-    if collection == PREFERRED:
-        return f"collection: {PREFERRED}, which is prepared in {data_dir}"
+    if collection != NAME:
+        return f"collection: {collection}, which is prepared in {data_dir}"
     return (
-        f"collection: {NAME}, the embedded synthetic sample, since no {PREFERRED} is prepared in "
+        f"collection: {NAME}, the embedded synthetic sample, since no {preferred(tasks)} is prepared in "
         f"{data_dir} (README: how to bring it, or your own pictures)"
     )
 

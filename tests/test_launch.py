@@ -138,9 +138,13 @@ def test_train_evaluate_and_predict_from_the_command_line(data_dir, tmp_path, ca
 
 def test_the_sample_is_chosen_where_wikiart_is_not_prepared(data_dir, tmp_path):
     assert sample.choose(("artist",), data_dir, None) == "studio"
-    assert "since no wikiart is prepared" in sample.why("studio", data_dir)
+    assert "since no wikiart is prepared" in sample.why("studio", ("artist",), data_dir)
     (tmp_path / "wikiart").mkdir()
     shutil.copytree(data_dir / "tiny" / "1.0.0", tmp_path / "wikiart" / "artist" / "1.0.0")
     assert sample.choose(("artist",), tmp_path, None) == "wikiart"
     assert sample.choose(("genre",), tmp_path, None) == "wikiart"  # the only config has that label
     assert sample.choose(("location",), tmp_path, None) == "studio"
+    shutil.copytree(data_dir / "tiny" / "1.0.0", tmp_path / "wga" / "baumer_chen" / "1.0.0")
+    assert sample.choose(("artist", "genre"), tmp_path, None) == "wga"
+    assert sample.choose(("artist",), tmp_path, None) == "wikiart"
+    assert "since no wga is prepared" in sample.why("studio", ("location",), data_dir)
