@@ -38,6 +38,7 @@ MODELS += ("vgg_small",)
 OPTIMIZERS = ("sgd", "adam", "adamw")
 SCHEDULES = ("constant", "cosine", "linear", "step")
 PRECISIONS = ("auto", "float32", "bfloat16")
+SOURCES = ("auto", "device", "host", "stream")
 
 AUGMENT_LIMITS = {
     "rotate_degrees": 180,  # upside down
@@ -67,6 +68,9 @@ def default_config() -> ConfigDict:
     config.label_feature = ""  # "" = the feature is called like the task
     config.image_size = 224  # side of the square that the network sees, in pixels
     config.canvas_size = 0  # side of the stored canvas; 0 = 8/7 of image_size (224 -> 256)
+    # Where batches come from: canvases in the devices' memory or the host's, or TFRecords, decoded anew
+    # each time. auto = the first of these that fits; the run says which, and why.
+    config.source = "auto"
 
     # How long. Exactly one of the two is above 0.
     config.steps = 0
@@ -216,6 +220,7 @@ def check(config: ConfigDict) -> None:
     one_of("optim.name", OPTIMIZERS)
     one_of("optim.schedule", SCHEDULES)
     one_of("precision", PRECISIONS)
+    one_of("source", SOURCES)
     require(config.steps >= 0, "steps", "0 or more")
     require(config.epochs >= 0, "epochs", "0 or more")
     if (config.steps > 0) == (config.epochs > 0):
@@ -292,7 +297,8 @@ def to_json(config: ConfigDict) -> str:
 def from_json(text: str) -> ConfigDict:
     """The inverse of `to_json`; JSON knows no tuples, a configuration no lists.
 
-    Augmentations that did not exist when it was written are off, as they were then.
+    Augmentations that did not exist when it was written are off, as they were then; batches came from
+    canvases.
     """
 
     def restored(value: Any) -> Any:
@@ -300,15 +306,20 @@ def from_json(text: str) -> ConfigDict:
             return ConfigDict({name: restored(item) for name, item in value.items()})
         return tuple(value) if isinstance(value, list) else value
 
-    sections = json.loads(text)
+    sections = {"source": "auto"} | json.loads(text)
     sections["augment"] = dict.fromkeys(AUGMENT_LIMITS, 0.0) | sections["augment"]
     config: ConfigDict = restored(sections)
     return config
 
 
 def differences(old: ConfigDict, new: ConfigDict) -> list[str]:
-    """One line for each field that differs: `optim.peak_lr: 0.1 there, 0.2 now`."""
+    """One line for each field that differs: `optim.peak_lr: 0.1 there, 0.2 now`.
+
+    `source` differs only where one of the two is `stream`: all others give the same bits.
+    """
     before, after = dict(_leaves(old)), dict(_leaves(new))
+    if "stream" not in (before.get("source"), after.get("source")):
+        before["source"] = after["source"]
     return [
         f"{name}: {before.get(name, 'absent')} there, {after.get(name, 'absent')} now"
         for name in sorted(before.keys() | after.keys())

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
 import jax
+import numpy as np
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
+from artjax import augment, optim
 from artjax import mesh as mesh_lib
-from artjax import optim
 from artjax.compiler import compiler_options
+from artjax.data.sources import Batch, Source
 from artjax.models import create_model
 from artjax.state import TrainState, create_state
-from artjax.step import activation_dtype, create_eval_step, create_train_step
+from artjax.step import activation_dtype, create_eval_step, create_train_step, keys_of_step
 
 
 class Experiment:
@@ -38,6 +40,7 @@ class Experiment:
         self.steps_per_epoch = train_works / config.batch_size
         self.steps = config.steps or max(1, math.ceil(config.epochs * self.steps_per_epoch))
         platform = mesh.devices.flat[0].platform
+        self._options = compiler_options(platform)
         self.dtype = activation_dtype(config.precision, platform)
         self.schedule = optim.create_schedule(config.optim, self.steps, self.steps_per_epoch)
         self._optimizer = optim.create_optimizer(config.optim, self.schedule)
@@ -66,18 +69,52 @@ class Experiment:
             shardings,
         )
         self._shardings = shardings
+        self._train_step = create_train_step(self._model, self._optimizer, self.schedule, config)
         self.train_step = jax.jit(
-            create_train_step(self._model, self._optimizer, self.schedule, config),
+            self._train_step,
             in_shardings=(shardings, self.batch_sharding),
             out_shardings=(shardings, everywhere),
             donate_argnums=0,
-            compiler_options=compiler_options(platform),
+            compiler_options=self._options,
+        )
+        self._crop_boxes = jax.jit(
+            lambda step, aspect: augment.crop_boxes(
+                keys_of_step(jax.random.key(config.seed), step)[0], aspect, config.augment
+            )
         )
         self.eval_step = jax.jit(
             create_eval_step(self._model, config.image_size),
             out_shardings=everywhere,
-            compiler_options=compiler_options(platform),
+            compiler_options=self._options,
         )
+
+    def train_step_from(
+        self, source: Source
+    ) -> Callable[[TrainState, Batch], tuple[TrainState, dict[str, jax.Array]]]:
+        """`train_step` for the batches of a source; what it holds is gathered within the step."""
+        if not source.works:
+            return self.train_step
+
+        def step(state: TrainState, works: Batch, batch: Batch) -> Any:
+            return self._train_step(state, source.gather(works, batch))
+
+        held = jax.tree.map(lambda array: array.sharding, source.works)
+        compiled = jax.jit(
+            step,
+            in_shardings=(self._shardings, held, self.batch_sharding),
+            out_shardings=(self._shardings, mesh_lib.replicated(self.mesh)),
+            donate_argnums=0,
+            compiler_options=self._options,
+        )
+        return lambda state, batch: compiled(state, source.works, batch)
+
+    def crop_boxes(self, step: int, aspect: np.ndarray) -> np.ndarray:
+        """The boxes that the step's crops are, where pictures are cropped before it; float32 [B, 4].
+
+        Computed on the CPU, so that the accelerators' queues are left alone.
+        """
+        with jax.default_device(jax.local_devices(backend="cpu")[0]):
+            return np.asarray(self._crop_boxes(step, aspect))
 
     def initial_state(self) -> TrainState:
         """The state at step 0, on the devices."""

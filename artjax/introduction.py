@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-import jax
 import numpy as np
 
 import artjax
@@ -15,6 +14,7 @@ from artjax import evaluate
 from artjax import mesh as mesh_lib
 from artjax.data import batches
 from artjax.data.canvases import Canvases, Split
+from artjax.data.sources import Source
 from artjax.experiment import Experiment
 from artjax.metrics import log_softmax
 from artjax.state import TrainState
@@ -24,10 +24,11 @@ def introduce(
     experiment: Experiment,
     data: Canvases,
     splits: Mapping[str, Split],
+    source: Source,
     workdir: Path,
     say: Callable[[str], None],
 ) -> None:
-    """Says, a line each: task and collection, devices, splits, baselines, canvases, model, length."""
+    """Says, a line each: task and collection, devices, splits, baselines, source, model, length."""
     config, prepared, train = experiment.config, data.prepared, splits["train"]
     say(
         f"artjax {artjax.__version__}: {' and '.join(config.task)} on "
@@ -53,10 +54,10 @@ def introduce(
             f"{task}: {len(names)} classes; chance {1 / len(names):.1%}, always '{biggest}' "
             f"{majority:.1%} on validation"
         )
-    say(
-        f"canvases: {data.size} px, {train.images.nbytes / 1e6:,.0f} MB for train, in "
-        f"{data.directory}"
-    )
+    kind = "pictures" if data.why_streamed else f"canvases: {data.size} px"
+    place = data.prepared.directory if data.why_streamed else data.directory
+    say(f"{kind}, {train.images.nbytes / 1e6:,.0f} MB for train, in {place}")
+    say(f"source: {source.name}, {source.why}")
     say(
         f"model: {config.model.name}, {experiment.parameters:,} parameters, pictures of "
         f"{config.image_size} px"
@@ -69,12 +70,11 @@ def introduce(
     )
 
 
-def initial_loss(
-    experiment: Experiment, state: TrainState, train: Split, batch: Mapping[str, jax.Array]
-) -> str:
+def initial_loss(experiment: Experiment, state: TrainState, train: Split) -> str:
     """The loss of the untrained network on the first batch, beside ln(classes), which it should be."""
     config = experiment.config
     indices = batches.batch_indices(config.seed, 0, config.batch_size, len(train))
+    batch = batches.put(train, indices, experiment.batch_sharding)
     losses = []
     for task, logits in experiment.logits(state, batch).items():
         labels = train.labels[task][indices]

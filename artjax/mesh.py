@@ -102,6 +102,15 @@ def first_host_first(name: str) -> Iterator[None]:
         multihost_utils.sync_global_devices(name)
 
 
+def least_over_hosts(number: int) -> int:
+    """The smallest of all hosts' numbers; all hosts must ask together."""
+    if jax.process_count() == 1:
+        return number
+    return min(
+        multihost_utils.process_allgather(np.asarray(number, np.float64)).astype(int).tolist()
+    )
+
+
 def any_host(flag: bool) -> bool:
     """Whether the flag is set on any host; all hosts must ask together."""
     if jax.process_count() == 1:

@@ -13,7 +13,7 @@ import numpy as np
 
 from artjax import config as config_lib
 from artjax import metrics
-from artjax.data import batches, canvases, images
+from artjax.data import batches, images, pictures
 from artjax.data.canvases import Split
 from artjax.errors import DataError, ImageError
 from artjax.evaluate import restore
@@ -91,7 +91,7 @@ def predict(workdir: Path, paths: Sequence[Path], which: str = "best") -> Result
             unusable.append((path, str(error)))
             continue
         usable.append(path)
-        chunk.append((path, *canvases.squash(picture.jpeg, size)))
+        chunk.append((path, *pictures.squash(picture.jpeg, size)))
         if len(chunk) == _BATCH_SIZE:
             flush()
     if chunk:

@@ -36,11 +36,11 @@ def create_train_step(
 
     Everything random in it is a function of (config.seed, state.step).
 
-    The step takes a state and a batch (`image` uint8 [B, S, S, 3], `aspect` float32 [B],
-    `label/<task>` int32 [B] with -1 for unknown) and returns the new state and float32 scalars:
-    `loss` (sum over tasks of the mean cross-entropy of the works whose label is known), `top1` (mean
-    over tasks; also `<task>/top1` where there are several), `learning_rate` and `gradient_norm` (before
-    clipping).
+    The step takes a state and a batch (`image` uint8 [B, S, S, 3]; `aspect` float32 [B], absent where
+    the images are cropped already; `label/<task>` int32 [B] with -1 for unknown) and returns the new
+    state and float32 scalars: `loss` (sum over tasks of the mean cross-entropy of the works whose label
+    is known), `top1` (mean over tasks; also `<task>/top1` where there are several), `learning_rate` and
+    `gradient_norm` (before clipping).
 
     In a mixed picture (mixup, CutMix) the cross-entropy with either label counts by the share of that
     work, and an unknown label counts for nothing while the other one keeps its share: the loss is the
@@ -49,10 +49,9 @@ def create_train_step(
     base_key = jax.random.key(config.seed)
 
     def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, dict[str, jax.Array]]:
-        key = jax.random.fold_in(base_key, state.step)
-        augment_key, dropout_key = jax.random.split(key)
+        augment_key, dropout_key = keys_of_step(base_key, state.step)
         images, own_share = augment.augmented(
-            augment_key, batch["image"], batch["aspect"], config.augment, config.image_size
+            augment_key, batch["image"], batch.get("aspect"), config.augment, config.image_size
         )
 
         def loss_of(params: Any) -> tuple[jax.Array, tuple[Any, dict[str, jax.Array]]]:
@@ -89,6 +88,12 @@ def create_train_step(
         return new_state, metrics
 
     return train_step
+
+
+def keys_of_step(base_key: jax.Array, step: jax.Array | int) -> tuple[jax.Array, jax.Array]:
+    """The keys of a step's augmentation and of its dropout."""
+    augment_key, dropout_key = jax.random.split(jax.random.fold_in(base_key, step))
+    return augment_key, dropout_key
 
 
 def create_eval_step(

@@ -19,9 +19,10 @@ from artjax import evaluate
 from artjax import mesh as mesh_lib
 from artjax import workdir as workdir_lib
 from artjax.checkpoint import Checkpoints, library_versions, score
-from artjax.data import batches, canvases
+from artjax.data import batches, canvases, sources
 from artjax.data.canvases import Canvases, Split
 from artjax.data.images import SHORT_SIDE_PX
+from artjax.data.sources import Source
 from artjax.errors import TrainingError
 from artjax.experiment import Experiment
 from artjax.introduction import initial_loss, introduce
@@ -78,12 +79,17 @@ def train(
     mesh_lib.check_batch_size(config.batch_size, mesh)
     with mesh_lib.first_host_first("canvases"):
         data = canvases.open_collection(config, data_dir, canvas_dir)
+    if data.why_streamed:
+        # Its pixels are others than those of canvases, so a run that began so goes on so.
+        config = config.copy_and_resolve_references()
+        config.source = "stream"
     features = config_lib.label_features(config)
     splits = {name: data.split(name, features) for name in evaluate.SPLITS}
     classes = {task: data.prepared.labels[feature] for task, feature in features.items()}
     experiment = Experiment(
         config, {task: len(names) for task, names in classes.items()}, len(splits["train"]), mesh
     )
+    source = sources.open_source(config, data, splits["train"], mesh, experiment.crop_boxes)
     with mesh_lib.first_host_first("workdir"):
         workdir_lib.claim(workdir, config)
 
@@ -104,7 +110,15 @@ def train(
     }
     try:
         return _Run(
-            experiment, workdir, data, splits, record, checkpoints, console, stop_after_steps
+            experiment,
+            workdir,
+            data,
+            splits,
+            source,
+            record,
+            checkpoints,
+            console,
+            stop_after_steps,
         ).run()
     finally:
         checkpoints.close()
@@ -119,6 +133,7 @@ class _Run:
         workdir: Path,
         data: Canvases,
         splits: dict[str, Split],
+        source: Source,
         record: dict[str, Any],
         checkpoints: Checkpoints,
         console: Console,
@@ -129,6 +144,8 @@ class _Run:
         self.workdir = workdir
         self.data = data
         self.splits = splits
+        self.source = source
+        self.train_step = experiment.train_step_from(source)
         self.record = record
         self.checkpoints = checkpoints
         self.console = console
@@ -139,7 +156,9 @@ class _Run:
         self.pending: list[tuple[int, dict[str, jax.Array]]] = []
 
     def run(self) -> Outcome:
-        introduce(self.experiment, self.data, self.splits, self.workdir, self.console.say)
+        introduce(
+            self.experiment, self.data, self.splits, self.source, self.workdir, self.console.say
+        )
         latest = self.checkpoints.latest_step
         if latest is not None:
             evaluate.check_same_data(
@@ -173,18 +192,11 @@ class _Run:
     def _resume_or_start(self, latest: int | None) -> tuple[int, TrainState]:
         if latest is None:
             state = self.experiment.initial_state()
-            self.console.say(
-                initial_loss(self.experiment, state, self.splits["train"], self._batch(0))
-            )
+            self.console.say(initial_loss(self.experiment, state, self.splits["train"]))
             return 0, state
         self.console.say(f"going on from the checkpoint of step {latest:,}")
         self.window = Window(self.checkpoints.record(latest)["log"])
         return latest, self.checkpoints.restore(latest, self.experiment.abstract_state)
-
-    def _batch(self, step: int) -> dict[str, jax.Array]:
-        train = self.splits["train"]
-        indices = batches.batch_indices(self.config.seed, step, self.config.batch_size, len(train))
-        return batches.put(train, indices, self.experiment.batch_sharding)
 
     def _loop(self, step: int, state: TrainState) -> tuple[int, int | None]:
         """Steps to the end, or to a signal; returns the steps done and the signal."""
@@ -192,11 +204,11 @@ class _Run:
         self.console.start(step, self.steps)
         best_score = self.checkpoints.best_score
         first_step, self.mark = step, (step, 0.0)
-        feed = batches.prefetch(self._batch, step, self.last_step)
+        feed = batches.prefetch(self.source.batch, step, self.last_step)
         try:
             with _StopSignal() as stop:
                 for batch in feed:
-                    state, metrics = self.experiment.train_step(state, batch)
+                    state, metrics = self.train_step(state, batch)
                     step += 1
                     self.pending.append((step, metrics))
                     if step == first_step + 1:  # it was compiled: that is not training time

@@ -77,6 +77,7 @@ def test_wrong_overrides_name_the_field_and_the_nearest(field, text, says):
         ({"model__dropout": 1.0}, "in [0, 1)"),
         ({"augment__min_area": 0.0}, "in (0, 1]"),
         ({"precision": "float16"}, "valid are auto, float32, bfloat16"),
+        ({"source": "streem"}, "valid are auto, device, host, stream; did you mean stream?"),
     ],
 )
 def test_impossible_combinations_are_one_line(changes, says):

@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 
 import jax
@@ -107,6 +108,42 @@ def test_resumed_run_equals_uninterrupted_run_with_every_augmentation(devices, d
     assert_same_run(tmp_path / "whole", tmp_path / "resumed")
 
 
+@pytest.mark.parametrize("devices", [1, 8])
+def test_run_is_gone_on_with_from_another_source_to_the_same_bits(devices, data_dir, tmp_path):
+    several = {"devices": jax.devices()[:devices]}
+    shorter = {"steps": 6, "eval_every": 3, "log_every": 2}
+    train(tiny_config(**shorter), tmp_path / "whole", data_dir, **several)
+    for source, stop in (("device", 2), ("host", 4), ("device", None)):
+        config = tiny_config(source=source, **shorter)
+        train(config, tmp_path / "moved", data_dir, stop_after_steps=stop, **several)
+    assert_same_run(tmp_path / "whole", tmp_path / "moved")
+
+
+def test_streamed_run_resumes_to_the_same_bits_and_stays_streamed(data_dir, tmp_path, capsys):
+    config = tiny_config(source="stream")
+    one(config, tmp_path / "whole", data_dir, canvas_dir=tmp_path / "canvases")
+    one(config, tmp_path / "resumed", data_dir, stop_after_steps=7)
+    said = capsys.readouterr().out
+    assert "source: stream, as set" in said
+    assert not list((tmp_path / "canvases").glob("**/*.images.npy"))
+    with pytest.raises(WorkdirError, match="source: stream there, host now"):
+        one(tiny_config(source="host"), tmp_path / "resumed", data_dir)
+    one(config, tmp_path / "resumed", data_dir)
+    assert_same_run(tmp_path / "whole", tmp_path / "resumed")
+    rows = [row for row in read_rows(tmp_path / "whole") if "train/loss" in row]
+    assert rows[-1]["train/loss"] < 0.5 * rows[0]["train/loss"]
+    there = evaluate.evaluate_workdir(tmp_path / "whole", "test", data_dir=data_dir)
+    whole = tmp_path / "whole" / "evaluation" / "test" / "metrics.json"
+    assert there == json.loads(whole.read_text())
+
+
+def test_no_thread_is_left_when_a_run_ends_early(data_dir, tmp_path):
+    for source in ("device", "host", "stream"):
+        config = tiny_config(source=source)
+        one(config, tmp_path / source, data_dir, stop_after_steps=1)
+        assert not any(thread.name == "prefetch" for thread in threading.enumerate())
+
+
 def test_loss_curve_is_the_same_on_eight_devices(finished, data_dir, tmp_path):
     train(tiny_config(), tmp_path / "eight", data_dir)
     eight = rows_without_speed(tmp_path / "eight")
@@ -128,7 +165,14 @@ def test_first_lines_say_what_is_about_to_happen(data_dir, tmp_path, capsys):
     one(tiny_config(), tmp_path, data_dir, stop_after_steps=1)
     said = capsys.readouterr().out
     for part in (
-        *("artist on tiny 1.0.0", "1 × CPU", "train: 60 works", "test: 19 works", "3 classes"),
+        *(
+            "artist on tiny 1.0.0",
+            "1 × CPU",
+            "source: host, the devices compute from its memory",
+            "train: 60 works",
+            "test: 19 works",
+            "3 classes",
+        ),
         *("chance 33.3%", "parameters", "12 steps of 16 works", "1.0986 (ln 3 = 1.0986)"),
     ):
         assert part in said
@@ -245,7 +289,8 @@ def test_signals_save_and_exit(number, data_dir, tmp_path, pytestconfig):
     checkpoints.close()
 
 
-def test_two_hosts_train_what_one_does(finished, data_dir, tmp_path, pytestconfig):
+@pytest.mark.parametrize("source", ["auto", "device"])
+def test_two_hosts_train_what_one_does(source, finished, data_dir, tmp_path, pytestconfig):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
@@ -254,6 +299,7 @@ def test_two_hosts_train_what_one_does(finished, data_dir, tmp_path, pytestconfi
         launch(
             *(pytestconfig.rootpath, workdir, data_dir),
             *("--coordinator", address, "--num_processes=2", f"--process_id={i}"),
+            f"--config.source={source}",
             devices=2,
         )
         for i in range(2)

@@ -4,7 +4,7 @@ Pictures are float32 or bfloat16 on the scale [0, 255] and keep their dtype; wha
 computed in float32. What is random is drawn for each picture alone. `augmented` is all of them in order.
 """
 
-from artjax.augment.chain import augmented
+from artjax.augment.chain import augmented, crop_boxes
 from artjax.augment.color import adjust_color, normalise, random_color
 from artjax.augment.damage import (
     gaussian_blur,
@@ -16,6 +16,7 @@ from artjax.augment.damage import (
 from artjax.augment.geometry import (
     box_mask,
     central_crop,
+    random_boxes,
     random_flip,
     random_resized_crop,
     rotated_crop,
@@ -27,11 +28,13 @@ __all__ = [
     "augmented",
     "box_mask",
     "central_crop",
+    "crop_boxes",
     "gaussian_blur",
     "mix",
     "normalise",
     "partner",
     "random_blur",
+    "random_boxes",
     "random_color",
     "random_erase",
     "random_flip",

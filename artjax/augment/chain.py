@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import jax
+import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from artjax.augment import color, damage, geometry, mixing
@@ -14,14 +15,15 @@ _COLORS = ("brightness", "contrast", "saturation", "hue", "pca_color")
 
 
 def augmented(
-    key: jax.Array, images: jax.Array, aspect: jax.Array, strengths: ConfigDict, size: int
+    key: jax.Array, images: jax.Array, aspect: jax.Array | None, strengths: ConfigDict, size: int
 ) -> tuple[jax.Array, jax.Array | None]:
     """What the network sees of a training batch.
 
     Args:
       key: a PRNG key.
       images: canvases, uint8 [B, S, S, 3].
-      aspect: true width / height, float32 [B].
+      aspect: true width / height, float32 [B]; None where the boxes of `crop_boxes` were cut out
+        already, S being `size`.
       strengths: the `augment` section of a configuration; what is 0 there costs nothing.
       size: side of the result in pixels.
 
@@ -29,15 +31,18 @@ def augmented(
       float32 [B, size, size, 3] in [-1, 1], and each work's own share in its picture, float32 [B] (the
       rest is that of its `mixing.partner`), or None where works are not mixed.
     """
-    images = geometry.random_resized_crop(
-        jax.random.fold_in(key, _CROP),
-        images,
-        aspect,
-        size,
-        min_area=strengths.min_area,
-        max_stretch=strengths.max_stretch,
-        rotate_degrees=strengths.rotate_degrees,
-    )
+    if aspect is None:
+        images = images.astype(jnp.float32)
+    else:
+        images = geometry.random_resized_crop(
+            jax.random.fold_in(key, _CROP),
+            images,
+            aspect,
+            size,
+            min_area=strengths.min_area,
+            max_stretch=strengths.max_stretch,
+            rotate_degrees=strengths.rotate_degrees,
+        )
     if strengths.flip:
         images = geometry.random_flip(jax.random.fold_in(key, _FLIP), images)
     colors = {name: strengths[name] for name in _COLORS}
@@ -59,3 +64,18 @@ def augmented(
         if strengths[name]:
             images = transform(jax.random.fold_in(key, number), images, strengths[name])
     return color.normalise(images), own_share
+
+
+def crop_boxes(key: jax.Array, aspect: jax.Array, strengths: ConfigDict) -> jax.Array:
+    """The boxes that `augmented` cuts out with this key, if it does not rotate.
+
+    Returns:
+      left, top, width and height, as shares of the picture's sides, float32 [B, 4].
+    """
+    boxes = geometry.random_boxes(
+        jax.random.fold_in(key, _CROP),
+        aspect,
+        min_area=strengths.min_area,
+        max_stretch=strengths.max_stretch,
+    )
+    return jnp.stack(boxes, axis=-1)

@@ -42,13 +42,9 @@ def random_resized_crop(
     Returns:
       float32 [B, size, size, 3] on the scale of `images`.
     """
-    batch = images.shape[0]
-    area_key, stretch_key, x_key, y_key = jax.random.split(key, 4)
-    area = jax.random.uniform(area_key, (batch,), minval=min_area, maxval=1.0)
-    limit = jnp.log(max_stretch)
-    stretch = jnp.exp(jax.random.uniform(stretch_key, (batch,), minval=-limit, maxval=limit))
-    across, down = jax.random.uniform(x_key, (batch,)), jax.random.uniform(y_key, (batch,))
     if rotate_degrees:
+        batch = images.shape[0]
+        area, stretch, across, down = _draw(key, batch, min_area, max_stretch)
         # 0 to 3 are the keys above.
         turn = jax.random.uniform(jax.random.fold_in(key, 4), (batch,), minval=-1.0, maxval=1.0)
         angle = jnp.deg2rad(rotate_degrees) * turn
@@ -58,11 +54,22 @@ def random_resized_crop(
         center_x = reach_x + across * (aspect - 2 * reach_x)
         center_y = reach_y + down * (1 - 2 * reach_y)
         return rotated_crop(images, aspect, center_x, center_y, width, height, angle, size)
+    boxes = random_boxes(key, aspect, min_area=min_area, max_stretch=max_stretch)
+    return _resample(images, *boxes, size)
+
+
+def random_boxes(
+    key: jax.Array, aspect: jax.Array, *, min_area: float, max_stretch: float
+) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
+    """The boxes that `random_resized_crop` cuts out where it does not rotate.
+
+    Returns:
+      left, top, width and height, as shares of the picture's sides, float32 [B].
+    """
+    area, stretch, across, down = _draw(key, aspect.shape[0], min_area, max_stretch)
     width, height = _largest_box(aspect, stretch)
     width, height = width * jnp.sqrt(area), height * jnp.sqrt(area)
-    left = across * (1 - width)
-    top = down * (1 - height)
-    return _resample(images, left, top, width, height, size)
+    return across * (1 - width), down * (1 - height), width, height
 
 
 def rotated_crop(
@@ -162,6 +169,17 @@ def box_mask(
 
     rows, columns = inside(top, height, shape[0]), inside(left, width, shape[1])
     return (rows[:, :, None] & columns[:, None, :])[..., None]
+
+
+def _draw(
+    key: jax.Array, batch: int, min_area: float, max_stretch: float
+) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
+    """Area, stretch, and the place across and down in [0, 1), float32 [batch]."""
+    area_key, stretch_key, x_key, y_key = jax.random.split(key, 4)
+    area = jax.random.uniform(area_key, (batch,), minval=min_area, maxval=1.0)
+    limit = jnp.log(max_stretch)
+    stretch = jnp.exp(jax.random.uniform(stretch_key, (batch,), minval=-limit, maxval=limit))
+    return area, stretch, jax.random.uniform(x_key, (batch,)), jax.random.uniform(y_key, (batch,))
 
 
 def _largest_box(aspect: jax.Array, stretch: jax.Array) -> tuple[jax.Array, jax.Array]:

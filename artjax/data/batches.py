@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from functools import lru_cache
 from typing import TypeVar
 
@@ -52,21 +52,35 @@ def put(split: Split, indices: np.ndarray, sharding: NamedSharding) -> dict[str,
     Returns:
       `image` uint8 [B, S, S, 3], `aspect` float32 [B], `label/<task>` int32 [B], `mask` bool [B].
     """
-    devices = sharding.addressable_devices_indices_map(indices.shape)
-    shards: dict[str, list[jax.Array]] = {}
-    for device, index in devices.items():
-        assert index is not None  # every device has a share: `check_batch_size`
-        (rows,) = index
+
+    def read(rows: slice) -> dict[str, np.ndarray]:
         wanted = indices[rows]
         real = wanted >= 0
         arrays = split.gather(np.where(real, wanted, 0)) | {"mask": real}
-        for name, array in arrays.items():
-            if name.startswith("label/"):
-                array = np.where(real, array, -1)
+        return {
+            name: np.where(real, array, -1) if name.startswith("label/") else array
+            for name, array in arrays.items()
+        }
+
+    return put_rows(read, len(indices), sharding)
+
+
+def put_rows(
+    read: Callable[[slice], Mapping[str, np.ndarray]], batch_size: int, sharding: NamedSharding
+) -> dict[str, jax.Array]:
+    """Puts on each device of this host the rows of the global batch that `read` gives for it.
+
+    From ordinary memory, which XLA copies through pinned buffers of its own: batches gathered into
+    pinned memory would be copied once more.
+    """
+    shards: dict[str, list[jax.Array]] = {}
+    for device, index in sharding.addressable_devices_indices_map((batch_size,)).items():
+        assert index is not None  # every device has a share: `check_batch_size`
+        for name, array in read(index[0]).items():
             shards.setdefault(name, []).append(jax.device_put(array, device))
     return {
         name: jax.make_array_from_single_device_arrays(
-            (len(indices), *parts[0].shape[1:]), sharding, parts
+            (batch_size, *parts[0].shape[1:]), sharding, parts
         )
         for name, parts in shards.items()
     }

@@ -1,34 +1,32 @@
-"""The working copy of a collection: every work decoded once into a memory-mapped uint8 array."""
+"""The working copy of a collection: every work decoded once into a memory-mapped uint8 array.
+
+Or, where there is no room for that, an index of the works within the TFRecords.
+"""
 
 from __future__ import annotations
 
-import io
 import json
 import os
-import shutil
-import tempfile
-import time
-from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
-from itertools import islice
+from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
 
 import numpy as np
 from ml_collections import ConfigDict
-from PIL import Image
-from tqdm import tqdm
 
 from artjax import config as config_lib
 from artjax.data import prepared as prepared_lib
 from artjax.data import reports
+from artjax.data.building import build, bytes_needed_for, free_bytes
 from artjax.data.prepared import Prepared
+from artjax.data.records import Records
 from artjax.data.splits import split_of
 from artjax.errors import DataError
 
-_Item = TypeVar("_Item")
-_LEFTOVER_AGE_S = 24 * 3600
+_STREAMED = "streamed"
+_READERS = 8  # threads; more than fill the memory's bandwidth
+_WORTH_THREADS = 2**20  # bytes
 
 
 @dataclass(frozen=True)
@@ -37,7 +35,7 @@ class Split:
 
     Attributes:
       name: `train`, `validation` or `test`.
-      images: all canvases of the file, memory-mapped uint8 [M, S, S, 3].
+      images: all canvases of the file, memory-mapped uint8 [M, S, S, 3]; or where to decode them from.
       rows: which of them belong to this split, int64 [N].
       aspect: true width / height, float32 [N].
       labels: by task, int32 [N], -1 = unknown.
@@ -48,7 +46,7 @@ class Split:
     """
 
     name: str
-    images: np.ndarray
+    images: np.ndarray | Records
     rows: np.ndarray
     aspect: np.ndarray
     labels: dict[str, np.ndarray]
@@ -62,23 +60,39 @@ class Split:
 
     def gather(self, indices: np.ndarray) -> dict[str, np.ndarray]:
         """Reads works by index: `image` uint8 [n, S, S, 3], `aspect` [n], `label/<task>` [n]."""
-        batch = {"image": self.images[self.rows[indices]], "aspect": self.aspect[indices]}
-        return batch | {f"label/{task}": values[indices] for task, values in self.labels.items()}
+        images = take(self.images, self.rows[indices])
+        return {"image": images} | self.columns(indices)
+
+    def columns(self, indices: np.ndarray) -> dict[str, np.ndarray]:
+        """All but the pictures: `aspect` [n], `label/<task>` [n]."""
+        aspect = {"aspect": self.aspect[indices]}
+        return aspect | {f"label/{task}": values[indices] for task, values in self.labels.items()}
 
 
 @dataclass(frozen=True)
 class Canvases:
-    """All canvases of a prepared set at one size.
+    """All works of a prepared set as canvases of one size, which are on the disk or decoded when read.
 
     Attributes:
       directory: where the files are.
       prepared: the description of the set that they were made from.
       size: side of a canvas in pixels.
+      why_streamed: why they are not on the disk; empty where they are.
     """
 
     directory: Path
     prepared: Prepared
     size: int
+    why_streamed: str = ""
+
+    def images(self, source: str) -> np.ndarray | Records:
+        """The canvases of a split of the prepared set, uint8 [M, S, S, 3]."""
+        if not self.why_streamed:
+            images: np.ndarray = np.load(self.directory / f"{source}.images.npy", mmap_mode="r")
+            return images
+        with np.load(self.directory / f"{source}.places.npz") as index:
+            files = [self.prepared.directory / str(name) for name in index["files"]]
+            return Records(files, index["places"], index["sides"], self.size)
 
     def split(self, name: str, label_features: dict[str, str]) -> Split:
         """Opens a split, with its works that have at least one of the labels.
@@ -95,7 +109,7 @@ class Canvases:
         """
         missing = [s for s in ("validation", "test") if s not in self.prepared.splits]
         source = name if name in self.prepared.splits else "train"
-        images = np.load(self.directory / f"{source}.images.npy", mmap_mode="r")
+        images = self.images(source)
         with np.load(self.directory / f"{source}.works.npz") as works:
             arrays = {key: works[key] for key in works.files}
         keep = np.ones(len(images), bool)
@@ -134,10 +148,12 @@ class Canvases:
 def open_collection(config: ConfigDict, data_dir: Path, canvas_dir: Path | None) -> Canvases:
     """Opens the canvases of a collection; builds them first if they are missing or out of date.
 
-    Where the TFRecords are not on this machine, canvases copied from another one are used as they are.
+    With the source `stream`, and with `auto` where the disk has no room for them, only the places of
+    the pictures in the TFRecords are noted. Where these are not on this machine, canvases copied from
+    another one are used as they are.
 
     Args:
-      config: `collection`, `task`, the features and the canvas size are read.
+      config: `collection`, `task`, `source`, the features and the canvas size are read.
       data_dir: TFDS's data directory.
       canvas_dir: where canvases are kept; default `data_dir/canvases`.
 
@@ -157,13 +173,16 @@ def open_collection(config: ConfigDict, data_dir: Path, canvas_dir: Path | None)
         copied.prepared.check_labels(features)
         return copied
     prepared.check_labels(features)
-    directory = root / prepared.name / prepared.version / f"{size}px"
+    place = root / prepared.name / prepared.version
+    why_streamed = _why_streamed(config.source, prepared, size, place / f"{size}px")
+    directory = place / (_STREAMED if why_streamed else f"{size}px")
     existing = _read(directory)
     if existing is None or existing.prepared.fingerprint != prepared.fingerprint:
-        _build(prepared, size, directory, config.image_feature)
+        build(prepared, 0 if why_streamed else size, directory, config.image_feature)
         existing = _read(directory)
         assert existing is not None
-    return existing
+    # Where the records are now, which may not be where they were when the canvases were built.
+    return replace(existing, prepared=prepared, size=size, why_streamed=why_streamed)
 
 
 def is_there(
@@ -176,147 +195,43 @@ def is_there(
     return copied is not None and all(task in copied.prepared.labels for task in tasks)
 
 
-def squash(picture: bytes, size: int) -> tuple[np.ndarray, float]:
-    """Decodes an encoded upright picture and squashes the whole of it to a canvas.
+def take(images: np.ndarray | Records, rows: np.ndarray) -> np.ndarray:
+    """images[rows]; from an array by several threads, since one cannot read as fast as memory gives."""
+    if isinstance(images, Records):
+        return images[rows]
+    taken = np.empty((len(rows), *images.shape[1:]), images.dtype)
 
-    Args:
-      picture: the bytes of a JPEG (or anything else that Pillow reads).
-      size: side of the canvas in pixels.
+    def read(begin: int, end: int) -> None:
+        # `clip`, as `raise` would copy through a buffer; the rows are all there.
+        np.take(images, rows[begin:end], 0, out=taken[begin:end], mode="clip")
 
-    Returns:
-      The canvas, uint8 [size, size, 3], and the picture's true width / height.
-    """
-    with Image.open(io.BytesIO(picture)) as image:
-        width, height = image.size
-        image.draft("RGB", (2 * size, 2 * size))  # never decode far more pixels than are kept
-        canvas = image.convert("RGB").resize((size, size), Image.Resampling.LANCZOS)
-    return np.asarray(canvas), width / height
-
-
-def _build(prepared: Prepared, size: int, directory: Path, image_feature: str) -> None:
-    """Writes all files into a folder beside `directory`, which takes its place when it is whole."""
-    bytes_needed = sum(prepared.splits.values()) * size * size * 3
-    try:
-        directory.parent.mkdir(parents=True, exist_ok=True)
-        free = shutil.disk_usage(directory.parent).free
-        if free < bytes_needed * 1.05:
-            raise DataError(
-                f"canvases of {size} px need {bytes_needed / 1e9:.1f} GB in {directory.parent}, where "
-                f"{free / 1e9:.1f} GB are free; make room or give another place with --canvas_dir"
-            )
-        _remove_leftovers(directory)
-        partial = Path(
-            tempfile.mkdtemp(prefix=f"{directory.name}.incomplete-", dir=directory.parent)
-        )
-    except OSError as error:
-        raise DataError(
-            f"cannot write canvases to {directory.parent} ({error.strerror}); give a place with "
-            "--canvas_dir"
-        ) from error
-    try:
-        total = sum(prepared.splits.values())
-        with tqdm(total=total, desc=f"canvases {size} px", unit="work", delay=2) as bar:
-            for split, works in prepared.splits.items():
-                _build_split(prepared, split, works, size, partial, image_feature, bar)
-        description = asdict(prepared) | {"directory": str(prepared.directory)}
-        (partial / "canvases.json").write_text(
-            json.dumps({"size": size, "prepared": description}, indent=2, sort_keys=True) + "\n"
-        )
-        for name in (reports.SKIPPED, reports.PLACED, reports.TWINS):
-            if (prepared.directory / name).is_file():
-                shutil.copyfile(prepared.directory / name, partial / name)
-        partial.chmod(0o755)
-        if directory.exists():
-            shutil.rmtree(directory)
-        os.replace(partial, directory)
-    except OSError as error:
-        raise DataError(f"writing canvases to {directory} failed: {error}") from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+    if taken.nbytes < _WORTH_THREADS:
+        read(0, len(rows))
+    else:
+        ends = np.linspace(0, len(rows), min(_READERS, os.cpu_count() or 1) + 1).astype(int)
+        list(_readers().map(read, ends[:-1], ends[1:]))
+    return taken
 
 
-def _build_split(
-    prepared: Prepared,
-    split: str,
-    works: int,
-    size: int,
-    directory: Path,
-    image_feature: str,
-    bar: tqdm,
-) -> None:
-    images = np.lib.format.open_memmap(
-        directory / f"{split}.images.npy", mode="w+", dtype=np.uint8, shape=(works, size, size, 3)
+@cache
+def _readers() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(_READERS, thread_name_prefix="read")
+
+
+def _why_streamed(source: str, prepared: Prepared, size: int, directory: Path) -> str:
+    """Why the pictures are decoded when read, or an empty string where there are to be canvases."""
+    if source == "stream":
+        return "as set"
+    there = _read(directory)
+    if source != "auto" or (there and there.prepared.fingerprint == prepared.fingerprint):
+        return ""
+    needed, free = bytes_needed_for(prepared, size), free_bytes(directory)
+    if free >= needed:
+        return ""
+    return (
+        f"canvases of {needed / 1e9:.1f} GB do not fit in the {free / 1e9:.1f} GB that are free in "
+        f"{directory.parent}"
     )
-    columns: dict[str, Any] = {
-        f"label/{label}": np.full(works, -1, np.int32) for label in prepared.labels
-    }
-    columns["aspect"] = np.ones(works, np.float32)
-    columns["year"] = np.full(works, -1, np.int32)
-    file_names, work_ids = [], []
-
-    def decode(example: dict[str, Any]) -> tuple[np.ndarray, float, dict[str, Any]]:
-        return *squash(example[image_feature], size), example
-
-    examples = read_examples(prepared, split, image_feature)
-    for i, (canvas, aspect, example) in enumerate(_parallel(decode, examples)):
-        images[i] = canvas
-        columns["aspect"][i] = aspect
-        columns["year"][i] = example.get("year", -1)
-        for label in prepared.labels:
-            columns[f"label/{label}"][i] = example[label]
-        # Sets that artjax did not prepare have no file names; the position is as good a key.
-        key = example.get("file_name", b"").decode() or f"{split}-{i:06d}"
-        file_names.append(key)
-        work_ids.append(example.get("work_id", b"").decode() or key)
-        bar.update()
-    images.flush()
-    np.savez(
-        directory / f"{split}.works.npz",
-        file_name=np.asarray(file_names, dtype=np.str_),
-        work_id=np.asarray(work_ids, dtype=np.str_),
-        **columns,
-    )
-
-
-def read_examples(prepared: Prepared, split: str, image_feature: str) -> Iterator[dict[str, Any]]:
-    """Examples of a split in the order of its records, which is that of its canvases; pictures encoded.
-
-    Raises:
-      DataError: if they cannot be read here, or have no such feature.
-    """
-    try:
-        import tensorflow as tf
-        import tensorflow_datasets as tfds
-    except ImportError as error:
-        raise DataError(
-            f"reading the TFRecords of '{prepared.name}' needs tensorflow-cpu and "
-            f"tensorflow-datasets, which cannot be imported here ({error}); "
-            "install them, or copy the canvases from a machine where they were built"
-        ) from error
-    tf.config.set_visible_devices([], "GPU")
-    builder = tfds.builder_from_directory(str(prepared.directory))
-    if image_feature not in builder.info.features:
-        has = ", ".join(sorted(builder.info.features))
-        raise DataError(
-            f"'{prepared.name}' has no feature '{image_feature}' to take the picture from; it has "
-            f"{has}: set --config.image_feature"
-        )
-    dataset = builder.as_dataset(
-        split=split,
-        decoders={image_feature: tfds.decode.SkipDecoding()},
-        shuffle_files=False,
-        read_config=tfds.ReadConfig(interleave_cycle_length=1),
-    )
-    yield from tfds.as_numpy(dataset)
-
-
-def _parallel(function: Any, items: Iterable[_Item]) -> Iterator[Any]:
-    """`map` over threads (Pillow decodes outside the interpreter's lock), in order, few in flight."""
-    workers = os.cpu_count() or 1
-    iterator = iter(items)
-    with ThreadPoolExecutor(workers) as pool:
-        while chunk := list(islice(iterator, 16 * workers)):
-            yield from pool.map(function, chunk)
 
 
 def _read(directory: Path) -> Canvases | None:
@@ -341,10 +256,3 @@ def _find_copied(
         if len({canvases.prepared.name for canvases in found}) == 1:
             return found[0]
     return None
-
-
-def _remove_leftovers(directory: Path) -> None:
-    """Removes what a killed process left, but never what another one is writing just now."""
-    for path in directory.parent.glob(f"{directory.name}.incomplete-*"):
-        if time.time() - path.stat().st_mtime > _LEFTOVER_AGE_S:
-            shutil.rmtree(path, ignore_errors=True)

@@ -7,10 +7,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 from PIL import Image
 
-from artjax.data import canvases
+from artjax.data.building import read_examples
 from artjax.data.canvases import Canvases, Split
 from artjax.errors import DataError
 
@@ -70,13 +69,13 @@ def _images(
 ) -> Iterator[tuple[str, Image.Image, str]]:
     """(file name, picture, title) of the works in the given rows of a split."""
     try:
-        examples = canvases.read_examples(data.prepared, source, image_feature)
+        examples = read_examples(data.prepared, source, image_feature)
         for row, example in enumerate(examples):
             if row in names:
                 with Image.open(io.BytesIO(example[image_feature])) as image:
                     yield names[row], image, _title(example)
     except (DataError, FileNotFoundError):
-        images = np.load(data.directory / f"{source}.images.npy", mmap_mode="r")
+        images = data.images(source)
         for row, name in names.items():
             yield name, Image.fromarray(images[row]), ""
 

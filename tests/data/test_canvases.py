@@ -9,7 +9,8 @@ from PIL import Image
 from tiny import ARTISTS, SPLITS, tiny_config, write_tiny
 
 from artjax.data import canvases
-from artjax.data.canvases import open_collection, squash
+from artjax.data.canvases import open_collection
+from artjax.data.pictures import squash
 from artjax.errors import DataError
 
 FEATURES = {"artist": "artist"}

@@ -1,0 +1,265 @@
+"""Batches from each source, on one device and on eight."""
+
+import io
+import os
+import shutil
+from types import SimpleNamespace
+
+import jax
+import numpy as np
+import pytest
+from PIL import Image
+from tiny import tiny_config
+
+from artjax import augment
+from artjax.data import batches, canvases, pictures, records, sources
+from artjax.data.canvases import open_collection
+from artjax.errors import ConfigError, DataError
+from artjax.experiment import Experiment
+from artjax.mesh import batch_sharding, create_mesh
+from artjax.step import keys_of_step
+
+FEATURES = {"artist": "artist", "genre": "genre"}
+
+
+def opened(source, data_dir, devices=1, **changes):
+    """A source, the training split and the experiment that they are for."""
+    config = tiny_config(source=source, task=("artist", "genre"), **changes)
+    mesh = create_mesh(devices=jax.devices()[:devices])
+    data = open_collection(config, data_dir, None)
+    train = data.split("train", FEATURES)
+    experiment = Experiment(config, {"artist": 3, "genre": 2}, len(train), mesh)
+    return sources.open_source(config, data, train, mesh, experiment.crop_boxes), train, experiment
+
+
+def batch_of(source, step):
+    return jax.jit(source.gather)(source.works, source.batch(step))
+
+
+@pytest.mark.parametrize("devices", [1, 8])
+def test_sources_agree(devices, data_dir):
+    host, device, stream = (
+        opened(name, data_dir, devices)[0] for name in ("host", "device", "stream")
+    )
+    assert [source.name for source in (host, device, stream)] == ["host", "device", "stream"]
+    for step in (0, 3, 4, 57):  # 3 and 57 go over from an epoch into the next
+        expected, same = batch_of(host, step), batch_of(device, step)
+        assert expected.keys() == same.keys()
+        for name, values in expected.items():
+            np.testing.assert_array_equal(values, same[name], strict=True)
+            assert values.sharding.is_equivalent_to(same[name].sharding, values.ndim)
+        streamed = batch_of(stream, step)
+        assert streamed.keys() == expected.keys() - {"aspect"}
+        for name in ("label/artist", "label/genre", "mask"):
+            np.testing.assert_array_equal(expected[name], streamed[name], strict=True)
+        assert streamed["image"].shape == (16, 32, 32, 3)
+        assert streamed["image"].dtype == np.uint8
+
+
+@pytest.mark.parametrize("fsdp", [1, 2])
+@pytest.mark.parametrize("spread", [False, True])
+def test_works_whole_on_each_of_eight_devices_or_spread_give_the_same_bits(spread, fsdp, data_dir):
+    host, train, _ = opened("host", data_dir, 8)
+    mesh = create_mesh(fsdp)
+    works = sources.put_works(train, mesh, spread)
+    rows = {shard.data.shape[0] for shard in works["image"].addressable_shards}
+    assert rows == {8 if spread else 60}  # of 60 works, rounded up to 64 to be spread
+    index = batches.put_rows(
+        lambda rows: {"index": batches.batch_indices(0, 5, 16, 60)[rows].astype(np.int32)},
+        16,
+        batch_sharding(mesh),
+    )
+    batch = jax.jit(sources.gatherer(mesh, spread))(works, index)
+    for name, values in batch_of(host, 5).items():
+        np.testing.assert_array_equal(values, batch[name], strict=True)
+
+
+def test_a_device_takes_indices_and_holds_only_the_works_of_the_split(data_dir, tmp_path):
+    device, train, _ = opened("device", data_dir)
+    batch = device.batch(2)
+    assert batch.keys() == {"index"}
+    assert batch["index"].nbytes == 16 * 4
+    assert device.works["image"].shape == (len(train), 40, 40, 3)
+
+
+def test_streamed_crops_are_those_that_the_step_cuts_out_of_canvases(data_dir):
+    # At the size of the canvas, so that both have about the pixels of the picture.
+    sizes = {"image_size": 64, "canvas_size": 64, "augment__flip": False}
+    host, _, _ = opened("host", data_dir, **sizes)
+    stream, _, experiment = opened("stream", data_dir, **sizes)
+    key, _ = keys_of_step(jax.random.key(experiment.config.seed), 3)
+    ours = batch_of(host, 3)
+    strengths = experiment.config.augment
+    cut, _ = augment.augmented(key, ours["image"], ours["aspect"], strengths, 64)
+    streamed, _ = augment.augmented(key, batch_of(stream, 3)["image"], None, strengths, 64)
+    other_key, _ = keys_of_step(jax.random.key(experiment.config.seed), 4)
+    other, _ = augment.augmented(other_key, ours["image"], ours["aspect"], strengths, 64)
+
+    def alike(one, two):
+        pairs = zip(np.asarray(one), np.asarray(two), strict=True)
+        return [np.corrcoef(a.ravel(), b.ravel())[0, 1] for a, b in pairs]
+
+    assert min(alike(cut, streamed)) > 0.8  # boxes end at whole pixels of these tiny pictures
+    assert np.median(alike(other, streamed)) < 0.7
+
+
+def test_with_rotation_whole_pictures_are_streamed(data_dir):
+    stream, _, _ = opened("stream", data_dir, augment__rotate_degrees=10.0)
+    host, _, _ = opened("host", data_dir)
+    for name, values in batch_of(host, 1).items():
+        np.testing.assert_array_equal(values, batch_of(stream, 1)[name], strict=True)
+
+
+def test_evaluation_of_streamed_works_sees_the_same_bits(data_dir):
+    config = tiny_config()
+    there = open_collection(config, data_dir, None).split("test", FEATURES)
+    config.source = "stream"
+    streamed = open_collection(config, data_dir, None).split("test", FEATURES)
+    sharding = batch_sharding(create_mesh())
+    pairs = zip(
+        batches.evaluation_batches(there, 8, sharding),
+        batches.evaluation_batches(streamed, 8, sharding),
+        strict=True,
+    )
+    for (real, expected), (real_too, batch) in pairs:
+        np.testing.assert_array_equal(real, real_too)
+        for name, values in expected.items():
+            np.testing.assert_array_equal(values, batch[name], strict=True)
+
+
+GB = 10**9
+
+
+@pytest.mark.parametrize(
+    ("wanted", "canvas_gb", "devices", "free_gb", "name", "spread", "says"),
+    [
+        ("auto", 8, 1, 100, "device", False, "8.0 GB fit in the 100.0 GB that are free on each"),
+        ("auto", 40, 1, 100, "host", False, "40.0 GB do not fit in a third of the 100.0 GB"),
+        ("auto", 40, 8, 100, "device", True, "40.0 GB, spread, 5.0 GB on each of 8 devices"),
+        ("auto", 400, 8, 100, "host", False, "400.0 GB do not fit in the 100.0 GB that are free"),
+        ("auto", 8, 1, None, "host", False, "the devices compute from its memory"),
+        ("host", 8, 1, 100, "host", False, "as set"),
+        ("device", 8, 8, 100, "device", False, "as set, whole on each device"),
+        ("device", 80, 1, 100, "device", False, "as set"),
+        ("device", 400, 8, 100, "device", True, "50.0 GB on each of 8 devices"),
+        ("device", 8, 8, None, "device", True, "as set"),
+    ],
+)
+def test_choice_by_size_and_free_memory(wanted, canvas_gb, devices, free_gb, name, spread, says):
+    free = None if free_gb is None else free_gb * GB
+    choice = sources.choose(wanted, canvas_gb * GB, devices, free, host_free=10 * GB)
+    assert (choice.name, choice.spread) == (name, spread)
+    assert says in choice.why
+
+
+@pytest.mark.parametrize(
+    ("devices", "free", "says"),
+    [
+        (
+            1,
+            5 * GB,
+            "canvases of 12.0 GB need 12.0 GB on each device, which does not fit in the 5.0",
+        ),
+        (
+            2,
+            5 * GB,
+            "canvases of 12.0 GB need 6.0 GB on each device, which does not fit in the 5.0 GB",
+        ),
+        (
+            1,
+            None,
+            "canvases of 12.0 GB do not fit in the 10.0 GB of memory that are free; take host",
+        ),
+    ],
+)
+def test_a_device_without_room_is_one_line_with_what_is_needed_and_there(devices, free, says):
+    with pytest.raises(ConfigError) as caught:
+        sources.choose("device", 12 * GB, devices, free, host_free=10 * GB)
+    assert says in str(caught.value)
+    assert "--config.source=device" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_memory_of_accelerators_is_asked_for(data_dir, monkeypatch):
+    def on(*free):
+        stats = [f and {"bytes_limit": f + 7, "bytes_in_use": 7} for f in free]
+        devices = [SimpleNamespace(memory_stats=lambda s=s: s) for s in stats]
+        return sources._free_on_devices(SimpleNamespace(local_devices=devices))
+
+    assert on(5, 3) == 3
+    assert on(5, None) is None
+    monkeypatch.setattr(sources, "_free_on_devices", lambda mesh: GB)
+    assert opened("auto", data_dir)[0].name == "device"
+    monkeypatch.setattr(sources, "_free_on_devices", lambda mesh: 1)
+    assert opened("auto", data_dir)[0].name == "host"
+
+
+def test_auto_streams_where_the_disk_has_no_room(data_dir, tmp_path, monkeypatch):
+    full = SimpleNamespace(free=1000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: full)
+    config = tiny_config(source="auto")
+    data = open_collection(config, data_dir, tmp_path)
+    assert "canvases of 0.0 GB do not fit in the 0.0 GB that are free in" in data.why_streamed
+    config.source = "host"
+    with pytest.raises(DataError, match=r"do without them with --config.source=stream"):
+        open_collection(config, data_dir, tmp_path)
+
+
+def test_streaming_needs_the_records(data_dir, tmp_path):
+    built = open_collection(tiny_config(), data_dir, None).directory
+    shutil.copytree(built, tmp_path / "canvases" / "tiny" / "1.0.0" / built.name)
+    with pytest.raises(ConfigError, match="the TFRecords of 'tiny' are not on this machine"):
+        opened("stream", tmp_path)
+
+
+def test_auto_keeps_to_canvases_that_are_there(data_dir, tmp_path, monkeypatch):
+    open_collection(tiny_config(), data_dir, tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=0))
+    assert not open_collection(tiny_config(), data_dir, tmp_path).why_streamed
+
+
+def test_records_that_changed_are_told(data_dir, tmp_path):
+    own = tmp_path / "data"
+    shutil.copytree(data_dir / "tiny", own / "tiny")
+    train = open_collection(tiny_config(source="stream"), own, None).split("train", FEATURES)
+    (file,) = records.files_of(own / "tiny" / "1.0.0", "train")
+    with file.open("r+b") as stream:
+        stream.truncate(os.path.getsize(file) // 2)
+    with pytest.raises(DataError, match="cut short; build it again"):
+        train.gather(np.arange(60))
+    with pytest.raises(DataError, match="no whole TFRecord file"):
+        list(records.payloads(file))
+
+
+def test_payloads_are_those_that_tensorflow_reads(data_dir):
+    import tensorflow as tf
+
+    (file,) = records.files_of(data_dir / "tiny" / "1.0.0", "train")
+    expected = [record.numpy() for record in tf.data.TFRecordDataset(str(file))]
+    assert [data for _, data in records.payloads(file)] == expected
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+@pytest.mark.parametrize("side", [40, 300])
+def test_crops_are_the_box_of_the_picture(kind, side):
+    x, y = np.meshgrid(np.linspace(0, 1, 900), np.linspace(0, 1, 700))
+    pixels = np.stack([x, y, np.full_like(x, 0.5)], -1) * 255
+    buffer = io.BytesIO()
+    Image.fromarray(pixels.astype(np.uint8)).save(buffer, kind)
+    box = np.asarray([0.2, 0.3, 0.5, 0.4], np.float32)
+    with Image.open(buffer) as image:
+        assert pictures.is_plain_jpeg(image) == (kind == "JPEG")
+    sides = np.asarray([900, 700] if kind == "JPEG" else [0, 0])
+    crop = pictures.crop(buffer.getvalue(), sides, box, side).astype(float) / 255
+    assert crop.shape == (side, side, 3)
+    expected = (np.arange(side) + 0.5) / side
+    np.testing.assert_allclose(crop[..., 0].mean(0), 0.2 + 0.5 * expected, atol=0.015)
+    np.testing.assert_allclose(crop[..., 1].mean(1), 0.3 + 0.4 * expected, atol=0.015)
+
+
+def test_many_rows_are_read_by_threads_as_by_indexing():
+    images = np.random.default_rng(0).integers(0, 256, (50, 40, 40, 3), np.uint8)
+    rows = np.random.default_rng(1).integers(0, 50, 1000)
+    assert images[rows].nbytes > canvases._WORTH_THREADS
+    np.testing.assert_array_equal(canvases.take(images, rows), images[rows])
+    np.testing.assert_array_equal(canvases.take(images, rows[:0]), images[:0])
