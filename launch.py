@@ -2,6 +2,7 @@
 
 python launch.py --config configs/artist.py                            # train
 python launch.py --config configs/artist.py --mode describe            # see what is in a collection
+python launch.py --config configs/artist.py --mode benchmark           # see how fast, and what limits
 python launch.py --workdir runs/artist-studio --mode evaluate          # score a checkpoint
 python launch.py --workdir runs/artist-studio --mode predict a.jpg b/  # name the painters
 """
@@ -19,7 +20,7 @@ from artjax.errors import ConfigError
 if TYPE_CHECKING:
     from ml_collections import ConfigDict
 
-MODES = ("train", "describe", "evaluate", "predict")
+MODES = ("train", "describe", "benchmark", "evaluate", "predict")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -60,6 +61,13 @@ def parse_args(argv: list[str]) -> tuple[argparse.Namespace, list[tuple[str, str
         "--checkpoint",
         default="best",
         help="to evaluate or predict with: best by validation, or last (default: best)",
+    )
+    parser.add_argument(
+        "--compilation_cache",
+        metavar="FOLDER",
+        default="",
+        help="where compiled programs are kept for the next start, or 'off' (default: "
+        "JAX_COMPILATION_CACHE_DIR, else artjax/compiled in your cache folder)",
     )
     parser.add_argument(
         "--stop_after_steps",
@@ -144,6 +152,15 @@ def _describe(args: argparse.Namespace, overrides: list[tuple[str, str]], data_d
     return 0
 
 
+def _benchmark(args: argparse.Namespace, overrides: list[tuple[str, str]], data_dir: Path) -> int:
+    from artjax.benchmark import benchmark
+
+    config, data_dir = _config_and_data(args, overrides, data_dir)
+    workdir = args.workdir or _default_workdir(args.config, config.collection)
+    benchmark(config, workdir, data_dir, args.canvas_dir)
+    return 0
+
+
 def _config_and_data(
     args: argparse.Namespace, overrides: list[tuple[str, str]], data_dir: Path
 ) -> tuple[ConfigDict, Path]:
@@ -189,7 +206,7 @@ def _config(
         if mesh.is_first_host():
             print(sample.why(collection, config.task, data_dir), flush=True)
         config = load(collection)
-    if args.mode in ("train", "describe") and collection == sample.NAME:
+    if args.mode in ("train", "describe", "benchmark") and collection == sample.NAME:
         with mesh.first_host_first("sample"):
             sample.build_if_missing(config.task, data_dir, args.canvas_dir)
     return config
@@ -252,14 +269,20 @@ def _join_cluster(args: argparse.Namespace) -> None:
 def main(argv: list[str]) -> int:
     """Runs one command; returns the exit status."""
     args, overrides = parse_args(argv)
+    from artjax import compilation
     from artjax.data import prepared
 
+    warning = compilation.use_cache(args.compilation_cache)
+    if warning:
+        print(f"artjax: {warning}", file=sys.stderr)
     _join_cluster(args)
     data_dir = (args.data_dir or prepared.default_data_dir()).expanduser()
     if args.mode == "train":
         return _train(args, overrides, data_dir)
     if args.mode == "describe":
         return _describe(args, overrides, data_dir)
+    if args.mode == "benchmark":
+        return _benchmark(args, overrides, data_dir)
     if overrides:
         raise ConfigError(
             f"--config.{overrides[0][0]}: --mode {args.mode} uses the checkpoint's own config; leave "

@@ -75,7 +75,7 @@ def default_config() -> ConfigDict:
     # How long. Exactly one of the two is above 0.
     config.steps = 0
     config.epochs = 60.0
-    config.batch_size = 256  # global, over all devices of all hosts
+    config.batch_size = 256  # global, over all devices of all hosts; 0 (or auto) = what fits
     config.seed = 0  # order of works, crops, dropout, initial weights: all of them follow from it
 
     config.model = ConfigDict()
@@ -122,6 +122,10 @@ def default_config() -> ConfigDict:
     config.log_every = 0  # 0 = about every 2 % of the run, at most 50 steps
     config.eval_every = 0
     config.checkpoint_every = 0  # 0 = at each validation
+
+    # For a batch that does not fit in memory: each saves some, and costs time.
+    config.accumulate = 1  # parts of a batch, seen one after the other before an update
+    config.remat = False  # compute activations again in the backward pass; a third more arithmetic
 
     config.precision = "auto"  # activations: bfloat16 on GPU and TPU, float32 on CPU
     config.fsdp = 1  # devices over which large parameters are spread; 1 = every device holds all
@@ -228,7 +232,8 @@ def check(config: ConfigDict) -> None:
             f"--config.steps={config.steps} and --config.epochs={config.epochs:g}: "
             "exactly one of them must be above 0"
         )
-    require(config.batch_size >= 1, "batch_size", "1 or more")
+    require(config.batch_size >= 0, "batch_size", "1 or more, or auto")
+    require(config.accumulate >= 1, "accumulate", "1 or more")
     require(config.seed >= 0, "seed", "0 or more")
     smallest = smallest_image_size(config.model.name)
     require(
@@ -284,6 +289,13 @@ def canvas_size(config: ConfigDict) -> int:
     return config.canvas_size or round(config.image_size * 8 / 7 / 8) * 8
 
 
+def with_batch_size(config: ConfigDict, batch_size: int) -> ConfigDict:
+    """A copy of the configuration with another batch size."""
+    copy = ConfigDict(config.to_dict())
+    copy.batch_size = batch_size
+    return copy
+
+
 def label_features(config: ConfigDict) -> dict[str, str]:
     """Name of the feature that holds the label, by task."""
     return {task: config.label_feature or task for task in config.task}
@@ -297,8 +309,8 @@ def to_json(config: ConfigDict) -> str:
 def from_json(text: str) -> ConfigDict:
     """The inverse of `to_json`; JSON knows no tuples, a configuration no lists.
 
-    Augmentations that did not exist when it was written are off, as they were then; batches came from
-    canvases.
+    Augmentations, and ways to save memory, that did not exist when it was written are off, as they were
+    then; batches came from canvases.
     """
 
     def restored(value: Any) -> Any:
@@ -306,7 +318,7 @@ def from_json(text: str) -> ConfigDict:
             return ConfigDict({name: restored(item) for name, item in value.items()})
         return tuple(value) if isinstance(value, list) else value
 
-    sections = {"source": "auto"} | json.loads(text)
+    sections = {"source": "auto", "accumulate": 1, "remat": False} | json.loads(text)
     sections["augment"] = dict.fromkeys(AUGMENT_LIMITS, 0.0) | sections["augment"]
     config: ConfigDict = restored(sections)
     return config
@@ -365,6 +377,8 @@ def _parse(name: str, text: str, default: Any) -> Any:
     wrong = ConfigError(
         f"--config.{name}={text}: not of type {type(default).__name__} (default {default!r})"
     )
+    if name == "batch_size" and text.lower() == "auto":
+        return 0
     if isinstance(default, bool):
         if text.lower() not in ("true", "false", "1", "0"):
             raise wrong

@@ -4,21 +4,35 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from artjax import augment, optim
+from artjax import augment, optim, speed
+from artjax import config as config_lib
 from artjax import mesh as mesh_lib
 from artjax.compiler import compiler_options
 from artjax.data.sources import Batch, Source
 from artjax.models import create_model
 from artjax.state import TrainState, create_state
-from artjax.step import activation_dtype, create_eval_step, create_train_step, keys_of_step
+from artjax.step import (
+    SAVE_STAGES,
+    activation_dtype,
+    create_eval_step,
+    create_train_step,
+    keys_of_step,
+)
+
+TrainStep = Callable[[TrainState, Batch], tuple[TrainState, dict[str, jax.Array]]]
+
+# Works in a traced forward pass; a prime that is no side of a kernel, so that what has it in front is
+# known to grow with the batch.
+_TRACED_WORKS = 11
 
 
 class Experiment:
@@ -37,6 +51,8 @@ class Experiment:
     ) -> None:
         self.config = config
         self.mesh = mesh
+        self._classes = classes
+        self._train_works = train_works
         self.steps_per_epoch = train_works / config.batch_size
         self.steps = config.steps or max(1, math.ceil(config.epochs * self.steps_per_epoch))
         platform = mesh.devices.flat[0].platform
@@ -83,30 +99,10 @@ class Experiment:
             )
         )
         self.eval_step = jax.jit(
-            create_eval_step(self._model, config.image_size),
+            create_eval_step(self._model, config.image_size, config.accumulate),
             out_shardings=everywhere,
             compiler_options=self._options,
         )
-
-    def train_step_from(
-        self, source: Source
-    ) -> Callable[[TrainState, Batch], tuple[TrainState, dict[str, jax.Array]]]:
-        """`train_step` for the batches of a source; what it holds is gathered within the step."""
-        if not source.works:
-            return self.train_step
-
-        def step(state: TrainState, works: Batch, batch: Batch) -> Any:
-            return self._train_step(state, source.gather(works, batch))
-
-        held = jax.tree.map(lambda array: array.sharding, source.works)
-        compiled = jax.jit(
-            step,
-            in_shardings=(self._shardings, held, self.batch_sharding),
-            out_shardings=(self._shardings, mesh_lib.replicated(self.mesh)),
-            donate_argnums=0,
-            compiler_options=self._options,
-        )
-        return lambda state, batch: compiled(state, source.works, batch)
 
     def crop_boxes(self, step: int, aspect: np.ndarray) -> np.ndarray:
         """The boxes that the step's crops are, where pictures are cropped before it; float32 [B, 4].
@@ -119,6 +115,106 @@ class Experiment:
     def initial_state(self) -> TrainState:
         """The state at step 0, on the devices."""
         return jax.jit(self._create_state, out_shardings=self._shardings)()
+
+    def with_batch_size(self, batch_size: int) -> Experiment:
+        """The same with another batch size, and so with other numbers of steps."""
+        config = config_lib.with_batch_size(self.config, batch_size)
+        return Experiment(config, self._classes, self._train_works, self.mesh)
+
+    def compile_train_step(self) -> jax.stages.Compiled:
+        """Compiles `train_step`, for batches that hold their images; called in the same way."""
+        canvas, works = config_lib.canvas_size(self.config), self.config.batch_size
+        arrays = {
+            "image": ((works, canvas, canvas, 3), jnp.uint8),
+            "aspect": ((works,), jnp.float32),
+            **{f"label/{task}": ((works,), jnp.int32) for task in self._classes},
+            "mask": ((works,), jnp.bool_),
+        }
+        batch = {
+            name: jax.ShapeDtypeStruct(shape, dtype, sharding=self.batch_sharding)
+            for name, (shape, dtype) in arrays.items()
+        }
+        return self.train_step.lower(self.abstract_state, batch).compile()
+
+    def compile_from(self, source: Source) -> tuple[jax.stages.Compiled, TrainStep]:
+        """Compiles the step for the batches of a source; the program, and how it is called."""
+        step, held = self._step_and_held(source)
+        compiled = step.lower(self.abstract_state, *held, source.batch(0)).compile()
+        return compiled, lambda state, batch: compiled(state, *held, batch)
+
+    def _step_and_held(self, source: Source) -> tuple[Any, tuple[Batch, ...]]:
+        if not source.works:
+            return self.train_step, ()
+
+        def step(state: TrainState, works: Batch, batch: Batch) -> Any:
+            return self._train_step(state, source.gather(works, batch))
+
+        held = jax.tree.map(lambda array: array.sharding, source.works)
+        jitted = jax.jit(
+            step,
+            in_shardings=(self._shardings, held, self.batch_sharding),
+            out_shardings=(self._shardings, mesh_lib.replicated(self.mesh)),
+            donate_argnums=0,
+            compiler_options=self._options,
+        )
+        return jitted, (source.works,)
+
+    def _forward(self, params: Any, model_state: Any, images: jax.Array) -> Any:
+        logits, _ = self._model.apply(
+            {"params": params, **model_state},
+            images,
+            train=True,
+            rngs={"dropout": jax.random.key(0)},
+            mutable=list(model_state),
+        )
+        return logits
+
+    @property
+    def _forward_arguments(self) -> tuple[Any, Any, Any]:
+        size = self.config.image_size
+        images = jax.ShapeDtypeStruct((_TRACED_WORKS, size, size, 3), jnp.float32)
+        return self.abstract_state.params, self.abstract_state.model_state, images
+
+    @cached_property
+    def flops_per_image(self) -> float:
+        """Arithmetic of training on one picture: three times that of the forward pass.
+
+        The backward pass takes a gradient by the inputs and one by the kernels of each convolution and
+        matrix product. What rematerialisation computes again is not counted, nor anything
+        element by element, as in PaLM (Chowdhery et al. (2022), appendix B) and its model FLOPs
+        utilisation.
+        """
+        jaxpr = jax.make_jaxpr(self._forward)(*self._forward_arguments).jaxpr
+        return 3 * speed.count_flops(jaxpr) / _TRACED_WORKS
+
+    def estimated_bytes(self) -> tuple[float, float, float]:
+        """State, gradient and activations on each device, from shapes alone.
+
+        The activations are what JAX keeps for the backward pass. The compiler keeps less of some and
+        needs room to work in, so the sum is no promise.
+        """
+
+        def on_each_device(tree: Any) -> float:
+            return sum(
+                math.prod(leaf.sharding.shard_shape(leaf.shape)) * leaf.dtype.itemsize
+                for leaf in jax.tree.leaves(tree)
+            )
+
+        forward = self._forward
+        if self.config.remat:
+            forward = jax.checkpoint(forward, policy=SAVE_STAGES)
+        saved = jax.eval_shape(
+            lambda params, *rest: jax.vjp(lambda params: forward(params, *rest), params)[1],
+            *self._forward_arguments,
+        )
+        kept = sum(
+            leaf.size * leaf.dtype.itemsize
+            for leaf in jax.tree.leaves(saved)
+            if leaf.shape[:1] == (_TRACED_WORKS,)
+        )
+        works = self.config.batch_size / self.config.accumulate / self.mesh.size
+        params = on_each_device(self.abstract_state.params)
+        return on_each_device(self.abstract_state), params, kept / _TRACED_WORKS * works
 
     @property
     def parameters(self) -> int:
@@ -142,8 +238,9 @@ class Experiment:
 
     @property
     def eval_batch_size(self) -> int:
-        """Works in an evaluation batch: the training batch, rounded up to a multiple of the devices."""
-        return -(-self.config.batch_size // self.mesh.size) * self.mesh.size
+        """Works in an evaluation batch: the training batch, rounded up to what the devices can share."""
+        shares = self.mesh.size * self.config.accumulate
+        return -(-self.config.batch_size // shares) * shares
 
     def logits(self, state: TrainState, batch: Mapping[str, Any]) -> dict[str, jax.Array]:
         """Logits by task, float32 [B, classes], from the parameters that evaluation uses."""

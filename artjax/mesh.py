@@ -33,13 +33,15 @@ def create_mesh(fsdp: int = 1, devices: Sequence[jax.Device] | None = None) -> M
     return Mesh(np.asarray(devices).reshape(-1, fsdp), ("data", "fsdp"))
 
 
-def check_batch_size(batch_size: int, mesh: Mesh) -> None:
-    """Raises `ConfigError` unless every device gets the same share of the global batch."""
-    if batch_size % mesh.size:
-        below = batch_size - batch_size % mesh.size
-        near = " or ".join(str(size) for size in (below, below + mesh.size) if size)
+def check_batch_size(batch_size: int, mesh: Mesh, accumulate: int = 1) -> None:
+    """Raises `ConfigError` unless every device gets the same share of each part of the global batch."""
+    shares = mesh.size * accumulate
+    if batch_size % shares:
+        below = batch_size - batch_size % shares
+        near = " or ".join(str(size) for size in (below, below + shares) if size)
+        parts = f" x --config.accumulate={accumulate}" if accumulate > 1 else ""
         raise ConfigError(
-            f"--config.batch_size={batch_size} is not divisible by the {mesh.size} devices; "
+            f"--config.batch_size={batch_size} is not divisible by the {mesh.size} devices{parts}; "
             f"take {near}"
         )
 

@@ -15,10 +15,11 @@ import jax
 from ml_collections import ConfigDict
 
 from artjax import config as config_lib
-from artjax import evaluate
+from artjax import evaluate, memory, speed
 from artjax import mesh as mesh_lib
 from artjax import workdir as workdir_lib
 from artjax.checkpoint import Checkpoints, library_versions, score
+from artjax.compilation import Watch
 from artjax.data import batches, canvases, sources
 from artjax.data.canvases import Canvases, Split
 from artjax.data.images import SHORT_SIDE_PX
@@ -76,7 +77,8 @@ def train(
     """
     config_lib.check(config)
     mesh = mesh_lib.create_mesh(config.fsdp, devices)
-    mesh_lib.check_batch_size(config.batch_size, mesh)
+    mesh_lib.check_batch_size(config.batch_size, mesh, config.accumulate)
+    console = Console(enabled=mesh_lib.is_first_host())
     with mesh_lib.first_host_first("canvases"):
         data = canvases.open_collection(config, data_dir, canvas_dir)
     if data.why_streamed:
@@ -86,14 +88,15 @@ def train(
     features = config_lib.label_features(config)
     splits = {name: data.split(name, features) for name in evaluate.SPLITS}
     classes = {task: data.prepared.labels[feature] for task, feature in features.items()}
-    experiment = Experiment(
-        config, {task: len(names) for task, names in classes.items()}, len(splits["train"]), mesh
-    )
+    numbers = {task: len(names) for task, names in classes.items()}
+    train_works = len(splits["train"])
+    if config.batch_size == 0:
+        config = _with_batch_size_found(config, workdir, numbers, train_works, mesh, console)
+    experiment = Experiment(config, numbers, train_works, mesh)
     source = sources.open_source(config, data, splits["train"], mesh, experiment.crop_boxes)
     with mesh_lib.first_host_first("workdir"):
         workdir_lib.claim(workdir, config)
 
-    console = Console(enabled=mesh_lib.is_first_host())
     checkpoints = Checkpoints(workdir)
     record = {
         "config": config.to_dict(),
@@ -124,6 +127,31 @@ def train(
         checkpoints.close()
 
 
+def _with_batch_size_found(
+    config: ConfigDict,
+    workdir: Path,
+    classes: dict[str, int],
+    train_works: int,
+    mesh: jax.sharding.Mesh,
+    console: Console,
+) -> ConfigDict:
+    """The configuration with what `auto` stands for: the run's own number, else what fits in memory."""
+    previous = workdir_lib.read_config(workdir)
+    if previous is not None:  # whatever else runs on the device by now, a run keeps its batches
+        return config_lib.with_batch_size(config, previous.batch_size)
+
+    def experiment_of(batch_size: int) -> Experiment:
+        return Experiment(
+            config_lib.with_batch_size(config, batch_size), classes, train_works, mesh
+        )
+
+    found = memory.find_batch_size(experiment_of, mesh, train_works, config.accumulate)
+    console.say(
+        f"batch size: auto is {found} works here; peak learning rate {config.optim.peak_lr:g} as set"
+    )
+    return config_lib.with_batch_size(config, found)
+
+
 class _Run:
     """One run from its first or next step to its evaluation."""
 
@@ -145,7 +173,6 @@ class _Run:
         self.data = data
         self.splits = splits
         self.source = source
-        self.train_step = experiment.train_step_from(source)
         self.record = record
         self.checkpoints = checkpoints
         self.console = console
@@ -153,6 +180,9 @@ class _Run:
         self.last_step = min(self.steps, stop_after_steps or self.steps)
         self.clock = Clock()
         self.window = Window()
+        self.watch = Watch()
+        self.made_at = time.perf_counter()  # data and canvases are there
+        self.free_bytes: int | None = None
         self.pending: list[tuple[int, dict[str, jax.Array]]] = []
 
     def run(self) -> Outcome:
@@ -168,8 +198,15 @@ class _Run:
             self.console.say(f"this run is finished: {self.steps:,} of {self.steps:,} steps done")
             self._conclude(results)
             return Outcome(self.steps, finished=True, results=results)
-        step, state = self._resume_or_start(latest)
-        step, signal_number = self._loop(step, state)
+        try:
+            with self.watch:
+                self._compile()
+                step, state = self._resume_or_start(latest)
+                step, signal_number = self._loop(step, state)
+        except jax.errors.JaxRuntimeError as error:
+            if not memory.is_out_of_memory(error):
+                raise
+            raise memory.too_large(self.experiment, self.free_bytes, None) from error
         if signal_number is not None or step < self.steps:
             why = f"stopped by {signal.Signals(signal_number).name}" if signal_number else "stopped"
             self.console.say(
@@ -189,6 +226,15 @@ class _Run:
         self._conclude(results)
         return Outcome(step, finished=True, results=results)
 
+    def _compile(self) -> None:
+        """Compiles the step before anything is on the devices, so that one too large is told at once."""
+        self.free_bytes = memory.free_bytes(self.experiment.mesh)
+        self.console.say(memory.describe_estimate(self.experiment, self.free_bytes))
+        compiled, self.train_step = self.experiment.compile_from(self.source)
+        needed = memory.needed_bytes(compiled)
+        if needed and self.free_bytes and needed > self.free_bytes:
+            raise memory.too_large(self.experiment, self.free_bytes, needed)
+
     def _resume_or_start(self, latest: int | None) -> tuple[int, TrainState]:
         if latest is None:
             state = self.experiment.initial_state()
@@ -204,7 +250,7 @@ class _Run:
         self.console.start(step, self.steps)
         best_score = self.checkpoints.best_score
         first_step, self.mark = step, (step, 0.0)
-        feed = batches.prefetch(self.source.batch, step, self.last_step)
+        feed = self.feed = batches.Timed(batches.prefetch(self.source.batch, step, self.last_step))
         try:
             with _StopSignal() as stop:
                 for batch in feed:
@@ -216,6 +262,11 @@ class _Run:
                         self.start_time = time.perf_counter()
                         self.start_step, self.mark = step, (step, 0.0)
                         self.clock.run()
+                        feed.seconds = 0.0
+                        self.console.say(
+                            f"first step after {self.start_time - self.made_at:.1f} s: "
+                            f"{self.watch.describe()}"
+                        )
                     log_every = self.experiment.log_every
                     if (step - 1) % log_every == 0 or len(self.pending) > _STEPS_IN_FLIGHT:
                         self._settle(step - 1)  # a step late, so that the device never waits
@@ -257,11 +308,20 @@ class _Run:
         since_step, since_seconds = self.mark
         seconds = self.clock.seconds
         self.mark = (step, seconds)
-        rate = (step - since_step) * self.config.batch_size / max(seconds - since_seconds, 1e-9)
+        trained = max(seconds - since_seconds, 1e-9)
+        rate = (step - since_step) * self.config.batch_size / trained
+        waited, self.feed.seconds = self.feed.seconds, 0.0
         row = {
             "epoch": step / self.experiment.steps_per_epoch,
             **{f"train/{name}": value for name, value in means.items()},
             "perf/images_per_second": rate,
+            "perf/data_wait": min(1.0, waited / trained),
+            **speed.row(
+                self.experiment.mesh,
+                self.experiment.dtype.name,
+                rate,
+                self.experiment.flops_per_image,
+            ),
         }
         self.log.write(step, row)
         elapsed = time.perf_counter() - self.start_time

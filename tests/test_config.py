@@ -70,7 +70,7 @@ def test_wrong_overrides_name_the_field_and_the_nearest(field, text, says):
         ({"epochs": 2.0}, "exactly one of them must be above 0"),
         ({"image_size": 40}, "multiple of 16"),
         ({"canvas_size": 16}, "at least image_size (32)"),
-        ({"batch_size": 0}, "1 or more"),
+        ({"batch_size": -1}, "1 or more, or auto"),
         ({"optim__peak_lr": 0.0}, "above 0"),
         ({"optim__drop_at": (0.7, 0.5)}, "rising fractions"),
         ({"optim__warmup_steps": 3}, "set one of them to 0"),
@@ -120,6 +120,19 @@ def test_a_run_from_before_an_augmentation_existed_goes_on_without_it():
     assert config_lib.differences(from_json(to_json(older)), tiny_config()) == []
     later = config_lib.differences(from_json(to_json(older)), tiny_config(augment__mixup=0.2))
     assert later == ["augment.mixup: 0.0 there, 0.2 now"]
+
+
+def test_a_run_from_before_accumulation_existed_goes_on_without_it():
+    older = tiny_config()
+    del older.accumulate, older.remat
+    assert config_lib.differences(from_json(to_json(older)), tiny_config()) == []
+
+
+def test_automatic_batch_size_is_a_word():
+    config = default_config()
+    apply_overrides(config, [("batch_size", "auto")])
+    assert config.batch_size == 0
+    check(config)
 
 
 def test_differences_name_field_and_both_values():

@@ -32,7 +32,7 @@ def in_the_repository(pytestconfig, monkeypatch):
         (["--wrkdir", "x"], "unknown flag --wrkdir; did you mean --workdir?"),
         (
             ["--mode", "evalute"],
-            "--mode evalute: valid are train, describe, evaluate, predict; did you mean",
+            "valid are train, describe, benchmark, evaluate, predict; did you mean evaluate?",
         ),
         (["--mode", "evaluate"], "--mode evaluate needs the --workdir of a run"),
         (["--mode", "evaluate", "--workdir", "NEW"], "no checkpoint in"),
@@ -49,6 +49,16 @@ def in_the_repository(pytestconfig, monkeypatch):
         (
             [*TINY, *SMALL, "--config.batch_size=17"],
             "not divisible by the 8 devices; take 16 or 24",
+        ),
+        (
+            [*TINY, *SMALL, "--config.batch_size=40", "--config.accumulate=3"],
+            "batch_size=40 is not divisible by the 8 devices x --config.accumulate=3; take 24 or 48",
+        ),
+        ([*TINY, "--config.accumulate=0"], "accumulate=0: it must be 1 or more"),
+        ([*TINY, "--config.batch_size=-1"], "batch_size=-1: it must be 1 or more, or auto"),
+        (
+            [*TINY, "--config.batch_size=auto", "--mode", "benchmark", "--workdir", "NEW"],
+            "--mode benchmark needs a number as --config.batch_size",
         ),
         ([*TINY, "--config.fsdp=3"], "must divide the 8 devices"),
         (

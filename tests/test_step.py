@@ -1,3 +1,5 @@
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,7 +9,14 @@ from tiny import AUGMENTED, tiny_config
 
 from artjax.experiment import Experiment
 from artjax.mesh import create_mesh
-from artjax.step import _loss_and_top1
+from artjax.models.vgg import VGG
+from artjax.step import _asked, _loss_and_top1, join_parts, split_parts
+
+
+def loss_and_top1(logits, batch, smoothing, own_share=None):
+    asked = _asked(batch, own_share)
+    totals = {task: question.totals() for task, question in asked.items()}
+    return _loss_and_top1(logits, asked, totals, smoothing)
 
 
 def batch(works=16, seed=0, unknown=()):
@@ -90,7 +99,7 @@ def test_unknown_labels_change_no_gradient_of_their_head():
 def test_label_smoothing_equals_optax():
     logits = jax.random.normal(jax.random.key(0), (5, 3))
     labels = jnp.asarray([0, 1, 2, 2, -1])
-    loss, _ = _loss_and_top1({"a": logits}, {"label/a": labels}, 0.2)
+    loss, _ = loss_and_top1({"a": logits}, {"label/a": labels}, 0.2)
     targets = optax.smooth_labels(jax.nn.one_hot(labels[:4], 3), 0.2)
     expected = optax.softmax_cross_entropy(logits[:4], targets).mean()
     np.testing.assert_allclose(loss, expected, rtol=1e-6)
@@ -101,7 +110,7 @@ def test_mixed_loss_is_the_mean_over_all_known_shares():
     logits = rng.normal(size=(6, 3)).astype(np.float32)
     labels = np.asarray([0, -1, 2, 2, -1, -1])
     share = np.asarray([0.9, 0.8, 0.3, 0.5, 0.6, 0.25], np.float32)
-    loss, metrics = _loss_and_top1(
+    loss, metrics = loss_and_top1(
         {"a": jnp.asarray(logits)}, {"label/a": jnp.asarray(labels)}, 0.0, jnp.asarray(share)
     )
     log_probabilities = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
@@ -120,7 +129,7 @@ def test_mixed_loss_is_the_mean_over_all_known_shares():
 
 def test_mixed_works_without_any_known_label_cost_nothing():
     unknown = {"label/a": jnp.full(4, -1)}
-    loss, metrics = _loss_and_top1({"a": jnp.ones((4, 3))}, unknown, 0.1, jnp.full(4, 0.3))
+    loss, metrics = loss_and_top1({"a": jnp.ones((4, 3))}, unknown, 0.1, jnp.full(4, 0.3))
     assert loss == metrics["top1"] == 0
 
 
@@ -137,3 +146,87 @@ def test_moving_average_follows_its_definition():
         lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), state.ema, expected
     )
     assert state.evaluation_params is state.ema
+
+
+@pytest.fixture
+def without_batch_norm(monkeypatch):
+    def create(name, classes, *, dropout, **rest):
+        return VGG(((8,), (16,), (16, 16)), hidden=(), classes=dict(classes), dropout=0.0, **rest)
+
+    monkeypatch.setattr("artjax.experiment.create_model", create)
+
+
+@pytest.mark.usefixtures("without_batch_norm")
+@pytest.mark.parametrize("devices", [1, 8])
+@pytest.mark.parametrize("mixing", [{}, {"augment__mixup": 0.2, "augment__cutmix": 1.0}])
+def test_accumulation_equals_the_large_batch(devices, mixing):
+    # SGD, so that a difference of gradients is a difference of parameters.
+    settings = {"optim__warmup_epochs": 0.0, "optim__label_smoothing": 0.1} | mixing
+    settings["task"] = ("artist", "genre")
+    unknown = (0, 3, 4, 9, 12, 17)
+    given = {"works": 32, "unknown": unknown, "steps": 2}
+    whole, whole_rows = run(experiment(devices, **settings), **given)
+    parts, parts_rows = run(experiment(devices, accumulate=4, **settings), **given)
+    for a, b in zip(whole_rows, parts_rows, strict=True):
+        assert a.keys() == b.keys()
+        for name, value in a.items():
+            np.testing.assert_allclose(value, b[name], rtol=2e-5, err_msg=name)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=2e-6),
+        whole.params,
+        parts.params,
+    )
+
+
+def test_accumulated_parts_do_not_depend_on_the_number_of_devices():
+    one, one_rows = run(experiment(1, accumulate=2))
+    many, many_rows = run(experiment(8, accumulate=2))
+    for a, b in zip(one_rows, many_rows, strict=True):
+        np.testing.assert_allclose(a["loss"], b["loss"], rtol=1e-3)
+        np.testing.assert_allclose(a["gradient_norm"], b["gradient_norm"], rtol=5e-3)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-3),
+        one.model_state,
+        many.model_state,
+    )
+
+
+def test_accumulation_moves_no_pictures_between_devices():
+    text = experiment(8, accumulate=2, batch_size=32).compile_train_step().as_text()
+    moved = re.findall(r"= (\S+) (?:all-gather|all-to-all|collective-permute)", text)
+    assert all(np.prod([int(n) for n in re.findall(r"\d+", m)[1:]]) < 40**2 for m in moved), moved
+
+
+def test_parts_can_be_joined_again():
+    given = batch(works=12)
+    parts = split_parts(given, 3)
+    assert parts["image"].shape == (3, 4, 40, 40, 3)
+    np.testing.assert_array_equal(parts["label/artist"][1], given["label/artist"][1::3])
+    jax.tree.map(np.testing.assert_array_equal, join_parts(parts), given)
+
+
+def test_evaluation_in_parts_gives_each_work_its_own_logits():
+    whole, parts = experiment(8), experiment(8, accumulate=2)
+    state, _ = whole.train_step(whole.initial_state(), batch(seed=5))
+    given = jax.device_put(batch(works=16), whole.batch_sharding)
+    np.testing.assert_allclose(
+        whole.logits(state, given)["artist"], parts.logits(state, given)["artist"], atol=1e-5
+    )
+    odd = experiment(1, accumulate=3)
+    state = odd.initial_state()
+    assert odd.logits(state, batch(works=2))["artist"].shape == (2, 3)
+
+
+@pytest.mark.parametrize("changes", [{}, {"accumulate": 2}])
+def test_rematerialisation_changes_nothing_but_memory(changes):
+    kept, kept_rows = run(experiment(1, **changes), steps=2)
+    again, again_rows = run(experiment(1, remat=True, **changes), steps=2)
+    assert jax.tree.structure(kept) == jax.tree.structure(again)
+    for a, b in zip(kept_rows, again_rows, strict=True):
+        np.testing.assert_allclose(a["loss"], b["loss"], rtol=1e-5)
+        np.testing.assert_allclose(a["gradient_norm"], b["gradient_norm"], rtol=1e-4)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5),
+        kept.params,
+        again.params,
+    )

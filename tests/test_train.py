@@ -27,8 +27,9 @@ def one(config, workdir, data_dir, **settings):
 
 
 def rows_without_speed(workdir):
-    speed = "perf/images_per_second"
-    return [{k: v for k, v in row.items() if k != speed} for row in read_rows(workdir)]
+    return [
+        {k: v for k, v in row.items() if not k.startswith("perf/")} for row in read_rows(workdir)
+    ]
 
 
 def last_params(workdir):
@@ -67,9 +68,15 @@ def test_a_run_learns_and_leaves_a_complete_workdir(finished):
     training = [row for row in rows if "train/loss" in row]
     assert [row["step"] for row in training] == [4, 8, 12]
     names = ("loss", "top1", "learning_rate", "gradient_norm")
-    assert set(training[0]) == {"step", "epoch", "perf/images_per_second"} | {
+    perf = ("images_per_second", "data_wait", "tflops_per_second")  # a CPU has no known peak
+    assert set(training[0]) == {"step", "epoch"} | {f"perf/{name}" for name in perf} | {
         f"train/{name}" for name in names
     }
+    for row in training[1:]:
+        assert 0 <= row["perf/data_wait"] <= 1
+        # Forward passes of vgg_small at 32 px, three times: 8.7 million multiply-adds, counted by hand.
+        per_image = row["perf/tflops_per_second"] * 1e12 / row["perf/images_per_second"]
+        assert per_image == pytest.approx(3 * 2 * 8_700_288)
     assert training[-1]["train/loss"] < 0.5 * training[0]["train/loss"]
     assert training[-1]["epoch"] == pytest.approx(12 * 16 / 60)
     validations = [row for row in rows if "validation/loss" in row]

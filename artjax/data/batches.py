@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections.abc import Callable, Generator, Iterator, Mapping
 from functools import lru_cache
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 import jax
 import numpy as np
@@ -101,6 +102,32 @@ def evaluation_batches(
         return real, put(split, padded, sharding)
 
     yield from prefetch(batch, 0, -(-len(split) // batch_size))
+
+
+class Timed(Generic[_Item]):
+    """An iterator that knows how long it was waited for.
+
+    Attributes:
+      seconds: waited since it was last set to 0.
+    """
+
+    def __init__(self, items: Generator[_Item, None, None]) -> None:
+        self._items = items
+        self.seconds = 0.0
+
+    def __iter__(self) -> Timed[_Item]:
+        return self
+
+    def __next__(self) -> _Item:
+        since = time.perf_counter()
+        try:
+            return next(self._items)
+        finally:
+            self.seconds += time.perf_counter() - since
+
+    def close(self) -> None:
+        """Closes what it iterates over."""
+        self._items.close()
 
 
 def prefetch(

@@ -8,6 +8,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
+from jax.ad_checkpoint import checkpoint_name
 
 from artjax.models.pooling import adaptive_average_pool, max_pool_2x2
 
@@ -21,6 +22,10 @@ DEPTHS: Mapping[str, tuple[tuple[int, ...], ...]] = {
 
 # He et al., Delving Deep into Rectifiers (2015), section 2.2: keeps the variance through ReLUs.
 HE_NORMAL = nn.initializers.variance_scaling(2.0, "fan_in", "truncated_normal")
+
+
+STAGE_OUTPUT = "stage_output"
+"""The name by which a policy of `jax.checkpoint` knows what each stage returns."""
 
 
 class VGG(nn.Module):
@@ -81,6 +86,7 @@ class VGG(nn.Module):
             x = max_pool_2x2(x)
             if self.relu_after_pool:
                 x = nn.relu(x)
+            x = checkpoint_name(x, STAGE_OUTPUT)
 
         dropout = partial(nn.Dropout, self.dropout, deterministic=not train)
         if self.hidden:

@@ -8,7 +8,6 @@ import pytest
 from PIL import Image
 from tiny import ARTISTS, SPLITS, tiny_config, write_tiny
 
-from artjax.data import canvases
 from artjax.data.canvases import open_collection
 from artjax.data.pictures import squash
 from artjax.errors import DataError
@@ -60,7 +59,7 @@ def test_half_written_canvases_are_not_taken_for_whole(own_data_dir, monkeypatch
     def fail_late(*args, **kwargs):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(canvases.np, "savez", fail_late)
+    monkeypatch.setattr(np, "savez", fail_late)
     with pytest.raises(DataError, match="No space left"):
         open_collection(tiny_config(), own_data_dir, None)
     monkeypatch.undo()
@@ -75,9 +74,9 @@ def test_canvases_can_be_kept_elsewhere(data_dir, tmp_path):
 
 def test_too_little_room_is_said_before_anything_is_written(data_dir, tmp_path, monkeypatch):
     usage = shutil.disk_usage(tmp_path)
-    monkeypatch.setattr(canvases.shutil, "disk_usage", lambda _: usage._replace(free=1000))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1000))
     with pytest.raises(DataError, match=r"need 0.0 GB .* --canvas_dir"):
-        open_collection(tiny_config(), data_dir, tmp_path)
+        open_collection(tiny_config(source="host"), data_dir, tmp_path)
 
 
 def test_works_without_any_of_the_labels_are_left_out_and_counted(data_dir):

@@ -1,0 +1,94 @@
+"""How fast a step is, in the terms of the device: counted arithmetic over published peaks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import jax
+from jax.sharding import Mesh
+
+
+class Peak(NamedTuple):
+    """A device's dense bfloat16 peak."""
+
+    tflops_per_second: float
+    source: str
+
+
+_HOPPER = "NVIDIA H100 and H200 datasheets, without sparsity"
+_AMPERE = "NVIDIA A100 datasheet, without sparsity"
+_ADA = "NVIDIA L4 and L40S datasheets, without sparsity"
+_TPU = "Google Cloud TPU documentation"
+
+# By the start of the name that JAX gives the device; the longest that fits counts.
+PEAKS: Mapping[str, Peak] = {
+    "NVIDIA H200": Peak(989, _HOPPER),
+    "NVIDIA H100": Peak(989, _HOPPER),
+    "NVIDIA H100 PCIe": Peak(756, _HOPPER),
+    "NVIDIA A100": Peak(312, _AMPERE),
+    "NVIDIA L4": Peak(121, _ADA),
+    "NVIDIA L40S": Peak(362, _ADA),
+    "NVIDIA GeForce RTX 4090": Peak(165.2, "NVIDIA Ada architecture whitepaper, appendix A"),
+    "NVIDIA GeForce RTX 3090": Peak(71, "NVIDIA GA102 whitepaper, appendix A"),
+    "TPU v4": Peak(275, _TPU),
+    "TPU v5 lite": Peak(197, _TPU),
+    "TPU v5p": Peak(459, _TPU),
+    "TPU v6 lite": Peak(918, _TPU),
+}
+
+
+def peak_of(device_kind: str, dtype: str) -> Peak | None:
+    """The peak of a device for activations of a dtype, or None where it is not known here."""
+    names = [name for name in PEAKS if device_kind.startswith(name)]
+    return PEAKS[max(names, key=len)] if names and dtype == "bfloat16" else None
+
+
+def count_flops(jaxpr: Any) -> float:
+    """Floating-point operations of the convolutions and matrix products in a jaxpr, 2 for each
+    multiply-add; nothing else counts, and the padding of a convolution does."""
+    total = 0.0
+    for equation in jaxpr.eqns:
+        name, parameters = equation.primitive.name, equation.params
+        if name == "dot_general":
+            (contracted, _), _ = parameters["dimension_numbers"]
+            left = equation.invars[0].aval
+            total += (
+                2 * equation.outvars[0].aval.size * math.prod(left.shape[i] for i in contracted)
+            )
+        elif name == "conv_general_dilated":
+            kernel = equation.invars[1].aval
+            outputs = kernel.shape[parameters["dimension_numbers"].rhs_spec[0]]
+            total += 2 * equation.outvars[0].aval.size * kernel.size / outputs
+        else:
+            inner = sum(count_flops(part) for part in _inner(parameters))
+            total += inner * (parameters["length"] if name == "scan" else 1)
+    return total
+
+
+def _inner(parameters: Mapping[str, Any]) -> list[Any]:
+    found = []
+    for value in parameters.values():
+        for part in value if isinstance(value, tuple | list) else (value,):
+            part = getattr(part, "jaxpr", part)
+            if hasattr(part, "eqns"):
+                found.append(part)
+    return found
+
+
+def row(
+    mesh: Mesh, dtype: str, images_per_second: float, flops_per_image: float
+) -> dict[str, float]:
+    """What the log says of the devices: `perf/tflops_per_second` of all of them, `perf/mfu`, the share
+    of their peak (where it is known), and `perf/peak_memory_gb`, of the fullest (where they tell)."""
+    tflops = images_per_second * flops_per_image / 1e12
+    numbers = {"perf/tflops_per_second": tflops}
+    peak = peak_of(mesh.devices.flat[0].device_kind, dtype)
+    if peak:
+        numbers["perf/mfu"] = tflops / (peak.tflops_per_second * mesh.size)
+    local = [d for d in mesh.devices.flat if d.process_index == jax.process_index()]
+    most = max((device.memory_stats() or {}).get("peak_bytes_in_use", 0) for device in local)
+    if most:
+        numbers["perf/peak_memory_gb"] = most / 1e9
+    return numbers
