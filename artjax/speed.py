@@ -27,6 +27,7 @@ PEAKS: Mapping[str, Peak] = {
     "NVIDIA H200": Peak(989, _HOPPER),
     "NVIDIA H100": Peak(989, _HOPPER),
     "NVIDIA H100 PCIe": Peak(756, _HOPPER),
+    "NVIDIA H100 NVL": Peak(835, _HOPPER),
     "NVIDIA A100": Peak(312, _AMPERE),
     "NVIDIA L4": Peak(121, _ADA),
     "NVIDIA L40S": Peak(362, _ADA),
@@ -41,7 +42,12 @@ PEAKS: Mapping[str, Peak] = {
 
 def peak_of(device_kind: str, dtype: str) -> Peak | None:
     """The peak of a device for activations of a dtype, or None where it is not known here."""
-    names = [name for name in PEAKS if device_kind.startswith(name)]
+    # "NVIDIA A100-SXM4-80GB" is an A100, but "NVIDIA L40" is no L4.
+    names = [
+        name
+        for name in PEAKS
+        if device_kind == name or device_kind.startswith((f"{name} ", f"{name}-"))
+    ]
     return PEAKS[max(names, key=len)] if names and dtype == "bfloat16" else None
 
 

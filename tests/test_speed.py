@@ -40,6 +40,8 @@ def test_loops_count_for_each_round():
         ("NVIDIA L40S", "bfloat16", 362),
         ("NVIDIA H200", "float32", None),
         ("cpu", "bfloat16", None),
+        ("NVIDIA L40", "bfloat16", None),
+        ("NVIDIA A100-SXM4-80GB", "bfloat16", 312),
     ],
 )
 def test_peaks_are_of_the_device_and_the_dtype(kind, dtype, peak):
