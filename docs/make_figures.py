@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from artjax import augment, studio
 from artjax.config import default_config
-from artjax.data.canvases import squash
+from artjax.data.pictures import squash
 from artjax.logs import read_rows
 
 IMAGES = Path(__file__).parent / "images"
