@@ -35,7 +35,7 @@ _PLAIN_MODES = ("L", "RGB", "CMYK", "LAB", "YCbCr")
 # What libvips may read and scale in their place, in a fraction of the time and a few rows at a time.
 _VIPS_FORMATS = ("JPEG", "MPO", "PNG", "TIFF")
 _VIPS_BANDS = {"L": 1, "RGB": 3}
-_LANCZOS3_ABOVE = 0.45
+_LANCZOS3_BELOW = 2.2  # times smaller
 _BAND_ROWS = 256
 # What undoes each EXIF orientation (Exif 2.32, 4.6.4, tag 0x0112).
 _TURNS = {
@@ -172,11 +172,11 @@ def _scaled_by_vips(path: Path, image: Image.Image, scale: float) -> Image.Image
             if (read.width > read.height) != (width > height):  # Pillow has turned a TIFF's size
                 width, height = height, width
             size = (max(1, round(width * scale)), max(1, round(height * scale)))
-            across, down = size[0] / read.width, size[1] / read.height
+            across, down = read.width / size[0], read.height / size[1]
             # Of its kernels the nearest to an exact Lanczos with three lobes: see docs/preparing.md.
-            kernel = "lanczos3" if min(across, down) > _LANCZOS3_ABOVE else "lanczos2"
-            scaled = read.resize(across, vscale=down, kernel=kernel, gap=0)
-            pixels = scaled.numpy()
+            kernel = "lanczos3" if down < _LANCZOS3_BELOW else "lanczos2"
+            scaled = read.reducev(down, kernel=kernel, gap=0)
+            pixels = scaled.reduceh(across, kernel="lanczos2", gap=0).numpy()
     except pyvips.Error:
         return None  # Pillow decides what is wrong with it, if anything is
     return Image.fromarray(pixels)
