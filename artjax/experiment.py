@@ -16,7 +16,7 @@ from ml_collections import ConfigDict
 from artjax import augment, optim, speed
 from artjax import config as config_lib
 from artjax import mesh as mesh_lib
-from artjax.compiler import compiler_options
+from artjax.compiler import compiler_options, stem_channels
 from artjax.data.sources import Batch, Source
 from artjax.models import create_model
 from artjax.state import TrainState, create_state
@@ -65,6 +65,7 @@ class Experiment:
             classes,
             dropout=config.model.dropout,
             relu_after_pool=config.model.relu_after_pool,
+            stem_channels=stem_channels(platform),
             dtype=self.dtype,
         )
         self._create_state = partial(

@@ -39,7 +39,7 @@ import numpy as np
 import optax
 from flax import linen as nn
 
-from artjax.compiler import compiler_options
+from artjax.compiler import compiler_options, stem_channels
 from artjax.models import create_model
 from artjax.models.pooling import adaptive_average_pool
 from artjax.models.vgg import DEPTHS, HE_NORMAL
@@ -109,7 +109,12 @@ def artjax_model(name: str, dtype: Any) -> nn.Module:
     """artjax's model, as its configurations build it."""
     dropout = 0.1 if name == "vgg_small" else 0.5
     return create_model(
-        name, {"artist": CLASSES}, dropout=dropout, relu_after_pool=True, dtype=jnp.dtype(dtype)
+        name,
+        {"artist": CLASSES},
+        dropout=dropout,
+        relu_after_pool=True,
+        stem_channels=stem_channels(jax.devices()[0].platform),
+        dtype=jnp.dtype(dtype),
     )
 
 

@@ -16,6 +16,7 @@ def create_model(
     *,
     dropout: float,
     relu_after_pool: bool,
+    stem_channels: int = 3,
     dtype: jnp.dtype,
 ) -> nn.Module:
     """Builds the model that `--config.model.name` asks for.
@@ -25,6 +26,7 @@ def create_model(
       classes: number of classes for each task; one head each.
       dropout: rate before each fully connected layer, in [0, 1).
       relu_after_pool: whether the last ReLU of each stage comes after its max-pool.
+      stem_channels: to which the picture's channels are filled up with zeros.
       dtype: of the activations; parameters and statistics stay float32.
 
     Raises:
@@ -39,6 +41,7 @@ def create_model(
             batch_norm=True,
             dropout=dropout,
             relu_after_pool=relu_after_pool,
+            stem_channels=stem_channels,
             dtype=dtype,
         )
     base, _, norm = name.partition("_")
@@ -49,5 +52,6 @@ def create_model(
         batch_norm=norm == "bn",
         dropout=dropout,
         relu_after_pool=relu_after_pool,
+        stem_channels=stem_channels,
         dtype=dtype,
     )

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
+from jax import lax
 from jax.ad_checkpoint import checkpoint_name
 
+from artjax.models.normalization import BatchNorm
 from artjax.models.pooling import adaptive_average_pool, max_pool_2x2
 
 DEPTHS: Mapping[str, tuple[tuple[int, ...], ...]] = {
@@ -40,6 +43,8 @@ class VGG(nn.Module):
       dropout: rate after each hidden layer (before the heads where there is none), in [0, 1).
       relu_after_pool: the last ReLU of each stage comes after its max-pool: both only pick or clip,
         so the values are the same, on a quarter of the numbers.
+      stem_channels: to which the picture's three are filled up with zeros, and the first kernel with
+        them: the same values, but the tensor cores of a GPU want a multiple of 8.
       dtype: of the activations; parameters and statistics are float32.
     """
 
@@ -49,6 +54,7 @@ class VGG(nn.Module):
     batch_norm: bool = False
     dropout: float = 0.5
     relu_after_pool: bool = True
+    stem_channels: int = 3
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
@@ -63,6 +69,7 @@ class VGG(nn.Module):
           Logits for each task, float32 [B, classes].
         """
         x = images.astype(self.dtype)
+        convolve = partial(_filled_up_convolution, self.stem_channels)
         for s, widths in enumerate(self.stages, start=1):
             for c, channels in enumerate(widths, start=1):
                 x = nn.Conv(
@@ -71,16 +78,11 @@ class VGG(nn.Module):
                     use_bias=not self.batch_norm,
                     kernel_init=HE_NORMAL,
                     dtype=self.dtype,
+                    conv_general_dilated=convolve,
                     name=f"conv{s}_{c}",
                 )(x)
                 if self.batch_norm:
-                    x = nn.BatchNorm(
-                        use_running_average=not train,
-                        momentum=0.9,
-                        epsilon=1e-5,
-                        dtype=self.dtype,
-                        name=f"bn{s}_{c}",
-                    )(x)
+                    x = BatchNorm(dtype=self.dtype, name=f"bn{s}_{c}")(x, train=train)
                 if c < len(widths) or not self.relu_after_pool:
                     x = nn.relu(x)
             x = max_pool_2x2(x)
@@ -108,3 +110,14 @@ class VGG(nn.Module):
             )(x.astype(jnp.float32))
             for task, number in self.classes.items()
         }
+
+
+def _filled_up_convolution(
+    channels: int, inputs: jax.Array, kernel: jax.Array, *arguments: Any, **options: Any
+) -> jax.Array:
+    """`lax.conv_general_dilated` on [B, H, W, C] with C filled up to `channels` where it is less."""
+    missing = max(0, channels - inputs.shape[-1])
+    if missing:
+        inputs = jnp.pad(inputs, ((0, 0), (0, 0), (0, 0), (0, missing)))
+        kernel = jnp.pad(kernel, ((0, 0), (0, 0), (0, missing), (0, 0)))
+    return lax.conv_general_dilated(inputs, kernel, *arguments, **options)

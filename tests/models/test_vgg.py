@@ -7,9 +7,12 @@ import jax.numpy as jnp
 import keras
 import numpy as np
 import pytest
+from flax import linen as nn
 
 from artjax.models import create_model
 from artjax.models.vgg import VGG
+
+STAGES = ((4, 4), (8,))
 
 
 def build(name, classes=10, relu_after_pool=True):
@@ -57,31 +60,59 @@ def test_parameters_as_in_the_paper(name, parameters):
     assert abs(count(shapes["params"]) - parameters) < 0.5e6
 
 
+class Textbook(nn.Module):
+    """A VGG of Flax' own layers, in their usual order."""
+
+    batch_norm: bool
+
+    @nn.compact
+    def __call__(self, x):
+        for s, widths in enumerate(STAGES, start=1):
+            for c, channels in enumerate(widths, start=1):
+                use_bias = not self.batch_norm
+                x = nn.Conv(channels, (3, 3), use_bias=use_bias, name=f"conv{s}_{c}")(x)
+                if self.batch_norm:
+                    x = nn.BatchNorm(False, momentum=0.9, name=f"bn{s}_{c}")(x)
+                x = nn.relu(x)
+            x = nn.max_pool(x, (2, 2), (2, 2))
+        return nn.Dense(3, name="head_a")(x.mean((1, 2)))
+
+
+@pytest.mark.parametrize("relu_after_pool", [False, True])
+@pytest.mark.parametrize("stem_channels", [3, 8])
 @pytest.mark.parametrize("batch_norm", [False, True])
-def test_relu_after_the_pool_gives_the_same_values_and_gradients(batch_norm):
-    images = jax.random.uniform(jax.random.key(1), (2, 16, 16, 3), minval=-1)
+def test_values_and_gradients_are_those_of_the_textbook(batch_norm, stem_channels, relu_after_pool):
+    images = jax.random.uniform(jax.random.key(1), (4, 16, 16, 3), minval=-1)
+    ours = VGG(
+        STAGES,
+        (),
+        {"a": 3},
+        batch_norm=batch_norm,
+        dropout=0.0,
+        relu_after_pool=relu_after_pool,
+        stem_channels=stem_channels,
+    )
+    variables = Textbook(batch_norm).init(jax.random.key(0), images)
+    assert jax.tree.map(jnp.shape, variables) == jax.tree.map(
+        jnp.shape, ours.init(jax.random.key(0), images)
+    )
 
-    def create(relu_after_pool):
-        return VGG(
-            ((4, 4), (8,)), (16,), {"a": 3}, batch_norm=batch_norm, relu_after_pool=relu_after_pool
-        )
+    def loss(params, apply):
+        logits, changed = apply({**variables, "params": params})
+        return (logits**2).mean(), changed
 
-    variables = create(True).init(jax.random.key(0), images)
-    # The heads start at zero, through which no gradient flows.
-    head = variables["params"]["head_a"]
-    head["kernel"] = jax.random.normal(jax.random.key(2), head["kernel"].shape)
+    def our_apply(variables):
+        logits, changed = ours.apply(variables, images, train=True, mutable=["batch_stats"])
+        return logits["a"], changed
 
-    def loss(params, relu_after_pool):
-        logits = create(relu_after_pool).apply({**variables, "params": params}, images)
-        return (logits["a"] ** 2).mean()
+    def textbook_apply(variables):
+        return Textbook(batch_norm).apply(variables, images, mutable=["batch_stats"])
 
-    after, after_gradient = jax.value_and_grad(loss)(variables["params"], True)
-    before, before_gradient = jax.value_and_grad(loss)(variables["params"], False)
-    np.testing.assert_allclose(after, before, rtol=1e-5)
+    gradient_of = jax.value_and_grad(loss, has_aux=True)
     jax.tree.map(
         lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5 * np.abs(b).max()),
-        after_gradient,
-        before_gradient,
+        gradient_of(variables["params"], our_apply),
+        gradient_of(variables["params"], textbook_apply),
     )
 
 
