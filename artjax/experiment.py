@@ -10,6 +10,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax import linen as nn
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
@@ -160,8 +161,10 @@ class Experiment:
         )
         return jitted, (source.works,)
 
-    def _forward(self, params: Any, model_state: Any, images: jax.Array) -> Any:
-        logits, _ = self._model.apply(
+    def _forward(
+        self, params: Any, model_state: Any, images: jax.Array, model: nn.Module | None = None
+    ) -> Any:
+        logits, _ = (model or self._model).apply(
             {"params": params, **model_state},
             images,
             train=True,
@@ -182,10 +185,11 @@ class Experiment:
 
         The backward pass takes a gradient by the inputs and one by the kernels of each convolution and
         matrix product. What rematerialisation computes again is not counted, nor anything
-        element by element, as in PaLM (Chowdhery et al. (2022), appendix B) and its model FLOPs
-        utilisation.
+        element by element, nor zeros in the stem, as in PaLM (Chowdhery et al. (2022), appendix B) and
+        its model FLOPs utilisation.
         """
-        jaxpr = jax.make_jaxpr(self._forward)(*self._forward_arguments).jaxpr
+        forward = partial(self._forward, model=self._model.clone(stem_channels=0))
+        jaxpr = jax.make_jaxpr(forward)(*self._forward_arguments).jaxpr
         return 3 * speed.count_flops(jaxpr) / _TRACED_WORKS
 
     def estimated_bytes(self) -> tuple[float, float, float]:

@@ -18,21 +18,27 @@ class Peak(NamedTuple):
 
 
 _HOPPER = "NVIDIA H100 and H200 datasheets, without sparsity"
-_AMPERE = "NVIDIA A100 datasheet, without sparsity"
-_ADA = "NVIDIA L4 and L40S datasheets, without sparsity"
+_AMPERE = "NVIDIA A100, A10 and A40 datasheets, without sparsity"
+_ADA = "NVIDIA L4, L40 and L40S datasheets, without sparsity"
+_GA102 = "NVIDIA GA102 whitepaper, appendix A"
 _TPU = "Google Cloud TPU documentation"
 
 # By the start of the name that JAX gives the device; the longest that fits counts.
 PEAKS: Mapping[str, Peak] = {
     "NVIDIA H200": Peak(989, _HOPPER),
+    "NVIDIA H200 NVL": Peak(836, _HOPPER),
     "NVIDIA H100": Peak(989, _HOPPER),
     "NVIDIA H100 PCIe": Peak(756, _HOPPER),
     "NVIDIA H100 NVL": Peak(835, _HOPPER),
     "NVIDIA A100": Peak(312, _AMPERE),
+    "NVIDIA A40": Peak(149.7, _AMPERE),
+    "NVIDIA A10": Peak(125, _AMPERE),
     "NVIDIA L4": Peak(121, _ADA),
+    "NVIDIA L40": Peak(181, _ADA),
     "NVIDIA L40S": Peak(362, _ADA),
     "NVIDIA GeForce RTX 4090": Peak(165.2, "NVIDIA Ada architecture whitepaper, appendix A"),
-    "NVIDIA GeForce RTX 3090": Peak(71, "NVIDIA GA102 whitepaper, appendix A"),
+    "NVIDIA GeForce RTX 3090": Peak(71, _GA102),
+    "NVIDIA RTX A6000": Peak(154.8, _GA102),
     "TPU v4": Peak(275, _TPU),
     "TPU v5 lite": Peak(197, _TPU),
     "TPU v5p": Peak(459, _TPU),
@@ -42,7 +48,7 @@ PEAKS: Mapping[str, Peak] = {
 
 def peak_of(device_kind: str, dtype: str) -> Peak | None:
     """The peak of a device for activations of a dtype, or None where it is not known here."""
-    # "NVIDIA A100-SXM4-80GB" is an A100, but "NVIDIA L40" is no L4.
+    # "NVIDIA A100-SXM4-80GB" is an A100, but "NVIDIA L40S" is no L40.
     names = [
         name
         for name in PEAKS

@@ -8,7 +8,9 @@ from artjax.experiment import Experiment
 from artjax.mesh import create_mesh
 
 
-def test_arithmetic_of_vgg16_is_the_published_number():
+@pytest.mark.parametrize("stem_channels", [3, 8])  # zeros in the stem are no work
+def test_arithmetic_of_vgg16_is_the_published_number(monkeypatch, stem_channels):
+    monkeypatch.setattr("artjax.experiment.stem_channels", lambda platform: stem_channels)
     config = tiny_config(image_size=224, canvas_size=256, model__name="vgg16")
     vgg = Experiment(config, {"artist": 1000}, 60, create_mesh(devices=jax.devices()[:1]))
     # torchvision's documentation of vgg16: 15.47 G multiply-adds a picture.
@@ -40,7 +42,9 @@ def test_loops_count_for_each_round():
         ("NVIDIA L40S", "bfloat16", 362),
         ("NVIDIA H200", "float32", None),
         ("cpu", "bfloat16", None),
-        ("NVIDIA L40", "bfloat16", None),
+        ("NVIDIA H200 NVL", "bfloat16", 836),
+        ("NVIDIA L40", "bfloat16", 181),
+        ("NVIDIA A10G", "bfloat16", None),
         ("NVIDIA A100-SXM4-80GB", "bfloat16", 312),
     ],
 )
