@@ -36,6 +36,25 @@ TrainStep = Callable[[TrainState, Batch], tuple[TrainState, dict[str, jax.Array]
 _TRACED_WORKS = 11
 
 
+def create_crop_boxes(config: ConfigDict) -> Callable[[int, np.ndarray], np.ndarray]:
+    """Builds (step, aspects of its works) → the boxes of its crops, for pictures cropped before it.
+
+    They are float32 [B, 4], as from `augment.crop_boxes`, and computed on the CPU, so that the
+    accelerators' queues are left alone.
+    """
+
+    @jax.jit
+    def drawn(step: jax.Array, aspect: jax.Array) -> jax.Array:
+        key, _ = keys_of_step(jax.random.key(config.seed), step)
+        return augment.crop_boxes(key, aspect, config.augment)
+
+    def crop_boxes(step: int, aspect: np.ndarray) -> np.ndarray:
+        with jax.default_device(jax.local_devices(backend="cpu")[0]):
+            return np.asarray(drawn(step, aspect))
+
+    return crop_boxes
+
+
 class Experiment:
     """Model, optimizer, schedule and compiled steps of one configuration on one mesh.
 
@@ -45,6 +64,7 @@ class Experiment:
       steps_per_epoch: global batches in one pass over the training split.
       train_step: (state, batch) → (state, metrics), compiled at its first call; the state is donated.
       eval_step: (params, model_state, batch) → logits by task, the same on every host.
+      crop_boxes: what `create_crop_boxes` gives.
     """
 
     def __init__(
@@ -95,24 +115,12 @@ class Experiment:
             donate_argnums=0,
             compiler_options=self._options,
         )
-        self._crop_boxes = jax.jit(
-            lambda step, aspect: augment.crop_boxes(
-                keys_of_step(jax.random.key(config.seed), step)[0], aspect, config.augment
-            )
-        )
+        self.crop_boxes = create_crop_boxes(config)
         self.eval_step = jax.jit(
             create_eval_step(self._model, config.image_size, config.accumulate),
             out_shardings=everywhere,
             compiler_options=self._options,
         )
-
-    def crop_boxes(self, step: int, aspect: np.ndarray) -> np.ndarray:
-        """The boxes that the step's crops are, where pictures are cropped before it; float32 [B, 4].
-
-        Computed on the CPU, so that the accelerators' queues are left alone.
-        """
-        with jax.default_device(jax.local_devices(backend="cpu")[0]):
-            return np.asarray(self._crop_boxes(step, aspect))
 
     def initial_state(self) -> TrainState:
         """The state at step 0, on the devices."""

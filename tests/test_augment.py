@@ -93,6 +93,13 @@ def test_flip_mirrors_about_half_of_the_pictures():
     assert 16 < mirrored.sum() < 48
 
 
+def test_denormalise_gives_back_every_byte():
+    levels = np.arange(256, dtype=np.uint8)
+    seen = augment.normalise(jnp.asarray(levels))
+    np.testing.assert_array_equal(augment.denormalise(seen), levels, strict=True)
+    np.testing.assert_array_equal(augment.denormalise(np.asarray([-1.1, 1.1])), [0, 255])
+
+
 def test_normalise_maps_bytes_to_minus_one_to_one():
     values = augment.normalise(jnp.asarray([0, 127.5, 255]))
     np.testing.assert_allclose(values, [-1, 0, 1])

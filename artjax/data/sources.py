@@ -133,17 +133,12 @@ def open_source(
         return batches.put(train, indices_of(step), sharding)
 
     def from_records(step: int) -> Batch:
-        images = train.images
-        assert isinstance(images, Records)
         indices = indices_of(step)
         boxes = draw_boxes(step, train.aspect[indices])
 
         def read(rows: slice) -> dict[str, np.ndarray]:
-            columns = train.columns(indices[rows])
-            del columns["aspect"]  # so that the step knows that they are cropped already
-            works = train.rows[indices[rows]]
-            crops = images.crops(works, boxes[rows], config.image_size)
-            return columns | {"image": crops, "mask": np.ones(len(works), bool)}
+            crops = gather_crops(train, indices[rows], boxes[rows], config.image_size)
+            return crops | {"mask": np.ones(len(indices[rows]), bool)}
 
         return batches.put_rows(read, config.batch_size, sharding)
 
@@ -152,9 +147,8 @@ def open_source(
         return batches.put_rows(lambda rows: {"index": indices[rows]}, len(indices), sharding)
 
     if data.why_streamed:
-        # A rotated box is no rectangle of the picture: then the devices cut it out of a canvas.
-        rotated = config.augment.rotate_degrees > 0
-        return Source("stream", data.why_streamed, from_host if rotated else from_records)
+        cropped = crops_before_step(config, train)
+        return Source("stream", data.why_streamed, from_records if cropped else from_host)
     canvas_bytes = len(train) * int(np.prod(train.images.shape[1:]))
     choice = choose(config.source, canvas_bytes, mesh.size, _free_on_devices(mesh), _free_on_host())
     if choice.name == "host":
@@ -166,6 +160,32 @@ def open_source(
         put_works(train, mesh, choice.spread),
         gatherer(mesh, choice.spread),
     )
+
+
+def crops_before_step(config: ConfigDict, train: Split) -> bool:
+    """Whether pictures are cropped where they are decoded, rather than out of canvases in the step."""
+    # A rotated box is no rectangle of the picture: then the devices cut it out of a canvas.
+    return isinstance(train.images, Records) and not config.augment.rotate_degrees
+
+
+def gather_crops(
+    train: Split, indices: np.ndarray, boxes: np.ndarray, size: int
+) -> dict[str, np.ndarray]:
+    """Decodes boxes of works that lie in TFRecords.
+
+    Args:
+      train: the split.
+      indices: of the works, int [n].
+      boxes: left, top, width and height as shares of the pictures' sides, float [n, 4].
+      size: side of the result in pixels.
+
+    Returns:
+      `image` uint8 [n, size, size, 3], `label/<task>` [n].
+    """
+    assert isinstance(train.images, Records)
+    columns = train.columns(indices)
+    del columns["aspect"]  # so that the step knows that they are cropped already
+    return columns | {"image": train.images.crops(train.rows[indices], boxes, size)}
 
 
 def put_works(train: Split, mesh: Mesh, spread: bool) -> Batch:

@@ -15,12 +15,14 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from artjax import config as config_lib
+from artjax import workdir as workdir_lib
 from artjax.data import canvases, reports
 from artjax.data.canvases import Split
 from artjax.data.reports import TwinRow
 from artjax.data.splits import SPLITS
 from artjax.describe.numbers import summarise, twin_rows, twin_summary
 from artjax.describe.pictures import Picture, write_pictures
+from artjax.describe.views import View, in_words, seen_of, write_views
 from artjax.errors import WorkdirError
 
 PICTURES_PER_CLASS = 12
@@ -31,6 +33,8 @@ def describe(
     config: ConfigDict, workdir: Path, data_dir: Path, canvas_dir: Path | None = None
 ) -> dict[str, Any]:
     """Writes `describe/index.html`, its pictures and `describe/summary.json` into a workdir.
+
+    The pictures of "What the network sees" are the input of step 0 of a run with this configuration.
 
     The page needs no server and no network. It is written beside an older one, which it then replaces.
 
@@ -44,33 +48,46 @@ def describe(
       What `summary.json` holds.
 
     Raises:
-      ArtjaxError: if the collection is not there, lacks a label, or the page cannot be written.
+      ArtjaxError: if the configuration cannot be meant, the collection is not there or lacks a label, or
+        the page cannot be written.
     """
+    config_lib.check(config)
+    previous = None if config.batch_size else workdir_lib.read_config(workdir)
+    if previous is not None:  # the size that the run found for auto
+        config = config_lib.with_batch_size(config, previous.batch_size)
     data = canvases.open_collection(config, data_dir, canvas_dir)
     features = config_lib.label_features(config)
     splits = {name: data.split(name, features) for name in SPLITS}
     twins = twin_rows(config, data, splits)
-    summary = summarise(config, data, splits) | {"twins": twin_summary(twins)}
+    summary = summarise(config, data, splits) | {
+        "twins": twin_summary(twins),
+        "augment": config.augment.to_dict(),
+    }
     # Those that falsify a number first, then those that falsify a label.
     twins.sort(key=lambda row: (row.split == row.twin_split, not row.conflict, row.file_name))
     class_names = {task: data.prepared.labels[feature] for task, feature in features.items()}
     sheets = {task: _sheets(task, summary, splits, names) for task, names in class_names.items()}
     wanted = {name for of_task in sheets.values() for names in of_task.values() for name in names}
     wanted |= {name for row in twins[:MOST_TWINS_SHOWN] for name in (row.file_name, row.twin)}
+    train = splits["train"]
+    seen = seen_of(config, train)
+    wanted |= {str(train.file_names[work]) for work in seen.works}
     folder = workdir / "describe"
     try:
         workdir.mkdir(parents=True, exist_ok=True)
         partial = Path(tempfile.mkdtemp(prefix="describe.incomplete-", dir=workdir))
         try:
-            (partial / "pictures").mkdir()
+            for name in ("pictures", "views"):
+                (partial / name).mkdir()
             pictures = write_pictures(
                 data, splits, wanted, config.image_feature, partial / "pictures"
             )
+            views = write_views(seen, train, partial / "views")
             for name in (reports.SKIPPED, reports.PLACED, reports.TWINS):
                 if (data.reports / name).is_file():
                     shutil.copyfile(data.reports / name, partial / name)
             (partial / "index.html").write_text(
-                _page(summary, sheets, twins, splits, pictures, class_names),
+                _page(summary, sheets, twins, splits, pictures, class_names, config, views),
                 encoding="utf-8",
             )
             text = json.dumps(summary, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
@@ -109,8 +126,11 @@ def _page(
     splits: Mapping[str, Split],
     pictures: Mapping[str, Picture],
     class_names: Mapping[str, Sequence[str]],
+    config: ConfigDict,
+    views: Sequence[View],
 ) -> str:
     shown = {row.file_name for row in twins} | {row.twin for row in twins}
+    shown |= {view.file_name for view in views} | {view.partner for view in views}
     labels = {
         str(name): ", ".join(
             names[split.labels[task][i]] if split.labels[task][i] >= 0 else "unknown"
@@ -136,4 +156,7 @@ def _page(
         labels=labels,
         pictures=pictures,
         splits=SPLITS,
+        config=config,
+        views=views,
+        augmentations=in_words(config.augment),
     )
