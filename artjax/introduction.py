@@ -17,6 +17,7 @@ from artjax.data.canvases import Canvases, Split
 from artjax.data.sources import Source
 from artjax.experiment import Experiment
 from artjax.metrics import log_softmax
+from artjax.room import in_words
 from artjax.state import TrainState
 
 
@@ -56,7 +57,7 @@ def introduce(
         )
     kind = "pictures" if data.why_streamed else f"canvases: {data.size} px"
     place = data.prepared.directory if data.why_streamed else data.directory
-    say(f"{kind}, {train.images.nbytes / 1e6:,.0f} MB for train, in {place}")
+    say(f"{kind}, {in_words(train.images.nbytes)} for train, in {place}")
     say(f"source: {source.name}, {source.why}")
     say(
         f"model: {config.model.name}, {experiment.parameters:,} parameters, pictures of "

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import jax
 from jax.sharding import Mesh
 
-from artjax import mesh as mesh_lib
+from artjax import room
 from artjax.errors import ConfigError, TrainingError
 from artjax.experiment import Experiment
+from artjax.room import in_words
 
 # A batch found for the user leaves this share free, for what other programs and the next batches take.
 _FILL = 0.9
@@ -22,40 +21,13 @@ _FEWEST_STEPS_PER_EPOCH = 16
 
 
 def free_bytes(mesh: Mesh) -> int | None:
-    """Memory that each device can still give, the smallest of all hosts; None where it is unknown.
+    """Bytes that each device can still give, the least of all; None where it is unknown.
 
-    Of a GPU it is what JAX may allocate; CPU devices share what the machine, or the container that
-    this runs in, has left.
+    CPU devices share what their host has left.
     """
-    local = [d for d in mesh.devices.flat if d.process_index == jax.process_index()]
-    if local[0].platform == "cpu":
-        here = _host_free_bytes()
-        free = here // len(local) if here else 0
-    else:
-        stats = [device.memory_stats() or {} for device in local]
-        free = min(s.get("bytes_limit", 0) - s.get("bytes_in_use", 0) for s in stats)
-    return mesh_lib.least_over_hosts(free) or None
-
-
-def _host_free_bytes() -> int | None:
-    try:
-        pages = {}
-        for line in Path("/proc/meminfo").read_text().splitlines():
-            name, _, rest = line.partition(":")
-            pages[name] = int(rest.split()[0]) * 1024
-        free = pages["MemAvailable"]
-    except (OSError, KeyError, ValueError):
-        try:  # not Linux: all of it is the nearest figure
-            return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-        except (OSError, ValueError, AttributeError):
-            return None
-    group = Path("/sys/fs/cgroup")
-    try:
-        used = int((group / "memory.current").read_text())
-        free = min(free, int((group / "memory.max").read_text()) - used)
-    except (OSError, ValueError):
-        pass  # no container, or one without a limit ("max")
-    return max(free, 0)
+    if mesh.devices.flat[0].platform != "cpu":
+        return room.on_devices(mesh)
+    return room.on_host(shares=len(mesh.local_devices))
 
 
 def needed_bytes(compiled: jax.stages.Compiled) -> int | None:
@@ -69,11 +41,6 @@ def needed_bytes(compiled: jax.stages.Compiled) -> int | None:
         - analysis.alias_size_in_bytes  # the state is donated: the new one takes its place
         + analysis.temp_size_in_bytes
     )
-
-
-def in_words(size: float) -> str:
-    """Bytes as 3.1 GB or 54 MB."""
-    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.0f} MB"
 
 
 def describe_estimate(experiment: Experiment, free: int | None) -> str:

@@ -114,7 +114,7 @@ def test_automatic_batch_size_is_kept_in_the_workdir(data_dir, tmp_path, monkeyp
     assert train(config, tmp_path, data_dir, stop_after_steps=2, **one).step == 2
 
 
-def test_free_memory_of_this_machine_is_known_and_shared():
+def test_devices_of_a_cpu_share_the_memory_of_their_host():
     one, eight = memory.free_bytes(mesh(1)), memory.free_bytes(mesh(8))
     assert 2**27 < one < 2**44
     assert eight == pytest.approx(one / 8, rel=0.2)

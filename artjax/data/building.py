@@ -19,6 +19,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
+from artjax import room
 from artjax.data import records, reports
 from artjax.data.pictures import is_plain_jpeg, squash
 from artjax.data.prepared import Prepared
@@ -33,12 +34,6 @@ def bytes_needed_for(prepared: Prepared, size: int) -> float:
     return 1.05 * sum(prepared.splits.values()) * size * size * 3
 
 
-def free_bytes(directory: Path) -> int:
-    """Bytes free on the disk where a folder is, or would be."""
-    there = next(folder for folder in directory.absolute().parents if folder.is_dir())
-    return shutil.disk_usage(there).free
-
-
 def build(prepared: Prepared, size: int, directory: Path, image_feature: str) -> None:
     """Writes all files into a folder beside `directory`, which takes its place when it is whole.
 
@@ -47,11 +42,11 @@ def build(prepared: Prepared, size: int, directory: Path, image_feature: str) ->
     bytes_needed = bytes_needed_for(prepared, size)
     try:
         directory.parent.mkdir(parents=True, exist_ok=True)
-        free = free_bytes(directory)
+        free = room.on_disk(directory)
         if free < bytes_needed:
             raise DataError(
-                f"canvases of {size} px need {bytes_needed / 1e9:.1f} GB in {directory.parent}, where "
-                f"{free / 1e9:.1f} GB are free; make room, give another place with --canvas_dir, or "
+                f"canvases of {size} px need {room.in_words(bytes_needed)} in {directory.parent}, where "
+                f"{room.in_words(free)} are free; make room, give another place with --canvas_dir, or "
                 "do without them with --config.source=stream"
             )
         _remove_leftovers(directory)

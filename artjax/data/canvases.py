@@ -16,13 +16,15 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from artjax import config as config_lib
+from artjax import room
 from artjax.data import prepared as prepared_lib
 from artjax.data import reports
-from artjax.data.building import build, bytes_needed_for, free_bytes
+from artjax.data.building import build, bytes_needed_for
 from artjax.data.prepared import Prepared
 from artjax.data.records import Records
 from artjax.data.splits import split_of
 from artjax.errors import DataError
+from artjax.room import in_words
 
 _STREAMED = "streamed"
 _READERS = 8  # threads; more than fill the memory's bandwidth
@@ -225,11 +227,11 @@ def _why_streamed(source: str, prepared: Prepared, size: int, directory: Path) -
     there = _read(directory)
     if source != "auto" or (there and there.prepared.fingerprint == prepared.fingerprint):
         return ""
-    needed, free = bytes_needed_for(prepared, size), free_bytes(directory)
+    needed, free = bytes_needed_for(prepared, size), room.on_disk(directory)
     if free >= needed:
         return ""
     return (
-        f"canvases of {needed / 1e9:.1f} GB do not fit in the {free / 1e9:.1f} GB that are free in "
+        f"canvases of {in_words(needed)} do not fit in the {in_words(free)} that are free in "
         f"{directory.parent}"
     )
 

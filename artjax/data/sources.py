@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import NamedTuple
 
 import jax
@@ -18,10 +17,12 @@ from jax.sharding import Mesh, PartitionSpec
 from ml_collections import ConfigDict
 
 from artjax import mesh as mesh_lib
+from artjax import room
 from artjax.data import batches
 from artjax.data.canvases import Canvases, Split, take
 from artjax.data.records import Records
 from artjax.errors import ConfigError
+from artjax.room import in_words
 
 Batch = dict[str, jax.Array]
 
@@ -57,7 +58,7 @@ class Choice(NamedTuple):
 
 
 def choose(
-    wanted: str, canvas_bytes: int, devices: int, free: int | None, host_free: int
+    wanted: str, canvas_bytes: int, devices: int, free: int | None, host_free: int | None
 ) -> Choice:
     """Chooses between `device` and `host`.
 
@@ -66,37 +67,39 @@ def choose(
       canvas_bytes: size of all canvases of the training split.
       devices: number of devices.
       free: bytes free on each device; None where that is the host's memory.
-      host_free: bytes free in the host's memory.
+      host_free: bytes free in the host's memory; None where it does not say.
 
     Raises:
       ConfigError: if the canvases do not fit where they are wanted.
     """
-    size, share = f"canvases of {_gb(canvas_bytes)}", -(-canvas_bytes // devices)
+    size, share = f"canvases of {in_words(canvas_bytes)}", -(-canvas_bytes // devices)
     if wanted == "host":
         return Choice("host", "as set")
     if free is None:
         if wanted == "auto":
             return Choice("host", "the devices compute from its memory")
-        if canvas_bytes > host_free:
+        if host_free is not None and canvas_bytes > host_free:
             raise ConfigError(
-                f"--config.source=device: {size} do not fit in the {_gb(host_free)} of memory that are "
-                "free; take host, which reads them from the disk"
+                f"--config.source=device: {size} do not fit in the {in_words(host_free)} of memory "
+                "that are free; take host, which reads them from the disk"
             )
         return Choice("device", "as set", spread=devices > 1)
-    room = f"the {_gb(free)} that are free on each device"
+    there = f"the {in_words(free)} that are free on each device"
     if canvas_bytes <= _SHARE * free:
-        why = "as set, whole on each device" if wanted == "device" else f"{size} fit in {room}"
+        why = "as set, whole on each device" if wanted == "device" else f"{size} fit in {there}"
         return Choice("device", why)
     if devices > 1 and share <= (free if wanted == "device" else _SHARE * free):
-        return Choice("device", f"{size}, spread, {_gb(share)} on each of {devices} devices", True)
+        return Choice(
+            "device", f"{size}, spread, {in_words(share)} on each of {devices} devices", True
+        )
     if wanted == "auto":
-        limit = f"a third of {room}" if canvas_bytes <= free else room
+        limit = f"a third of {there}" if canvas_bytes <= free else there
         return Choice("host", f"{size} do not fit in {limit}")
     if share <= free:
         return Choice("device", "as set")
     raise ConfigError(
-        f"--config.source=device: {size} need {_gb(share)} on each device, which does not fit in "
-        f"{room}; take host or auto"
+        f"--config.source=device: {size} need {in_words(share)} on each device, which does not fit in "
+        f"{there}; take host or auto"
     )
 
 
@@ -150,7 +153,7 @@ def open_source(
         cropped = crops_before_step(config, train)
         return Source("stream", data.why_streamed, from_records if cropped else from_host)
     canvas_bytes = len(train) * int(np.prod(train.images.shape[1:]))
-    choice = choose(config.source, canvas_bytes, mesh.size, _free_on_devices(mesh), _free_on_host())
+    choice = choose(config.source, canvas_bytes, mesh.size, room.on_devices(mesh), room.on_host())
     if choice.name == "host":
         return Source("host", choice.why, from_host)
     return Source(
@@ -251,25 +254,3 @@ def gatherer(mesh: Mesh, spread: bool) -> Callable[[Batch, Batch], Batch]:
 
 def _rows(values: jax.Array, index: jax.Array) -> jax.Array:
     return jnp.take(values, index, axis=0, mode="clip")
-
-
-def _free_on_devices(mesh: Mesh) -> int | None:
-    """Bytes free on the fullest device of all hosts; None where devices have no memory of their own."""
-    stats = [device.memory_stats() for device in mesh.local_devices]
-    free = [s["bytes_limit"] - s["bytes_in_use"] for s in stats if s and "bytes_limit" in s]
-    if len(free) < len(stats):
-        return None
-    return mesh_lib.least_over_hosts(min(free))
-
-
-def _free_on_host() -> int:
-    """Bytes of memory that programs can still take, where the system says so; else no limit."""
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-    except OSError:
-        return 2**62
-    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
-
-
-def _gb(count: int) -> str:
-    return f"{count / 1e9:.1f} GB" if count >= 1e8 else f"{count / 1e6:.1f} MB"

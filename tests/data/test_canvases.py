@@ -75,7 +75,7 @@ def test_canvases_can_be_kept_elsewhere(data_dir, tmp_path):
 def test_too_little_room_is_said_before_anything_is_written(data_dir, tmp_path, monkeypatch):
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1000))
-    with pytest.raises(DataError, match=r"need 0.0 GB .* --canvas_dir"):
+    with pytest.raises(DataError, match=r"need 499 kB in .*, where 1 kB are free; .* --canvas_dir"):
         open_collection(tiny_config(source="host"), data_dir, tmp_path)
 
 

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from tiny import tiny_config
 
-from artjax import augment
+from artjax import augment, room
 from artjax.data import batches, canvases, pictures, records, sources
 from artjax.data.canvases import open_collection
 from artjax.errors import ConfigError, DataError
@@ -181,16 +181,9 @@ def test_a_device_without_room_is_one_line_with_what_is_needed_and_there(devices
 
 
 def test_memory_of_accelerators_is_asked_for(data_dir, monkeypatch):
-    def on(*free):
-        stats = [f and {"bytes_limit": f + 7, "bytes_in_use": 7} for f in free]
-        devices = [SimpleNamespace(memory_stats=lambda s=s: s) for s in stats]
-        return sources._free_on_devices(SimpleNamespace(local_devices=devices))
-
-    assert on(5, 3) == 3
-    assert on(5, None) is None
-    monkeypatch.setattr(sources, "_free_on_devices", lambda mesh: GB)
+    monkeypatch.setattr(room, "on_devices", lambda mesh: GB)
     assert opened("auto", data_dir)[0].name == "device"
-    monkeypatch.setattr(sources, "_free_on_devices", lambda mesh: 1)
+    monkeypatch.setattr(room, "on_devices", lambda mesh: 1)
     assert opened("auto", data_dir)[0].name == "host"
 
 
@@ -199,7 +192,7 @@ def test_auto_streams_where_the_disk_has_no_room(data_dir, tmp_path, monkeypatch
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: full)
     config = tiny_config(source="auto")
     data = open_collection(config, data_dir, tmp_path)
-    assert "canvases of 0.0 GB do not fit in the 0.0 GB that are free in" in data.why_streamed
+    assert "canvases of 499 kB do not fit in the 1 kB that are free in" in data.why_streamed
     config.source = "host"
     with pytest.raises(DataError, match=r"do without them with --config.source=stream"):
         open_collection(config, data_dir, tmp_path)
