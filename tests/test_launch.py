@@ -1,16 +1,21 @@
 """The command line: what a user types, and what is said when it cannot be meant."""
 
+import math
+import os
+import re
 import shutil
 import subprocess
 import sys
 
 import numpy as np
 import pytest
-from tiny import stripes
+from tiny import SPLITS, stripes, tiny_config
 
 import launch
 from artjax import sample
+from artjax.data.canvases import open_collection
 from artjax.errors import ArtjaxError
+from artjax.room import in_words
 
 TINY = ["--config", "configs/artist.py:tiny"]
 SMALL = ["--config.image_size=32", "--config.canvas_size=40", "--config.model.name=vgg_small"]
@@ -62,6 +67,10 @@ def in_the_repository(pytestconfig, monkeypatch):
         ),
         ([*TINY, "--config.fsdp=3"], "must divide the 8 devices"),
         (
+            [*TINY, "--config.source=host", "--config.canvas_size=10000000", "--workdir", "NEW"],
+            "canvases of 10000000 px need 31,185,000.0 GB in",  # 99 works, and a twentieth to spare
+        ),
+        (
             [*TINY[:1], "configs/location.py:tiny"],
             "has no label 'location' for the task 'location'",
         ),
@@ -94,6 +103,34 @@ def test_errors_end_the_process_with_status_2_and_no_traceback(tmp_path):
     assert done.stdout == ""
     assert done.stderr.startswith(f"artjax: no checkpoint in {tmp_path}")
     assert done.stderr.count("\n") == 1
+
+
+def test_source_that_does_not_fit_is_one_line_with_what_is_needed_and_there(data_dir, tmp_path):
+    # Canvases of twice this machine's memory, as a file without contents.
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    side = math.isqrt(2 * memory // (3 * SPLITS["train"]))
+    built = open_collection(tiny_config(), data_dir, tmp_path / "canvases").directory
+    too_large = built.rename(built.with_name(f"{side}px"))
+    shape = (SPLITS["train"], side, side, 3)
+    np.lib.format.open_memmap(too_large / "train.images.npy", "w+", np.uint8, shape)
+    done = subprocess.run(
+        [
+            *(sys.executable, "launch.py", *TINY, *SMALL, f"--config.canvas_size={side}"),
+            *("--config.source=device", "--config.batch_size=16", "--data_dir", str(data_dir)),
+            *("--canvas_dir", str(tmp_path / "canvases"), "--workdir", str(tmp_path / "new")),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert re.fullmatch(
+        rf"artjax: --config.source=device: canvases of {in_words(math.prod(shape))} do not fit in the "
+        r"[\d,.]+ [GM]B of memory that are free; take host, which reads them from the disk\n",
+        done.stderr,
+    )
+    assert not (tmp_path / "new").exists()
 
 
 def test_builders_end_tfds_with_status_2_and_no_traceback(tmp_path):
