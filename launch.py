@@ -202,12 +202,18 @@ def _config(
     # A typo is told before anything is looked for, drawn or decoded.
     config = load(collection or sample.NAME)
     if not collection:
-        collection = sample.choose(config.task, data_dir, args.canvas_dir)
+        chosen = mesh.texts_of_hosts(sample.choose(config.task, data_dir, args.canvas_dir))
+        collection = chosen[0]
+        if len(set(chosen)) > 1:
+            raise ConfigError(
+                f"the hosts have different data, and would take {', '.join(chosen)}; name the "
+                f"collection, as in --config {file}:{collection}"
+            )
         if mesh.is_first_host():
             print(sample.why(collection, config.task, data_dir), flush=True)
         config = load(collection)
     if args.mode in ("train", "describe", "benchmark") and collection == sample.NAME:
-        with mesh.first_host_first("sample"):
+        with mesh.first_host_first():
             sample.build_if_missing(config.task, data_dir, args.canvas_dir)
     return config
 

@@ -22,7 +22,7 @@ from artjax.data.prepared import Prepared
 from artjax.data.splits import SPLITS
 from artjax.errors import ConfigError, WorkdirError
 from artjax.experiment import Experiment
-from artjax.mesh import create_mesh, first_host_first, is_first_host
+from artjax.mesh import create_mesh, is_first_host
 from artjax.state import TrainState
 from artjax.workdir import write_atomically
 
@@ -96,10 +96,9 @@ def evaluate_workdir(
         )
     restored = restore(workdir, which)
     record = restored.record
-    with first_host_first("canvases"):
-        data = canvases.open_collection(
-            restored.experiment.config, *where_data_is(record, data_dir, canvas_dir)
-        )
+    data = canvases.open_collection(
+        restored.experiment.config, *where_data_is(record, data_dir, canvas_dir)
+    )
     check_same_data(workdir, record, data.prepared)
     return evaluate_split(workdir, restored, data, split)
 

@@ -11,10 +11,12 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from artjax.errors import ConfigError
+from artjax.errors import ArtjaxError, ConfigError
 
 # Arrays smaller than this are not worth the communication that spreading them costs.
 SMALLEST_SPREAD_ARRAY = 2**16
+
+_TEXT_BYTES = 4096
 
 
 def create_mesh(fsdp: int = 1, devices: Sequence[jax.Device] | None = None) -> Mesh:
@@ -91,17 +93,54 @@ def is_first_host() -> bool:
 
 
 @contextmanager
-def first_host_first(name: str) -> Iterator[None]:
+def stop_together() -> Iterator[None]:
+    """All hosts run the block; where it fails on one, it fails on all, so that none waits for another.
+
+    Raises:
+      ArtjaxError: on the hosts where the block did not fail itself, with what was said on the first
+        where it did.
+    """
+    error = None
+    try:
+        yield
+    except Exception as own:
+        error = own
+    said = texts_of_hosts(str(error) or repr(error) if error else "")
+    if error:
+        raise error
+    for host, reason in enumerate(said):
+        if reason:
+            raise ArtjaxError(f"host {host} (counted from 0): {reason}")
+
+
+@contextmanager
+def first_host_first() -> Iterator[None]:
     """The first host runs the block before the others do, which then find what it made.
 
-    Args:
-      name: the same on all hosts, another one for each use.
+    Where it fails on one, it fails on all: see `stop_together`.
     """
-    if jax.process_count() > 1 and not is_first_host():
-        multihost_utils.sync_global_devices(name)
-    yield
-    if jax.process_count() > 1 and is_first_host():
-        multihost_utils.sync_global_devices(name)
+    if is_first_host():
+        with stop_together():
+            yield
+        with stop_together():
+            pass  # the others run it
+    else:
+        with stop_together():
+            pass
+        with stop_together():
+            yield
+
+
+def texts_of_hosts(text: str) -> list[str]:
+    """What each host says, its first 4,096 bytes; all hosts must ask together."""
+    if jax.process_count() == 1:
+        return [text]
+    # Of one size, whatever is said: hosts that ask for different things still meet.
+    encoded = np.zeros(_TEXT_BYTES, np.uint8)
+    given = np.frombuffer(text.encode()[:_TEXT_BYTES], np.uint8)
+    encoded[: len(given)] = given
+    gathered = np.asarray(multihost_utils.process_allgather(encoded))
+    return [row.tobytes().rstrip(b"\0").decode(errors="ignore") for row in gathered]
 
 
 def least_over_hosts(number: int) -> int:

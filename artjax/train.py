@@ -79,8 +79,7 @@ def train(
     mesh = mesh_lib.create_mesh(config.fsdp, devices)
     mesh_lib.check_batch_size(config.batch_size, mesh, config.accumulate)
     console = Console(enabled=mesh_lib.is_first_host())
-    with mesh_lib.first_host_first("canvases"):
-        data = canvases.open_collection(config, data_dir, canvas_dir)
+    data = canvases.open_collection(config, data_dir, canvas_dir)
     if data.why_streamed:
         # Its pixels are others than those of canvases, so a run that began so goes on so.
         config = config.copy_and_resolve_references()
@@ -94,7 +93,7 @@ def train(
         config = _with_batch_size_found(config, workdir, numbers, train_works, mesh, console)
     experiment = Experiment(config, numbers, train_works, mesh)
     source = sources.open_source(config, data, splits["train"], mesh, experiment.crop_boxes)
-    with mesh_lib.first_host_first("workdir"):
+    with mesh_lib.first_host_first():
         workdir_lib.claim(workdir, config)
 
     checkpoints = Checkpoints(workdir)

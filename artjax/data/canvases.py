@@ -16,6 +16,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from artjax import config as config_lib
+from artjax import mesh as mesh_lib
 from artjax import room
 from artjax.data import prepared as prepared_lib
 from artjax.data import reports
@@ -152,7 +153,8 @@ def open_collection(config: ConfigDict, data_dir: Path, canvas_dir: Path | None)
 
     With the source `stream`, and with `auto` where the disk has no room for them, only the places of
     the pictures in the TFRecords are noted. Where these are not on this machine, canvases copied from
-    another one are used as they are.
+    another one are used as they are. All hosts must open it together; their disks may differ, but where
+    one has to stream, all do.
 
     Args:
       config: `collection`, `task`, `source`, the features and the canvas size are read.
@@ -160,29 +162,34 @@ def open_collection(config: ConfigDict, data_dir: Path, canvas_dir: Path | None)
       canvas_dir: where canvases are kept; default `data_dir/canvases`.
 
     Raises:
-      DataError: if neither prepared data nor canvases are there, a label is lacking, or the disk has no
-        room.
+      DataError: if neither prepared data nor canvases are there, a label is lacking, the disk has no
+        room, or the hosts do not have the same data.
     """
     root = canvas_dir or data_dir / "canvases"
     size = config_lib.canvas_size(config)
-    features = config_lib.label_features(config)
-    try:
-        prepared = prepared_lib.find(config.collection, config.task, data_dir)
-    except DataError:
-        copied = _find_copied(root, config.collection, config.task, size)
-        if copied is None:
-            raise
-        copied.prepared.check_labels(features)
-        return copied
-    prepared.check_labels(features)
-    place = root / prepared.name / prepared.version
-    why_streamed = _why_streamed(config.source, prepared, size, place / f"{size}px")
+    with mesh_lib.stop_together():
+        prepared, copied = _find(config, data_dir, root)
+        place = root / prepared.name / prepared.version
+        own_why = (
+            "" if copied else _why_streamed(config.source, prepared, size, place / f"{size}px")
+        )
+    _check_same_data(prepared)
+    host, why_streamed = _first_to_stream(own_why)
+    with mesh_lib.stop_together():
+        if why_streamed and copied:
+            raise DataError(
+                f"the TFRecords of '{prepared.name}' are not on this machine, and host {host} has to "
+                f"stream from its own ({why_streamed}); give it canvases as well, or this one TFRecords"
+            )
     directory = place / (_STREAMED if why_streamed else f"{size}px")
-    existing = _read(directory)
-    if existing is None or existing.prepared.fingerprint != prepared.fingerprint:
-        build(prepared, 0 if why_streamed else size, directory, config.image_feature)
-        existing = _read(directory)
-        assert existing is not None
+    with mesh_lib.first_host_first():
+        existing = copied or _read(directory)
+        if existing is None or existing.prepared.fingerprint != prepared.fingerprint:
+            build(prepared, 0 if why_streamed else size, directory, config.image_feature)
+            existing = _read(directory)
+    assert existing is not None
+    if why_streamed and not own_why:
+        why_streamed = f"host {host}: {why_streamed}"
     # Where the records are now, which may not be where they were when the canvases were built.
     return replace(existing, prepared=prepared, size=size, why_streamed=why_streamed)
 
@@ -218,6 +225,37 @@ def take(images: np.ndarray | Records, rows: np.ndarray) -> np.ndarray:
 @cache
 def _readers() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(_READERS, thread_name_prefix="read")
+
+
+def _find(config: ConfigDict, data_dir: Path, root: Path) -> tuple[Prepared, Canvases | None]:
+    """The prepared set; and canvases that were copied here, where its TFRecords are not."""
+    copied = None
+    try:
+        prepared = prepared_lib.find(config.collection, config.task, data_dir)
+    except DataError:
+        copied = _find_copied(root, config.collection, config.task, config_lib.canvas_size(config))
+        if copied is None:
+            raise
+        prepared = copied.prepared
+    prepared.check_labels(config_lib.label_features(config))
+    return prepared, copied
+
+
+def _check_same_data(prepared: Prepared) -> None:
+    said = f"{prepared.name} {prepared.version} (fingerprint {prepared.fingerprint[:8]})"
+    on_hosts = mesh_lib.texts_of_hosts(said)
+    for host, other in enumerate(on_hosts):
+        if other != on_hosts[0]:
+            raise DataError(
+                f"the hosts have different data: {on_hosts[0]} on host 0, {other} on host {host}; copy "
+                "it from one to the other"
+            )
+
+
+def _first_to_stream(why: str) -> tuple[int, str]:
+    """The first host that has to stream, and why; an empty string where none has to."""
+    whys = mesh_lib.texts_of_hosts(why)
+    return next(((host, why) for host, why in enumerate(whys) if why), (0, ""))
 
 
 def _why_streamed(source: str, prepared: Prepared, size: int, directory: Path) -> str:
