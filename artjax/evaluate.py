@@ -80,7 +80,7 @@ def evaluate_workdir(
       split: `train`, `validation` or `test`.
       which: the checkpoint, `best` by validation or `last`.
       data_dir: where the data is now, if not where it was in training.
-      canvas_dir: likewise.
+      canvas_dir: likewise; without room for canvases there, works are streamed.
 
     Returns:
       What `metrics.json` holds.
@@ -96,9 +96,11 @@ def evaluate_workdir(
         )
     restored = restore(workdir, which)
     record = restored.record
-    data = canvases.open_collection(
-        restored.experiment.config, *where_data_is(record, data_dir, canvas_dir)
-    )
+    config = restored.experiment.config.copy_and_resolve_references()
+    if config.source != "stream":
+        # Where training's batches lay is no matter; without room for canvases, works are streamed.
+        config.source = "auto"
+    data = canvases.open_collection(config, *where_data_is(record, data_dir, canvas_dir))
     check_same_data(workdir, record, data.prepared)
     return evaluate_split(workdir, restored, data, split)
 

@@ -1,6 +1,7 @@
 import csv
 import json
 import shutil
+from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -21,7 +22,8 @@ from artjax.train import train
 def workdir(data_dir, tmp_path_factory):
     """A finished run that was stopped early enough to make mistakes."""
     folder = tmp_path_factory.mktemp("run")
-    train(tiny_config(steps=4, eval_every=2), folder, data_dir, devices=jax.devices()[:1])
+    config = tiny_config(steps=4, eval_every=2, source="host")
+    train(config, folder, data_dir, devices=jax.devices()[:1])
     return folder
 
 
@@ -128,6 +130,15 @@ def test_near_duplicates_can_be_left_out_of_the_score(workdir, data_dir, tmp_pat
     assert row["top1"] == whole["top1"]
     (line,) = evaluate.report_lines(result)
     assert f"without the 7 that have a near-duplicate in train, top-1 {np.mean(right):.1%}" in line
+
+
+def test_without_room_for_canvases_works_are_streamed_to_the_same_numbers(
+    workdir, tmp_path, monkeypatch
+):
+    there = evaluate.evaluate_workdir(workdir, "test")
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=1000))
+    assert evaluate.evaluate_workdir(workdir, "test", canvas_dir=tmp_path) == there
+    assert not list(tmp_path.glob("**/*.images.npy"))
 
 
 def test_a_model_spread_over_devices_is_evaluated_on_any_number(data_dir, tmp_path):
