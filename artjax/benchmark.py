@@ -15,11 +15,10 @@ import jax
 from ml_collections import ConfigDict
 
 from artjax import config as config_lib
+from artjax import memory, speed
 from artjax import mesh as mesh_lib
-from artjax import speed
 from artjax.data import batches, canvases, sources
 from artjax.data.sources import Source
-from artjax.errors import ConfigError
 from artjax.experiment import Experiment
 from artjax.logs import read_rows
 from artjax.train import train
@@ -58,12 +57,10 @@ def benchmark(
       `data` or `loop`; and the devices.
 
     Raises:
-      ConfigError: if the configuration cannot be meant, or leaves the batch size open.
+      ConfigError: if the configuration cannot be meant, or no batch size fits where it is left open.
     """
     config_lib.check(config)
     mesh = mesh_lib.create_mesh(config.fsdp)
-    if config.batch_size == 0:
-        raise ConfigError("--mode benchmark needs a number as --config.batch_size, not auto")
     mesh_lib.check_batch_size(config.batch_size, mesh, config.accumulate)
     data = canvases.open_collection(config, data_dir, canvas_dir)
     split = data.split("train", config_lib.label_features(config))
@@ -71,6 +68,8 @@ def benchmark(
         task: len(data.prepared.labels[feature])
         for task, feature in config_lib.label_features(config).items()
     }
+    if config.batch_size == 0:
+        config = memory.with_batch_size_found(config, workdir, classes, len(split), mesh, say)
     experiment = Experiment(config, classes, len(split), mesh)
     say(
         f"{config.model.name} at {config.image_size} px, {config.batch_size} works a step, "

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import jax
 from jax.sharding import Mesh
+from ml_collections import ConfigDict
 
+from artjax import config as config_lib
 from artjax import room
+from artjax import workdir as workdir_lib
 from artjax.errors import ConfigError, TrainingError
 from artjax.experiment import Experiment
 from artjax.room import in_words
@@ -97,6 +101,43 @@ def too_large(experiment: Experiment, free: int | None, needed: int | None) -> T
         f"out of memory: a step with --config.batch_size={batch_size} {needs} on each device, where "
         f"{there}\ntry {', or '.join(ways)}, in a new --workdir"
     )
+
+
+def with_batch_size_found(
+    config: ConfigDict,
+    workdir: Path,
+    classes: Mapping[str, int],
+    train_works: int,
+    mesh: Mesh,
+    say: Callable[[str], None],
+) -> ConfigDict:
+    """The configuration with what `auto` stands for: the workdir's own number, else what fits.
+
+    Args:
+      config: with the batch size that is to be found.
+      workdir: of the run.
+      classes: number of them, by task.
+      train_works: number of works in the training split.
+      mesh: the devices.
+      say: takes the line with the number that was found.
+
+    Raises:
+      ConfigError: if the free memory is unknown, or nothing fits.
+    """
+    previous = workdir_lib.read_config(workdir)
+    if previous is not None:  # whatever else runs on the device by now, a run keeps its batches
+        return config_lib.with_batch_size(config, previous.batch_size)
+
+    def experiment_of(batch_size: int) -> Experiment:
+        return Experiment(
+            config_lib.with_batch_size(config, batch_size), classes, train_works, mesh
+        )
+
+    found = find_batch_size(experiment_of, mesh, train_works, config.accumulate)
+    say(
+        f"batch size: auto is {found} works here; peak learning rate {config.optim.peak_lr:g} as set"
+    )
+    return config_lib.with_batch_size(config, found)
 
 
 def find_batch_size(

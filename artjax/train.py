@@ -90,7 +90,9 @@ def train(
     numbers = {task: len(names) for task, names in classes.items()}
     train_works = len(splits["train"])
     if config.batch_size == 0:
-        config = _with_batch_size_found(config, workdir, numbers, train_works, mesh, console)
+        config = memory.with_batch_size_found(
+            config, workdir, numbers, train_works, mesh, console.say
+        )
     experiment = Experiment(config, numbers, train_works, mesh)
     source = sources.open_source(config, data, splits["train"], mesh, experiment.crop_boxes)
     with mesh_lib.first_host_first():
@@ -124,31 +126,6 @@ def train(
         ).run()
     finally:
         checkpoints.close()
-
-
-def _with_batch_size_found(
-    config: ConfigDict,
-    workdir: Path,
-    classes: dict[str, int],
-    train_works: int,
-    mesh: jax.sharding.Mesh,
-    console: Console,
-) -> ConfigDict:
-    """The configuration with what `auto` stands for: the run's own number, else what fits in memory."""
-    previous = workdir_lib.read_config(workdir)
-    if previous is not None:  # whatever else runs on the device by now, a run keeps its batches
-        return config_lib.with_batch_size(config, previous.batch_size)
-
-    def experiment_of(batch_size: int) -> Experiment:
-        return Experiment(
-            config_lib.with_batch_size(config, batch_size), classes, train_works, mesh
-        )
-
-    found = memory.find_batch_size(experiment_of, mesh, train_works, config.accumulate)
-    console.say(
-        f"batch size: auto is {found} works here; peak learning rate {config.optim.peak_lr:g} as set"
-    )
-    return config_lib.with_batch_size(config, found)
 
 
 class _Run:

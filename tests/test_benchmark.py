@@ -9,10 +9,13 @@ from artjax.benchmark import benchmark, judge
 def test_benchmark_measures_three_rates_and_leaves_one_file(data_dir, tmp_path):
     said = []
     workdir = tmp_path / "run"
-    config = tiny_config(steps=100)
+    config = tiny_config(steps=100, batch_size=0)
     result = benchmark(config, workdir, data_dir, seconds=0.2, say=said.append)
     assert [path.name for path in workdir.iterdir()] == ["benchmark.json"]
     assert json.loads((workdir / "benchmark.json").read_text()) == json.loads(json.dumps(result))
+    # Of 60 works no more than a sixteenth, but one for each of the 8 devices.
+    assert "batch size: auto is 8 works here; peak learning rate 0.05 as set" in said
+    assert result["config"]["batch_size"] == 8
     for name in ("step", "data", "loop"):
         assert result[name] > 0
         assert any(line.startswith(f"{name}: {result[name]:,.0f} images/s") for line in said)

@@ -61,10 +61,6 @@ def in_the_repository(pytestconfig, monkeypatch):
         ),
         ([*TINY, "--config.accumulate=0"], "accumulate=0: it must be 1 or more"),
         ([*TINY, "--config.batch_size=-1"], "batch_size=-1: it must be 1 or more, or auto"),
-        (
-            [*TINY, "--config.batch_size=auto", "--mode", "benchmark", "--workdir", "NEW"],
-            "--mode benchmark needs a number as --config.batch_size",
-        ),
         ([*TINY, "--config.fsdp=3"], "must divide the 8 devices"),
         (
             [*TINY, "--config.source=host", "--config.canvas_size=10000000", "--workdir", "NEW"],
