@@ -2,7 +2,8 @@
 
 A configuration is an `ml_collections.ConfigDict`. `configs/*.py` write short differences from
 `default_config`; the command line changes single fields (`--config.optim.peak_lr=0.1`), which
-`apply_overrides` reads; `check` looks at the whole before anything compiles.
+`apply_overrides` reads; `check` looks at the whole before anything compiles. Another kind of section
+serves as well, so that `ml_collections` is imported only where its own kind is made.
 """
 
 from __future__ import annotations
@@ -12,13 +13,14 @@ import difflib
 import importlib.util
 import json
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
-
-from ml_collections import ConfigDict
+from typing import TYPE_CHECKING, Any
 
 from artjax.errors import ConfigError
+
+if TYPE_CHECKING:
+    from ml_collections import ConfigDict
 
 # What people type who know the thing by another name.
 _OTHER_NAMES = {
@@ -57,9 +59,17 @@ AUGMENT_LIMITS = {
 """The largest strength of each augmentation; the smallest is 0, which is none."""
 
 
-def default_config() -> ConfigDict:
-    """Returns the defaults: a VGG-16 with BatchNorm at 224 px, for a real collection on a GPU."""
-    config = ConfigDict()
+def default_config(section: Callable[[], Any] | None = None) -> ConfigDict:
+    """Returns the defaults: a VGG-16 with BatchNorm at 224 px, for a real collection on a GPU.
+
+    Args:
+      section: makes an empty section; default `ConfigDict`.
+    """
+    if section is None:
+        from ml_collections import ConfigDict
+
+        section = ConfigDict
+    config: ConfigDict = section()
 
     # What is learnt, from what.
     config.task = ("artist",)  # one label or several of `LABELS`: one trunk, a head each
@@ -78,12 +88,12 @@ def default_config() -> ConfigDict:
     config.batch_size = 256  # global, over all devices of all hosts; 0 (or auto) = what fits
     config.seed = 0  # order of works, crops, dropout, initial weights: all of them follow from it
 
-    config.model = ConfigDict()
+    config.model = section()
     config.model.name = "vgg16_bn"  # BatchNorm: a plain VGG-16 seldom starts to learn from scratch
     config.model.dropout = 0.5  # before each fully connected layer (VGG paper, section 3.1)
     config.model.relu_after_pool = True  # same values as before it, on a quarter of the numbers
 
-    config.augment = ConfigDict()
+    config.augment = section()
     config.augment.min_area = 0.3  # of the largest box that fits; brushwork needs close views too
     config.augment.max_stretch = 4 / 3  # of a crop's true width : height, either way
     config.augment.flip = True
@@ -102,7 +112,7 @@ def default_config() -> ConfigDict:
     config.augment.mixup = 0.0  # a of Beta(a, a); 0.1 to 0.4 in Zhang et al. (2018), section 3.1
     config.augment.cutmix = 0.0  # a of Beta(a, a); 1 in Yun et al. (2019), section 3.1
 
-    config.optim = ConfigDict()
+    config.optim = section()
     config.optim.name = "sgd"
     config.optim.peak_lr = 0.1  # for a batch of 256 with BatchNorm
     config.optim.momentum = 0.9
@@ -291,7 +301,7 @@ def canvas_size(config: ConfigDict) -> int:
 
 def with_batch_size(config: ConfigDict, batch_size: int) -> ConfigDict:
     """A copy of the configuration with another batch size."""
-    copy = ConfigDict(config.to_dict())
+    copy = type(config)(config.to_dict())
     copy.batch_size = batch_size
     return copy
 
@@ -312,6 +322,7 @@ def from_json(text: str) -> ConfigDict:
     Augmentations, and ways to save memory, that did not exist when it was written are off, as they were
     then; batches came from canvases.
     """
+    from ml_collections import ConfigDict
 
     def restored(value: Any) -> Any:
         if isinstance(value, dict):
@@ -341,7 +352,7 @@ def differences(old: ConfigDict, new: ConfigDict) -> list[str]:
 
 def _check_fields(config: ConfigDict) -> None:
     """A config file may only use the fields that exist, with their types."""
-    known = dict(_leaves(default_config()))
+    known = dict(_leaves(default_config(type(config))))
     for name, value in _leaves(config):
         if name not in known:
             raise ConfigError(f"unknown config field {name}{nearest(name, known)}")
@@ -361,7 +372,7 @@ def _fits(value: Any, default: Any) -> bool:
 def _leaves(config: ConfigDict, prefix: str = "") -> Iterator[tuple[str, Any]]:
     for name in sorted(config.keys()):
         value = config[name]
-        if isinstance(value, ConfigDict):
+        if isinstance(value, type(config)):
             yield from _leaves(value, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", value

@@ -11,14 +11,9 @@ left to the step. All take turns, and the median of the rounds counts.
 
 from __future__ import annotations
 
-import argparse
-import datetime
 import io
-import json
 import os
-import platform
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -26,6 +21,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+import common
 import numpy as np
 
 SIZE, MIN_AREA, MAX_STRETCH = 224, 0.3, 4 / 3
@@ -221,32 +217,21 @@ def serve_loader(decoder: str, files: Path, batch_size: int) -> None:
         print(count * batch_size / seconds, flush=True)
 
 
-class Loader:
+class Loader(common.Worker):
     """A DataLoader in a process of its own, and another interpreter where that is wanted."""
 
     def __init__(self, python: str, decoder: str, folder: Path, batch_size: int) -> None:
-        command = [python, __file__, "--serve", decoder, str(folder / "files"), str(batch_size)]
-        self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-        if self._answer() != "ready":
-            raise SystemExit(f"{python} has no torch with {decoder}: see --torch, or --torch none")
-
-    def _answer(self) -> str:
-        assert self._process.stdout
-        return self._process.stdout.readline().strip()
+        try:
+            files = str(folder / "files")
+            super().__init__([python, __file__, "--serve", decoder, files, str(batch_size)])
+        except RuntimeError:
+            raise SystemExit(
+                f"{python} has no torch with {decoder}: see --torch, or --torch none"
+            ) from None
 
     def __call__(self, count: int) -> float:
         """Works per second over a number of batches."""
-        assert self._process.stdin
-        print(count, file=self._process.stdin, flush=True)
-        return float(self._answer())
-
-    def close(self) -> None:
-        """Ends the process."""
-        assert self._process.stdin
-        self._process.stdin.close()
-        self._process.wait()
+        return float(self.ask(count))
 
 
 def main() -> None:
@@ -254,8 +239,7 @@ def main() -> None:
     if sys.argv[1:2] == ["--serve"]:
         serve_loader(sys.argv[2], Path(sys.argv[3]), int(sys.argv[4]))
         return
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--json", type=Path)
+    parser = common.create_parser(__doc__)
     parser.add_argument("--works", type=int, default=48, help="different ones (default: 48)")
     parser.add_argument("--repeats", type=int, default=12, help="of each work (default: 12)")
     parser.add_argument("--batch_size", type=int, default=32)
@@ -300,14 +284,9 @@ def main() -> None:
             f"{name:28} {medians[name]:9,.0f} {min(values):9,.0f} {max(values):9,.0f}  "
             f"{medians[name] / best:6.2f}"
         )
-    result = {
-        "date": datetime.date.today().isoformat(),
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores, {jax.devices()[0].device_kind}",
-        "versions": {"jax": jax.__version__, "tensorflow": tf.__version__, "numpy": np.__version__},
-        "works_per_second": rates,
-    }
-    if args.json:
-        args.json.write_text(json.dumps(result, indent=2) + "\n")
+    devices = jax.devices()[0].device_kind
+    result = common.heading(devices, jax, tf, np) | {"works_per_second": rates}
+    common.write(args.json, result)
 
 
 if __name__ == "__main__":

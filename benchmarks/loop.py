@@ -10,18 +10,15 @@ and sources take turns, and the median of the rounds counts.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
-import datetime
 import io
 import itertools
-import json
-import os
 import statistics
 import tempfile
 import time
 from pathlib import Path
 
+import common
 import input as input_benchmark
 import jax
 from ml_collections import ConfigDict
@@ -67,14 +64,14 @@ def loop_rate(config: ConfigDict, folder: Path) -> float:
 
 def main() -> None:
     """Prints a table; with --json also writes it."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--json", type=Path)
+    parser = common.create_parser(__doc__)
     parser.add_argument("--model", default="vgg16_bn")
     parser.add_argument("--image_size", type=int, default=224)
     parser.add_argument("--batch_size", type=int, default=256)
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--repeats", type=int, default=24, help="of each of 48 works (default: 24)")
+    parser.add_argument("--works", type=int, default=48, help="different ones (default: 48)")
+    parser.add_argument("--repeats", type=int, default=24, help="of each work (default: 24)")
     args = parser.parse_args()
     config = default_config()
     config.collection, config.model.name = "bench", args.model
@@ -86,9 +83,10 @@ def main() -> None:
     check(config)
     rates: dict[str, list[float]] = {"bare step": [], "device": [], "host": [], "stream": []}
     with tempfile.TemporaryDirectory() as name:
-        # So that each program is compiled once in all rounds.
-        jax.config.update("jax_compilation_cache_dir", f"{name}/compiled")
-        works = input_benchmark.make_works(48)
+        if not jax.config.jax_compilation_cache_dir:
+            # So that each program is compiled once in all rounds.
+            jax.config.update("jax_compilation_cache_dir", f"{name}/compiled")
+        works = input_benchmark.make_works(args.works)
         input_benchmark.prepare(works, args.repeats, Path(name))
         for _ in range(args.rounds):
             rates["bare step"].append(bare_rate(config, Path(name)))
@@ -97,24 +95,18 @@ def main() -> None:
                 rates[source].append(loop_rate(config, Path(name)))
             config.source = "host"
     medians = {name: statistics.median(values) for name, values in rates.items()}
+    devices = describe(create_mesh())
     print(
-        f"{describe(create_mesh())}, {args.model}, {args.image_size} px, batch {args.batch_size}, "
-        f"{args.steps} steps"
+        f"{devices}, {args.model}, {args.image_size} px, batch {args.batch_size}, {args.steps} steps"
     )
     for name, values in rates.items():
         print(
             f"{name:10} {medians[name]:9,.1f} works/s ({min(values):,.1f} to {max(values):,.1f})  "
             f"{medians[name] / medians['bare step']:.3f} x the bare step"
         )
-    result = {
-        "date": datetime.date.today().isoformat(),
-        "machine": f"{describe(create_mesh())}, {os.cpu_count()} cores",
-        "versions": {"jax": jax.__version__},
-        "settings": {key: value for key, value in vars(args).items() if key != "json"},
-        "works_per_second": rates,
-    }
-    if args.json:
-        args.json.write_text(json.dumps(result, indent=2) + "\n")
+    settings = {key: value for key, value in vars(args).items() if key != "json"}
+    measured = {"settings": settings, "works_per_second": rates}
+    common.write(args.json, common.heading(devices, jax) | measured)
 
 
 if __name__ == "__main__":

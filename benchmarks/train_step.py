@@ -6,8 +6,10 @@ flips of uint8 canvases, label smoothing and a moving average of the parameters.
 
     python benchmarks/train_step.py --json train_step.json
     python benchmarks/train_step.py --torch /path/to/python   # another interpreter, which has torch
+    PYTHONPATH=. python benchmarks/train_step.py              # where artjax is not installed
 
-Neither TensorFlow nor ml_collections is needed. On a GPU the defaults are VGG-16 with and without
+jax, flax and optax are all it needs, neither TensorFlow nor ml_collections. It ends with status 1 if a
+contestant failed, which the table names. On a GPU the defaults are VGG-16 with and without
 BatchNorm at 64, 128 and 224 px, batches of 256, activations in bfloat16; on CPU vgg_small at 64 px,
 batches of 32.
 """
@@ -15,23 +17,20 @@ batches of 32.
 from __future__ import annotations
 
 import argparse
-import datetime
 import importlib.util
 import json
 import os
-import platform
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 # Torch has a process of its own on the same GPU, so JAX may not take the memory as a whole.
 os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 
+import common
 import flax
 import jax
 import jax.numpy as jnp
@@ -40,6 +39,7 @@ import optax
 from flax import linen as nn
 
 from artjax.compiler import compiler_options, stem_channels
+from artjax.config import apply_overrides, canvas_size, check, default_config
 from artjax.models import create_model
 from artjax.models.pooling import adaptive_average_pool
 from artjax.models.vgg import DEPTHS, HE_NORMAL
@@ -49,14 +49,43 @@ from artjax.step import create_train_step
 
 CLASSES = 20
 SMALL = ((16,), (32,), (64, 64), (128, 128))
-OPTIM = SimpleNamespace(
-    name="sgd", momentum=0.9, nesterov=True, weight_decay=5e-4, clip_norm=5.0, label_smoothing=0.1
-)
 LEARNING_RATE = 0.01
 TORCH_WORKER = Path(__file__).with_name("train_step_torch.py")
 
 Steps = Callable[[int], float]
 """Does so many steps and returns the seconds that they took."""
+
+
+class Section(dict):
+    """A section of a configuration, as ml_collections.ConfigDict is one; that need not be installed."""
+
+    __setattr__ = dict.__setitem__
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self[name]
+        except KeyError:
+            raise AttributeError(name) from None
+
+
+def create_config(**changes: object) -> Any:
+    """artjax's own configuration, so that no field which the step reads is ever missing here."""
+    config = default_config(Section)
+    fields = {
+        "optim.name": "sgd",
+        "optim.momentum": 0.9,
+        "optim.nesterov": True,
+        "optim.weight_decay": 5e-4,
+        "optim.clip_norm": 5.0,
+        "optim.label_smoothing": 0.1,
+        "ema_decay": 0.99,
+    }
+    apply_overrides(config, [(name, str(value)) for name, value in (fields | changes).items()])
+    check(config)
+    return config
+
+
+OPTIM = create_config().optim
 
 
 class TextbookVGG(nn.Module):
@@ -173,17 +202,11 @@ def same_job(
 
 def whole_step(name: str, size: int, batch: int, dtype: Any, options: dict[str, str]) -> Steps:
     """artjax's own step, on canvases 8/7 as large as the pictures."""
-    config: Any = SimpleNamespace(
-        seed=0,
-        image_size=size,
-        ema_decay=0.99,
-        optim=OPTIM,
-        augment=SimpleNamespace(min_area=0.7, max_stretch=4 / 3, flip=True),
-    )
+    config = create_config(**{"model.name": name, "image_size": size, "batch_size": batch})
     schedule = optax.constant_schedule(LEARNING_RATE)
     optimizer = create_optimizer(config.optim, schedule)
     model = artjax_model(name, dtype)
-    canvas = round(size * 8 / 7 / 8) * 8
+    canvas = canvas_size(config)
     rng = np.random.default_rng(0)
     given = {
         "image": jnp.asarray(rng.integers(0, 256, (batch, canvas, canvas, 3), np.uint8)),
@@ -209,35 +232,18 @@ def clocked(step: Any, state: Any, given: Any) -> Steps:
     return steps
 
 
-class Torch:
+class Torch(common.Worker):
     """torch in a process of its own, which does steps when it is told to."""
 
     def __init__(self, python: str, name: str, size: int, batch: int, mode: str) -> None:
-        command = [python, str(TORCH_WORKER), name, str(size), str(batch), mode, str(CLASSES)]
-        self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        super().__init__(
+            [python, str(TORCH_WORKER), name, str(size), str(batch), mode, str(CLASSES)]
         )
-        self.versions: dict[str, str] = json.loads(self._read())
-
-    def _read(self) -> str:
-        assert self._process.stdout
-        line = self._process.stdout.readline()
-        if not line:
-            raise RuntimeError("the process with torch ended; what it said is above")
-        return line
+        self.versions: dict[str, str] = json.loads(self.greeting)
 
     def __call__(self, count: int) -> float:
         """Does so many steps; the seconds."""
-        assert self._process.stdin
-        self._process.stdin.write(f"{count}\n")
-        self._process.stdin.flush()
-        return float(self._read())
-
-    def close(self) -> None:
-        """Ends the process, and frees its memory."""
-        assert self._process.stdin
-        self._process.stdin.close()
-        self._process.wait()
+        return float(self.ask(count))
 
 
 def race(contestants: dict[str, Steps], batch: int, rounds: int, steps: int) -> dict[str, Any]:
@@ -314,10 +320,10 @@ def show(name: str, size: int, rows: dict[str, Any]) -> None:
         print(f"  {who:32} failed: {why}", flush=True)
 
 
-def main() -> None:
-    """Prints a table for each model and size; with --json also writes them."""
+def main() -> int:
+    """Prints a table for each model and size; with --json also writes them. Status 1 if one failed."""
     on_cpu = jax.devices()[0].platform == "cpu"
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser = common.create_parser(__doc__)
     models = ["vgg_small"] if on_cpu else ["vgg16", "vgg16_bn"]
     parser.add_argument("--models", nargs="+", default=models)
     parser.add_argument("--sizes", nargs="+", type=int, default=[64] if on_cpu else [64, 128, 224])
@@ -330,18 +336,9 @@ def main() -> None:
         "--torch", default=here, help="an interpreter with torch; '' = without torch"
     )
     parser.add_argument("--torch_modes", nargs="*", default=["eager", "compile"])
-    parser.add_argument("--json", type=Path)
     args = parser.parse_args()
-    kind = f"{os.cpu_count()} CPU cores" if on_cpu else jax.devices()[0].device_kind
-    result: dict[str, Any] = {
-        "date": datetime.date.today().isoformat(),
-        "machine": f"{kind}, {platform.machine()}",
-        "versions": {
-            "python": platform.python_version(),
-            "jax": jax.__version__,
-            "flax": flax.__version__,
-            "optax": optax.__version__,
-        },
+    kind = "" if on_cpu else jax.devices()[0].device_kind
+    result: dict[str, Any] = common.heading(kind, jax, flax, optax) | {
         "batch": args.batch,
         "dtype": args.dtype,
         "tables": {},
@@ -352,10 +349,10 @@ def main() -> None:
             result["versions"] |= rows.pop("versions")
             result["tables"][f"{name}/{size}"] = rows
             show(name, size, rows)
-            if args.json:  # after each, since a long run may be cut short
-                args.json.write_text(json.dumps(result, indent=2) + "\n")
+            common.write(args.json, result)  # after each, since a long run may be cut short
     print(f"\n{result['date']}, {result['machine']}, {result['versions']}")
+    return int(any(rows["failed"] for rows in result["tables"].values()))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -1,4 +1,4 @@
-"""Near-duplicate search over 80,000 hashes and its growth from 10,000 to 80,000.
+"""Near-duplicate search over 80,000 hashes and its growth from an eighth of them.
 
 `near_pairs` beside each with each, by numpy (in blocks that fit a core's cache) and, where it is
 installed, by faiss; all must find the same pairs. Then the whole of `find_twins`, with its pixels.
@@ -9,24 +9,18 @@ installed, by faiss; all must find the same pairs. Then the whole of `find_twins
 
 from __future__ import annotations
 
-import argparse
-import datetime
-import json
-import os
-import platform
+import importlib.util
 import time
 from collections.abc import Callable
-from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any
 
+import common
+import imagehash
 import numpy as np
 from PIL import Image
 
 from artjax.data.twins import MAX_DISTANCE, SIDE_PX, Look, find_twins, look_of_grey, near_pairs
 
-COUNTS = (10_000, 20_000, 40_000, 80_000)
-TWINS = 2_000
 _ROWS, _COLUMNS = 8, 2048  # the fastest of those tried
 
 
@@ -108,25 +102,25 @@ def whole_search(looks: list[Look], originals: int) -> dict[str, float]:
 
 def main() -> None:
     """Prints tables; with --json also writes them."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--json", type=Path)
+    parser = common.create_parser(__doc__)
+    parser.add_argument("--hashes", type=int, default=80_000, help="at most (default: 80,000)")
     args = parser.parse_args()
-    versions = {name: version(name) for name in ("numpy", "ImageHash")}
-    try:
-        versions["faiss"] = version("faiss-cpu")
-    except PackageNotFoundError:
+    counts = [args.hashes // part for part in (8, 4, 2, 1)]
+    twins = args.hashes // 40
+    result = common.heading("", np, imagehash)
+    with_faiss = importlib.util.find_spec("faiss") is not None
+    if with_faiss:
+        import faiss
+
+        result["versions"]["faiss"] = faiss.__version__
+    else:
         print("faiss is not installed: numpy is the only peer")
-    result: dict[str, Any] = {
-        "date": datetime.date.today().isoformat(),
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
-        "versions": versions,
-    }
     rng = np.random.default_rng(0)
-    pictures = smooth_pictures(COUNTS[-1] - TWINS, rng)
-    looks = [look_of_grey(p) for p in [*pictures, *(altered(p, rng) for p in pictures[:TWINS])]]
+    pictures = smooth_pictures(args.hashes - twins, rng)
+    looks = [look_of_grey(p) for p in [*pictures, *(altered(p, rng) for p in pictures[:twins])]]
     smooth = rng.permutation(np.asarray([look.hash for look in looks], np.uint64))
-    for kind, hashes in (("random", random_hashes(COUNTS[-1], rng)), ("smooth", smooth)):
-        rows = result[kind] = {n: contest(hashes[:n], "faiss" in versions) for n in COUNTS}
+    for kind, hashes in (("random", random_hashes(args.hashes, rng)), ("smooth", smooth)):
+        rows = result[kind] = {n: contest(hashes[:n], with_faiss) for n in counts}
         print(f"near_pairs, {kind} hashes:")
         for count, row in rows.items():
             peers = "".join(
@@ -135,17 +129,16 @@ def main() -> None:
                 if name in row
             )
             print(f"  {count:6,}  {row['pairs']:7,} pairs  ours {row['ours']:6.2f} s{peers}")
-        growth = rows[COUNTS[-1]]["ours"] / rows[COUNTS[0]]["ours"]
-        exponent = np.log(growth) / np.log(COUNTS[-1] / COUNTS[0])
+        growth = rows[counts[-1]]["ours"] / rows[counts[0]]["ours"]
+        exponent = np.log(growth) / np.log(counts[-1] / counts[0])
         result[f"{kind}_growth"] = {"factor": growth, "exponent": exponent}
         print(f"  growth {growth:.1f} x, as N to the power of {exponent:.2f}")
     whole = result["find_twins"] = whole_search(looks, len(pictures))
     print(
-        f"find_twins, {len(looks):,} looks, {TWINS:,} twins: {whole['seconds']:.1f} s, recall "
+        f"find_twins, {len(looks):,} looks, {twins:,} twins: {whole['seconds']:.1f} s, recall "
         f"{whole['recall']:.1%}, {whole['false_pairs']:.0f} false pairs"
     )
-    if args.json:
-        args.json.write_text(json.dumps(result, indent=2) + "\n")
+    common.write(args.json, result)
 
 
 if __name__ == "__main__":

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import jax
 import jax.numpy as jnp
-from ml_collections import ConfigDict
 
 from artjax.augment import color, damage, geometry, mixing
+
+if TYPE_CHECKING:  # only read here: benchmarks run where ml_collections is not
+    from ml_collections import ConfigDict
 
 # A key of its own for each, by a number that never changes: switching one on, or adding another, leaves
 # the randomness of the others as it was. The crop and the flip have always had 0 and 1.

@@ -5,6 +5,7 @@ import sys
 
 import numpy as np
 import pytest
+import scripts
 from PIL import Image
 from tiny import ARTISTS, SPLITS, tiny_config, write_tiny
 
@@ -128,39 +129,16 @@ def test_copied_canvases_are_found_without_naming_the_only_config(data_dir, tmp_
         open_collection(tiny_config(canvas_size=48, collection="mine"), tmp_path / "there", None)
 
 
-WITHOUT_TENSORFLOW = """
-import sys
-from importlib.machinery import PathFinder
-class Hiding(PathFinder):
-    @classmethod
-    def find_spec(cls, name, path=None, target=None):
-        if name.partition(".")[0] not in ("tensorflow", "tensorflow_datasets"):
-            return PathFinder.find_spec(name, path, target)
-sys.meta_path[sys.meta_path.index(PathFinder)] = Hiding
-import launch
-status = launch.main(sys.argv[1:])
-assert not {"tensorflow", "tensorflow_datasets"} & set(sys.modules)
-sys.exit(status)
-"""
-
-
-def launch_without_tensorflow(root, *flags):
-    return subprocess.run(
-        [sys.executable, "-c", WITHOUT_TENSORFLOW, "--config", "configs/artist.py:tiny", *flags],
-        cwd=root,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
 def test_training_from_copied_canvases_needs_no_tensorflow(data_dir, tmp_path, pytestconfig):
     open_collection(tiny_config(), data_dir, tmp_path / "canvases")
-    done = launch_without_tensorflow(
-        pytestconfig.rootpath,
+    done = scripts.run(
+        pytestconfig.rootpath / "launch.py",
+        *("--config", "configs/artist.py:tiny"),
         *("--data_dir", str(tmp_path), "--workdir", str(tmp_path / "run")),
         *("--config.image_size=32", "--config.canvas_size=40", "--config.batch_size=16"),
         *("--config.steps=2", "--config.model.name=vgg_small"),
+        hidden="tensorflow,tensorflow_datasets",
+        cwd=pytestconfig.rootpath,
     )
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "run" / "evaluation" / "test" / "metrics.json").is_file()
