@@ -1,6 +1,6 @@
 """Works per second of each source, beside a PyTorch DataLoader and plain tf.data on the same works.
 
-    pip install opencv-python-headless && pip install torch --index-url https://download.pytorch.org/whl/cpu
+    pip install opencv-python-headless torch     # a CPU build of torch is enough
     python benchmarks/input.py --json input.json
     python benchmarks/input.py --torch /elsewhere/bin/python    # where torch has its own environment
 

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -71,12 +70,16 @@ class Records:
         Returns:
           uint8 [n, size, size, 3].
         """
-        encoded = map(self.encoded, map(int, rows))
-        return self._stacked(
-            self._pool.map(pictures.crop, encoded, self.sides[rows], boxes, repeat(size)),
-            len(rows),
-            size,
-        )
+        crops = np.empty((len(rows), size, size, 3), np.uint8)
+
+        def decode(part: np.ndarray) -> None:
+            encoded = [self.encoded(int(row)) for row in rows[part]]
+            crops[part] = pictures.crop(encoded, self.sides[rows[part]], boxes[part], size)
+
+        parts = np.array_split(np.arange(len(rows)), os.cpu_count() or 1)
+        for _ in self._pool.map(decode, (part for part in parts if len(part))):
+            pass
+        return crops
 
     def encoded(self, row: int) -> bytes:
         """The bytes of the picture file.

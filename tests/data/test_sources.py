@@ -232,22 +232,26 @@ def test_payloads_are_those_that_tensorflow_reads(data_dir):
     assert [data for _, data in records.payloads(file)] == expected
 
 
-@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
 @pytest.mark.parametrize("side", [40, 300])
-def test_crops_are_the_box_of_the_picture(kind, side):
+def test_crops_are_the_boxes_of_the_pictures(side):
     x, y = np.meshgrid(np.linspace(0, 1, 900), np.linspace(0, 1, 700))
     pixels = np.stack([x, y, np.full_like(x, 0.5)], -1) * 255
-    buffer = io.BytesIO()
-    Image.fromarray(pixels.astype(np.uint8)).save(buffer, kind)
-    box = np.asarray([0.2, 0.3, 0.5, 0.4], np.float32)
-    with Image.open(buffer) as image:
-        assert pictures.is_plain_jpeg(image) == (kind == "JPEG")
-    sides = np.asarray([900, 700] if kind == "JPEG" else [0, 0])
-    crop = pictures.crop(buffer.getvalue(), sides, box, side).astype(float) / 255
-    assert crop.shape == (side, side, 3)
-    expected = (np.arange(side) + 0.5) / side
-    np.testing.assert_allclose(crop[..., 0].mean(0), 0.2 + 0.5 * expected, atol=0.015)
-    np.testing.assert_allclose(crop[..., 1].mean(1), 0.3 + 0.4 * expected, atol=0.015)
+    kinds = ["JPEG", "PNG", "JPEG"]
+    boxes = np.asarray([(0.2, 0.3, 0.5, 0.4), (0.1, 0, 0.3, 1), (0.6, 0.4, 0.4, 0.6)], np.float32)
+    encoded, sides = [], []
+    for kind in kinds:
+        buffer = io.BytesIO()
+        Image.fromarray(pixels.astype(np.uint8)).save(buffer, kind)
+        with Image.open(buffer) as image:
+            assert pictures.is_plain_jpeg(image) == (kind == "JPEG")
+        encoded.append(buffer.getvalue())
+        sides.append([900, 700] if kind == "JPEG" else [0, 0])
+    crops = pictures.crop(encoded, np.asarray(sides), boxes, side)
+    assert crops.shape == (3, side, side, 3)
+    along = (np.arange(side) + 0.5) / side
+    for crop, (left, top, width, height) in zip(crops / 255, boxes, strict=True):
+        np.testing.assert_allclose(crop[..., 0].mean(0), left + width * along, atol=0.015)
+        np.testing.assert_allclose(crop[..., 1].mean(1), top + height * along, atol=0.015)
 
 
 def test_many_rows_are_read_by_threads_as_by_indexing():
