@@ -78,6 +78,7 @@ class Experiment:
         self.steps = config.steps or max(1, math.ceil(config.epochs * self.steps_per_epoch))
         platform = mesh.devices.flat[0].platform
         self._options = compiler_options(platform)
+        self._options_once = compiler_options(platform, runs_once=True)
         self.dtype = activation_dtype(config.precision, platform)
         self.schedule = optim.create_schedule(config.optim, self.steps, self.steps_per_epoch)
         self._optimizer = optim.create_optimizer(config.optim, self.schedule)
@@ -124,7 +125,11 @@ class Experiment:
 
     def initial_state(self) -> TrainState:
         """The state at step 0, on the devices."""
-        return jax.jit(self._create_state, out_shardings=self._shardings)()
+        return jax.jit(
+            self._create_state,
+            out_shardings=self._shardings,
+            compiler_options=self._options_once,
+        )()
 
     def with_batch_size(self, batch_size: int) -> Experiment:
         """The same with another batch size, and so with other numbers of steps."""

@@ -3,9 +3,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import linen as nn
+from tiny import tiny_config
 
 from artjax import compiler
 from artjax.compiler import compiler_options
+from artjax.experiment import Experiment
 from artjax.mesh import batch_sharding, create_mesh, replicated
 from artjax.models import create_model
 
@@ -84,6 +86,16 @@ def test_no_convolution_is_left_to_ynnpack():
 
     assert inside_fusions(text({}))  # or the option can go
     assert not inside_fusions(text(compiler_options("cpu")))
+
+
+def test_initial_state_compiled_quickly_has_the_bits_of_one_optimised_in_full():
+    experiment = Experiment(
+        tiny_config(), {"artist": 3}, 60, create_mesh(devices=jax.devices()[:1])
+    )
+    assert "xla_backend_optimization_level" in compiler_options("cpu", runs_once=True)
+    full = {"xla_backend_optimization_level": "3"}
+    expected = jax.jit(experiment._create_state, compiler_options=full)()
+    jax.tree.map(np.testing.assert_array_equal, experiment.initial_state(), expected)
 
 
 def test_options_that_jaxlib_does_not_know_are_left_out(monkeypatch):
