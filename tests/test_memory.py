@@ -14,8 +14,6 @@ from artjax.experiment import Experiment
 from artjax.mesh import create_mesh
 from artjax.train import train
 
-MB = 10**6
-
 
 def mesh(devices=1):
     return create_mesh(devices=jax.devices()[:devices])
@@ -45,16 +43,19 @@ def test_estimate_follows_devices_accumulation_and_rematerialisation():
     assert experiment(batch_size=64, remat=True).estimated_bytes()[2] < 0.2 * activations
 
 
+@pytest.mark.usefixtures("narrow_vgg")
 def test_accumulation_needs_less_memory():
     assert needed(64, accumulate=4) < 0.6 * needed(64)
 
 
+@pytest.mark.usefixtures("narrow_vgg")
 def test_largest_batch_fits_and_one_eighth_more_does_not():
     free = needed(48)
     largest = memory._largest(lambda size: experiment(batch_size=size), free, 8, 64)
     assert largest in (40, 48)  # the line is the compiler's at two smaller batches
 
 
+@pytest.mark.usefixtures("narrow_vgg")
 def test_step_that_does_not_fit_is_told_before_it_runs(data_dir, tmp_path, monkeypatch):
     monkeypatch.setattr(memory, "free_bytes", lambda mesh: needed(32))
     with pytest.raises(TrainingError) as caught:
@@ -85,6 +86,7 @@ def test_other_runtime_errors_keep_their_traceback():
     assert not memory.is_out_of_memory(ValueError("RESOURCE_EXHAUSTED"))
 
 
+@pytest.mark.usefixtures("narrow_vgg")
 def test_automatic_batch_size_is_the_largest_that_fits(monkeypatch):
     devices, accumulate = 4, 2
     config = tiny_config(accumulate=accumulate)
@@ -98,11 +100,12 @@ def test_automatic_batch_size_is_the_largest_that_fits(monkeypatch):
     monkeypatch.setattr(memory, "free_bytes", lambda mesh: 2**50)
     # A sixteenth of the works at most, so that there are steps to learn in.
     assert memory.find_batch_size(of, mesh(devices), 600, accumulate) == 32
-    monkeypatch.setattr(memory, "free_bytes", lambda mesh: 1 * MB)
+    monkeypatch.setattr(memory, "free_bytes", lambda mesh: 1000)
     with pytest.raises(ArtjaxError, match="not even"):
         memory.find_batch_size(of, mesh(devices), 600, accumulate)
 
 
+@pytest.mark.usefixtures("narrow_vgg")
 def test_automatic_batch_size_is_kept_in_the_workdir(data_dir, tmp_path, monkeypatch, capsys):
     config = tiny_config(batch_size=0, steps=3)
     one = {"devices": jax.devices()[:1]}
