@@ -32,24 +32,20 @@ def start(root, workdir, data_dir, *more, **environment):
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    first_step = re.search(r"first step after ([\d.]+) s: (.*)", done.stdout)
-    return float(first_step[1]), first_step[2], done.stderr
+    return re.search(r"first step after [\d.]+ s: (.*)", done.stdout)[1], done.stderr
 
 
-def test_second_start_compiles_nothing_and_takes_less_than_half_the_time(
-    data_dir, tmp_path, pytestconfig
-):
+def test_second_start_compiles_nothing(data_dir, tmp_path, pytestconfig):
     own = {"XDG_CACHE_HOME": str(tmp_path / "cache")}
     root = pytestconfig.rootpath
-    first, said, _ = start(root, tmp_path / "one", data_dir, **own)
+    said, _ = start(root, tmp_path / "one", data_dir, **own)
     folder = tmp_path / "cache" / "artjax" / "compiled"
     assert re.fullmatch(
         rf"\d+ programs compiled in [\d.]+ s, kept in {folder} for the next start", said
     )
     assert folder.stat().st_mode & 0o077 == 0  # what is read from it is run: nobody else may write
-    second, said, _ = start(root, tmp_path / "two", data_dir, **own)
+    said, _ = start(root, tmp_path / "two", data_dir, **own)
     assert re.fullmatch(rf"nothing compiled, \d+ compiled programs read from {folder}", said)
-    assert second < first / 2
 
 
 def test_folder_that_cannot_be_written_is_a_warning_and_training_goes_on(
@@ -57,7 +53,7 @@ def test_folder_that_cannot_be_written_is_a_warning_and_training_goes_on(
 ):
     (tmp_path / "file").write_text("")
     wrong = ("--compilation_cache", str(tmp_path / "file" / "cache"))
-    _, said, stderr = start(pytestconfig.rootpath, tmp_path / "run", data_dir, *wrong)
+    said, stderr = start(pytestconfig.rootpath, tmp_path / "run", data_dir, *wrong)
     assert said.endswith(", not kept")
     warned = [line for line in stderr.splitlines() if "compiled programs cannot be kept" in line]
     assert len(warned) == 1
