@@ -166,7 +166,8 @@ def _config_and_data(
 ) -> tuple[ConfigDict, Path]:
     """The configuration of --config, or of the run in --workdir, and the data directory it goes with."""
     from artjax import config as config_lib
-    from artjax import evaluate, workdir
+    from artjax import workdir
+    from artjax.evaluation import evaluate
 
     if args.config:
         return _config(args, overrides, data_dir), data_dir
@@ -189,7 +190,8 @@ def _config(
 ) -> ConfigDict:
     """The configuration of the command line, with its collection chosen and, if the sample, built."""
     from artjax import config as config_lib
-    from artjax import mesh, sample
+    from artjax import default_collection
+    from artjax.runtime import mesh
 
     file, _, collection = args.config.partition(":")
 
@@ -200,9 +202,11 @@ def _config(
         return config
 
     # A typo is told before anything is looked for, drawn or decoded.
-    config = load(collection or sample.NAME)
+    config = load(collection or default_collection.NAME)
     if not collection:
-        chosen = mesh.texts_of_hosts(sample.choose(config.task, data_dir, args.canvas_dir))
+        chosen = mesh.texts_of_hosts(
+            default_collection.choose(config.task, data_dir, args.canvas_dir)
+        )
         collection = chosen[0]
         if len(set(chosen)) > 1:
             raise ConfigError(
@@ -210,11 +214,11 @@ def _config(
                 f"collection, as in --config {file}:{collection}"
             )
         if mesh.is_first_host():
-            print(sample.why(collection, config.task, data_dir), flush=True)
+            print(default_collection.why(collection, config.task, data_dir), flush=True)
         config = load(collection)
-    if args.mode in ("train", "describe", "benchmark") and collection == sample.NAME:
+    if args.mode in ("train", "describe", "benchmark") and collection == default_collection.NAME:
         with mesh.first_host_first():
-            sample.build_if_missing(config.task, data_dir, args.canvas_dir)
+            default_collection.build_if_missing(config.task, data_dir, args.canvas_dir)
     return config
 
 
@@ -224,7 +228,8 @@ def _default_workdir(config_file: str, collection: str) -> Path:
 
 
 def _evaluate(args: argparse.Namespace) -> int:
-    from artjax import evaluate, mesh
+    from artjax.evaluation import evaluate
+    from artjax.runtime import mesh
 
     result = evaluate.evaluate_workdir(
         args.workdir,
@@ -241,7 +246,7 @@ def _evaluate(args: argparse.Namespace) -> int:
 
 
 def _predict(args: argparse.Namespace) -> int:
-    from artjax import predict
+    from artjax.evaluation import predict
 
     if not args.pictures:
         raise ConfigError("--mode predict needs pictures: give files or folders after it")
@@ -275,10 +280,10 @@ def _join_cluster(args: argparse.Namespace) -> None:
 def main(argv: list[str]) -> int:
     """Runs one command; returns the exit status."""
     args, overrides = parse_args(argv)
-    from artjax import compilation
     from artjax.data import prepared
+    from artjax.runtime import compilation_cache
 
-    warning = compilation.use_cache(args.compilation_cache)
+    warning = compilation_cache.use_cache(args.compilation_cache)
     if warning:
         print(f"artjax: {warning}", file=sys.stderr)
     _join_cluster(args)

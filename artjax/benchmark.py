@@ -15,13 +15,14 @@ import jax
 from ml_collections import ConfigDict
 
 from artjax import config as config_lib
-from artjax import memory, speed
-from artjax import mesh as mesh_lib
 from artjax.data import batches, canvases, sources
 from artjax.data.sources import Source
-from artjax.experiment import Experiment
-from artjax.logs import read_rows
+from artjax.runtime import mesh as mesh_lib
+from artjax.runtime import throughput
 from artjax.train import train
+from artjax.training import memory
+from artjax.training.experiment import Experiment
+from artjax.training.logs import read_rows
 from artjax.workdir import write_atomically
 
 # Of each of the three, after one that does not count; a minute in all, beside compiling.
@@ -78,8 +79,8 @@ def benchmark(
     source = sources.open_source(config, data, split, mesh, experiment.crop_boxes)
     say(f"source: {source.name} ({source.why})")
     step_rate = _step_rate(experiment, source, seconds)
-    numbers = speed.row(mesh, experiment.dtype.name, step_rate, experiment.flops_per_image)
-    peak = speed.peak_of(mesh.devices.flat[0].device_kind, experiment.dtype.name)
+    numbers = throughput.row(mesh, experiment.dtype.name, step_rate, experiment.flops_per_image)
+    peak = throughput.peak_of(mesh.devices.flat[0].device_kind, experiment.dtype.name)
     mfu = (
         f", {numbers['perf/mfu']:.0%} of the peak of {peak.tflops_per_second:g} ({peak.source})"
         if peak

@@ -15,20 +15,22 @@ import jax
 from ml_collections import ConfigDict
 
 from artjax import config as config_lib
-from artjax import evaluate, memory, speed
-from artjax import mesh as mesh_lib
 from artjax import workdir as workdir_lib
-from artjax.checkpoint import Checkpoints, library_versions, score
-from artjax.compilation import Watch
 from artjax.data import batches, canvases, sources
 from artjax.data.canvases import Canvases, Split
-from artjax.data.images import SHORT_SIDE_PX
 from artjax.data.sources import Source
 from artjax.errors import TrainingError
-from artjax.experiment import Experiment
-from artjax.introduction import initial_loss, introduce
-from artjax.logs import Clock, Console, MetricsLog, Window
-from artjax.state import TrainState
+from artjax.evaluation import evaluate
+from artjax.prepare.picture_decoding import SHORT_SIDE_PX
+from artjax.runtime import mesh as mesh_lib
+from artjax.runtime import throughput
+from artjax.runtime.compilation_cache import Watch
+from artjax.startup_report import initial_loss, introduce
+from artjax.training import memory
+from artjax.training.checkpoint import Checkpoints, library_versions, score
+from artjax.training.experiment import Experiment
+from artjax.training.logs import Clock, Console, MetricsLog, Window
+from artjax.training.state import TrainState
 
 # How many steps the host may run ahead of the device; each holds its batch in device memory.
 _STEPS_IN_FLIGHT = 16
@@ -292,7 +294,7 @@ class _Run:
             **{f"train/{name}": value for name, value in means.items()},
             "perf/images_per_second": rate,
             "perf/data_wait": min(1.0, waited / trained),
-            **speed.row(
+            **throughput.row(
                 self.experiment.mesh,
                 self.experiment.dtype.name,
                 rate,

@@ -12,7 +12,7 @@ import common
 import jax
 from timed_step import TimedStep, config_of
 
-from artjax.mesh import create_mesh, describe
+from artjax.runtime.mesh import create_mesh, describe
 
 STRENGTHS = {
     "rotate_degrees": 15.0,

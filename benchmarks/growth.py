@@ -32,8 +32,8 @@ from timed_step import TimedStep, config_of
 from artjax.config import canvas_size
 from artjax.data import batches
 from artjax.data.canvases import Split
-from artjax.memory import is_out_of_memory
-from artjax.mesh import batch_sharding, create_mesh, describe
+from artjax.runtime.mesh import batch_sharding, create_mesh, describe
+from artjax.training.memory import is_out_of_memory
 
 _FETCHED = 30  # batches; all but the last of them are likely of the same epoch
 

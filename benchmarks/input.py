@@ -82,8 +82,8 @@ def source_rate(name: str, folder: Path, batch_size: int) -> Callable[[int], flo
     from artjax.config import default_config
     from artjax.data import batches, sources
     from artjax.data.canvases import open_collection
-    from artjax.experiment import Experiment
-    from artjax.mesh import create_mesh
+    from artjax.runtime.mesh import create_mesh
+    from artjax.training.experiment import Experiment
 
     config = default_config()
     config.collection, config.source, config.batch_size = "bench", name, batch_size

@@ -26,10 +26,10 @@ from ml_collections import ConfigDict
 from artjax.config import check, default_config
 from artjax.data import batches
 from artjax.data.canvases import open_collection
-from artjax.experiment import Experiment
-from artjax.logs import read_rows
-from artjax.mesh import create_mesh, describe
+from artjax.runtime.mesh import create_mesh, describe
 from artjax.train import train
+from artjax.training.experiment import Experiment
+from artjax.training.logs import read_rows
 
 
 def bare_rate(config: ConfigDict, folder: Path) -> float:

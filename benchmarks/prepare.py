@@ -22,9 +22,9 @@ import PIL
 import pyvips
 from PIL import Image
 
-from artjax.data import images
-from artjax.data.cleaning import clean_works
-from artjax.data.collections import Work
+from artjax.prepare import picture_decoding
+from artjax.prepare.catalogue import Work
+from artjax.prepare.cleaning import clean_works
 from artjax.studio import catalogue
 
 try:
@@ -33,7 +33,7 @@ except ImportError:
     cv2 = None
 
 SIZES = {"1.3 MP": (1300, 1000), "6 MP": (3000, 2000)}
-SHORT_SIDE_PX = images.SHORT_SIDE_PX
+SHORT_SIDE_PX = picture_decoding.SHORT_SIDE_PX
 
 
 def make_files(folder: Path, width: int, height: int, count: int) -> list[Path]:
@@ -57,12 +57,12 @@ def target(width: int, height: int) -> tuple[int, int]:
 
 def with_pillow(pixels: np.ndarray) -> bytes:
     """The JPEG of RGB pixels."""
-    return images.encode(pixels).jpeg
+    return picture_decoding.encode(pixels).jpeg
 
 
 def ours(path: Path) -> np.ndarray:
     """artjax."""
-    return images.decode(path, SHORT_SIDE_PX)
+    return picture_decoding.decode(path, SHORT_SIDE_PX)
 
 
 def opencv(path: Path) -> np.ndarray:

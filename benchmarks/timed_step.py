@@ -9,9 +9,9 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from artjax.config import canvas_size, check, default_config
-from artjax.experiment import Experiment
-from artjax.memory import needed_bytes
-from artjax.mesh import check_batch_size, create_mesh
+from artjax.runtime.mesh import check_batch_size, create_mesh
+from artjax.training.experiment import Experiment
+from artjax.training.memory import needed_bytes
 
 CLASSES = 20
 

@@ -38,14 +38,14 @@ import numpy as np
 import optax
 from flax import linen as nn
 
-from artjax.compiler import compiler_options, stem_channels
 from artjax.config import apply_overrides, canvas_size, check, default_config
 from artjax.models import create_model
 from artjax.models.pooling import adaptive_average_pool
 from artjax.models.vgg import DEPTHS, HE_NORMAL
-from artjax.optim import create_optimizer
-from artjax.state import create_state
-from artjax.step import create_train_step
+from artjax.runtime.xla_options import compiler_options, stem_channels
+from artjax.training.optim import create_optimizer
+from artjax.training.state import create_state
+from artjax.training.step import create_train_step
 
 CLASSES = 20
 SMALL = ((16,), (32,), (64, 64), (128, 128))

@@ -19,7 +19,14 @@ import imagehash
 import numpy as np
 from PIL import Image
 
-from artjax.data.twins import MAX_DISTANCE, SIDE_PX, Look, find_twins, look_of_grey, near_pairs
+from artjax.prepare.near_duplicates import (
+    MAX_DISTANCE,
+    SIDE_PX,
+    Look,
+    find_twins,
+    look_of_grey,
+    near_pairs,
+)
 
 _ROWS, _COLUMNS = 8, 2048  # the fastest of those tried
 

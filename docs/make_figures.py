@@ -14,8 +14,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from artjax import augment, studio
 from artjax.config import default_config
-from artjax.data.pictures import squash
-from artjax.logs import read_rows
+from artjax.data.decoding import squash
+from artjax.training.logs import read_rows
 
 IMAGES = Path(__file__).parent / "images"
 COLUMNS = 8

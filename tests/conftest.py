@@ -45,7 +45,7 @@ def narrow_vgg(monkeypatch: pytest.MonkeyPatch) -> None:
     def create(name: str, classes: Mapping[str, int], *, dropout: float, **rest: Any) -> VGG:
         return VGG(((8,), (16,), (16, 16)), hidden=(), classes=dict(classes), dropout=0.0, **rest)
 
-    monkeypatch.setattr("artjax.experiment.create_model", create)
+    monkeypatch.setattr("artjax.training.experiment.create_model", create)
 
 
 @pytest.fixture

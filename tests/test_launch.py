@@ -12,10 +12,10 @@ import pytest
 from tiny import SPLITS, stripes, tiny_config
 
 import launch
-from artjax import sample
+from artjax import default_collection
 from artjax.data.canvases import open_collection
 from artjax.errors import ArtjaxError
-from artjax.room import in_words
+from artjax.runtime.resources import in_words
 
 TINY = ["--config", "configs/artist.py:tiny"]
 SMALL = ["--config.image_size=32", "--config.canvas_size=40", "--config.model.name=vgg_small"]
@@ -180,14 +180,16 @@ def test_train_evaluate_and_predict_from_the_command_line(data_dir, tmp_path, ca
 
 
 def test_the_sample_is_chosen_where_wikiart_is_not_prepared(data_dir, tmp_path):
-    assert sample.choose(("artist",), data_dir, None) == "studio"
-    assert "since no wikiart is prepared" in sample.why("studio", ("artist",), data_dir)
+    assert default_collection.choose(("artist",), data_dir, None) == "studio"
+    assert "since no wikiart is prepared" in default_collection.why("studio", ("artist",), data_dir)
     (tmp_path / "wikiart").mkdir()
     shutil.copytree(data_dir / "tiny" / "1.0.0", tmp_path / "wikiart" / "artist" / "1.0.0")
-    assert sample.choose(("artist",), tmp_path, None) == "wikiart"
-    assert sample.choose(("genre",), tmp_path, None) == "wikiart"  # the only config has that label
-    assert sample.choose(("location",), tmp_path, None) == "studio"
+    assert default_collection.choose(("artist",), tmp_path, None) == "wikiart"
+    assert (
+        default_collection.choose(("genre",), tmp_path, None) == "wikiart"
+    )  # the only config has that label
+    assert default_collection.choose(("location",), tmp_path, None) == "studio"
     shutil.copytree(data_dir / "tiny" / "1.0.0", tmp_path / "wga" / "baumer_chen" / "1.0.0")
-    assert sample.choose(("artist", "genre"), tmp_path, None) == "wga"
-    assert sample.choose(("artist",), tmp_path, None) == "wikiart"
-    assert "since no wga is prepared" in sample.why("studio", ("location",), data_dir)
+    assert default_collection.choose(("artist", "genre"), tmp_path, None) == "wga"
+    assert default_collection.choose(("artist",), tmp_path, None) == "wikiart"
+    assert "since no wga is prepared" in default_collection.why("studio", ("location",), data_dir)

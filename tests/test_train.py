@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 from tiny import AUGMENTED, tiny_config
 
-from artjax import evaluate
-from artjax.checkpoint import Checkpoints
 from artjax.errors import TrainingError, WorkdirError
-from artjax.logs import read_rows
+from artjax.evaluation import evaluate
 from artjax.train import train
+from artjax.training.checkpoint import Checkpoints
+from artjax.training.logs import read_rows
 
 
 def one(config, workdir, data_dir, **settings):
@@ -34,8 +34,8 @@ def rows_without_speed(workdir):
 def last_params(workdir):
     restored = Checkpoints(workdir, read_only=True)
     config = tiny_config()
-    from artjax.experiment import Experiment
-    from artjax.mesh import create_mesh
+    from artjax.runtime.mesh import create_mesh
+    from artjax.training.experiment import Experiment
 
     experiment = Experiment(config, {"artist": 3}, 60, create_mesh(devices=jax.devices()[:1]))
     state = restored.restore(restored.latest_step, experiment.abstract_state)

@@ -1,1 +1,1 @@
-"""From a collection's own catalogue to batches on the device."""
+"""From TFRecords to batches on the devices."""

@@ -16,16 +16,16 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from artjax import config as config_lib
-from artjax import mesh as mesh_lib
-from artjax import room
 from artjax.data import prepared as prepared_lib
 from artjax.data import reports
-from artjax.data.building import build, bytes_needed_for
+from artjax.data.canvas_builder import build, bytes_needed_for
 from artjax.data.prepared import Prepared
-from artjax.data.records import Records
 from artjax.data.splits import split_of
+from artjax.data.tfrecords import Records
 from artjax.errors import DataError
-from artjax.room import in_words
+from artjax.runtime import mesh as mesh_lib
+from artjax.runtime import resources
+from artjax.runtime.resources import in_words
 
 _STREAMED = "streamed"
 _READERS = 8  # threads; more than fill the memory's bandwidth
@@ -265,7 +265,7 @@ def _why_streamed(source: str, prepared: Prepared, size: int, directory: Path) -
     there = _read(directory)
     if source != "auto" or (there and there.prepared.fingerprint == prepared.fingerprint):
         return ""
-    needed, free = bytes_needed_for(prepared, size), room.on_disk(directory)
+    needed, free = bytes_needed_for(prepared, size), resources.on_disk(directory)
     if free >= needed:
         return ""
     return (

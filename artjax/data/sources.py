@@ -16,13 +16,13 @@ from jax import lax
 from jax.sharding import Mesh, PartitionSpec
 from ml_collections import ConfigDict
 
-from artjax import mesh as mesh_lib
-from artjax import room
 from artjax.data import batches
 from artjax.data.canvases import Canvases, Split, take
-from artjax.data.records import Records
+from artjax.data.tfrecords import Records
 from artjax.errors import ConfigError
-from artjax.room import in_words
+from artjax.runtime import mesh as mesh_lib
+from artjax.runtime import resources
+from artjax.runtime.resources import in_words
 
 Batch = dict[str, jax.Array]
 
@@ -153,7 +153,9 @@ def open_source(
         cropped = crops_before_step(config, train)
         return Source("stream", data.why_streamed, from_records if cropped else from_host)
     canvas_bytes = len(train) * int(np.prod(train.images.shape[1:]))
-    choice = choose(config.source, canvas_bytes, mesh.size, room.on_devices(mesh), room.on_host())
+    choice = choose(
+        config.source, canvas_bytes, mesh.size, resources.on_devices(mesh), resources.on_host()
+    )
     if choice.name == "host":
         return Source("host", choice.why, from_host)
     return Source(

@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from artjax.data.canvases import Split
-from artjax.metrics import wilson_interval
+from artjax.evaluation.metrics import wilson_interval
 
 KINDS = ("RGB 8x8x8", "32 bins a channel", "HSV 12x6x6")
 STRENGTHS = (30.0, 0.3, 3.0, 300.0)  # the first of them decides about the kind

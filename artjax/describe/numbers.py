@@ -12,11 +12,12 @@ from ml_collections import ConfigDict
 from PIL import Image
 
 from artjax import config as config_lib
-from artjax import evaluate
-from artjax.data import reports, twins
+from artjax.data import reports
 from artjax.data.canvases import Canvases, Split
 from artjax.data.reports import TwinRow
 from artjax.describe.baseline import colour_baseline
+from artjax.evaluation import evaluate
+from artjax.prepare import near_duplicates
 
 # Upper edges of the classes of width / height, and what a person calls them.
 _ASPECTS = (
@@ -70,10 +71,10 @@ def twin_rows(config: ConfigDict, data: Canvases, splits: Mapping[str, Split]) -
     looks = []
     for split, i in works:
         canvas = Image.fromarray(split.images[split.rows[i]]).convert("L")
-        size = (twins.SIDE_PX, twins.SIDE_PX)
-        looks.append(twins.look_of_grey(canvas.resize(size, Image.Resampling.LANCZOS)))
+        size = (near_duplicates.SIDE_PX, near_duplicates.SIDE_PX)
+        looks.append(near_duplicates.look_of_grey(canvas.resize(size, Image.Resampling.LANCZOS)))
     rows = []
-    for twin in twins.find_twins(looks):
+    for twin in near_duplicates.find_twins(looks):
         (one, i), (other, j) = works[twin.first], works[twin.second]
         conflict = [
             feature

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from PIL import Image
 
-from artjax.data.building import read_examples
+from artjax.data.canvas_builder import read_examples
 from artjax.data.canvases import Canvases, Split
 from artjax.errors import DataError
 

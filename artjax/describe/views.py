@@ -15,8 +15,8 @@ from artjax import augment
 from artjax import config as config_lib
 from artjax.data import batches, sources
 from artjax.data.canvases import Split
-from artjax.experiment import create_crop_boxes
-from artjax.step import keys_of_step
+from artjax.training.experiment import create_crop_boxes
+from artjax.training.step import keys_of_step
 
 _WORKS = 8
 _GAP_PX = 4

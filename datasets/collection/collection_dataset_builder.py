@@ -6,9 +6,9 @@ from pathlib import Path
 import tensorflow_datasets as tfds
 
 from artjax.config import LABELS
-from artjax.data.builder import WorksBuilder, WorksConfig
-from artjax.data.collections import Catalogue
-from artjax.data.published_folders import read_folder
+from artjax.prepare.builder import WorksBuilder, WorksConfig
+from artjax.prepare.catalogue import Catalogue
+from artjax.prepare.readers.folder_layouts import read_folder
 
 
 @dataclasses.dataclass(eq=False)

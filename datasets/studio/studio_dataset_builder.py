@@ -5,8 +5,8 @@ from pathlib import Path
 import tensorflow_datasets as tfds
 
 from artjax import studio
-from artjax.data.builder import WorksBuilder, WorksConfig
-from artjax.data.collections import Catalogue, Work, class_names
+from artjax.prepare.builder import WorksBuilder, WorksConfig
+from artjax.prepare.catalogue import Catalogue, Work, class_names
 
 
 class Builder(WorksBuilder):

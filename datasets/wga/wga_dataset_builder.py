@@ -5,11 +5,11 @@ from pathlib import Path
 
 import tensorflow_datasets as tfds
 
-from artjax.data import wga_catalogue
-from artjax.data.builder import WorksBuilder, WorksConfig, require_whole_number
-from artjax.data.collections import Catalogue
-from artjax.data.downloads import command, write_missing_urls
 from artjax.errors import ConfigError, DataError
+from artjax.prepare.builder import WorksBuilder, WorksConfig, require_whole_number
+from artjax.prepare.catalogue import Catalogue
+from artjax.prepare.missing_urls import command, write_missing_urls
+from artjax.prepare.readers import wga_catalogue
 
 _LABELS = ("artist", "genre", "location", "period")
 

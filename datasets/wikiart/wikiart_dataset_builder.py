@@ -5,9 +5,9 @@ from pathlib import Path
 
 import tensorflow_datasets as tfds
 
-from artjax.data import wikiart_lists
-from artjax.data.builder import WorksBuilder, WorksConfig
-from artjax.data.collections import Catalogue
+from artjax.prepare.builder import WorksBuilder, WorksConfig
+from artjax.prepare.catalogue import Catalogue
+from artjax.prepare.readers import wikiart_lists
 
 TASKS = ("artist", "genre", "style")
 

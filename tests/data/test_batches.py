@@ -6,7 +6,7 @@ import pytest
 
 from artjax.data import batches
 from artjax.data.canvases import Split
-from artjax.mesh import batch_sharding, create_mesh
+from artjax.runtime.mesh import batch_sharding, create_mesh
 
 
 def split_of_works(works, side=4):

@@ -11,13 +11,14 @@ import pytest
 from PIL import Image
 from tiny import tiny_config
 
-from artjax import augment, room
-from artjax.data import batches, canvases, pictures, records, sources
+from artjax import augment
+from artjax.data import batches, canvases, decoding, sources, tfrecords
 from artjax.data.canvases import open_collection
 from artjax.errors import ConfigError, DataError
-from artjax.experiment import Experiment
-from artjax.mesh import batch_sharding, create_mesh
-from artjax.step import keys_of_step
+from artjax.runtime import resources
+from artjax.runtime.mesh import batch_sharding, create_mesh
+from artjax.training.experiment import Experiment
+from artjax.training.step import keys_of_step
 
 FEATURES = {"artist": "artist", "genre": "genre"}
 
@@ -181,9 +182,9 @@ def test_a_device_without_room_is_one_line_with_what_is_needed_and_there(devices
 
 
 def test_memory_of_accelerators_is_asked_for(data_dir, monkeypatch):
-    monkeypatch.setattr(room, "on_devices", lambda mesh: GB)
+    monkeypatch.setattr(resources, "on_devices", lambda mesh: GB)
     assert opened("auto", data_dir)[0].name == "device"
-    monkeypatch.setattr(room, "on_devices", lambda mesh: 1)
+    monkeypatch.setattr(resources, "on_devices", lambda mesh: 1)
     assert opened("auto", data_dir)[0].name == "host"
 
 
@@ -215,21 +216,21 @@ def test_records_that_changed_are_told(data_dir, tmp_path):
     own = tmp_path / "data"
     shutil.copytree(data_dir / "tiny", own / "tiny")
     train = open_collection(tiny_config(source="stream"), own, None).split("train", FEATURES)
-    (file,) = records.files_of(own / "tiny" / "1.0.0", "train")
+    (file,) = tfrecords.files_of(own / "tiny" / "1.0.0", "train")
     with file.open("r+b") as stream:
         stream.truncate(os.path.getsize(file) // 2)
     with pytest.raises(DataError, match="cut short; build it again"):
         train.gather(np.arange(60))
     with pytest.raises(DataError, match="no whole TFRecord file"):
-        list(records.payloads(file))
+        list(tfrecords.payloads(file))
 
 
 def test_payloads_are_those_that_tensorflow_reads(data_dir):
     import tensorflow as tf
 
-    (file,) = records.files_of(data_dir / "tiny" / "1.0.0", "train")
+    (file,) = tfrecords.files_of(data_dir / "tiny" / "1.0.0", "train")
     expected = [record.numpy() for record in tf.data.TFRecordDataset(str(file))]
-    assert [data for _, data in records.payloads(file)] == expected
+    assert [data for _, data in tfrecords.payloads(file)] == expected
 
 
 @pytest.mark.parametrize("side", [40, 300])
@@ -243,10 +244,10 @@ def test_crops_are_the_boxes_of_the_pictures(side):
         buffer = io.BytesIO()
         Image.fromarray(pixels.astype(np.uint8)).save(buffer, kind)
         with Image.open(buffer) as image:
-            assert pictures.is_plain_jpeg(image) == (kind == "JPEG")
+            assert decoding.is_plain_jpeg(image) == (kind == "JPEG")
         encoded.append(buffer.getvalue())
         sides.append([900, 700] if kind == "JPEG" else [0, 0])
-    crops = pictures.crop(encoded, np.asarray(sides), boxes, side)
+    crops = decoding.crop(encoded, np.asarray(sides), boxes, side)
     assert crops.shape == (3, side, side, 3)
     along = (np.arange(side) + 0.5) / side
     for crop, (left, top, width, height) in zip(crops / 255, boxes, strict=True):

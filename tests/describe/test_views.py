@@ -18,10 +18,10 @@ from artjax.data.canvases import Split, open_collection
 from artjax.describe import describe
 from artjax.describe.views import in_words, seen_of, write_views
 from artjax.errors import ConfigError
-from artjax.experiment import create_crop_boxes
-from artjax.mesh import create_mesh
-from artjax.state import TrainState
-from artjax.step import create_train_step
+from artjax.runtime.mesh import create_mesh
+from artjax.training.experiment import create_crop_boxes
+from artjax.training.state import TrainState
+from artjax.training.step import create_train_step
 
 FEATURES = {"artist": "artist", "genre": "genre"}
 

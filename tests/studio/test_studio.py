@@ -8,10 +8,10 @@ import numpy as np
 from PIL import Image
 
 from artjax import studio
-from artjax.data.cleaning import clean_works
-from artjax.data.collections import Work
 from artjax.data.splits import split_of
 from artjax.describe import baseline
+from artjax.prepare.catalogue import Work
+from artjax.prepare.cleaning import clean_works
 
 LABELS = ("artist", "genre", "location", "style", "period")
 PAINTINGS = studio.catalogue()

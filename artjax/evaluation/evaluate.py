@@ -1,0 +1,286 @@
+"""Honest numbers: every work of a split exactly once, from a checkpoint, with its uncertainty."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from artjax import config as config_lib
+from artjax.data import batches, canvases, reports
+from artjax.data.canvases import Canvases, Split
+from artjax.data.prepared import Prepared
+from artjax.data.splits import SPLITS
+from artjax.errors import ConfigError, WorkdirError
+from artjax.evaluation import metrics
+from artjax.runtime.mesh import create_mesh, is_first_host
+from artjax.training.checkpoint import Checkpoints
+from artjax.training.experiment import Experiment
+from artjax.training.state import TrainState
+from artjax.workdir import write_atomically
+
+CHECKPOINTS = ("best", "last")
+
+
+class Restored(NamedTuple):
+    """A model as a checkpoint left it, with all that the checkpoint says of itself."""
+
+    experiment: Experiment
+    state: TrainState
+    step: int
+    record: dict[str, Any]
+
+
+def restore(workdir: Path, which: str = "best") -> Restored:
+    """Restores a checkpoint of a workdir, which needs nothing else.
+
+    Args:
+      workdir: of a run.
+      which: `best` by validation, or `last`.
+
+    Raises:
+      ConfigError: for another word.
+      WorkdirError: if there is none, or it cannot be read.
+    """
+    if which not in CHECKPOINTS:
+        raise ConfigError(f"--checkpoint {which}: valid are {', '.join(CHECKPOINTS)}")
+    checkpoints = Checkpoints(workdir, read_only=True)
+    step = checkpoints.best_step if which == "best" else checkpoints.latest_step
+    assert step is not None  # a read-only manager refuses a workdir without checkpoints
+    record = checkpoints.record(step)
+    config = config_lib.from_json(json.dumps(record["config"]))
+    classes = {task: len(names) for task, names in record["classes"].items()}
+    # There may be other devices than in training, over which its parameters cannot be spread alike.
+    mesh = create_mesh(math.gcd(config.fsdp, jax.device_count()))
+    experiment = Experiment(config, classes, record["train_works"], mesh)
+    state = checkpoints.restore(step, experiment.abstract_state)
+    checkpoints.close()
+    return Restored(experiment, state, step, record)
+
+
+def evaluate_workdir(
+    workdir: Path,
+    split: str,
+    *,
+    which: str = "best",
+    data_dir: Path | None = None,
+    canvas_dir: Path | None = None,
+) -> dict[str, Any]:
+    """Evaluates a checkpoint of a workdir on a split and writes `evaluation/<split>/`.
+
+    Args:
+      workdir: of a run.
+      split: `train`, `validation` or `test`.
+      which: the checkpoint, `best` by validation or `last`.
+      data_dir: where the data is now, if not where it was in training.
+      canvas_dir: likewise; without room for canvases there, works are streamed.
+
+    Returns:
+      What `metrics.json` holds.
+
+    Raises:
+      ConfigError: for an unknown split or checkpoint.
+      WorkdirError: if there is no checkpoint, or the data is not the data that it was trained with.
+      DataError: if the data cannot be found.
+    """
+    if split not in SPLITS:
+        raise ConfigError(
+            f"--split {split}: valid are {', '.join(SPLITS)}{config_lib.nearest(split, SPLITS)}"
+        )
+    restored = restore(workdir, which)
+    record = restored.record
+    config = restored.experiment.config.copy_and_resolve_references()
+    if config.source != "stream":
+        # Where training's batches lay is no matter; without room for canvases, works are streamed.
+        config.source = "auto"
+    data = canvases.open_collection(config, *where_data_is(record, data_dir, canvas_dir))
+    check_same_data(workdir, record, data.prepared)
+    return evaluate_split(workdir, restored, data, split)
+
+
+def evaluate_split(workdir: Path, restored: Restored, data: Canvases, name: str) -> dict[str, Any]:
+    """Evaluates a restored model on one split; writes `metrics.json` and `predictions.csv`."""
+    features = config_lib.label_features(restored.experiment.config)
+    split, train = data.split(name, features), data.split("train", features)
+    predictions = predict_split(restored.experiment, restored.state, split)
+    twins = reports.read_twins(data.reports) if name != "train" else None
+    with_twin = None if twins is None else reports.with_twin_in_train(twins).get(name, set())
+    tasks = summarise(predictions, split, train, data.prepared, with_twin)
+    result = {
+        "split": name,
+        "checkpoint_step": restored.step,
+        "collection": f"{data.prepared.name}/{data.prepared.version}",
+        "tasks": tasks,
+    }
+    if is_first_host():
+        folder = workdir / "evaluation" / name
+        table = _predictions_csv(predictions, split, restored.record["classes"])
+        write_atomically(folder / "predictions.csv", table)
+        write_atomically(
+            folder / "metrics.json", json.dumps(result, indent=2, sort_keys=True) + "\n"
+        )
+    return result
+
+
+def predict_split(
+    experiment: Experiment, state: TrainState, split: Split
+) -> dict[str, tuple[np.ndarray, metrics.Predictions]]:
+    """Runs the model over a split.
+
+    Returns:
+      By task: the indices of the works whose label is known, int [N], and what was said of them.
+    """
+    collected: dict[str, list[np.ndarray]] = {task: [] for task in split.labels}
+    sharding = experiment.batch_sharding
+    for real, batch in batches.evaluation_batches(split, experiment.eval_batch_size, sharding):
+        for task, logits in experiment.logits(state, batch).items():
+            collected[task].append(np.asarray(logits)[: len(real)])
+    result = {}
+    for task, parts in collected.items():
+        known = np.flatnonzero(split.labels[task] >= 0)
+        log_probabilities = metrics.log_softmax(np.concatenate(parts)[known])
+        result[task] = known, metrics.Predictions(split.labels[task][known], log_probabilities)
+    return result
+
+
+def summarise(
+    predictions: Mapping[str, tuple[np.ndarray, metrics.Predictions]],
+    split: Split,
+    train: Split,
+    prepared: Prepared,
+    with_twin: Collection[str] | None = None,
+) -> dict[str, dict[str, Any]]:
+    """The numbers of `metrics.json` for each task; tasks without a known label are left out.
+
+    Args:
+      predictions: as from `predict_split`.
+      split: the works.
+      train: for the majority baseline.
+      prepared: for the official lists.
+      with_twin: file names of works that have a near-duplicate in train; None where nobody looked.
+    """
+    tasks = {}
+    for task, (known, of_task) in predictions.items():
+        if not len(known):
+            continue
+        tasks[task] = {
+            **metrics.summary(of_task),
+            "official_n": prepared.official_works(split.name),
+            "majority_top1": majority_top1(train.labels[task], of_task.labels),
+        }
+        if with_twin is not None:
+            alone = [i for i, k in enumerate(known) if split.file_names[k] not in with_twin]
+            without = metrics.Predictions(of_task.labels[alone], of_task.log_probabilities[alone])
+            tasks[task] |= {
+                "n_without_twins": len(alone),
+                "top1_without_twins": metrics.top1(without) if alone else None,
+            }
+    return tasks
+
+
+def majority_top1(train_labels: np.ndarray, labels: np.ndarray) -> float:
+    """Top-1 of always naming the class most frequent in training, in [0, 1]; nan where none is known."""
+    majority = np.bincount(train_labels[train_labels >= 0]).argmax()
+    known = labels[labels >= 0]
+    return float((known == majority).mean()) if len(known) else float("nan")
+
+
+def latest_record(workdir: Path) -> dict[str, Any]:
+    """The record of a workdir's last checkpoint, or `{}` where there is none."""
+    try:
+        checkpoints = Checkpoints(workdir, read_only=True)
+    except WorkdirError:
+        return {}
+    assert checkpoints.latest_step is not None  # else the manager would have refused
+    record = checkpoints.record(checkpoints.latest_step)
+    checkpoints.close()
+    return record
+
+
+def where_data_is(
+    record: Mapping[str, Any], data_dir: Path | None, canvas_dir: Path | None
+) -> tuple[Path, Path | None]:
+    """(data_dir, canvas_dir): those given, else those of training, from a checkpoint's record."""
+    recorded = Path(record["canvas_dir"]) if record["canvas_dir"] else None
+    return data_dir or Path(record["data_dir"]), canvas_dir or recorded
+
+
+def check_same_data(workdir: Path, record: Mapping[str, Any], prepared: Prepared) -> None:
+    """Raises `WorkdirError` if the prepared data is not that of the checkpoint's record.
+
+    A rebuilt set may have moved works between the splits, and a test score on works that were
+    trained on is worth nothing.
+    """
+    if record["fingerprint"] != prepared.fingerprint:
+        raise WorkdirError(
+            f"{workdir} was trained on another state of '{record['collection']}' than the one in "
+            f"{prepared.directory} (its fingerprint differs)\n"
+            "give the --data_dir of the data it was trained on, or train anew in another --workdir"
+        )
+
+
+def report_lines(result: Mapping[str, Any]) -> list[str]:
+    """A result in words, one line for each task."""
+    lines = []
+    for task, row in result["tasks"].items():
+        low, high = row["top1_ci95"]
+        official = row["official_n"]
+        works = f"{row['n']:,} works"
+        if official is not None:
+            works = f"{row['n']:,} of the {official:,} official {result['split']} works"
+        lines.append(
+            f"{result['split']} {task}: top-1 {row['top1']:.1%} (95 % interval {low:.1%} to "
+            f"{high:.1%}), top-5 {row['top5']:.1%}, macro-F1 {row['macro_f1']:.3f}, loss "
+            f"{row['loss']:.3f} on {works}; majority class {row['majority_top1']:.1%}"
+        )
+        twins = row["n"] - row.get("n_without_twins", row["n"])
+        if twins:
+            without = row["top1_without_twins"]
+            lines[-1] += f"; without the {twins:,} that have a near-duplicate in train, top-1 " + (
+                "of nothing" if without is None else f"{without:.1%}"
+            )
+    return lines
+
+
+def _predictions_csv(
+    predictions: Mapping[str, tuple[np.ndarray, metrics.Predictions]],
+    split: Split,
+    classes: Mapping[str, list[str]],
+) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(
+        [
+            "file_name",
+            "task",
+            "label",
+            "predicted",
+            "probability",
+            "label_probability",
+            "label_rank",
+        ]
+    )
+    for task, (known, of_task) in predictions.items():
+        names = classes[task]
+        probabilities = np.exp(of_task.log_probabilities)
+        for i, rank in enumerate(of_task.label_ranks):
+            label, predicted = int(of_task.labels[i]), int(of_task.predicted[i])
+            writer.writerow(
+                [
+                    split.file_names[known[i]],
+                    task,
+                    names[label],
+                    names[predicted],
+                    repr(float(probabilities[i, predicted])),
+                    repr(float(probabilities[i, label])),
+                    int(rank),
+                ]
+            )
+    return text.getvalue()

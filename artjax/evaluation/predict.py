@@ -1,0 +1,149 @@
+"""The likeliest labels of any picture file, with exactly the pixels that training would have seen."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from artjax import config as config_lib
+from artjax.data import batches, decoding
+from artjax.data.canvases import Split
+from artjax.errors import DataError, ImageError
+from artjax.evaluation import metrics
+from artjax.evaluation.evaluate import restore
+from artjax.prepare import picture_decoding
+from artjax.workdir import write_atomically
+
+LIKELIEST = 5
+_BATCH_SIZE = 64
+
+
+class Guess(NamedTuple):
+    """One of the likeliest labels of a picture; `probability` in [0, 1], `rank` from 1."""
+
+    path: Path
+    task: str
+    rank: int
+    label: str
+    probability: float
+
+
+class Result(NamedTuple):
+    """Guesses for all usable pictures, and the reason for each file that is none."""
+
+    guesses: list[Guess]
+    unusable: list[tuple[Path, str]]
+
+
+def predict(workdir: Path, paths: Sequence[Path], which: str = "best") -> Result:
+    """Predicts the labels of pictures with a checkpoint of a workdir.
+
+    Args:
+      workdir: of a run; it holds all that is needed.
+      paths: picture files, and folders whose files are all looked at.
+      which: the checkpoint, `best` by validation or `last`.
+
+    Returns:
+      The five likeliest labels (or all, if there are fewer) for each picture and task; also written to
+      `predict/predictions.csv` in the workdir.
+
+    Raises:
+      WorkdirError: if there is no checkpoint.
+      DataError: if a path does not exist, or none of the files is a usable picture.
+    """
+    files = _files(paths)
+    restored = restore(workdir, which)
+    size = config_lib.canvas_size(restored.experiment.config)
+    usable: list[Path] = []
+    unusable: list[tuple[Path, str]] = []
+    result = Result([], unusable)
+    chunk: list[tuple[Path, np.ndarray, float]] = []
+
+    def flush() -> None:
+        split = _as_split([(canvas, aspect) for _, canvas, aspect in chunk])
+        count = restored.experiment.mesh.size
+        rows = np.arange(len(chunk))
+        # Padded to a power of two, so that a folder of any size compiles few shapes.
+        padded = max(count, 1 << (len(chunk) - 1).bit_length())
+        padded = -(-padded // count) * count
+        indices = np.pad(rows, (0, padded - len(rows)), constant_values=-1)
+        batch = batches.put(split, indices, restored.experiment.batch_sharding)
+        for task, logits in restored.experiment.logits(restored.state, batch).items():
+            probabilities = np.exp(metrics.log_softmax(np.asarray(logits)[: len(chunk)]))
+            names = restored.record["classes"][task]
+            for (path, _, _), row in zip(chunk, probabilities, strict=True):
+                likeliest = np.argsort(-row, kind="stable")[:LIKELIEST]
+                result.guesses.extend(
+                    Guess(path, task, rank, names[c], float(row[c]))
+                    for rank, c in enumerate(likeliest, start=1)
+                )
+        chunk.clear()
+
+    for path in files:
+        try:
+            picture = picture_decoding.clean(path, restored.record["short_side_px"])
+        except ImageError as error:
+            unusable.append((path, str(error)))
+            continue
+        usable.append(path)
+        chunk.append((path, *decoding.squash(picture.jpeg, size)))
+        if len(chunk) == _BATCH_SIZE:
+            flush()
+    if chunk:
+        flush()
+    if not usable:
+        path, reason = unusable[0]
+        more = f" (nor is any of the {len(unusable)} files)" if len(unusable) > 1 else ""
+        raise DataError(f"{path} is no usable picture: {reason}{more}")
+    write_atomically(workdir / "predict" / "predictions.csv", _csv(result.guesses))
+    return result
+
+
+def _files(paths: Sequence[Path]) -> list[Path]:
+    files: list[Path] = []
+    for path in paths:
+        if path.is_dir():
+            inside = sorted(
+                Path(folder) / name
+                for folder, _, names in os.walk(path)
+                for name in names
+                if not name.startswith(".")
+            )
+            if not inside:
+                raise DataError(f"the folder {path} holds no files")
+            files.extend(inside)
+        elif path.is_file():
+            files.append(path)
+        else:
+            raise DataError(
+                f"no picture or folder {path}; give files or folders after --mode predict"
+            )
+    return files
+
+
+def _as_split(pictures: Sequence[tuple[np.ndarray, float]]) -> Split:
+    return Split(
+        name="predict",
+        images=np.stack([canvas for canvas, _ in pictures]),
+        rows=np.arange(len(pictures)),
+        aspect=np.asarray([aspect for _, aspect in pictures], np.float32),
+        labels={},
+        file_names=np.empty(len(pictures), np.str_),
+    )
+
+
+def _csv(guesses: Sequence[Guess]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["file", "task", "rank", "label", "probability"])
+    for guess in guesses:
+        writer.writerow(
+            [guess.path, guess.task, guess.rank, guess.label, f"{guess.probability:.6f}"]
+        )
+    return text.getvalue()

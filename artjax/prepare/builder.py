@@ -1,0 +1,259 @@
+"""What all our TFDS builders have in common; the only module that imports TFDS at its top."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import tensorflow_datasets as tfds
+from tensorflow_datasets.core.example_serializer import ExampleSerializer
+
+from artjax.config import nearest
+from artjax.data.reports import PLACED, read_placed
+from artjax.data.splits import FRACTIONS
+from artjax.errors import ConfigError, DataError, show_plainly
+from artjax.prepare.catalogue import Catalogue, Work
+from artjax.prepare.cleaning import CleanedWork, clean_works
+from artjax.prepare.missing_urls import command, write_missing_urls
+from artjax.prepare.picture_decoding import MAX_PIXELS, SHORT_SIDE_PX
+from artjax.prepare.selection import select
+
+# TFDS's command line runs the builder, so nothing of ours is around it that could catch an error.
+show_plainly()
+
+
+def _serialize_in_order(serializer: ExampleSerializer, example: Any) -> bytes:
+    return serializer.get_tf_example(example).SerializeToString(deterministic=True)
+
+
+# TFDS leaves the order of an example's features to protobuf, which draws it anew in each process: the
+# same pictures would give other bytes each time. Here, at import, it holds in Beam's workers as well.
+ExampleSerializer.serialize_example = _serialize_in_order
+
+
+def require_whole_number(field: str, value: Any) -> None:
+    """Raises `ConfigError` if the value of a setting is no whole number from 1."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ConfigError(f"--config: {field} must be a whole number from 1, not {value!r}")
+
+
+@dataclasses.dataclass(eq=False)
+class WorksConfig(tfds.core.BuilderConfig):
+    """The settings of all our builders; as JSON: `--config '{"name": "mine", "min_works": 5}'`.
+
+    Attributes:
+      min_works: classes with fewer works are left out, unless they are those of an official list.
+      short_side_px: pictures with a longer shorter side are scaled down to it.
+      max_pixels: larger pictures are refused before they are decoded.
+      twins: whether near-duplicates are looked for, and kept in one split.
+      conflicts: what becomes of pictures that look the same under different labels: "keep" or "drop".
+    """
+
+    name: str = ""
+    min_works: int = 1
+    short_side_px: int = SHORT_SIDE_PX
+    max_pixels: int = MAX_PIXELS
+    twins: bool = True
+    conflicts: str = "keep"
+
+    def __new__(cls, *args: Any, **settings: Any) -> Self:
+        """Refuses settings that do not exist; TFDS hands them on from the command line as they are."""
+        fields = [field.name for field in dataclasses.fields(cls)]
+        for name in settings:
+            if name not in fields:
+                raise ConfigError(f"--config: no setting '{name}'{nearest(name, fields)}")
+        return super().__new__(cls)
+
+    def __post_init__(self) -> None:
+        """Refuses values that cannot be meant."""
+        if not self.name:
+            raise ConfigError('--config: give the settings a name, as in {"name": "mine", …}')
+        for field in ("min_works", "short_side_px", "max_pixels"):
+            require_whole_number(field, getattr(self, field))
+        if not isinstance(self.twins, bool):
+            raise ConfigError(f"--config: twins must be true or false, not {self.twins!r}")
+        self.require_one_of("conflicts", ("keep", "drop"))
+
+    def require_one_of(self, field: str, valid: Sequence[str]) -> None:
+        """Raises `ConfigError` if the value of a field is none of those."""
+        value = getattr(self, field)
+        if value not in valid:
+            near = nearest(str(value), valid)
+            shown = ", ".join(word for word in valid if word)
+            raise ConfigError(f"--config: {field} '{value}' is none of {shown}{near}")
+
+
+# mypy sees `object` where TFDS is not followed; TFDS's base class takes the keyword.
+class WorksBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: ignore[call-arg]
+    """Cleans the pictures of a catalogue, cuts splits, checks them, and writes what was left out.
+
+    A builder says what it is (`_info`, by way of `works_info`) and reads its catalogue.
+    """
+
+    VERSION = tfds.core.Version("1.0.0")
+    RELEASE_NOTES: ClassVar[dict[str, str]] = {"1.0.0": "Initial release."}
+    LABELS: ClassVar[tuple[str, ...]] = ()
+    FRACTIONS: ClassVar[tuple[tuple[str, float], ...]] = FRACTIONS
+    # For builders without configs.
+    SETTINGS: ClassVar[WorksConfig] = WorksConfig(name="default")
+    METADATA: ClassVar[dict[str, Any]] = {}
+
+    def __init__(self, *, config: Any = None, **settings: Any) -> None:
+        if isinstance(config, str) and config.partition(":")[0] not in self.builder_configs:
+            valid = ", ".join(self.builder_configs)
+            near = nearest(config, self.builder_configs)
+            raise ConfigError(f"--config {config}: {self.name} has the configs {valid}{near}")
+        if not isinstance(config, str | None) and config is not self.builder_configs.get(
+            config.name, config
+        ):
+            raise ConfigError(
+                f"--config: the name '{config.name}' is taken by a config of {self.name}; "
+                "choose another"
+            )
+        super().__init__(config=config, **settings)
+
+    def read_catalogue(self, manual_dir: Path | None) -> Catalogue:
+        """Reads the collection's own catalogue; no picture is opened.
+
+        Args:
+          manual_dir: the folder that the user gave; None for builders that need none.
+
+        Raises:
+          DataError: if it is missing or cannot be meant.
+        """
+        raise TypeError(f"{type(self).__name__} must define read_catalogue")
+
+    def works_info(self, **described: Any) -> tfds.core.DatasetInfo:
+        """The DatasetInfo with the features that every prepared set has, and `LABELS`."""
+        return self.dataset_info_from_configs(
+            features=tfds.features.FeaturesDict(
+                {
+                    "image": tfds.features.Image(shape=(None, None, 3), encoding_format="jpeg"),
+                    **{label: tfds.features.ClassLabel() for label in self.LABELS},
+                    "title": tfds.features.Text(),
+                    "year": np.int32,
+                    "file_name": tfds.features.Text(),
+                    "work_id": tfds.features.Text(),
+                }
+            ),
+            supervised_keys=("image", self.LABELS[0]),
+            metadata=tfds.core.MetadataDict(),
+            **described,
+        )
+
+    def download_and_prepare(self, **settings: Any) -> None:
+        """As TFDS does; at the end, says what is there and what was left out."""
+        self._summary = [
+            f"{self.info.full_name} is prepared already, and was left as it is: {self.data_dir} "
+            "(--overwrite builds it anew)"
+        ]
+        super().download_and_prepare(**settings)
+        for line in self._summary:
+            print(line, flush=True)
+        folder = Path(self.data_dir)
+        if (folder / PLACED).is_file():
+            shutil.copyfile(folder / PLACED, folder.parent / PLACED)
+        shutil.rmtree(self._cleaned_dir(folder), ignore_errors=True)
+
+    def _download_and_prepare(self, dl_manager: Any, download_config: Any) -> None:
+        # With either of them, Beam distributes the work; TFDS's own writer follows `_generate_examples`.
+        self._beam = None
+        if download_config.beam_options or download_config.beam_runner:
+            self._beam = (download_config.beam_runner, download_config.beam_options)
+        super()._download_and_prepare(dl_manager, download_config)
+
+    def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:
+        manual_dir = self._manual_dir(dl_manager)
+        catalogue = self.read_catalogue(manual_dir)
+        folder = Path(self.data_dir)  # the unfinished one, which is renamed when all is written
+        settings = self.settings
+        cleaned = clean_works(
+            catalogue.works,
+            self._cleaned_dir(folder),
+            settings.short_side_px,
+            settings.max_pixels,
+            beam=self._beam,
+        )
+        placed = read_placed(folder.parent / PLACED)
+        selection = select(
+            catalogue,
+            cleaned,
+            self.FRACTIONS,
+            settings.min_works,
+            twins=settings.twins,
+            drop_conflicts=settings.conflicts == "drop",
+            previous={row.work_id: row.split for row in placed},
+        )
+        selection.check()
+        selection.write_reports(folder)
+        for label in self.LABELS:
+            self.info.features[label].names = list(selection.catalogue.class_names[label])
+        self.info.metadata.update(
+            {
+                **selection.metadata(),
+                "short_side_px": settings.short_side_px,
+                **self.METADATA,
+            }
+        )
+        written = folder.parent / str(self.VERSION)  # where the folder will be
+        self._summary = selection.summary(written)
+        if placed:
+            self._summary.append(
+                f"splits: {len(placed):,} pictures are where the build before had them "
+                f"({folder.parent / PLACED}; delete it to cut anew)"
+            )
+        if selection.missing_urls and manual_dir is not None:
+            urls_file = written / write_missing_urls(selection.missing_urls, [folder]).name
+            self._summary.append(
+                f"missing: {len(selection.missing_urls):,} pictures; fetch them, then build with "
+                f"--overwrite: {command(urls_file, manual_dir)}"
+            )
+        return {split: self._generate_examples(works) for split, works in selection.kept.items()}
+
+    def _generate_examples(self, works: Sequence[tuple[Work, CleanedWork]]) -> Any:
+        example = partial(_example, labels=self.LABELS)
+        if self._beam is None:
+            return map(example, works)
+        import apache_beam as beam
+
+        # The looks have done their work; they are most of what would be sent.
+        sent = [(work, dataclasses.replace(picture, look=None)) for work, picture in works]
+        return beam.Create(sent) | beam.Reshuffle() | beam.Map(example)
+
+    @property
+    def settings(self) -> WorksConfig:
+        """Those of the config, or of the builder where it has no configs."""
+        config = self.builder_config
+        return config if isinstance(config, WorksConfig) else self.SETTINGS
+
+    def _manual_dir(self, dl_manager: tfds.download.DownloadManager) -> Path | None:
+        if self.MANUAL_DOWNLOAD_INSTRUCTIONS is None:
+            return None
+        try:
+            return Path(dl_manager.manual_dir)
+        except AssertionError as error:  # how TFDS says that the folder is missing or empty
+            where = str(error).partition("Manual directory ")[2].partition(" does not exist")[0]
+            instructions = " ".join(self.MANUAL_DOWNLOAD_INSTRUCTIONS.split())
+            raise DataError(f"no pictures in {where or '--manual_dir'}. {instructions}") from error
+
+    def _cleaned_dir(self, data_dir: Path) -> Path:
+        return data_dir.parent / f"cleaned.{self.VERSION}"
+
+
+def _example(picked: tuple[Work, CleanedWork], labels: Sequence[str]) -> tuple[str, dict[str, Any]]:
+    """(key, features) of a work; a function of the module, since Beam sends it to other processes."""
+    work, picture = picked
+    assert picture.jpeg is not None
+    return work.file_name, {
+        "image": picture.jpeg.read_bytes(),
+        **{label: work.labels.get(label, -1) for label in labels},
+        "title": work.title,
+        "year": work.year,
+        "file_name": work.file_name,
+        "work_id": work.work_id,
+    }

@@ -1,0 +1,136 @@
+"""A collection as its catalogue has it, and the choice of its classes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from artjax.config import LABELS
+
+
+@dataclass(frozen=True)
+class Work:
+    """One picture of a collection, as the catalogue has it.
+
+    Attributes:
+      file_name: the relative path with `/`: the unique key.
+      labels: class names by label; a label that is unknown is not in it.
+      picture: a file, or an object whose `draw()` returns uint8 RGB [H, W, 3]; None if it is missing.
+      title: or an empty string.
+      year: or -1.
+      work_id: shared by details and second photographs of one work.
+      split: where an official list decides it; otherwise None.
+    """
+
+    file_name: str
+    labels: Mapping[str, str]
+    picture: Any = None
+    title: str = ""
+    year: int = -1
+    work_id: str = ""
+    split: str | None = None
+
+
+@dataclass
+class Catalogue:
+    """What a builder reads before any picture is opened.
+
+    Attributes:
+      works: all works listed.
+      class_names: by label, in the order of the class indices.
+      official: splits that are a published official list.
+      fractions: of the splits of works whose `split` is None; None leaves it to the builder.
+      left_out_classes: by label: class name → number of works, for classes that are too small.
+      notes: what the user should know, a line each.
+      urls: by file_name, where a picture that is missing can be fetched, if anywhere.
+    """
+
+    works: list[Work]
+    class_names: dict[str, tuple[str, ...]]
+    official: tuple[str, ...] = ()
+    fractions: tuple[tuple[str, float], ...] | None = None
+    left_out_classes: dict[str, dict[str, int]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    urls: dict[str, str] = field(default_factory=dict)
+
+
+def without_small_classes(
+    catalogue: Catalogue, usable: Iterable[Work], min_works: int
+) -> Catalogue:
+    """Takes away the classes with fewer than `min_works` works; works keep their other labels.
+
+    Args:
+      catalogue: what is listed.
+      usable: its works that have a picture; only these count, and details and second photographs of one
+        work count once, since they all go to the same split.
+      min_works: the smallest number of works of a class that is kept.
+    """
+    ids = _ids_by_class(catalogue, usable)
+    kept = {
+        label: {name for name, works in classes.items() if len(works) >= min_works}
+        for label, classes in ids.items()
+    }
+    small = {
+        label: {name: len(works) for name, works in classes.items() if len(works) < min_works}
+        for label, classes in ids.items()
+    }
+    return replace(
+        _with_classes(catalogue, kept),
+        left_out_classes={label: classes for label, classes in small.items() if classes},
+    )
+
+
+def only_most_frequent(catalogue: Catalogue, numbers: Mapping[str, int]) -> Catalogue:
+    """Takes away all but the most frequent classes; works keep their other labels.
+
+    Args:
+      catalogue: what is listed. Works that have a picture count, those of one `work_id` once.
+      numbers: by label, how many of its classes are kept; of classes with as many works, those whose
+        names come first. The classes of other labels all are.
+    """
+    ids = _ids_by_class(catalogue, (work for work in catalogue.works if work.picture is not None))
+    kept = {label: set(classes) for label, classes in ids.items()}
+    notes = list(catalogue.notes)
+    for label, number in numbers.items():
+        by_frequency = sorted(ids[label], key=lambda name: (-len(ids[label][name]), name))
+        kept[label] = set(by_frequency[:number])
+        others = set().union(*(ids[label][name] for name in by_frequency[number:]))
+        if others:
+            notes.append(
+                f"{label}: the {number} most frequent of {len(by_frequency):,} classes; "
+                f"{len(others):,} works of the others keep their other labels"
+            )
+    return replace(_with_classes(catalogue, kept), notes=notes)
+
+
+def _ids_by_class(catalogue: Catalogue, works: Iterable[Work]) -> dict[str, dict[str, set[str]]]:
+    """For each class of each label, the `work_id`s of those of the works that are of it."""
+    ids: dict[str, dict[str, set[str]]] = {
+        label: {name: set() for name in names} for label, names in catalogue.class_names.items()
+    }
+    for work in works:
+        for label, name in work.labels.items():
+            ids[label][name].add(work.work_id)
+    return ids
+
+
+def _with_classes(catalogue: Catalogue, kept: Mapping[str, set[str]]) -> Catalogue:
+    works = [
+        replace(work, labels={k: v for k, v in work.labels.items() if v in kept[k]})
+        for work in catalogue.works
+    ]
+    names = {
+        label: tuple(name for name in classes if name in kept[label])
+        for label, classes in catalogue.class_names.items()
+    }
+    return replace(catalogue, works=works, class_names=names)
+
+
+def class_names(works: Iterable[Work]) -> dict[str, tuple[str, ...]]:
+    """The sorted class names that occur, for each of `LABELS` (none for a label that never does)."""
+    occurring: dict[str, set[str]] = {label: set() for label in LABELS}
+    for work in works:
+        for label, name in work.labels.items():
+            occurring[label].add(name)
+    return {label: tuple(sorted(names)) for label, names in occurring.items()}

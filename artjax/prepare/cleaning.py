@@ -1,0 +1,261 @@
+"""Cleaning the pictures of a collection on all cores, once."""
+
+from __future__ import annotations
+
+import base64
+import errno
+import hashlib
+import multiprocessing
+import os
+import pickle
+import platform
+import shutil
+import sys
+import uuid
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from artjax.errors import DataError, ImageError
+from artjax.prepare import picture_decoding
+from artjax.prepare.catalogue import Work
+from artjax.prepare.near_duplicates import Look, look_of
+
+_IN_FLIGHT_PER_PROCESS = 8
+_FEW_WORKS = 64
+
+
+@dataclass(frozen=True)
+class CleanedWork:
+    """A picture that was cleaned.
+
+    Attributes:
+      jpeg: where it lies now; None if there is none.
+      problem: the reason where there is none.
+      sha256: of the bytes of the JPEG, hex.
+      size: width and height of the picture as it came, in pixels, upright.
+      look: by which near-duplicates are found.
+    """
+
+    jpeg: Path | None
+    problem: str = ""
+    sha256: str = ""
+    size: tuple[int, int] = (0, 0)
+    look: Look | None = None
+
+
+def clean_works(
+    works: Sequence[Work],
+    folder: Path,
+    short_side_px: int,
+    max_pixels: int = picture_decoding.MAX_PIXELS,
+    processes: int | None = None,
+    beam: tuple[Any, Any] | None = None,
+) -> list[CleanedWork]:
+    """Cleans pictures to upright sRGB JPEGs in `folder`; what is there already is not cleaned again.
+
+    Args:
+      works: their pictures are files, or objects with a `draw()`.
+      folder: made if it is not there. Every file in it was written whole.
+      short_side_px: longest shorter side, see `picture_decoding.decode`.
+      max_pixels: larger pictures are refused.
+      processes: default: one for each core. The bytes do not depend on it.
+      beam: a runner and options of Apache Beam (either may be None), which then distribute the work
+        instead; `folder` must be the same for all its workers.
+
+    Returns:
+      For each work, in order, its JPEG or the reason why there is none.
+
+    Raises:
+      DataError: if `folder` cannot be written, or workers of Beam do not see it or the pictures.
+    """
+    folder = folder.absolute()  # Beam's workers may have been started anywhere
+    folder.mkdir(parents=True, exist_ok=True)
+    clean = partial(clean_work, folder=folder, short_side_px=short_side_px, max_pixels=max_pixels)
+    if beam is not None:
+        return _by_beam(works, clean, folder, *beam)
+    results: list[CleanedWork | None] = [None] * len(works)
+    with tqdm(total=len(works), desc="cleaning pictures", unit="work", delay=1) as bar:
+        for i, result in _results(works, clean, processes or os.cpu_count() or 1):
+            results[i] = result
+            bar.update()
+    return [result for result in results if result is not None]
+
+
+def _by_beam(
+    works: Sequence[Work],
+    clean: Callable[[Work], CleanedWork],
+    folder: Path,
+    runner: Any,
+    options: Any,
+) -> list[CleanedWork]:
+    import apache_beam as beam
+
+    # A name of its own, since workers of a run that was killed may still be writing theirs.
+    results_dir = folder / f"results.{uuid.uuid4().hex}"
+    with beam.Pipeline(runner=runner, options=options) as pipeline:
+        (
+            pipeline
+            | beam.Create(list(enumerate(works)))
+            | beam.Reshuffle()
+            | beam.Map(_line, clean=clean)
+            | beam.io.WriteToText(str(results_dir / "part"))
+        )
+    results: dict[int, CleanedWork | DataError] = {}
+    for file in results_dir.glob("part*"):
+        with file.open("rb") as lines:
+            results.update(pickle.loads(base64.b64decode(line)) for line in lines)
+    shutil.rmtree(results_dir, ignore_errors=True)
+    return [_checked(work, results.get(i), folder) for i, work in enumerate(works)]
+
+
+def _line(numbered: tuple[int, Work], clean: Callable[[Work], CleanedWork]) -> str:
+    number, work = numbered
+    result: CleanedWork | DataError
+    try:
+        result = clean(work)
+    except DataError as error:  # raised here, Beam would try it again and show it as its own
+        result = DataError(f"on Apache Beam's worker {platform.node()}: {error}")
+    return base64.b64encode(pickle.dumps((number, result))).decode()
+
+
+def _checked(work: Work, result: CleanedWork | DataError | None, folder: Path) -> CleanedWork:
+    """The result, where it was made with the files that are here; else raises `DataError`."""
+    if isinstance(result, DataError):
+        raise result
+    unseen = None
+    if result is None or (result.jpeg is not None and not result.jpeg.is_file()):
+        unseen = folder
+    elif result.problem == os.strerror(errno.ENOENT) and work.picture.is_file():
+        unseen = work.picture
+    if result is None or unseen is not None:
+        raise DataError(
+            f"workers of Apache Beam do not see {unseen}; pictures and --data_dir must be on a disk "
+            "that all of them share, under the same path"
+        )
+    return result
+
+
+def _results(
+    works: Sequence[Work], clean: Callable[[Work], CleanedWork], processes: int
+) -> Iterator[tuple[int, CleanedWork]]:
+    there = [(i, work) for i, work in enumerate(works) if work.picture is not None]
+    for i, work in enumerate(works):
+        if work.picture is None:
+            yield i, CleanedWork(None, problem="no such file")
+    if processes == 1 or len(there) <= _FEW_WORKS:  # fewer than it takes to start a process
+        for i, work in there:
+            yield i, clean(work)
+        return
+    todo = deque(there)
+    at_once = _IN_FLIGHT_PER_PROCESS * processes
+    while todo:
+        # A decoder that crashes takes the pool with it: of the works in flight, one was to blame.
+        suspects = deque((yield from _in_processes(todo, clean, processes, at_once)))
+        while suspects:
+            for i, _ in (yield from _in_processes(suspects, clean, 1, 1)):
+                yield i, CleanedWork(None, problem="its decoder crashed, or ran out of memory")
+
+
+def _in_processes(
+    todo: deque[tuple[int, Work]],
+    clean: Callable[[Work], CleanedWork],
+    processes: int,
+    at_once: int,
+) -> Generator[tuple[int, CleanedWork], None, list[tuple[int, Work]]]:
+    """Cleans works from `todo` until it is empty, or a process died: then returns those in flight."""
+    pending: dict[Future[CleanedWork], tuple[int, Work]] = {}
+    # Never a fork: the calling process has TensorFlow's threads, which a child would not survive.
+    context = multiprocessing.get_context("spawn")
+    with _without_main(), ProcessPoolExecutor(processes, mp_context=context) as pool:
+        try:
+            while todo or pending:
+                while todo and len(pending) < at_once:
+                    future = pool.submit(clean, todo[0][1])
+                    pending[future] = todo.popleft()
+                finished, _ = wait(pending, return_when=FIRST_COMPLETED)
+                for future in finished:
+                    result = future.result()
+                    yield pending.pop(future)[0], result
+        except BrokenProcessPool:
+            return sorted(pending.values(), key=lambda item: item[0])
+        except BaseException:  # Ctrl-C above all: what waits is dropped, what is written stays
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    return []
+
+
+@contextmanager
+def _without_main() -> Iterator[None]:
+    """Processes that start in this block do not import the caller's main module.
+
+    They need this module alone; TFDS's command line, which is the main module of a build, would cost
+    each of them seconds and hundreds of megabytes.
+    """
+    main = sys.modules["__main__"]
+    saved = {
+        name: main.__dict__.pop(name) for name in ("__spec__", "__file__") if hasattr(main, name)
+    }
+    main.__spec__ = None
+    try:
+        yield
+    finally:
+        main.__dict__.update(saved)
+
+
+def clean_work(work: Work, folder: Path, short_side_px: int, max_pixels: int) -> CleanedWork:
+    """Cleans one picture into `folder`, as `clean_works` does, if it is not there."""
+    if work.picture is None:
+        return CleanedWork(None, problem="no such file")
+    try:
+        path = folder / f"{_key(work, short_side_px)}.jpg"
+        there = path.is_file()
+        if isinstance(work.picture, Path):
+            size = picture_decoding.upright_size(work.picture)
+            jpeg = (
+                b""
+                if there
+                else picture_decoding.clean(work.picture, short_side_px, max_pixels).jpeg
+            )
+        else:
+            picture = work.picture.draw()
+            size = (picture.shape[1], picture.shape[0])
+            jpeg = b"" if there else picture_decoding.encode(picture).jpeg
+    except ImageError as error:
+        return CleanedWork(None, problem=str(error))
+    except OSError as error:  # the file went away, or may not be read
+        return CleanedWork(None, problem=error.strerror or str(error))
+    try:
+        if there:
+            jpeg = path.read_bytes()
+        else:
+            _write_whole(path, jpeg)
+    except OSError as error:  # a full disk, say, through which no picture may be lost
+        raise DataError(f"cannot keep the cleaned picture {path}: {error.strerror}") from error
+    return CleanedWork(path, sha256=hashlib.sha256(jpeg).hexdigest(), size=size, look=look_of(jpeg))
+
+
+def _write_whole(path: Path, data: bytes) -> None:
+    # Not by process id: processes on several machines have the same, and threads of one share it.
+    partial_file = path.with_suffix(f".{uuid.uuid4().hex}.partial")
+    partial_file.write_bytes(data)
+    os.replace(partial_file, path)
+
+
+def _key(work: Work, short_side_px: int) -> str:
+    """Changes when the file, or what is done to it, does."""
+    described = repr(work.picture)
+    if isinstance(work.picture, Path):
+        status = work.picture.stat()
+        described = f"{work.picture.absolute()}\0{status.st_size}\0{status.st_mtime_ns}"
+    return hashlib.sha256(
+        f"{described}\0{short_side_px}".encode("utf-8", "surrogateescape")
+    ).hexdigest()

@@ -1,0 +1,1 @@
+"""A collection's own lists, catalogues and folders, read as a `Catalogue`; no picture is opened."""

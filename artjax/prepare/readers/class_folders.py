@@ -1,0 +1,142 @@
+"""Collections without a list: a folder for each class, also below split folders or a wrapper."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import PurePosixPath
+
+from artjax.data.splits import split_named
+from artjax.errors import DataError
+from artjax.prepare.catalogue import Catalogue, Work, class_names
+from artjax.prepare.readers.file_index import PictureFiles, is_picture
+from artjax.prepare.readers.filename_repair import readable_name, repaired_name
+from artjax.prepare.readers.tables import tidy
+
+# Folders of these names hold the pictures of a collection, never those of one class.
+_WRAPPERS = frozenset(
+    ("data", "dataset", "image", "images", "img", "imgs", "pictures", "resized", "thumbnails")
+)
+_ROOT = PurePosixPath()
+
+
+def read_class_folders(files: PictureFiles, label: str) -> Catalogue:
+    """Reads a folder whose sub-folders are the classes of `label`, each with its pictures.
+
+    The class folders may lie in split folders (`train/Ada`), where `Work.split` then says so, and in a
+    folder that holds nothing else (`images/images/Ada`). Folders whose names are one name before and
+    after it was mangled, as an unpacked archive can have them, are one class.
+
+    Raises:
+      DataError: if there are no such sub-folders, or it is not clear which.
+    """
+    levels = {folder: split for split, folder in class_levels(files)}
+    works = []
+    spellings: dict[str, set[str]] = {}
+    passed_over: Counter[str] = Counter()
+    for name in files.names():
+        path = PurePosixPath(name)
+        # Of all the folders that it lies in, but for the last, which may be no more than a class.
+        level = next((folder for folder in path.parent.parents if folder in levels), None)
+        if not is_picture(name):
+            passed_over[path.suffix.lower() or "without a suffix"] += 1
+        elif level is None:
+            passed_over["in no class folder"] += 1
+        else:
+            spelt = readable_name(path.relative_to(level).parts[0])
+            class_name = tidy(repaired_name(spelt))
+            spellings.setdefault(class_name, set()).add(spelt)
+            works.append(
+                Work(
+                    file_name=readable_name(name),
+                    labels={label: class_name},
+                    picture=files.folder / name,
+                    work_id=readable_name(name),
+                    split=levels[level],
+                )
+            )
+    if not works:
+        raise DataError(
+            f"{files.folder} has neither a works.csv nor sub-folders with pictures; "
+            f"make a folder for each {label}, or a works.csv with the columns path and {label}"
+        )
+    notes = [
+        f"the folders {' and '.join(sorted(spelt))} are one class"
+        for spelt in spellings.values()
+        if len(spelt) > 1
+    ]
+    if passed_over:
+        kinds = ", ".join(f"{count:,} {kind}" for kind, count in passed_over.most_common(5))
+        notes.append(f"files that are no pictures of a class: {kinds}")
+    return Catalogue(works, class_names(works), notes=notes)
+
+
+def class_levels(files: PictureFiles) -> list[tuple[str | None, PurePosixPath]]:
+    """The folders whose sub-folders are classes, each with its split where split folders are there.
+
+    Raises:
+      DataError: if it is not clear which are meant.
+    """
+    return _Tree(files).levels(_ROOT, None)
+
+
+class _Tree:
+    """The folders that have pictures, in them or below."""
+
+    def __init__(self, files: PictureFiles) -> None:
+        self.root = files.folder
+        self.below: dict[PurePosixPath, set[str]] = {}
+        self.with_pictures = {
+            PurePosixPath(name).parent for name in files.names() if is_picture(name)
+        }
+        for folder in self.with_pictures:
+            for inner in (folder, *folder.parents):
+                if inner != _ROOT:
+                    self.below.setdefault(inner.parent, set()).add(inner.name)
+
+    def levels(
+        self, folder: PurePosixPath, split: str | None
+    ) -> list[tuple[str | None, PurePosixPath]]:
+        names = sorted(self.below.get(folder, ()))
+        inner = [folder / name for name in names]
+        splits = [None if split else split_named(name) for name in names]
+        if names and all(splits):
+            return [
+                level
+                for sub, of in zip(inner, splits, strict=True)
+                for level in self.levels(sub, of)
+            ]
+        if len(names) == 1:
+            return self._levels_in_one(inner[0], split)
+        if names and all(map(_is_wrapper, inner)):
+            with_classes = [sub for sub in inner if self.levels(sub, split)]
+            if len(with_classes) > 1:
+                raise self._unclear(
+                    with_classes, "each has class folders; move all but one elsewhere"
+                )
+            return [level for sub in with_classes for level in self.levels(sub, split)]
+        for sub, of in zip(inner, splits, strict=True):
+            if (of or _is_wrapper(sub)) and sub in self.below and sub not in self.with_pictures:
+                other = next(other for other in inner if not split_named(other.name))
+                raise self._unclear(
+                    [sub, other],
+                    "the first looks like a folder of classes, the second like a class; rename "
+                    f"'{sub.name}' if it is a class, or move one of them elsewhere",
+                )
+        return [(split, folder)] if names else []
+
+    def _levels_in_one(
+        self, only: PurePosixPath, split: str | None
+    ) -> list[tuple[str | None, PurePosixPath]]:
+        wraps = _is_wrapper(only) or split_named(only.name)
+        if only in self.with_pictures:
+            return [] if wraps else [(split, only.parent)]
+        # In a split folder, one folder with sub-folders can be its only class.
+        return self.levels(only, split) if wraps or not split else [(split, only.parent)]
+
+    def _unclear(self, folders: Iterable[PurePosixPath], what: str) -> DataError:
+        return DataError(f"{' and '.join(f'{self.root / folder}' for folder in folders)}: {what}")
+
+
+def _is_wrapper(folder: PurePosixPath) -> bool:
+    return folder.name.lower() in _WRAPPERS

@@ -1,0 +1,137 @@
+"""The files below a folder, found by the names that catalogues give them."""
+
+from __future__ import annotations
+
+import os
+import posixpath
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path, PurePosixPath
+
+from artjax.data.splits import split_of_folders
+from artjax.prepare.catalogue import Work
+from artjax.prepare.readers.filename_repair import canonical_name
+
+PICTURE_SUFFIXES = frozenset(
+    (
+        *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".jp2", ".png", ".tif", ".tiff"),
+        *(".webp", ".avif", ".heic", ".heif", ".gif", ".bmp", ".ppm", ".pgm"),
+    )
+)
+
+
+def is_picture(name: str) -> bool:
+    """Whether the suffix is one of a picture."""
+    return PurePosixPath(name).suffix.lower() in PICTURE_SUFFIXES
+
+
+class PictureFiles:
+    """The files below a folder, found by name even where an accent was mangled on the way.
+
+    Hidden files and folders are passed over, and links to folders are not followed.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._names = sorted(_files_below(folder))
+        self._exact = frozenset(self._names)
+        self._alike: dict[str, list[str]] = {}
+        for name in self._names:
+            self._alike.setdefault(canonical_name(name), []).append(name)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def names(self) -> list[str]:
+        """Relative paths of all files, sorted."""
+        return list(self._names)
+
+    def find(self, name: str) -> Path | None:
+        """The file that a catalogue calls `name`, or None.
+
+        A file of exactly that name comes first; one that is only spelt alike is taken if it is the only
+        one, since a guess between `IMG.jpg` and `img.jpg` might show the wrong picture.
+        """
+        if name in self._exact:
+            return self.folder / name
+        alike = self._alike.get(canonical_name(name), [])
+        return self.folder / alike[0] if len(alike) == 1 else None
+
+
+class ListedPictures:
+    """Finds what a list means: by relative path, else by a file name that is the only one."""
+
+    def __init__(self, files: PictureFiles) -> None:
+        self.folder = files.folder
+        self._files = files
+        self._names = [name for name in files.names() if is_picture(name)]
+        self._called: dict[str, list[str]] = {}
+        for name in self._names:
+            path = PurePosixPath(canonical_name(name))
+            for key in (path.name, path.stem):  # ids come without a suffix
+                self._called.setdefault(key, []).append(name)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def find(
+        self, listed: Iterable[str], folder: PurePosixPath, split: str | None
+    ) -> tuple[str | None, ...]:
+        """The relative paths of the pictures that a list means, None for those that are not there.
+
+        Args:
+          listed: paths, names, or names without a suffix, as the list has them.
+          folder: where the list lies.
+          split: the split that it is the list of, if any.
+        """
+        paths = [path.replace("\\", "/") for path in listed]
+        # Of Ada/1.jpg and Bo/1.jpg one may be missing; then the other is not it.
+        times = Counter(PurePosixPath(path).name for path in set(paths))
+        return tuple(
+            self._find(path, str(folder), split, times[PurePosixPath(path).name] == 1)
+            if path
+            else None
+            for path in paths
+        )
+
+    def _find(self, path: str, folder: str, split: str | None, by_name: bool) -> str | None:
+        for start in (folder, ""):
+            file = self._files.find(posixpath.normpath(posixpath.join(start, path)))
+            if file is not None:
+                return file.relative_to(self.folder).as_posix()
+        key = "/" + canonical_name(path).strip("/")
+        called = self._called.get(PurePosixPath(key).name, [])
+        ends = [name for name in called if _ends_in(name, key)]
+        for names in (ends, called if by_name else []):
+            # train/1.jpg and test/1.jpg: the list of a split means the picture of its split.
+            of_split = [name for name in names if split and split_of_folders(name) == split]
+            for few in (names, of_split):
+                if len(few) == 1:
+                    return few[0]
+        return None
+
+
+def _ends_in(name: str, key: str) -> bool:
+    """Whether one path is the end of the other; lists name folders that were on another machine."""
+    path = PurePosixPath("/" + canonical_name(name))
+    full, bare = str(path), str(path.with_suffix(""))
+    return any(
+        end.endswith(key) or (end.count("/") > 1 and key.endswith(end)) for end in (full, bare)
+    )
+
+
+def _files_below(folder: Path) -> Iterator[str]:
+    for parent, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        relative = Path(parent).relative_to(folder)
+        for name in names:
+            if not name.startswith("."):
+                yield (relative / name).as_posix()
+
+
+def no_pictures(works: Sequence[Work], files: PictureFiles) -> str:
+    """What is wrong where not one of the works has a picture among the files."""
+    return (
+        f"none of the {len(works):,} listed pictures is below {files.folder}: it holds {len(files):,} "
+        f"files; expected are paths like {files.folder / works[0].file_name}"
+    )

@@ -1,0 +1,98 @@
+"""A folder of pictures as it was published or grew: which of its layouts it has, and its splits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from artjax.config import LABELS
+from artjax.errors import DataError
+from artjax.prepare.catalogue import Catalogue
+from artjax.prepare.readers.class_folders import class_levels, read_class_folders
+from artjax.prepare.readers.file_index import PictureFiles
+from artjax.prepare.readers.image_lists import read_picture_lists
+from artjax.prepare.readers.works_csv import read_works_csv
+
+_NAMED = 3  # so many tables that are no list are named in an error
+
+
+def read_folder(manual_dir: Path, label: str) -> Catalogue:
+    """Reads `works.csv`; or else a published list of pictures; or else a folder for each class.
+
+    Args:
+      manual_dir: the folder that holds them all.
+      label: what the class folders, or a column that is only called `label`, are; empty if the user did
+        not say.
+
+    Raises:
+      DataError: one line: what is not clear or missing, where, and what to do.
+    """
+    if (manual_dir / "works.csv").is_file():
+        return read_works_csv(manual_dir / "works.csv")
+    files = PictureFiles(manual_dir)
+    listed, problems = read_picture_lists(files, label)
+    if listed is not None:
+        return _divided(_noted(listed, problems))
+    if not class_levels(files):
+        if problems:
+            raise DataError("; ".join(problems[:_NAMED]))
+        parquet = next((name for name in files.names() if name.endswith(".parquet")), None)
+        if parquet:
+            raise DataError(
+                f"{manual_dir / parquet}: pictures and lists in .parquet are not read; save them as "
+                "files, with a metadata.csv (columns file_name and a label) or a folder for each class"
+            )
+    if not label:
+        raise DataError(
+            f"no works.csv in {manual_dir}; write one (columns path and any of {', '.join(LABELS)}), "
+            "or, where each class has its own sub-folder, say what they are: --config artist"
+        )
+    return _divided(_noted(read_class_folders(files, label), problems))
+
+
+def _noted(catalogue: Catalogue, problems: Sequence[str]) -> Catalogue:
+    notes = [f"passed over: {problem}" for problem in problems]
+    return replace(catalogue, notes=[*catalogue.notes, *notes])
+
+
+def _divided(catalogue: Catalogue) -> Catalogue:
+    """With the publisher's splits, and a tenth of train for the one of validation and test it lacks.
+
+    They are not `official`, which would keep every class whatever its size and claim a published list.
+    Where only one split has labels, as in the training half of a competition, nothing is divided yet.
+
+    Raises:
+      DataError: if there is nothing to train on.
+    """
+    there = {work.split or "train" for work in catalogue.works if work.labels}
+    if len(there) < 2:
+        works = [replace(work, split=None) for work in catalogue.works]
+        named = any(work.split for work in catalogue.works)
+        note = (
+            f"splits: only {''.join(there)} has labelled pictures, and is cut by a hash of the work"
+        )
+        return replace(catalogue, works=works, notes=catalogue.notes + [note] * named)
+    if "train" not in there:
+        raise DataError(
+            "the folder has labelled pictures for validation and test, but none to train on; put a "
+            "train folder beside them"
+        )
+    missing = [split for split in ("validation", "test") if split not in there]
+    shares = [("train", 1.0 - 0.1 * len(missing)), *((split, 0.1) for split in missing)]
+    # Where one is cut from their train, what is left of it is ours to group; else all is theirs.
+    works = [
+        replace(work, split=None) if missing and work.split in (None, "train") else work
+        for work in catalogue.works
+    ]
+    note = "splits: as the folders have them"
+    for split in missing:
+        note += f"; {split} is a tenth of their train, cut by a hash of the work"
+    notes = [*catalogue.notes, note]
+    splits_of_works: dict[str, set[str | None]] = {}
+    for work in works:
+        splits_of_works.setdefault(work.work_id, set()).add(work.split)
+    straddling = sum(len(splits) > 1 for splits in splits_of_works.values())
+    if straddling:
+        notes.append(f"{straddling:,} works are in more than one split, as the folders have them")
+    return replace(catalogue, works=works, notes=notes, fractions=tuple(shares))

@@ -1,0 +1,149 @@
+"""Lists in text files, read strictly: CSV in every dialect, and JSON lines."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from artjax.errors import DataError
+
+# "c. 1480", "1505-07", "1520s", but neither the day in "14 May 1880" nor "16th century".
+_YEAR = re.compile(r"(?<!\d)\d{3,4}(?!\d)")
+
+
+@dataclass(frozen=True)
+class Table:
+    """A list as its file has it.
+
+    Attributes:
+      file: where it was read.
+      header: names of the columns, in lower case, with `_` for spaces.
+      rows: the number of each row as an editor or spreadsheet shows it, and its cells by column.
+    """
+
+    file: Path
+    header: tuple[str, ...]
+    rows: tuple[tuple[int, dict[str, str]], ...]
+
+    @property
+    def found(self) -> str:
+        """The columns, for an error that misses one."""
+        return f"(found: {', '.join(name for name in self.header if name) or 'none'})"
+
+    def check_once(self, columns: Iterable[str]) -> None:
+        """Raises `DataError` if one of these columns is there twice: which is meant?"""
+        for name in columns:
+            if self.header.count(name) > 1:
+                raise DataError(
+                    f"{self.file} has the column '{name}' more than once; keep one of them"
+                )
+
+
+def read_table(file: Path) -> Table:
+    """Reads a `.jsonl`, or UTF-8 text separated by comma, semicolon or tab, without its blank rows.
+
+    Raises:
+      DataError: one line, with the row, for everything that cannot be read.
+    """
+    text = utf8_text(file)
+    return _json_lines(file, text) if file.suffix.lower() == ".jsonl" else _csv(file, text)
+
+
+def utf8_text(file: Path) -> str:
+    """The text of a file in UTF-8, with or without a byte order mark.
+
+    Raises:
+      DataError: with the line, if it is in another encoding; or if it cannot be read.
+    """
+    try:
+        data = file.read_bytes()
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        raise DataError(f"{file}, line {line}: not UTF-8; save the file as UTF-8") from error
+    except OSError as error:
+        raise DataError(f"{file} cannot be read: {error.strerror}") from error
+
+
+def tidy(text: str) -> str:
+    """One spelling for names that look the same: composed accents, single spaces, no line breaks."""
+    return unicodedata.normalize("NFC", " ".join(text.split()))
+
+
+def delimiter_of(text: str) -> str:
+    """Comma, semicolon or tab: what occurs most in the first line."""
+    header = next(iter(text.splitlines()), "")
+    return max(",;\t", key=header.count)
+
+
+def _csv(file: Path, text: str) -> Table:
+    # Strict, because a quotation mark that is never closed would swallow all works below it.
+    reader = csv.reader(io.StringIO(text, newline=None), delimiter=delimiter_of(text), strict=True)
+    records: list[list[str]] = []
+    line = 1
+    try:
+        for record in reader:
+            records.append(record)
+            line = reader.line_num + 1
+    except csv.Error as error:
+        raise DataError(
+            f"{file}, line {line}: its quotation marks do not match ({error}); a cell that opens with "
+            "one ends with one, and inside it each is written twice"
+        ) from error
+    if not records:
+        raise DataError(f"{file} is empty; its first line names the columns")
+    header = tuple(_column(name) for name in records[0])
+    rows = []
+    for number, record in enumerate(records[1:], start=2):
+        if not any(cell.strip() for cell in record):
+            continue
+        if any(cell.strip() for cell in record[len(header) :]):
+            raise DataError(
+                f"{file}, row {number}: {len(record)} cells below a header of {len(header)}; a cell "
+                "that contains the separator must be in quotation marks"
+            )
+        rows.append((number, dict(zip(header, (c.strip() for c in record), strict=False))))
+    return Table(file, header, tuple(rows))
+
+
+def _json_lines(file: Path, text: str) -> Table:
+    rows = []
+    # Not splitlines(), which also splits at U+2028 and others that JSON allows inside a text.
+    for number, line in enumerate(text.split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            record = json.loads(line)
+        except ValueError as error:
+            raise DataError(f"{file}, line {number}: not JSON ({error})") from error
+        if not isinstance(record, dict):
+            raise DataError(f'{file}, line {number}: not an object like {{"file_name": "a.jpg"}}')
+        rows.append((number, {_column(name): _cell(value) for name, value in record.items()}))
+    if not rows:
+        raise DataError(f"{file} is empty; each of its lines is a JSON object")
+    return Table(file, tuple(dict.fromkeys(name for _, row in rows for name in row)), tuple(rows))
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    return value.strip() if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _column(name: str) -> str:
+    return "_".join(name.lower().split())
+
+
+def year_of(text: str) -> int:
+    """A whole number of up to four digits, or the first of three or four in a text; otherwise -1."""
+    if re.fullmatch(r"-?\d{1,4}", text):
+        return int(text)
+    match = _YEAR.search(text)
+    return int(match[0]) if match else -1

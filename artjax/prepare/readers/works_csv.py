@@ -1,0 +1,83 @@
+"""A museum's own catalogue: `works.csv`."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path, PurePosixPath
+
+from artjax.config import LABELS
+from artjax.errors import DataError
+from artjax.prepare.catalogue import Catalogue, Work, class_names
+from artjax.prepare.readers.file_index import PictureFiles, no_pictures
+from artjax.prepare.readers.filename_repair import canonical_name
+from artjax.prepare.readers.tables import read_table, tidy, year_of
+
+COLUMNS = ("path", *LABELS, "title", "year", "work_id")
+
+
+def read_works_csv(file: Path) -> Catalogue:
+    """Reads a `works.csv`: UTF-8, separated by comma, semicolon or tab.
+
+    Its columns are `path` (relative to the file's folder) and any of artist, genre, location, style,
+    period, title, year and work_id, in any order; others are passed over, with a note.
+
+    Raises:
+      DataError: one line, with the row, for everything that cannot be meant.
+    """
+    table = read_table(file)
+    if "path" not in table.header:
+        raise DataError(
+            f"{file} has no column 'path' {table.found}; add it, with the pictures' paths"
+        )
+    labels = [label for label in LABELS if label in table.header]
+    if not labels:
+        raise DataError(
+            f"{file} has no column with a label {table.found}; add one of {', '.join(LABELS)}"
+        )
+    table.check_once(COLUMNS)
+    files = PictureFiles(file.parent)
+    works: list[Work] = []
+    first_row: dict[str, int] = {}
+    for number, values in table.rows:
+        path = _relative(values.get("path", ""), f"{file}, row {number}")
+        picture = files.find(path)
+        key = str(picture or canonical_name(path))
+        if key in first_row:
+            raise DataError(
+                f"{file}, row {number}: the path '{path}' is in row {first_row[key]} already; "
+                "keep one of them"
+            )
+        first_row[key] = number
+        if picture is not None and not picture.resolve().is_relative_to(file.parent.resolve()):
+            raise DataError(
+                f"{file}, row {number}: '{path}' is a link that leads out of the folder"
+            )
+        works.append(
+            Work(
+                file_name=path,
+                labels={label: tidy(values[label]) for label in labels if values.get(label)},
+                picture=picture,
+                title=values.get("title", ""),
+                year=year_of(values.get("year", "")),
+                work_id=values.get("work_id") or path,
+            )
+        )
+    if not works:
+        raise DataError(f"{file} lists no works: there is no row below the header")
+    if not any(work.picture for work in works):
+        raise DataError(no_pictures(works, files))
+    notes = []
+    unknown = [name for name in table.header if name and name not in COLUMNS]
+    if unknown:
+        notes.append(f"columns of {file.name} that mean nothing here: {', '.join(unknown)}")
+    return Catalogue(works, class_names(works), notes=notes)
+
+
+def _relative(path: str, where: str) -> str:
+    path = path.replace("\\", "/").removeprefix("./")
+    if not path:
+        raise DataError(f"{where}: the path is empty")
+    pure = PurePosixPath(path)
+    if pure.is_absolute() or ".." in pure.parts or re.match(r"^[A-Za-z]:", path):
+        raise DataError(f"{where}: the path '{path}' leads out of the folder; give a relative one")
+    return str(pure)

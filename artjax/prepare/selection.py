@@ -1,0 +1,291 @@
+"""Which listed works are prepared, in which split; which are left out, and what to say of it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from artjax.data.reports import (
+    PLACED,
+    SAME_PICTURE,
+    SKIPPED,
+    TWINS,
+    Placed,
+    Skipped,
+    TwinRow,
+    with_twin_in_train,
+    write_csv,
+)
+from artjax.data.splits import SPLITS, assign_splits, split_of
+from artjax.errors import DataError
+from artjax.prepare.catalogue import Catalogue, Work, without_small_classes
+from artjax.prepare.cleaning import CleanedWork
+from artjax.prepare.near_duplicates import find_twins
+
+_NAMED = 20  # so many names in a printed line; the files have them all
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The works of a catalogue, divided.
+
+    Attributes:
+      catalogue: without the classes that are too small.
+      kept: by split, the works to prepare with their cleaned pictures.
+      skipped: the others.
+      listed: number of works that the catalogue names for each split.
+      twins: pairs of prepared pictures that look the same; None where they were not looked for.
+      missing_urls: where pictures that are missing or broken can be fetched, if anywhere.
+    """
+
+    catalogue: Catalogue
+    kept: dict[str, list[tuple[Work, CleanedWork]]]
+    skipped: list[Skipped]
+    listed: Counter[str]
+    twins: list[TwinRow] | None = None
+    missing_urls: list[str] = field(default_factory=list)
+
+    def metadata(self) -> dict[str, Any]:
+        """What the prepared data says of itself, see the contract in DESIGN.md; plain JSON values."""
+        return {
+            "listed": {split: self.listed[split] for split in SPLITS},
+            "official": list(self.catalogue.official),
+            "skipped": len(self.skipped),
+            "left_out_classes": self.catalogue.left_out_classes,
+            "content_sha256": self._digest(),
+        }
+
+    def write_reports(self, folder: Path) -> None:
+        """Writes `skipped.csv`, `splits.csv` and, where they were looked for, `twins.csv`."""
+        placed = [
+            Placed(work.file_name, work.work_id, split, *picture.size)
+            for split, works in self.kept.items()
+            for work, picture in works
+        ]
+        write_csv(folder / SKIPPED, Skipped._fields, self.skipped)
+        write_csv(folder / PLACED, Placed._fields, placed)
+        if self.twins is not None:
+            rows = [row._replace(correlation=round(row.correlation, 4)) for row in self.twins]
+            write_csv(folder / TWINS, TwinRow._fields, rows)
+
+    def summary(self, folder: Path) -> list[str]:
+        """The lines that are printed at the end of a build, whose reports are in `folder`."""
+        official = self.catalogue.official
+        lines = [f"note: {note}" for note in self.catalogue.notes]
+        for split in SPLITS:
+            of = "of the official list's" if split in official else "of"
+            lines.append(f"{split}: {len(self.kept[split]):,} {of} {self.listed[split]:,} works")
+            # Of our own splits, small classes are often missing in validation and test.
+            if official or split == "train":
+                for label, names in self._classes_without(split).items():
+                    lines.append(f"warning: no {split} picture for the {label}s {_named(names)}")
+        left_out = _left_out(self.catalogue)
+        if left_out:
+            lines.append(f"left out: {left_out}")
+        if self.skipped:
+            reasons = Counter(work.kind for work in self.skipped).most_common(3)
+            shown = "; ".join(f"{count:,} × {reason}" for reason, count in reasons)
+            report = folder / SKIPPED
+            lines.append(f"skipped: {len(self.skipped):,} works ({shown}), named in {report}")
+        return lines + self._twin_lines(folder / TWINS)
+
+    def _twin_lines(self, report: Path) -> list[str]:
+        if not self.twins:
+            return []
+        lines = [f"near-duplicates: {len(self.twins):,} pairs of pictures, named in {report}"]
+        of_split = with_twin_in_train(self.twins)
+        straddling = [
+            f"{len(of_split[split]):,} {split} works" for split in SPLITS if of_split.get(split)
+        ]
+        if straddling:
+            lines.append(
+                f"warning: {' and '.join(straddling)} have a near-duplicate in train, as the lists have "
+                "them; evaluation says top1_without_twins too"
+            )
+        conflicts = [row for row in self.twins if row.conflict]
+        if conflicts:
+            first = conflicts[0]
+            lines.append(
+                f"warning: {len(conflicts):,} of these pairs have different labels, such as "
+                f"{first.file_name} and {first.twin} ({first.conflict}); "
+                'the setting "conflicts": "drop" leaves both pictures out'
+            )
+        return lines
+
+    def check(self) -> None:
+        """Raises `DataError` if there is nothing to tell apart, or an empty split or official class."""
+        classes = {label: len(names) for label, names in self.catalogue.class_names.items()}
+        if max(classes.values(), default=0) < 2:
+            left_out = _left_out(self.catalogue)
+            raise DataError(
+                "fewer than two classes are left to tell apart"
+                + (f" ({left_out})" if left_out else f" (the catalogue names {classes})")
+                + self._first_skipped()
+            )
+        works = sum(map(len, self.kept.values()))
+        for split in SPLITS:
+            if not self.kept[split]:
+                raise DataError(
+                    f"the {split} split would be empty: {works:,} usable works of "
+                    f"{len(self.catalogue.works):,} listed{self._first_skipped()}; "
+                    + (
+                        "add the pictures of the official lists"
+                        if self.catalogue.official
+                        # 0.9 to the power of 60 is 0.2 %: seldom is a tenth of them empty.
+                        else "splits are cut by a hash of the work, and about 60 works fill all "
+                        "three: add works"
+                    )
+                )
+        if self.catalogue.official:
+            for label, names in self._classes_without("train").items():
+                raise DataError(
+                    f"no picture of the train split is there for the {label} class(es) "
+                    f"{_named(names)}; add their pictures{self._first_skipped()}"
+                )
+
+    def _classes_without(self, split: str) -> dict[str, list[str]]:
+        """For each label, its classes that have no work in a split; only labels that have such."""
+        there = {item for work, _ in self.kept[split] for item in work.labels.items()}
+        without = {
+            label: [name for name in names if (label, name) not in there]
+            for label, names in self.catalogue.class_names.items()
+        }
+        return {label: names for label, names in without.items() if names}
+
+    def _first_skipped(self) -> str:
+        if not self.skipped:
+            return ""
+        first = self.skipped[0]
+        return f" (the first that is left out: {first.file_name}: {first.reason})"
+
+    def _digest(self) -> str:
+        """Changes when any work, label or pixel does, whatever TFDS's records look like."""
+        digest = hashlib.sha256()
+        for split, works in sorted(self.kept.items()):
+            for work, picture in sorted(works, key=lambda pair: pair[0].file_name):
+                row = [split, work.file_name, work.work_id, work.year, sorted(work.labels.items())]
+                digest.update(json.dumps([*row, picture.sha256]).encode())
+        return digest.hexdigest()
+
+
+def select(
+    catalogue: Catalogue,
+    cleaned: Sequence[CleanedWork],
+    fractions: Sequence[tuple[str, float]],
+    min_works: int = 1,
+    *,
+    twins: bool = True,
+    drop_conflicts: bool = False,
+    previous: Mapping[str, str] | None = None,
+) -> Selection:
+    """Divides the works of a catalogue into splits and leaves out those that cannot be used.
+
+    Args:
+      catalogue: what is listed.
+      cleaned: for each of its works, the cleaned picture or why there is none.
+      fractions: of the splits, for works that no official list decides and where the catalogue has none.
+      min_works: smallest number of works of a class that is kept; the classes of official lists are
+        not ours to choose, and all stay.
+      twins: whether near-duplicates are looked for, and kept in one split.
+      drop_conflicts: whether pictures that look the same under different labels are left out.
+      previous: splits by `work_id` of an earlier build, which are kept.
+
+    Raises:
+      DataError: if no work has a usable picture.
+    """
+    usable = [i for i, picture in enumerate(cleaned) if picture.jpeg is not None]
+    if not usable:
+        unusable = catalogue.works[0]
+        raise DataError(
+            f"none of the {len(catalogue.works):,} works that are listed has a usable picture; "
+            f"the first: {unusable.file_name}: {cleaned[0].problem}"
+        )
+    # Among all usable pictures, whatever labels are kept, so that no label decides a split.
+    seen = {i: look for i in usable if twins and (look := cleaned[i].look)}
+    index = list(seen)
+    pairs = [(index[twin.first], index[twin.second], twin) for twin in find_twins([*seen.values()])]
+    fractions = catalogue.fractions or fractions
+    splits = assign_splits(
+        [work.work_id for work in catalogue.works],
+        [work.split for work in catalogue.works],
+        [(first, second) for first, second, _ in pairs],
+        fractions,
+        previous,
+    )
+    labelled = {work.file_name for work in catalogue.works if work.labels}
+    if not catalogue.official:
+        catalogue = without_small_classes(
+            catalogue, (catalogue.works[i] for i in usable), min_works
+        )
+    works = catalogue.works
+    conflicts = {
+        pair[:2]: " ".join(
+            label
+            for label, name in works[pair[0]].labels.items()
+            if works[pair[1]].labels.get(label, name) != name
+        )
+        for pair in pairs
+    }
+    dropped: dict[int, str] = {}
+    if drop_conflicts:
+        for (first, second), conflict in conflicts.items():
+            for one, its_twin in ((first, second), (second, first)):
+                if conflict:
+                    dropped[one] = (
+                        f"{SAME_PICTURE} under another {conflict}: {works[its_twin].file_name}"
+                    )
+    kept: dict[str, list[tuple[Work, CleanedWork]]] = {split: [] for split in SPLITS}
+    places: dict[int, str] = {}
+    skipped = []
+    listed: Counter[str] = Counter()
+    for i, (work, picture, split) in enumerate(zip(works, cleaned, splits, strict=True)):
+        listed[split or split_of(work.work_id, fractions)] += 1
+        if picture.jpeg is None:
+            reason = picture.problem
+        elif work.file_name not in labelled:
+            reason = "it has no label"
+        elif not work.labels:
+            reason = "its class has too few works"
+        elif split is None:
+            reason = "a near-duplicate of works in different splits"
+        elif i in dropped:
+            reason = dropped[i]
+        else:
+            kept[split].append((work, picture))
+            places[i] = split
+            continue
+        skipped.append(Skipped(work.file_name, split or "", reason))
+    rows = [
+        TwinRow(
+            works[first].file_name,
+            places[first],
+            works[second].file_name,
+            places[second],
+            twin.distance,
+            twin.correlation,
+            conflicts[first, second],
+        )
+        for first, second, twin in pairs
+        if first in places and second in places
+    ]
+    missing = [work.file_name for work, c in zip(works, cleaned, strict=True) if c.jpeg is None]
+    urls = [catalogue.urls[name] for name in missing if name in catalogue.urls]
+    return Selection(catalogue, kept, skipped, listed, rows if twins else None, urls)
+
+
+def _left_out(catalogue: Catalogue) -> str:
+    parts = []
+    for label, classes in catalogue.left_out_classes.items():
+        names = [f"{name} ({count})" for name, count in sorted(classes.items())]
+        parts.append(f"{label} classes with too few works: {_named(names)}")
+    return "; ".join(parts)
+
+
+def _named(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more

@@ -1,0 +1,1 @@
+"""Devices, memory, compiler and clock: what the machine is."""

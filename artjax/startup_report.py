@@ -1,0 +1,87 @@
+"""What a run says of itself before it starts: what it will do, and what it has to beat."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+
+import artjax
+from artjax import config as config_lib
+from artjax.data import batches
+from artjax.data.canvases import Canvases, Split
+from artjax.data.sources import Source
+from artjax.evaluation import evaluate
+from artjax.evaluation.metrics import log_softmax
+from artjax.runtime import mesh as mesh_lib
+from artjax.runtime.resources import in_words
+from artjax.training.experiment import Experiment
+from artjax.training.state import TrainState
+
+
+def introduce(
+    experiment: Experiment,
+    data: Canvases,
+    splits: Mapping[str, Split],
+    source: Source,
+    workdir: Path,
+    say: Callable[[str], None],
+) -> None:
+    """Says, a line each: task and collection, devices, splits, baselines, source, model, length."""
+    config, prepared, train = experiment.config, data.prepared, splits["train"]
+    say(
+        f"artjax {artjax.__version__}: {' and '.join(config.task)} on "
+        f"{prepared.name} {prepared.version}"
+        + (" (synthetic, embedded sample)" if prepared.metadata.get("synthetic") else "")
+    )
+    say(f"devices: {mesh_lib.describe(experiment.mesh)}, activations in {experiment.dtype.name}")
+    for name, split in splits.items():
+        official = prepared.official_works(name)
+        of = f" of the {official:,} on the official list" if official is not None else ""
+        out = f", {split.left_out:,} without a label left out" if split.left_out else ""
+        say(f"{name}: {len(split):,} works{of}{out}")
+    if prepared.metadata.get("skipped"):
+        say(
+            f"{prepared.metadata['skipped']:,} listed works are missing or unusable: "
+            f"{prepared.directory / 'skipped.csv'}"
+        )
+    for task, labels in train.labels.items():
+        names = prepared.labels[config_lib.label_features(config)[task]]
+        majority = evaluate.majority_top1(labels, splits["validation"].labels[task])
+        biggest = names[np.bincount(labels[labels >= 0]).argmax()]
+        say(
+            f"{task}: {len(names)} classes; chance {1 / len(names):.1%}, always '{biggest}' "
+            f"{majority:.1%} on validation"
+        )
+    kind = "pictures" if data.why_streamed else f"canvases: {data.size} px"
+    place = data.prepared.directory if data.why_streamed else data.directory
+    say(f"{kind}, {in_words(train.images.nbytes)} for train, in {place}")
+    say(f"source: {source.name}, {source.why}")
+    say(
+        f"model: {config.model.name}, {experiment.parameters:,} parameters, pictures of "
+        f"{config.image_size} px"
+    )
+    say(
+        f"run: {experiment.steps:,} steps of {config.batch_size} works "
+        f"({experiment.steps / experiment.steps_per_epoch:.1f} epochs), validation every "
+        f"{experiment.eval_every}, checkpoint every {experiment.checkpoint_every}; "
+        f"workdir {workdir}"
+    )
+
+
+def initial_loss(experiment: Experiment, state: TrainState, train: Split) -> str:
+    """The loss of the untrained network on the first batch, beside ln(classes), which it should be."""
+    config = experiment.config
+    indices = batches.batch_indices(config.seed, 0, config.batch_size, len(train))
+    batch = batches.put(train, indices, experiment.batch_sharding)
+    losses = []
+    for task, logits in experiment.logits(state, batch).items():
+        labels = train.labels[task][indices]
+        known = np.flatnonzero(labels >= 0)
+        if len(known):
+            loss = -log_softmax(np.asarray(logits))[known, labels[known]].mean()
+            expected = math.log(logits.shape[1])
+            losses.append(f"{task} {loss:.4f} (ln {logits.shape[1]} = {expected:.4f})")
+    return f"initial loss: {', '.join(losses)}"

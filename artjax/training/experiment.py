@@ -1,0 +1,267 @@
+"""From a configuration and the sizes of the data to everything that runs on the devices."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from functools import cached_property, partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import linen as nn
+from jax.sharding import Mesh
+from ml_collections import ConfigDict
+
+from artjax import augment
+from artjax import config as config_lib
+from artjax.data.sources import Batch, Source
+from artjax.models import create_model
+from artjax.runtime import mesh as mesh_lib
+from artjax.runtime import throughput
+from artjax.runtime.xla_options import compiler_options, stem_channels
+from artjax.training import optim
+from artjax.training.state import TrainState, create_state
+from artjax.training.step import (
+    SAVE_STAGES,
+    activation_dtype,
+    create_eval_step,
+    create_train_step,
+    keys_of_step,
+)
+
+TrainStep = Callable[[TrainState, Batch], tuple[TrainState, dict[str, jax.Array]]]
+
+# Works in a traced forward pass; a prime that is no side of a kernel, so that what has it in front is
+# known to grow with the batch.
+_TRACED_WORKS = 11
+
+
+def create_crop_boxes(config: ConfigDict) -> Callable[[int, np.ndarray], np.ndarray]:
+    """Builds (step, aspects of its works) → the boxes of its crops, for pictures cropped before it.
+
+    They are float32 [B, 4], as from `augment.crop_boxes`, and computed on the CPU, so that the
+    accelerators' queues are left alone.
+    """
+
+    @jax.jit
+    def drawn(step: jax.Array, aspect: jax.Array) -> jax.Array:
+        key, _ = keys_of_step(jax.random.key(config.seed), step)
+        return augment.crop_boxes(key, aspect, config.augment)
+
+    def crop_boxes(step: int, aspect: np.ndarray) -> np.ndarray:
+        with jax.default_device(jax.local_devices(backend="cpu")[0]):
+            return np.asarray(drawn(step, aspect))
+
+    return crop_boxes
+
+
+class Experiment:
+    """Model, optimizer, schedule and compiled steps of one configuration on one mesh.
+
+    Attributes:
+      config: the configuration, checked.
+      steps: length of the whole run.
+      steps_per_epoch: global batches in one pass over the training split.
+      train_step: (state, batch) → (state, metrics), compiled at its first call; the state is donated.
+      eval_step: (params, model_state, batch) → logits by task, the same on every host.
+      crop_boxes: what `create_crop_boxes` gives.
+    """
+
+    def __init__(
+        self, config: ConfigDict, classes: Mapping[str, int], train_works: int, mesh: Mesh
+    ) -> None:
+        self.config = config
+        self.mesh = mesh
+        self._classes = classes
+        self._train_works = train_works
+        self.steps_per_epoch = train_works / config.batch_size
+        self.steps = config.steps or max(1, math.ceil(config.epochs * self.steps_per_epoch))
+        platform = mesh.devices.flat[0].platform
+        self._options = compiler_options(platform)
+        self._options_once = compiler_options(platform, runs_once=True)
+        self.dtype = activation_dtype(config.precision, platform)
+        self.schedule = optim.create_schedule(config.optim, self.steps, self.steps_per_epoch)
+        self._optimizer = optim.create_optimizer(config.optim, self.schedule)
+        self._model = create_model(
+            config.model.name,
+            classes,
+            dropout=config.model.dropout,
+            relu_after_pool=config.model.relu_after_pool,
+            stem_channels=stem_channels(platform),
+            dtype=self.dtype,
+        )
+        self._create_state = partial(
+            create_state,
+            self._model,
+            self._optimizer,
+            config.image_size,
+            config.seed,
+            with_ema=config.ema_decay > 0,
+        )
+        shapes = jax.eval_shape(self._create_state)
+        shardings = mesh_lib.state_sharding(mesh, shapes)
+        self.batch_sharding = mesh_lib.batch_sharding(mesh)
+        everywhere = mesh_lib.replicated(mesh)
+        self.abstract_state: TrainState = jax.tree.map(
+            lambda leaf, sharding: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding),
+            shapes,
+            shardings,
+        )
+        self._shardings = shardings
+        self._train_step = create_train_step(self._model, self._optimizer, self.schedule, config)
+        self.train_step = jax.jit(
+            self._train_step,
+            in_shardings=(shardings, self.batch_sharding),
+            out_shardings=(shardings, everywhere),
+            donate_argnums=0,
+            compiler_options=self._options,
+        )
+        self.crop_boxes = create_crop_boxes(config)
+        self.eval_step = jax.jit(
+            create_eval_step(self._model, config.image_size, config.accumulate),
+            out_shardings=everywhere,
+            compiler_options=self._options,
+        )
+
+    def initial_state(self) -> TrainState:
+        """The state at step 0, on the devices."""
+        return jax.jit(
+            self._create_state,
+            out_shardings=self._shardings,
+            compiler_options=self._options_once,
+        )()
+
+    def with_batch_size(self, batch_size: int) -> Experiment:
+        """The same with another batch size, and so with other numbers of steps."""
+        config = config_lib.with_batch_size(self.config, batch_size)
+        return Experiment(config, self._classes, self._train_works, self.mesh)
+
+    def compile_train_step(self) -> jax.stages.Compiled:
+        """Compiles `train_step`, for batches that hold their images; called in the same way."""
+        canvas, works = config_lib.canvas_size(self.config), self.config.batch_size
+        arrays = {
+            "image": ((works, canvas, canvas, 3), jnp.uint8),
+            "aspect": ((works,), jnp.float32),
+            **{f"label/{task}": ((works,), jnp.int32) for task in self._classes},
+            "mask": ((works,), jnp.bool_),
+        }
+        batch = {
+            name: jax.ShapeDtypeStruct(shape, dtype, sharding=self.batch_sharding)
+            for name, (shape, dtype) in arrays.items()
+        }
+        return self.train_step.lower(self.abstract_state, batch).compile()
+
+    def compile_from(self, source: Source) -> tuple[jax.stages.Compiled, TrainStep]:
+        """Compiles the step for the batches of a source; the program, and how it is called."""
+        step, held = self._step_and_held(source)
+        compiled = step.lower(self.abstract_state, *held, source.batch(0)).compile()
+        return compiled, lambda state, batch: compiled(state, *held, batch)
+
+    def _step_and_held(self, source: Source) -> tuple[Any, tuple[Batch, ...]]:
+        if not source.works:
+            return self.train_step, ()
+
+        def step(state: TrainState, works: Batch, batch: Batch) -> Any:
+            return self._train_step(state, source.gather(works, batch))
+
+        held = jax.tree.map(lambda array: array.sharding, source.works)
+        jitted = jax.jit(
+            step,
+            in_shardings=(self._shardings, held, self.batch_sharding),
+            out_shardings=(self._shardings, mesh_lib.replicated(self.mesh)),
+            donate_argnums=0,
+            compiler_options=self._options,
+        )
+        return jitted, (source.works,)
+
+    def _forward(
+        self, params: Any, model_state: Any, images: jax.Array, model: nn.Module | None = None
+    ) -> Any:
+        logits, _ = (model or self._model).apply(
+            {"params": params, **model_state},
+            images,
+            train=True,
+            rngs={"dropout": jax.random.key(0)},
+            mutable=list(model_state),
+        )
+        return logits
+
+    @property
+    def _forward_arguments(self) -> tuple[Any, Any, Any]:
+        size = self.config.image_size
+        images = jax.ShapeDtypeStruct((_TRACED_WORKS, size, size, 3), jnp.float32)
+        return self.abstract_state.params, self.abstract_state.model_state, images
+
+    @cached_property
+    def flops_per_image(self) -> float:
+        """Arithmetic of training on one picture: three times that of the forward pass.
+
+        The backward pass takes a gradient by the inputs and one by the kernels of each convolution and
+        matrix product. What rematerialisation computes again is not counted, nor anything
+        element by element, nor zeros in the stem, as in PaLM (Chowdhery et al. (2022), appendix B) and
+        its model FLOPs utilisation.
+        """
+        forward = partial(self._forward, model=self._model.clone(stem_channels=0))
+        jaxpr = jax.make_jaxpr(forward)(*self._forward_arguments).jaxpr
+        return 3 * throughput.count_flops(jaxpr) / _TRACED_WORKS
+
+    def estimated_bytes(self) -> tuple[float, float, float]:
+        """State, gradient and activations on each device, from shapes alone.
+
+        The activations are what JAX keeps for the backward pass. The compiler keeps less of some and
+        needs room to work in, so the sum is no promise.
+        """
+
+        def on_each_device(tree: Any) -> float:
+            return sum(
+                math.prod(leaf.sharding.shard_shape(leaf.shape)) * leaf.dtype.itemsize
+                for leaf in jax.tree.leaves(tree)
+            )
+
+        forward = self._forward
+        if self.config.remat:
+            forward = jax.checkpoint(forward, policy=SAVE_STAGES)
+        saved = jax.eval_shape(
+            lambda params, *rest: jax.vjp(lambda params: forward(params, *rest), params)[1],
+            *self._forward_arguments,
+        )
+        kept = sum(
+            leaf.size * leaf.dtype.itemsize
+            for leaf in jax.tree.leaves(saved)
+            if leaf.shape[:1] == (_TRACED_WORKS,)
+        )
+        works = self.config.batch_size / self.config.accumulate / self.mesh.size
+        params = on_each_device(self.abstract_state.params)
+        return on_each_device(self.abstract_state), params, kept / _TRACED_WORKS * works
+
+    @property
+    def parameters(self) -> int:
+        """Number of trained parameters."""
+        return sum(leaf.size for leaf in jax.tree.leaves(self.abstract_state.params))
+
+    @property
+    def eval_every(self) -> int:
+        """Steps between validations: as set, else an epoch, but at most about 40 in a run."""
+        return self.config.eval_every or max(1, round(self.steps_per_epoch), self.steps // 40)
+
+    @property
+    def checkpoint_every(self) -> int:
+        """Steps between checkpoints: as set, else at each validation."""
+        return self.config.checkpoint_every or self.eval_every
+
+    @property
+    def log_every(self) -> int:
+        """Steps between rows of metrics: as set, else about 2 % of the run, at most 50."""
+        return self.config.log_every or min(50, max(1, self.steps // 50))
+
+    @property
+    def eval_batch_size(self) -> int:
+        """Works in an evaluation batch: the training batch, rounded up to what the devices can share."""
+        shares = self.mesh.size * self.config.accumulate
+        return -(-self.config.batch_size // shares) * shares
+
+    def logits(self, state: TrainState, batch: Mapping[str, Any]) -> dict[str, jax.Array]:
+        """Logits by task, float32 [B, classes], from the parameters that evaluation uses."""
+        return self.eval_step(state.evaluation_params, state.model_state, batch)

@@ -1,0 +1,190 @@
+import csv
+import json
+import shutil
+from types import SimpleNamespace
+
+import jax
+import numpy as np
+import pytest
+from sklearn import metrics as oracle
+from tiny import SPLITS, tiny_config
+
+from artjax.data.canvases import open_collection
+from artjax.errors import ConfigError, WorkdirError
+from artjax.evaluation import evaluate
+from artjax.runtime.mesh import create_mesh
+from artjax.train import train
+from artjax.training.checkpoint import Checkpoints
+from artjax.training.experiment import Experiment
+
+
+@pytest.fixture(scope="module")
+def workdir(data_dir, tmp_path_factory):
+    """A finished run that was stopped early enough to make mistakes."""
+    folder = tmp_path_factory.mktemp("run")
+    config = tiny_config(steps=4, eval_every=2, source="host")
+    train(config, folder, data_dir, devices=jax.devices()[:1])
+    return folder
+
+
+@pytest.mark.parametrize("split", ["train", "validation", "test"])
+def test_metrics_equal_scikit_learn_on_the_predictions_file(workdir, split):
+    result = evaluate.evaluate_workdir(workdir, split)["tasks"]["artist"]
+    folder = workdir / "evaluation" / split
+    assert json.loads((folder / "metrics.json").read_text())["tasks"]["artist"] == result
+    with (folder / "predictions.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == result["n"] == SPLITS[split] == len({row["file_name"] for row in rows})
+    labels = [row["label"] for row in rows]
+    predicted = [row["predicted"] for row in rows]
+    assert result["top1"] == pytest.approx(oracle.accuracy_score(labels, predicted))
+    f1 = oracle.f1_score(labels, predicted, average="macro", zero_division=0)
+    assert result["macro_f1"] == pytest.approx(f1)
+    assert result["loss"] == pytest.approx(
+        -np.log([float(row["label_probability"]) for row in rows]).mean()
+    )
+    assert result["top5"] == np.mean([int(row["label_rank"]) <= 5 for row in rows])
+    for row in rows:
+        agrees = row["label_rank"] == "1"
+        assert (row["label"] == row["predicted"]) == agrees
+        assert (row["probability"] == row["label_probability"]) == agrees
+
+
+def test_evaluating_twice_gives_the_same_bytes(workdir):
+    path = workdir / "evaluation" / "test" / "metrics.json"
+    evaluate.evaluate_workdir(workdir, "test")
+    first = path.read_bytes()
+    evaluate.evaluate_workdir(workdir, "test")
+    assert path.read_bytes() == first
+
+
+def test_a_checkpoint_is_enough(workdir, tmp_path):
+    shutil.copytree(workdir / "checkpoints", tmp_path / "checkpoints")
+    result = evaluate.evaluate_workdir(tmp_path, "test")
+    assert result == evaluate.evaluate_workdir(workdir, "test")
+
+
+@pytest.mark.parametrize("batch_size", [8, 16, 64])
+def test_every_work_counts_once_whatever_the_batch_size(workdir, data_dir, batch_size):
+    config = tiny_config(batch_size=batch_size)
+    data = open_collection(config, data_dir, None)
+    split = data.split("test", {"artist": "artist"})
+    experiment = Experiment(config, {"artist": 3}, 60, create_mesh())
+    state = restored_state(workdir, experiment)
+    known, predictions = evaluate.predict_split(experiment, state, split)["artist"]
+    np.testing.assert_array_equal(known, np.arange(19))
+    reference = evaluate.predict_split(
+        Experiment(
+            tiny_config(batch_size=19), {"artist": 3}, 60, create_mesh(devices=jax.devices()[:1])
+        ),
+        state,
+        split,
+    )["artist"][1]
+    np.testing.assert_allclose(
+        predictions.log_probabilities, reference.log_probabilities, rtol=1e-3, atol=1e-3
+    )
+
+
+def restored_state(workdir, experiment):
+    checkpoints = Checkpoints(workdir, read_only=True)
+    state = checkpoints.restore(checkpoints.best_step, experiment.abstract_state)
+    checkpoints.close()
+    return jax.device_get(state)
+
+
+def test_majority_is_the_most_frequent_class_of_train():
+    labels = np.asarray([0, 0, 2, 2, 2, -1, -1, -1, -1])
+    assert evaluate.majority_top1(labels, np.asarray([2, 2, 0, 1, -1])) == 0.5
+
+
+def test_official_counts_are_said(data_dir):
+    row = {
+        **{"top1": 0.5, "top1_ci95": [0.4, 0.6], "top5": 0.9, "macro_f1": 0.4, "loss": 1.0},
+        **{"majority_top1": 0.1, "n": 5500, "official_n": 5706},
+    }
+    (line,) = evaluate.report_lines({"split": "test", "tasks": {"artist": row}})
+    assert "on 5,500 of the 5,706 official test works" in line
+
+
+def test_near_duplicates_can_be_left_out_of_the_score(workdir, data_dir, tmp_path):
+    whole = evaluate.evaluate_workdir(workdir, "test")["tasks"]["artist"]
+    assert "top1_without_twins" not in whole  # nobody looked for them
+    with (workdir / "evaluation" / "test" / "predictions.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    canvas_dir = tmp_path / "canvases"
+    shutil.copytree(data_dir / "canvases", canvas_dir)
+    (folder,) = canvas_dir.glob("tiny/*/40px")
+    (folder / "splits.csv").write_text("file_name,work_id,split,width,height\n")
+    twins = [
+        (row["file_name"], "test", f"train/{i}.jpg", "train") for i, row in enumerate(rows[:7])
+    ]
+    twins += [(rows[8]["file_name"], "test", rows[9]["file_name"], "test")]
+    lines = ["file_name,split,twin,twin_split,distance,correlation,conflict"]
+    lines += [f"{','.join(row)},3,0.99," for row in twins]
+    (folder / "twins.csv").write_text("\n".join(lines) + "\n")
+    result = evaluate.evaluate_workdir(workdir, "test", canvas_dir=canvas_dir)
+    row = result["tasks"]["artist"]
+    assert (row["n"], row["n_without_twins"]) == (19, 12)
+    right = [row["label"] == row["predicted"] for row in rows[7:]]
+    assert row["top1_without_twins"] == pytest.approx(np.mean(right))
+    assert row["top1"] == whole["top1"]
+    (line,) = evaluate.report_lines(result)
+    assert f"without the 7 that have a near-duplicate in train, top-1 {np.mean(right):.1%}" in line
+
+
+def test_without_room_for_canvases_works_are_streamed_to_the_same_numbers(
+    workdir, tmp_path, monkeypatch
+):
+    there = evaluate.evaluate_workdir(workdir, "test")
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=1000))
+    assert evaluate.evaluate_workdir(workdir, "test", canvas_dir=tmp_path) == there
+    assert not list(tmp_path.glob("**/*.images.npy"))
+
+
+def test_a_model_spread_over_devices_is_evaluated_on_any_number(data_dir, tmp_path):
+    config = tiny_config(batch_size=15, fsdp=3, steps=2, eval_every=2)
+    train(config, tmp_path, data_dir, devices=jax.devices()[:3])
+    assert evaluate.evaluate_workdir(tmp_path, "test")["tasks"]["artist"]["n"] == 19
+
+
+def test_the_last_checkpoint_can_be_asked_for(workdir):
+    checkpoints = Checkpoints(workdir, read_only=True)
+    steps = {"best": checkpoints.best_step, "last": checkpoints.latest_step}
+    checkpoints.close()
+    for which, step in steps.items():
+        result = evaluate.evaluate_workdir(workdir, "validation", which=which)
+        assert result["checkpoint_step"] == step
+    with pytest.raises(ConfigError, match="--checkpoint first: valid are best, last"):
+        evaluate.evaluate_workdir(workdir, "validation", which="first")
+
+
+def test_unknown_split_is_one_line(workdir):
+    with pytest.raises(ConfigError, match=r"--split tset: .* did you mean test\?"):
+        evaluate.evaluate_workdir(workdir, "tset")
+
+
+def test_workdir_without_checkpoint_says_what_is_there(tmp_path):
+    with pytest.raises(WorkdirError, match=r"no checkpoint in .* \(it is empty\)"):
+        evaluate.evaluate_workdir(tmp_path, "test")
+    with pytest.raises(WorkdirError, match="no such folder"):
+        evaluate.evaluate_workdir(tmp_path / "nowhere", "test")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_best_checkpoint_is_kept_beside_the_last(tmp_path):
+    config = tiny_config(image_size=16, canvas_size=16)
+    experiment = Experiment(config, {"artist": 3}, 60, create_mesh(devices=jax.devices()[:1]))
+    state = experiment.initial_state()
+    scores = {1: (0.5, 1.0), 2: (0.7, 0.9), 3: (0.7, 0.8), 4: (0.6, 0.1), 5: None}
+    checkpoints = Checkpoints(tmp_path)
+    for step, score in scores.items():
+        row = {} if score is None else {"validation/top1": score[0], "validation/loss": score[1]}
+        checkpoints.save(step, state, {"step": step}, row)
+    checkpoints.close()
+    reopened = Checkpoints(tmp_path)
+    assert (reopened.best_step, reopened.latest_step) == (3, 5)
+    assert reopened.record(3) == {"step": 3}
+    reopened.save(6, state, {}, {})  # and a new process does not forget the best
+    reopened.wait()
+    assert sorted(int(p.name) for p in (tmp_path / "checkpoints").iterdir()) == [3, 6]
+    reopened.close()

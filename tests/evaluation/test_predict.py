@@ -1,0 +1,84 @@
+import csv
+
+import jax
+import numpy as np
+import pytest
+from tiny import ARTISTS, stripes, tiny_config
+
+from artjax.errors import DataError
+from artjax.evaluation.predict import predict
+from artjax.train import train
+
+
+@pytest.fixture(scope="module")
+def workdir(data_dir, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run")
+    train(tiny_config(steps=30), folder, data_dir, devices=jax.devices()[:1])
+    return folder
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    rng = np.random.default_rng(7)
+    folder = tmp_path / "pictures"
+    (folder / "deep").mkdir(parents=True)
+    for i in range(9):
+        stripes(i % 3, rng).save(folder / ("deep" if i % 2 else "") / f"{ARTISTS[i % 3]}-{i}.png")
+    (folder / "notes.txt").write_text("no picture")
+    return folder
+
+
+def test_a_folder_is_predicted_and_written(workdir, pictures):
+    result = predict(workdir, [pictures])
+    assert [(path.name, reason) for path, reason in result.unusable] == [
+        ("notes.txt", "not a picture in any known format")
+    ]
+    best = {guess.path.name: guess.label for guess in result.guesses if guess.rank == 1}
+    assert len(best) == 9
+    assert sum(name.startswith(label) for name, label in best.items()) >= 8
+    for path in {guess.path for guess in result.guesses}:
+        own = [guess.probability for guess in result.guesses if guess.path == path]
+        assert own == sorted(own, reverse=True)
+        assert sum(own) == pytest.approx(1)  # of three classes all are shown
+    with (workdir / "predict" / "predictions.csv").open() as file:
+        assert len(list(csv.DictReader(file))) == 27
+
+
+def test_prediction_of_a_file_equals_its_evaluation(workdir, data_dir, tmp_path):
+    """The pixels that predict sees are those that the builder and the canvases made."""
+    import tensorflow_datasets as tfds
+
+    builder = tfds.builder_from_directory(str(data_dir / "tiny" / "1.0.0"))
+    dataset = builder.as_dataset(split="test", decoders={"image": tfds.decode.SkipDecoding()})
+    with (workdir / "evaluation" / "test" / "predictions.csv").open() as file:
+        evaluated = {row["file_name"]: row for row in csv.DictReader(file)}
+    for work in list(tfds.as_numpy(dataset))[:5]:
+        path = tmp_path / "work.jpg"
+        path.write_bytes(work["image"])
+        row = evaluated[work["file_name"].decode()]
+        guess = predict(workdir, [path]).guesses[0]
+        # The builder's JPEG is encoded once more here, which moves pixels by a level or two.
+        assert guess.label == row["predicted"]
+        assert guess.probability == pytest.approx(float(row["probability"]), abs=0.05)
+
+
+def test_many_pictures_go_in_several_batches(workdir, tmp_path):
+    rng = np.random.default_rng(1)
+    for i in range(70):
+        stripes(i % 3, rng).save(tmp_path / f"{i:02d}.png")
+    together = [g for g in predict(workdir, [tmp_path]).guesses if g.rank == 1]
+    assert len({guess.path for guess in together}) == 70
+    alone = predict(workdir, [tmp_path / "69.png"]).guesses[0]
+    same = next(guess for guess in together if guess.path.name == "69.png")
+    assert alone.label == same.label
+    assert alone.probability == pytest.approx(same.probability, abs=1e-3)
+
+
+def test_what_is_no_picture_is_one_line(workdir, pictures, tmp_path):
+    with pytest.raises(DataError, match=r"notes.txt is no usable picture: not a picture"):
+        predict(workdir, [pictures / "notes.txt"])
+    with pytest.raises(DataError, match=r"no picture or folder .*nowhere.jpg"):
+        predict(workdir, [tmp_path / "nowhere.jpg"])
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match="holds no files"):
+        predict(workdir, [tmp_path / "empty"])

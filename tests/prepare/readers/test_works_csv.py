@@ -1,0 +1,145 @@
+import os
+
+import pytest
+from PIL import Image
+
+from artjax.errors import DataError
+from artjax.prepare.readers.tables import year_of
+from artjax.prepare.readers.works_csv import read_works_csv
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name in ("a.jpg", "b.jpg", "more/c é.jpg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.new("RGB", (8, 8)).save(tmp_path / name)
+    return tmp_path
+
+
+def read(folder, text, encoding="utf-8"):
+    (folder / "works.csv").write_bytes(text.encode(encoding))
+    return read_works_csv(folder / "works.csv")
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+def test_works_csv_in_every_dialect(folder, delimiter, encoding, newline):
+    rows = [
+        ["Path ", "ARTIST", "title", "year", "work_id", "genre"],
+        ["a.jpg", "Ada", '"Hills, and; a\tlake"', "c. 1480", "w1", ""],
+        ["more\\c é.jpg", " Bö ", "", "", "", "portrait"],
+        ["nowhere.jpg", "Ada", "", "n.d.", "w1", "portrait"],
+    ]
+    text = newline.join(delimiter.join(row) for row in rows) + newline
+    first, second, third = read(folder, text, encoding).works
+    assert (first.file_name, first.title, first.year, first.work_id) == (
+        *("a.jpg", "Hills, and; a\tlake", 1480, "w1"),
+    )
+    assert first.labels == {"artist": "Ada"}
+    assert first.picture == folder / "a.jpg"
+    assert (second.file_name, second.work_id, second.year) == ("more/c é.jpg", "more/c é.jpg", -1)
+    assert second.labels == {"artist": "Bö", "genre": "portrait"}
+    assert second.picture == folder / "more" / "c é.jpg"
+    assert (third.picture, third.work_id) == (None, "w1")
+
+
+def test_names_that_differ_only_in_case_are_different_pictures(folder):
+    Image.new("RGB", (8, 8)).save(folder / "A.JPG")
+    works = read(folder, "path,artist\na.jpg,Ada\nA.JPG,Bo\n").works
+    assert [work.picture.name for work in works] == ["a.jpg", "A.JPG"]
+
+
+def test_a_picture_that_is_only_spelt_alike_is_one_picture(folder):
+    with pytest.raises(DataError, match=r"row 3: the path 'A.jpg' is in row 2 already"):
+        read(folder, "path,artist\na.jpg,Ada\nA.jpg,Bo\n")
+    Image.new("RGB", (8, 8)).save(folder / "A.JPG")
+    works = read(folder, "path,artist\nA.jpg,Ada\na.jpg,Ada\n").works
+    assert works[0].picture is None  # which of the two?
+    assert works[1].picture == folder / "a.jpg"
+
+
+def test_no_picture_at_all_says_where_they_were_looked_for(folder):
+    with pytest.raises(DataError) as caught:
+        read(folder, "path,artist\nimages/1.jpg,Ada\nimages/2.jpg,Bo\n")
+    said = str(caught.value)
+    assert said.startswith(f"none of the 2 listed pictures is below {folder}: it holds ")
+    assert said.endswith(f"expected are paths like {folder / 'images/1.jpg'}")
+
+
+def test_class_names_that_look_the_same_are_the_same(folder):
+    text = 'path,artist\na.jpg,Bo\u0308  Ek\nb.jpg,"B\u00f6\nEk"\n'
+    assert read(folder, text).class_names["artist"] == ("B\u00f6 Ek",)
+
+
+def test_old_mac_line_ends_and_spaced_column_names(folder):
+    work = read(folder, "Path,Artist,Work ID\ra.jpg,Ada,w7\r").works[0]
+    assert (work.labels, work.work_id) == ({"artist": "Ada"}, "w7")
+
+
+def test_class_names_are_sorted_and_labels_without_column_have_none(folder):
+    catalogue = read(folder, "path,artist\nb.jpg,Zoe\na.jpg,Ada\n")
+    assert catalogue.class_names["artist"] == ("Ada", "Zoe")
+    assert catalogue.class_names["genre"] == ()
+
+
+def test_unknown_columns_are_noted(folder):
+    notes = read(folder, "path,artist,price\na.jpg,Ada,3\n").notes
+    assert notes == ["columns of works.csv that mean nothing here: price"]
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "is empty; its first line names the columns"),
+        ("file,artist\na.jpg,Ada\n", "no column 'path' (found: file, artist)"),
+        ("path,price\na.jpg,3\n", "no column with a label (found: path, price)"),
+        ("path,artist\n", "lists no works"),
+        ("path,artist,artist\na.jpg,A,B\n", "has the column 'artist' more than once"),
+        (
+            "path,title,artist\na.jpg,Hills, lake,Ada\n",
+            "row 2: 4 cells below a header of 3; a cell that contains the separator",
+        ),
+        (
+            'path,artist,title\na.jpg,A,"Hills\nb.jpg,B,Lake\n',
+            "line 2: its quotation marks do not match",
+        ),
+        (
+            "path,artist\na.jpg,A\nb.jpg,B\n./a.jpg,C\n",
+            "row 4: the path 'a.jpg' is in row 2 already",
+        ),
+        ("path,artist\n../a.jpg,A\n", "row 2: the path '../a.jpg' leads out of the folder"),
+        ("path,artist\n/etc/a.jpg,A\n", "leads out of the folder"),
+        ("path,artist\nC:\\a.jpg,A\n", "leads out of the folder"),
+        ("path,artist\n,A\n", "row 2: the path is empty"),
+    ],
+)
+def test_what_cannot_be_meant_is_one_line(folder, text, says):
+    with pytest.raises(DataError) as caught:
+        read(folder, text)
+    assert says in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_other_encodings_are_named_with_the_line(folder):
+    with pytest.raises(DataError, match=r"works.csv, line 3: not UTF-8"):
+        read(folder, "path,artist\na.jpg,Ada\nb.jpg,Bö\n", "latin-1")
+
+
+def test_links_out_of_the_folder_are_refused(folder, tmp_path_factory):
+    outside = tmp_path_factory.mktemp("outside") / "secret.jpg"
+    Image.new("RGB", (8, 8)).save(outside)
+    os.symlink(outside, folder / "link.jpg")
+    with pytest.raises(DataError, match="link that leads out"):
+        read(folder, "path,artist\nlink.jpg,Ada\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "year"),
+    [
+        *(("1505-07", 1505), ("c. 1480", 1480), ("1520s", 1520), ("14 May 1880", 1880), ("79", 79)),
+        *(("-30", -30), ("", -1), ("unknown", -1), ("12345", -1), ("16th century", -1)),
+    ],
+)
+def test_years(text, year):
+    assert year_of(text) == year

@@ -1,0 +1,212 @@
+"""Builds whose work Apache Beam distributes: the same bytes as without, whatever the runner."""
+
+import csv
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import apache_beam
+import numpy as np
+import pytest
+import tensorflow_datasets as tfds
+from collection import collection_dataset_builder
+from PIL import Image
+
+from artjax.errors import DataError
+from artjax.prepare import cleaning, picture_decoding
+from artjax.prepare.catalogue import Work
+from artjax.prepare.cleaning import clean_works
+
+BUILDER = Path(collection_dataset_builder.__file__).parent
+
+
+@pytest.fixture(scope="module")
+def museum(tmp_path_factory):
+    """80 works, two of them twins, one missing, two broken, one of a class that is too small."""
+    folder = tmp_path_factory.mktemp("museum")
+    rng = np.random.default_rng(0)
+    rows = []
+    for i in range(80):
+        noise = Image.fromarray(rng.integers(0, 256, (6, 8, 3), np.uint8))
+        noise.resize((80, 60), Image.Resampling.BICUBIC).save(folder / f"{i:02d}.png")
+        rows.append([f"{i:02d}.png", ("Ada", "Bö")[i % 2], f"Work {i}"])
+    shutil.copyfile(folder / "00.png", folder / "40.png")
+    (folder / "07.png").write_text("no picture")
+    (folder / "33.png").write_bytes((folder / "33.png").read_bytes()[:200])
+    (folder / "50.png").unlink()
+    rows[60][1] = "Cy"
+    with (folder / "works.csv").open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([["path", "artist", "title"], *rows])
+    return folder
+
+
+def build(data_dir, manual_dir, **beam):
+    builder = collection_dataset_builder.Builder(data_dir=data_dir)
+    settings = tfds.download.DownloadConfig(manual_dir=manual_dir, **beam)
+    builder.download_and_prepare(download_config=settings)
+    return files_of(data_dir)
+
+
+def files_of(data_dir):
+    folder = data_dir / "collection" / "works" / "1.0.0"
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.fixture(scope="module")
+def without_beam(museum, tmp_path_factory):
+    files = build(tmp_path_factory.mktemp("data"), museum)
+    assert files["skipped.csv"].count(b"\n") == 5
+    assert files["twins.csv"].count(b"\n") == 2
+    return files
+
+
+def test_in_process_the_bytes_are_the_same(museum, without_beam, tmp_path):
+    assert build(tmp_path, museum, beam_runner="DirectRunner") == without_beam
+    assert not list(tmp_path.glob("collection/works/cleaned*"))
+
+
+def tfds_build(data_dir, manual_dir, options):
+    command = [sys.executable, "-m", "tensorflow_datasets.scripts.cli.main", "build", str(BUILDER)]
+    command += [f"--manual_dir={manual_dir}", f"--data_dir={data_dir}"]
+    command += [f"--beam_pipeline_options={options}"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return files_of(data_dir)
+
+
+def test_in_several_processes_the_bytes_are_the_same(museum, without_beam, tmp_path):
+    options = "runner=DirectRunner,direct_running_mode=multi_processing,direct_num_workers=2"
+    assert tfds_build(tmp_path, museum, options) == without_beam
+
+
+@pytest.fixture
+def job_service(tmp_path):
+    """The port of a job service of Beam's own, as a cluster has one."""
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "apache_beam.runners.portability.local_job_service_main"]
+    with (tmp_path / "service.log").open("w") as log:
+        service = subprocess.Popen([*command, "-p", str(port)], stdout=log, stderr=log)
+    try:
+        deadline = time.monotonic() + 60
+        while True:
+            assert service.poll() is None, (tmp_path / "service.log").read_text()
+            assert time.monotonic() < deadline
+            with socket.socket() as probe:
+                if probe.connect_ex(("localhost", port)) == 0:
+                    break
+            time.sleep(0.05)
+        yield port
+    finally:
+        service.terminate()
+        service.wait(30)
+
+
+def test_through_a_job_service_the_bytes_are_the_same(museum, without_beam, tmp_path, job_service):
+    options = f"runner=PortableRunner,job_endpoint=localhost:{job_service}"
+    files = tfds_build(tmp_path / "data", museum, f"{options},environment_type=LOOPBACK")
+    assert files == without_beam
+
+
+def make_works(folder, count):
+    return [Work(f"{i:02d}.png", {}, folder / f"{i:02d}.png") for i in range(count)]
+
+
+SLOW = """
+import sys, time
+from pathlib import Path
+from artjax.prepare import cleaning, picture_decoding
+from artjax.prepare.catalogue import Work
+clean = picture_decoding.clean
+def slowly(*args):
+    time.sleep(0.05)
+    return clean(*args)
+picture_decoding.clean = slowly
+museum, folder = map(Path, sys.argv[1:])
+works = [Work(p.name, {}, p) for p in sorted(museum.glob("*.png"))]
+cleaning.clean_works(works, folder, 512, beam=("DirectRunner", None))
+"""
+
+
+def test_a_killed_cleaning_is_gone_on_with(museum, tmp_path):
+    folder = tmp_path / "cleaned"
+    killed = subprocess.Popen(
+        [sys.executable, "-c", SLOW, museum, folder], stderr=subprocess.DEVNULL
+    )
+    deadline = time.monotonic() + 60
+    while not folder.is_dir() or len(list(folder.glob("*.jpg"))) < 5:
+        assert killed.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    os.kill(killed.pid, signal.SIGKILL)
+    killed.wait()
+    left = {path: path.stat().st_mtime_ns for path in folder.glob("*.jpg")}
+    works = [Work(path.name, {}, path) for path in sorted(museum.glob("*.png"))]
+    assert 5 <= len(left) < len(works)
+    resumed = clean_works(works, folder, 512, beam=("DirectRunner", None))
+    whole = clean_works(works, tmp_path / "other", 512, processes=1)
+    assert [(c.sha256, c.problem) for c in resumed] == [(c.sha256, c.problem) for c in whole]
+    assert {path: path.stat().st_mtime_ns for path in left} == left
+
+
+def test_a_decoder_that_fails_in_an_unforeseen_way_costs_one_picture(museum, tmp_path, monkeypatch):
+    oriented = picture_decoding._oriented
+
+    def failing(picture, original):
+        if original.filename.endswith("03.png"):
+            raise RuntimeError("unforeseen")
+        return oriented(picture, original)
+
+    monkeypatch.setattr(picture_decoding, "_oriented", failing)
+    cleaned = clean_works(make_works(museum, 6), tmp_path, 512, beam=("DirectRunner", None))
+    assert [c.problem for c in cleaned if c.problem] == [
+        "cannot be decoded (RuntimeError: unforeseen)"
+    ]
+
+
+def says(works, folder):
+    with pytest.raises(DataError) as caught:
+        clean_works(works, folder, 512, beam=("DirectRunner", None))
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_workers_that_do_not_see_the_pictures_are_one_line(museum, tmp_path, monkeypatch):
+    def elsewhere(path):
+        raise FileNotFoundError(2, "No such file or directory", str(path))
+
+    monkeypatch.setattr(picture_decoding, "upright_size", elsewhere)
+    said = says(make_works(museum, 3), tmp_path)
+    assert f"workers of Apache Beam do not see {museum / '00.png'}" in said
+    assert "on a disk that all of them share" in said
+
+
+def test_workers_with_a_data_dir_of_their_own_are_one_line(museum, tmp_path, monkeypatch):
+    write, local = apache_beam.io.WriteToText, tmp_path / "their own disk"
+    monkeypatch.setattr(apache_beam.io, "WriteToText", lambda path: write(f"{local}{path}"))
+    assert f"do not see {tmp_path / 'cleaned'};" in says(
+        make_works(museum, 3), tmp_path / "cleaned"
+    )
+
+
+def test_cleaned_pictures_that_are_not_where_they_should_be_are_one_line(
+    museum, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(cleaning, "_write_whole", lambda path, data: None)
+    assert f"do not see {tmp_path};" in says(make_works(museum, 3), tmp_path)
+
+
+def test_a_full_disk_ends_the_build_and_skips_no_picture(museum, tmp_path, monkeypatch):
+    def full(path, data):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(cleaning, "_write_whole", full)
+    said = says(make_works(museum, 3), tmp_path)
+    assert re.search(r"on Apache Beam's worker .*: cannot keep .*\.jpg: No space left", said)

@@ -1,0 +1,101 @@
+import io
+
+import numpy as np
+import pytest
+from PIL import Image, ImageEnhance, ImageOps
+
+from artjax import studio
+from artjax.prepare import near_duplicates
+from artjax.prepare.near_duplicates import aligned_correlations, find_twins, look_of, near_pairs
+
+
+def each_with_each(hashes, max_distance):
+    return [
+        [i, j]
+        for i in range(len(hashes))
+        for j in range(i + 1, len(hashes))
+        if (int(hashes[i]) ^ int(hashes[j])).bit_count() <= max_distance
+    ]
+
+
+@pytest.mark.parametrize("max_distance", [0, 3, 11, 15])
+def test_near_pairs_are_those_of_each_with_each(max_distance):
+    rng = np.random.default_rng(max_distance)
+    hashes = rng.integers(0, 2**64, 400, dtype=np.uint64)
+    for i in range(200, 400):  # 0 to 19 bits away from another
+        flips = sum(1 << int(bit) for bit in rng.permutation(64)[: i % 20])
+        hashes[i] = hashes[i - 200] ^ np.uint64(flips)
+    expected = each_with_each(hashes, max_distance)
+    assert len(expected) >= 10
+    assert near_pairs(hashes, max_distance).tolist() == expected
+
+
+def test_near_pairs_do_not_depend_on_how_many_fit_in_memory(monkeypatch):
+    hashes = np.random.default_rng(0).integers(0, 2**12, 300, dtype=np.uint64)
+    whole = near_pairs(hashes, 4)
+    monkeypatch.setattr(near_duplicates, "_AT_ONCE", 50)
+    np.testing.assert_array_equal(near_pairs(hashes, 4), whole)
+    assert len(whole) > 1000
+
+
+def jpeg(picture, quality=95):
+    buffer = io.BytesIO()
+    picture.save(buffer, "JPEG", quality=quality)
+    return buffer.getvalue()
+
+
+def cropped(picture, share):
+    width, height = picture.size
+    box = (width * share, height * share, width * (1 - share), height * (1 - share))
+    return picture.crop([round(side) for side in box])
+
+
+AGAIN = {
+    "encoded": lambda picture: jpeg(picture, 25),
+    "half the size": lambda picture: jpeg(picture.reduce(2)),
+    "in grey": lambda picture: jpeg(picture.convert("L").convert("RGB")),
+    "brighter": lambda picture: jpeg(ImageEnhance.Brightness(picture).enhance(1.2)),
+    "cropped": lambda picture: jpeg(cropped(picture, 0.03)),
+    "with its frame": lambda picture: jpeg(ImageOps.expand(picture, 3, (70, 50, 20))),
+    "turned by a degree": lambda picture: jpeg(picture.rotate(1, fillcolor=(90, 80, 70))),
+}
+
+
+@pytest.fixture(scope="module")
+def pictures():
+    # One hand paints flat seas that look alike in grey; these two paint portraits and still lifes.
+    chosen = [p for p in studio.catalogue() if p.genre in ("portrait", "still life")][:300:10]
+    return [Image.fromarray(painting.draw()) for painting in chosen]
+
+
+@pytest.mark.parametrize("how", AGAIN)
+def test_the_same_picture_is_found_and_no_other(pictures, how):
+    looks = [look_of(jpeg(picture)) for picture in pictures]
+    again = [look_of(AGAIN[how](picture)) for picture in pictures]
+    found = [(twin.first, twin.second) for twin in find_twins(looks + again)]
+    expected = {(i, i + len(pictures)) for i in range(len(pictures))}
+    assert set(found) <= expected
+    assert len(found) >= 0.9 * len(expected)
+
+
+def test_pictures_that_are_the_same_to_the_last_bit_are_twins_even_if_flat():
+    flat = jpeg(Image.new("RGB", (90, 60), (120, 120, 120)))
+    other = jpeg(Image.new("RGB", (90, 60), (20, 20, 20)))
+    found = find_twins([look_of(flat), look_of(other), look_of(flat)])
+    assert [twin[:2] for twin in found] == [(0, 2)]
+
+
+def test_correlation_is_numpys(pictures):
+    grey = [np.asarray(p.convert("L").resize((32, 32)), np.uint8) for p in pictures]
+    first, second = np.asarray(grey[:-1]), np.asarray(grey[1:])
+    ours = aligned_correlations(first, second)
+    theirs = [np.corrcoef(a.ravel(), b.ravel())[0, 1] for a, b in zip(first, second, strict=True)]
+    hopeless = np.asarray(theirs) <= 0.3
+    assert hopeless.sum() >= 5
+    np.testing.assert_allclose(ours[hopeless], np.asarray(theirs)[hopeless], atol=1e-4)
+    assert (ours >= np.asarray(theirs) - 1e-4).all()
+
+
+def test_none_and_one_have_no_twins():
+    assert find_twins([]) == []
+    assert find_twins([look_of(jpeg(Image.new("RGB", (8, 8))))]) == []

@@ -1,0 +1,202 @@
+import csv
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from artjax.data import reports
+from artjax.data.splits import FRACTIONS, SPLITS, split_of
+from artjax.errors import DataError
+from artjax.prepare import near_duplicates
+from artjax.prepare.catalogue import Catalogue, Work, class_names
+from artjax.prepare.cleaning import CleanedWork
+from artjax.prepare.selection import select
+
+
+def made(number, problem=""):
+    return (
+        CleanedWork(None, problem=problem) if problem else CleanedWork(Path("x"), "", str(number))
+    )
+
+
+def works_of(artists, **fields):
+    return [
+        Work(f"{i:03d}.jpg", {"artist": a} if a else {}, work_id=f"{i:03d}", **fields)
+        for i, a in enumerate(artists)
+    ]
+
+
+def test_classes_are_counted_by_works_that_have_a_picture():
+    works = works_of(["Ada"] * 60 + ["Bo"] * 60 + ["Cy"] * 3 + ["Di"] * 3)
+    works += [Work(f"detail {i}.jpg", {"artist": "Ed"}, work_id="one") for i in range(4)]
+    cleaned = [
+        made(i, "no such file" if w.labels["artist"] == "Cy" else "") for i, w in enumerate(works)
+    ]
+    selection = select(Catalogue(works, class_names(works)), cleaned, FRACTIONS, min_works=3)
+    selection.check()
+    assert selection.catalogue.class_names["artist"] == ("Ada", "Bo", "Di")
+    assert selection.catalogue.left_out_classes == {"artist": {"Cy": 0, "Ed": 1}}
+    assert len(selection.skipped) == 3 + 4
+    assert sum(map(len, selection.kept.values())) + len(selection.skipped) == len(works)
+
+
+def test_each_reason_is_the_true_one(tmp_path):
+    works = works_of(["Ada"] * 60 + ["Bo"] * 60 + ["Cy", "", "Ada"])
+    cleaned = [made(i) for i in range(len(works) - 1)] + [made(0, "image file is truncated")]
+    selection = select(Catalogue(works, class_names(works)), cleaned, FRACTIONS, min_works=2)
+    selection.write_reports(tmp_path)
+    with (tmp_path / "skipped.csv").open() as file:
+        rows = {row["file_name"]: row["reason"] for row in csv.DictReader(file)}
+    assert rows == {
+        "120.jpg": "its class has too few works",
+        "121.jpg": "it has no label",
+        "122.jpg": "image file is truncated",
+    }
+
+
+def test_a_work_keeps_its_other_labels_when_a_class_is_too_small():
+    works = [
+        Work(
+            f"{i}.jpg", {"artist": ("Ada", "Bo")[i % 2], "genre": "x" if i else "y"}, work_id=str(i)
+        )
+        for i in range(100)
+    ]
+    selection = select(
+        Catalogue(works, class_names(works)), [made(i) for i in range(100)], FRACTIONS, min_works=2
+    )
+    kept = {work.file_name: work.labels for split in SPLITS for work, _ in selection.kept[split]}
+    assert len(kept) == 100
+    assert kept["0.jpg"] == {"artist": "Ada"}
+
+
+def test_official_classes_all_stay_and_missing_test_classes_are_warned_of():
+    works = works_of(["Ada"] * 9 + ["Bo"] * 9, split="train")
+    works += [
+        Work(f"v{a}.jpg", {"artist": a}, work_id=a, split="validation") for a in ("Ada", "Bo")
+    ]
+    works += [Work("t.jpg", {"artist": "Ada"}, work_id="t", split="test")]
+    catalogue = Catalogue(works, {"artist": ("Bo", "Ada")}, official=("test",))
+    selection = select(catalogue, [made(i) for i in range(len(works))], FRACTIONS, min_works=100)
+    selection.check()
+    assert selection.catalogue.class_names["artist"] == ("Bo", "Ada")
+    assert "warning: no test picture for the artists Bo" in selection.summary(Path("data"))
+
+
+def test_very_many_small_classes_make_no_very_long_line():
+    works = works_of([f"Painter {i:03d}" for i in range(500)] + ["Ada"] * 60 + ["Bo"] * 60)
+    catalogue = Catalogue(works, class_names(works))
+    selection = select(catalogue, [made(i) for i in range(len(works))], FRACTIONS, min_works=2)
+    line = next(line for line in selection.summary(Path("data")) if line.startswith("left out"))
+    assert line.endswith("Painter 019 (1) and 480 more")
+    assert len(selection.metadata()["left_out_classes"]["artist"]) == 500
+
+
+def test_digest_changes_with_any_label_or_pixel():
+    works = works_of(["Ada", "Bo"] * 50)
+    cleaned = [made(i) for i in range(100)]
+
+    def digest(works, cleaned):
+        selection = select(Catalogue(works, class_names(works)), cleaned, FRACTIONS)
+        metadata = selection.metadata()
+        assert json.loads(json.dumps(metadata)) == metadata
+        return metadata["content_sha256"]
+
+    first = digest(works, cleaned)
+    assert first == digest(list(works), list(cleaned))
+    assert first != digest(works, [*cleaned[:-1], made("other")])
+    assert first != digest(
+        [*works[:-1], Work("099.jpg", {"artist": "Ada"}, work_id="099")], cleaned
+    )
+
+
+@pytest.mark.parametrize(
+    ("artists", "problem", "says"),
+    [
+        (["Ada"] * 30, "no such file", "none of the 30 works .* the first: 000.jpg: no such file"),
+        (["Ada"] * 30, "", "fewer than two classes are left to tell apart"),
+        (["Ada", "Bo"], "", "split would be empty: 2 usable works of 2 listed; .* add works"),
+    ],
+)
+def test_what_cannot_be_prepared_is_one_line(artists, problem, says):
+    works = works_of(artists)
+    with pytest.raises(DataError, match=says) as caught:
+        select(
+            Catalogue(works, class_names(works)),
+            [made(i, problem) for i in range(len(works))],
+            FRACTIONS,
+        ).check()
+    assert "\n" not in str(caught.value)
+
+
+def looking(number, look, size=(30, 20)):
+    """A cleaned picture whose grey copy is noise drawn from the seed `look`."""
+    noise = np.random.default_rng(look).integers(0, 256, (32, 32), np.uint8)
+    return CleanedWork(
+        Path("x"), "", str(number), size, near_duplicates.look_of_grey(Image.fromarray(noise))
+    )
+
+
+def with_twins(count=200, **fields):
+    """Works by two painters; the last twenty look like early ones, under the other name."""
+    works = works_of(["Ada", "Bo"] * (count // 2), **fields)
+    cleaned = [looking(i, i) for i in range(count - 20)]
+    cleaned += [looking(i, i - count + 21) for i in range(count - 20, count)]
+    return works, cleaned
+
+
+def test_near_duplicates_are_kept_in_one_split_and_named(tmp_path):
+    works, cleaned = with_twins()
+    selection = select(Catalogue(works, class_names(works)), cleaned, FRACTIONS)
+    split = {w.file_name: s for s, kept in selection.kept.items() for w, _ in kept}
+    assert all(split[f"{i:03d}.jpg"] == split[f"{i + 179:03d}.jpg"] for i in range(1, 21))
+    assert len(set(split.values())) == 3
+    selection.write_reports(tmp_path)
+    rows = reports.read_twins(tmp_path)
+    assert [(row.file_name, row.twin) for row in rows] == [
+        (f"{i:03d}.jpg", f"{i + 179:03d}.jpg") for i in range(1, 21)
+    ]
+    assert {row.conflict for row in rows} == {"artist"}
+    assert reports.with_twin_in_train(rows) == {}
+    placed = reports.read_placed(tmp_path / "splits.csv")
+    assert {(row.file_name, row.split) for row in placed} == set(split.items())
+    assert {(row.width, row.height) for row in placed} == {(30, 20)}
+    said = "\n".join(selection.summary(tmp_path))
+    assert f"near-duplicates: 20 pairs of pictures, named in {tmp_path / 'twins.csv'}" in said
+    assert "20 of these pairs have different labels, such as 001.jpg and 180.jpg (artist)" in said
+
+
+def test_pictures_under_two_labels_can_be_dropped():
+    works, cleaned = with_twins()
+    catalogue = Catalogue(works, class_names(works))
+    selection = select(catalogue, cleaned, FRACTIONS, drop_conflicts=True)
+    assert {row.file_name for row in selection.skipped} == {
+        f"{i:03d}.jpg" for i in [*range(1, 21), *range(180, 200)]
+    }
+    reasons = {row.file_name: row.reason for row in selection.skipped}
+    assert reasons["180.jpg"] == "the same picture under another artist: 001.jpg"
+    assert selection.twins == []
+
+
+def test_of_official_lists_straddling_twins_are_counted_and_stay():
+    works, cleaned = with_twins(split="train")
+    works[180:] = [replace(work, split="test") for work in works[180:]]
+    works[160:180] = [replace(work, split="validation") for work in works[160:180]]
+    catalogue = Catalogue(works, class_names(works), official=("test",))
+    selection = select(catalogue, cleaned, FRACTIONS)
+    assert len(selection.kept["test"]) == 20
+    in_train = reports.with_twin_in_train(selection.twins)
+    assert in_train == {"test": {f"{i:03d}.jpg" for i in range(180, 200)}}
+    said = "\n".join(selection.summary(Path("data")))
+    assert "warning: 20 test works have a near-duplicate in train" in said
+
+
+def test_twins_are_not_looked_for_where_that_is_off(tmp_path):
+    works, cleaned = with_twins()
+    selection = select(Catalogue(works, class_names(works)), cleaned, FRACTIONS, twins=False)
+    selection.write_reports(tmp_path)
+    assert reports.read_twins(tmp_path) is None
+    for split, kept in selection.kept.items():
+        assert all(split_of(work.work_id) == split for work, _ in kept)

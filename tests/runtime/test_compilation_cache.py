@@ -1,0 +1,90 @@
+"""The second start of a training compiles nothing, and says so."""
+
+import os
+import re
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from artjax.runtime.compilation_cache import Watch, use_cache
+
+FLAGS = [
+    *("--config", "configs/artist.py:tiny", "--config.image_size=32", "--config.canvas_size=40"),
+    *("--config.batch_size=16", "--config.steps=12", "--config.model.name=vgg_small"),
+    *("--stop_after_steps", "1"),
+]
+
+
+def start(root, workdir, data_dir, *more, **environment):
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("JAX_COMP", "JAX_PERS"))}
+    done = subprocess.run(
+        [
+            *(sys.executable, "launch.py", *FLAGS, *more),
+            *("--data_dir", str(data_dir), "--workdir", str(workdir)),
+        ],
+        cwd=root,
+        env=kept | environment | {"XLA_FLAGS": ""},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return re.search(r"first step after [\d.]+ s: (.*)", done.stdout)[1], done.stderr
+
+
+def test_second_start_compiles_nothing(data_dir, tmp_path, pytestconfig):
+    own = {"XDG_CACHE_HOME": str(tmp_path / "cache")}
+    root = pytestconfig.rootpath
+    said, _ = start(root, tmp_path / "one", data_dir, **own)
+    folder = tmp_path / "cache" / "artjax" / "compiled"
+    assert re.fullmatch(
+        rf"\d+ programs compiled in [\d.]+ s, kept in {folder} for the next start", said
+    )
+    assert folder.stat().st_mode & 0o077 == 0  # what is read from it is run: nobody else may write
+    said, _ = start(root, tmp_path / "two", data_dir, **own)
+    assert re.fullmatch(rf"nothing compiled, \d+ compiled programs read from {folder}", said)
+
+
+def test_folder_that_cannot_be_written_is_a_warning_and_training_goes_on(
+    data_dir, tmp_path, pytestconfig
+):
+    (tmp_path / "file").write_text("")
+    wrong = ("--compilation_cache", str(tmp_path / "file" / "cache"))
+    said, stderr = start(pytestconfig.rootpath, tmp_path / "run", data_dir, *wrong)
+    assert said.endswith(", not kept")
+    warned = [line for line in stderr.splitlines() if "compiled programs cannot be kept" in line]
+    assert len(warned) == 1
+    assert str(tmp_path / "file" / "cache") in warned[0]
+
+
+@pytest.fixture
+def restored():
+    before = jax.config.jax_compilation_cache_dir
+    yield before
+    jax.config.update("jax_compilation_cache_dir", before)
+
+
+def test_where_programs_are_kept(restored, tmp_path, monkeypatch):
+    assert use_cache() is None
+    assert jax.config.jax_compilation_cache_dir == restored  # JAX's own variable, as it was set
+    assert use_cache(str(tmp_path / "mine")) is None
+    assert jax.config.jax_compilation_cache_dir == str(tmp_path / "mine")
+    monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    use_cache()
+    assert jax.config.jax_compilation_cache_dir == str(tmp_path / "artjax" / "compiled")
+    use_cache("off")
+    assert jax.config.jax_compilation_cache_dir is None
+
+
+def test_watch_counts_programs_only_while_it_is_open():
+    function = jax.jit(lambda x: x * 3 + 7)
+    with Watch() as watch:
+        function(jnp.ones(5))
+    programs = watch.programs
+    assert programs >= 1
+    function(jnp.ones(6))
+    assert watch.programs == programs

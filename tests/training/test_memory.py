@@ -1,0 +1,123 @@
+"""What a step needs, and what is said when that is not there."""
+
+import json
+import re
+
+import jax
+import pytest
+from tiny import tiny_config
+
+from artjax.config import with_batch_size
+from artjax.errors import ArtjaxError, TrainingError
+from artjax.runtime.mesh import create_mesh
+from artjax.train import train
+from artjax.training import memory
+from artjax.training.experiment import Experiment
+
+
+def mesh(devices=1):
+    return create_mesh(devices=jax.devices()[:devices])
+
+
+def experiment(devices=1, **changes):
+    return Experiment(tiny_config(**changes), {"artist": 3}, 60, mesh(devices))
+
+
+def needed(batch_size, **changes):
+    return memory.needed_bytes(experiment(batch_size=batch_size, **changes).compile_train_step())
+
+
+def test_estimate_is_near_what_the_compiler_says():
+    small = experiment(batch_size=64)
+    estimate = sum(small.estimated_bytes())
+    assert estimate == pytest.approx(needed(64), rel=0.6)
+    state, gradients, _ = small.estimated_bytes()
+    assert state == sum(leaf.nbytes for leaf in jax.tree.leaves(small.initial_state()))
+    assert gradients == 4 * small.parameters
+
+
+def test_estimate_follows_devices_accumulation_and_rematerialisation():
+    activations = experiment(batch_size=64).estimated_bytes()[2]
+    for changes in ({"devices": 4}, {"accumulate": 4}):
+        assert experiment(batch_size=64, **changes).estimated_bytes()[2] == activations / 4
+    assert experiment(batch_size=64, remat=True).estimated_bytes()[2] < 0.2 * activations
+
+
+@pytest.mark.usefixtures("narrow_vgg")
+def test_accumulation_needs_less_memory():
+    assert needed(64, accumulate=4) < 0.6 * needed(64)
+
+
+@pytest.mark.usefixtures("narrow_vgg")
+def test_largest_batch_fits_and_one_eighth_more_does_not():
+    free = needed(48)
+    largest = memory._largest(lambda size: experiment(batch_size=size), free, 8, 64)
+    assert largest in (40, 48)  # the line is the compiler's at two smaller batches
+
+
+@pytest.mark.usefixtures("narrow_vgg")
+def test_step_that_does_not_fit_is_told_before_it_runs(data_dir, tmp_path, monkeypatch):
+    monkeypatch.setattr(memory, "free_bytes", lambda mesh: needed(32))
+    with pytest.raises(TrainingError) as caught:
+        train(tiny_config(batch_size=64), tmp_path, data_dir, devices=jax.devices()[:1])
+    said = str(caught.value)
+    fits = int(re.search(r"try --config.batch_size=(\d+) \(the largest that fits", said)[1])
+    assert 24 <= fits <= 36
+    assert "out of memory: a step with --config.batch_size=64 needs" in said
+    assert "--config.accumulate=" in said
+    assert "--config.remat=true" in said
+    assert "smaller --config.image_size (now 32)" in said
+    assert said.count("\n") == 1
+    assert not (tmp_path / "metrics.jsonl").exists()
+
+
+def test_device_that_runs_out_of_memory_is_told_in_the_same_way(data_dir, tmp_path, monkeypatch):
+    def runs_out(self):
+        raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 9 bytes.")
+
+    monkeypatch.setattr(Experiment, "initial_state", runs_out)
+    monkeypatch.setattr(memory, "free_bytes", lambda mesh: None)
+    with pytest.raises(TrainingError, match="needs more memory on each device"):
+        train(tiny_config(), tmp_path, data_dir, devices=jax.devices()[:1])
+
+
+def test_other_runtime_errors_keep_their_traceback():
+    assert not memory.is_out_of_memory(jax.errors.JaxRuntimeError("INTERNAL: no"))
+    assert not memory.is_out_of_memory(ValueError("RESOURCE_EXHAUSTED"))
+
+
+@pytest.mark.usefixtures("narrow_vgg")
+def test_automatic_batch_size_is_the_largest_that_fits(monkeypatch):
+    devices, accumulate = 4, 2
+    config = tiny_config(accumulate=accumulate)
+
+    def of(batch_size):
+        return Experiment(with_batch_size(config, batch_size), {"artist": 3}, 4000, mesh(devices))
+
+    room = memory.needed_bytes(of(72).compile_train_step()) / 0.9
+    monkeypatch.setattr(memory, "free_bytes", lambda mesh: int(room))
+    assert memory.find_batch_size(of, mesh(devices), 4000, accumulate) == 64
+    monkeypatch.setattr(memory, "free_bytes", lambda mesh: 2**50)
+    # A sixteenth of the works at most, so that there are steps to learn in.
+    assert memory.find_batch_size(of, mesh(devices), 600, accumulate) == 32
+    monkeypatch.setattr(memory, "free_bytes", lambda mesh: 1000)
+    with pytest.raises(ArtjaxError, match="not even"):
+        memory.find_batch_size(of, mesh(devices), 600, accumulate)
+
+
+@pytest.mark.usefixtures("narrow_vgg")
+def test_automatic_batch_size_is_kept_in_the_workdir(data_dir, tmp_path, monkeypatch, capsys):
+    config = tiny_config(batch_size=0, steps=3)
+    one = {"devices": jax.devices()[:1]}
+    monkeypatch.setattr(memory, "find_batch_size", lambda *arguments: 8)
+    train(config, tmp_path, data_dir, stop_after_steps=1, **one)
+    assert "batch size: auto is 8 works here" in capsys.readouterr().out
+    assert json.loads((tmp_path / "config.json").read_text())["batch_size"] == 8
+    monkeypatch.setattr(memory, "find_batch_size", lambda *arguments: 16)
+    assert train(config, tmp_path, data_dir, stop_after_steps=2, **one).step == 2
+
+
+def test_devices_of_a_cpu_share_the_memory_of_their_host():
+    one, eight = memory.free_bytes(mesh(1)), memory.free_bytes(mesh(8))
+    assert 2**27 < one < 2**44
+    assert eight == pytest.approx(one / 8, rel=0.2)

@@ -1,0 +1,110 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from tiny import tiny_config
+
+from artjax.training import optim
+
+STEPS, WARMUP, PEAK = 100, 10, 0.3
+
+
+def ours(name, warmup_steps=WARMUP, **changes):
+    settings = {f"optim__{key}": value for key, value in changes.items()}
+    config = tiny_config(
+        optim__schedule=name,
+        optim__peak_lr=PEAK,
+        optim__warmup_steps=warmup_steps,
+        optim__warmup_epochs=0.0,
+        **settings,
+    )
+    schedule = optim.create_schedule(config.optim, STEPS, steps_per_epoch=5.0)
+    return np.asarray([schedule(step) for step in range(STEPS)])
+
+
+def optax_values(schedule):
+    return np.asarray([schedule(step) for step in range(STEPS)])
+
+
+def test_cosine_equals_optax():
+    theirs = optax.warmup_cosine_decay_schedule(0, PEAK, WARMUP, STEPS, end_value=0.1 * PEAK)
+    np.testing.assert_allclose(ours("cosine", end_lr_fraction=0.1), optax_values(theirs), rtol=1e-5)
+
+
+def test_constant_equals_optax():
+    theirs = optax.warmup_constant_schedule(0, PEAK, WARMUP)
+    np.testing.assert_allclose(ours("constant"), optax_values(theirs), rtol=1e-5)
+
+
+def test_linear_equals_optax():
+    theirs = optax.linear_schedule(PEAK, 0.2 * PEAK, STEPS)
+    values = ours("linear", warmup_steps=0, end_lr_fraction=0.2)
+    np.testing.assert_allclose(values, optax_values(theirs), rtol=1e-5)
+
+
+def test_step_equals_optax_and_counts_from_the_start_of_the_run():
+    values = ours("step", drop_at=(0.5, 0.75), drop_factor=0.1)
+    theirs = optax_values(optax.piecewise_constant_schedule(PEAK, {50: 0.1, 75: 0.1}))
+    np.testing.assert_allclose(values[WARMUP:], theirs[WARMUP:], rtol=1e-5)
+
+
+def test_warmup_in_epochs_is_the_warmup_in_steps():
+    config = tiny_config(optim__warmup_epochs=3.0)
+    assert optim.warmup_steps(config.optim, STEPS, steps_per_epoch=5.0) == 15
+
+
+def test_warmup_leaves_half_of_a_short_run():
+    config = tiny_config(optim__warmup_epochs=1000.0)
+    assert optim.warmup_steps(config.optim, STEPS, steps_per_epoch=5.0) == 50
+
+
+PARAMS = {
+    "conv": {"kernel": jnp.full((3, 3), 2.0), "bias": jnp.full(3, 2.0)},
+    "bn": {"scale": jnp.full(3, 2.0), "bias": jnp.full(3, 2.0)},
+}
+
+
+def update(gradients, **changes):
+    settings = {f"optim__{key}": value for key, value in changes.items()}
+    config = tiny_config(**settings)
+    optimizer = optim.create_optimizer(config.optim, optax.constant_schedule(0.5))
+    return optimizer.update(gradients, optimizer.init(PARAMS), PARAMS)[0]
+
+
+@pytest.mark.parametrize("name", ["sgd", "adam", "adamw"])
+def test_weight_decay_shrinks_kernels_only(name):
+    nothing = jax.tree.map(jnp.zeros_like, PARAMS)
+    updates = update(nothing, name=name, weight_decay=0.1)
+    assert (updates["conv"]["kernel"] < 0).all()
+    for leaf in (updates["conv"]["bias"], *updates["bn"].values()):
+        np.testing.assert_array_equal(leaf, 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "theirs"),
+    [
+        ("sgd", optax.sgd(0.5, momentum=0.9)),
+        ("adam", optax.adam(0.5)),
+        ("adamw", optax.adamw(0.5, weight_decay=0.1, mask=optim.kernels_only)),
+    ],
+)
+def test_optimizers_equal_optax_over_several_steps(name, theirs):
+    decay = 0.1 if name == "adamw" else 0.0
+    config = tiny_config(optim__name=name, optim__weight_decay=decay, optim__clip_norm=0.0)
+    mine = optim.create_optimizer(config.optim, optax.constant_schedule(0.5))
+    results = []
+    for optimizer in (mine, theirs):
+        params, state = PARAMS, optimizer.init(PARAMS)
+        for step in range(4):
+            gradients = jax.tree.map(lambda p, step=step: jnp.sin(p + step), params)
+            updates, state = optimizer.update(gradients, state, params)
+            params = optax.apply_updates(params, updates)
+        results.append(params)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6), *results)
+
+
+def test_gradients_are_clipped_by_their_global_norm():
+    gradients = jax.tree.map(lambda p: jnp.full(p.shape, 100.0), PARAMS)
+    updates = update(gradients, name="sgd", momentum=0.0, weight_decay=0.0, clip_norm=2.0)
+    np.testing.assert_allclose(optax.global_norm(updates), 0.5 * 2.0, rtol=1e-5)

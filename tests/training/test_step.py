@@ -1,0 +1,209 @@
+import re
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from tiny import AUGMENTED, tiny_config
+
+from artjax.runtime.mesh import create_mesh
+from artjax.training.experiment import Experiment
+from artjax.training.step import _asked, _loss_and_top1, join_parts, split_parts
+
+
+def loss_and_top1(logits, batch, smoothing, own_share=None):
+    asked = _asked(batch, own_share)
+    totals = {task: question.totals() for task, question in asked.items()}
+    return _loss_and_top1(logits, asked, totals, smoothing)
+
+
+def batch(works=16, seed=0, unknown=()):
+    rng = np.random.default_rng(seed)
+    artist = rng.integers(0, 3, works).astype(np.int32)
+    genre = rng.integers(0, 2, works).astype(np.int32)
+    genre[list(unknown)] = -1
+    return {
+        "image": rng.integers(0, 256, (works, 40, 40, 3), np.uint8),
+        "aspect": rng.uniform(0.6, 1.6, works).astype(np.float32),
+        "label/artist": artist,
+        "label/genre": genre,
+        "mask": np.ones(works, bool),
+    }
+
+
+def experiment(devices=1, **changes):
+    config = tiny_config(**changes)
+    classes = {"artist": 3, "genre": 2}
+    return Experiment(
+        config,
+        {task: classes[task] for task in config.task},
+        60,
+        create_mesh(config.fsdp, jax.devices()[:devices]),
+    )
+
+
+def run(experiment, steps=3, **of_batch):
+    state, rows = experiment.initial_state(), []
+    for step in range(steps):
+        given = jax.device_put(batch(seed=step, **of_batch), experiment.batch_sharding)
+        state, metrics = experiment.train_step(state, given)
+        rows.append(jax.device_get(metrics))
+    return jax.device_get(state), rows
+
+
+@pytest.mark.parametrize(("fsdp", "changes"), [(1, AUGMENTED), (2, {"accumulate": 2})])
+def test_eight_devices_compute_what_one_does(fsdp, changes):
+    one, one_rows = run(experiment(1, **changes))
+    many, many_rows = run(experiment(8, fsdp=fsdp, **changes))
+    for a, b in zip(one_rows, many_rows, strict=True):
+        np.testing.assert_allclose(a["loss"], b["loss"], rtol=1e-3)
+        np.testing.assert_allclose(a["gradient_norm"], b["gradient_norm"], rtol=5e-3)
+    # Statistics of BatchNorm are those of the global batch, not of a device's share.
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-3),
+        one.model_state,
+        many.model_state,
+    )
+
+
+def test_fsdp_spreads_large_parameters():
+    spread = experiment(8, fsdp=4)
+    kernel = spread.initial_state().params["conv4_2"]["kernel"]
+    assert kernel.size >= 2**16
+    assert kernel.addressable_shards[0].data.size * 4 == kernel.size
+
+
+def test_loss_is_the_sum_of_the_tasks_over_works_whose_label_is_known():
+    unknown = (0, 3, 4, 9)
+    both = experiment(task=("artist", "genre"))
+    given = batch(unknown=unknown)
+    _, metrics = both.train_step(both.initial_state(), given)
+    # The heads start at zero, so every known label costs ln(classes).
+    np.testing.assert_allclose(metrics["loss"], np.log(3) + np.log(2), rtol=1e-6)
+    known = given["label/genre"] >= 0
+    right = (given["label/genre"][known] == 0).mean()  # the first of equals is predicted
+    np.testing.assert_allclose(metrics["genre/top1"], right, rtol=1e-6)
+
+
+def test_unknown_labels_change_no_gradient_of_their_head():
+    both = experiment(task=("artist", "genre"), optim__warmup_epochs=0.0)
+    state, _ = both.train_step(both.initial_state(), batch(unknown=range(16)))
+    np.testing.assert_array_equal(state.params["head_genre"]["bias"], 0)
+    assert np.abs(state.params["head_artist"]["bias"]).max() > 0
+
+
+def test_label_smoothing_equals_optax():
+    logits = jax.random.normal(jax.random.key(0), (5, 3))
+    labels = jnp.asarray([0, 1, 2, 2, -1])
+    loss, _ = loss_and_top1({"a": logits}, {"label/a": labels}, 0.2)
+    targets = optax.smooth_labels(jax.nn.one_hot(labels[:4], 3), 0.2)
+    expected = optax.softmax_cross_entropy(logits[:4], targets).mean()
+    np.testing.assert_allclose(loss, expected, rtol=1e-6)
+
+
+def test_mixed_loss_is_the_mean_over_all_known_shares():
+    rng = np.random.default_rng(0)
+    logits = rng.normal(size=(6, 3)).astype(np.float32)
+    labels = np.asarray([0, -1, 2, 2, -1, -1])
+    share = np.asarray([0.9, 0.8, 0.3, 0.5, 0.6, 0.25], np.float32)
+    loss, metrics = loss_and_top1(
+        {"a": jnp.asarray(logits)}, {"label/a": jnp.asarray(labels)}, 0.0, jnp.asarray(share)
+    )
+    log_probabilities = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
+    costs, right = [], []
+    for i in range(6):
+        for label, weight in ((labels[i], share[i]), (labels[i - 1], 1 - share[i])):
+            if label >= 0:
+                costs.append((weight, -log_probabilities[i, label]))
+        larger = labels[i] if share[i] >= 0.5 else labels[i - 1]
+        if larger >= 0:
+            right.append(logits[i].argmax() == larger)
+    weights, values = np.asarray(costs).T
+    np.testing.assert_allclose(loss, (weights * values).sum() / weights.sum(), rtol=1e-5)
+    np.testing.assert_allclose(metrics["top1"], np.mean(right), rtol=1e-6)
+
+
+def test_mixed_works_without_any_known_label_cost_nothing():
+    unknown = {"label/a": jnp.full(4, -1)}
+    loss, metrics = loss_and_top1({"a": jnp.ones((4, 3))}, unknown, 0.1, jnp.full(4, 0.3))
+    assert loss == metrics["top1"] == 0
+
+
+def test_moving_average_follows_its_definition():
+    averaged = experiment(ema_decay=0.75)
+    start = averaged.initial_state()
+    expected = jax.device_get(start.params)
+    state = start
+    for step in range(3):
+        state, _ = averaged.train_step(state, batch(seed=step))
+        params = jax.device_get(state.params)
+        expected = jax.tree.map(lambda e, p: 0.75 * e + 0.25 * p, expected, params)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), state.ema, expected
+    )
+    assert state.evaluation_params is state.ema
+
+
+@pytest.mark.usefixtures("narrow_vgg")
+@pytest.mark.parametrize(
+    ("devices", "mixing"), [(1, {}), (8, {"augment__mixup": 0.2, "augment__cutmix": 1.0})]
+)
+def test_accumulation_equals_the_large_batch(devices, mixing):
+    # SGD, so that a difference of gradients is a difference of parameters.
+    settings = {"optim__warmup_epochs": 0.0, "optim__label_smoothing": 0.1} | mixing
+    settings["task"] = ("artist", "genre")
+    unknown = (0, 3, 4, 9, 12, 17)
+    given = {"works": 32, "unknown": unknown, "steps": 2}
+    whole, whole_rows = run(experiment(devices, **settings), **given)
+    parts, parts_rows = run(experiment(devices, accumulate=4, **settings), **given)
+    for a, b in zip(whole_rows, parts_rows, strict=True):
+        assert a.keys() == b.keys()
+        for name, value in a.items():
+            np.testing.assert_allclose(value, b[name], rtol=2e-5, err_msg=name)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=2e-6),
+        whole.params,
+        parts.params,
+    )
+
+
+def test_accumulation_moves_no_pictures_between_devices():
+    text = experiment(8, accumulate=2, batch_size=32).compile_train_step().as_text()
+    moved = re.findall(r"= (\S+) (?:all-gather|all-to-all|collective-permute)", text)
+    assert all(np.prod([int(n) for n in re.findall(r"\d+", m)[1:]]) < 40**2 for m in moved), moved
+
+
+def test_parts_can_be_joined_again():
+    given = batch(works=12)
+    parts = split_parts(given, 3)
+    assert parts["image"].shape == (3, 4, 40, 40, 3)
+    np.testing.assert_array_equal(parts["label/artist"][1], given["label/artist"][1::3])
+    jax.tree.map(np.testing.assert_array_equal, join_parts(parts), given)
+
+
+def test_evaluation_in_parts_gives_each_work_its_own_logits():
+    whole, parts = experiment(8), experiment(8, accumulate=2)
+    state, _ = whole.train_step(whole.initial_state(), batch(seed=5))
+    given = jax.device_put(batch(works=16), whole.batch_sharding)
+    np.testing.assert_allclose(
+        whole.logits(state, given)["artist"], parts.logits(state, given)["artist"], atol=1e-5
+    )
+    odd = experiment(1, accumulate=3)
+    state = odd.initial_state()
+    assert odd.logits(state, batch(works=2))["artist"].shape == (2, 3)
+
+
+@pytest.mark.parametrize("changes", [{"accumulate": 2}])
+def test_rematerialisation_changes_nothing_but_memory(changes):
+    kept, kept_rows = run(experiment(1, **changes), steps=2)
+    again, again_rows = run(experiment(1, remat=True, **changes), steps=2)
+    assert jax.tree.structure(kept) == jax.tree.structure(again)
+    for a, b in zip(kept_rows, again_rows, strict=True):
+        np.testing.assert_allclose(a["loss"], b["loss"], rtol=1e-5)
+        np.testing.assert_allclose(a["gradient_norm"], b["gradient_norm"], rtol=1e-4)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5),
+        kept.params,
+        again.params,
+    )
