@@ -192,19 +192,20 @@ def _config(
     from artjax import config as config_lib
     from artjax import default_collection
     from artjax.runtime import mesh
+    from artjax.training.checks import check_config
 
     file, _, collection = args.config.partition(":")
 
     def load(collection: str) -> ConfigDict:
         config = config_lib.load_config_file(file, collection)
         config_lib.apply_overrides(config, overrides)
-        config_lib.check(config)
+        check_config(config)
         return config
 
     # A typo is told before anything is looked for, drawn or decoded.
     config = load(collection or default_collection.NAME)
     if not collection:
-        chosen = mesh.texts_of_hosts(
+        chosen = mesh.texts_of_processes(
             default_collection.choose(config.task, data_dir, args.canvas_dir)
         )
         collection = chosen[0]
@@ -213,11 +214,11 @@ def _config(
                 f"the hosts have different data, and would take {', '.join(chosen)}; name the "
                 f"collection, as in --config {file}:{collection}"
             )
-        if mesh.is_first_host():
+        if mesh.is_first_process():
             print(default_collection.why(collection, config.task, data_dir), flush=True)
         config = load(collection)
     if args.mode in ("train", "describe", "benchmark") and collection == default_collection.NAME:
-        with mesh.first_host_first():
+        with mesh.first_process_first():
             default_collection.build_if_missing(config.task, data_dir, args.canvas_dir)
     return config
 
@@ -238,7 +239,7 @@ def _evaluate(args: argparse.Namespace) -> int:
         data_dir=args.data_dir,
         canvas_dir=args.canvas_dir,
     )
-    if mesh.is_first_host():
+    if mesh.is_first_process():
         print(f"checkpoint of step {result['checkpoint_step']:,}, {result['collection']}")
         print("\n".join(evaluate.report_lines(result)))
         print(f"written to {args.workdir / 'evaluation' / args.split}")

@@ -21,6 +21,7 @@ from artjax.runtime import mesh as mesh_lib
 from artjax.runtime import throughput
 from artjax.train import train
 from artjax.training import memory
+from artjax.training.checks import check_config
 from artjax.training.experiment import Experiment
 from artjax.training.logs import read_rows
 from artjax.workdir import write_atomically
@@ -60,10 +61,12 @@ def benchmark(
     Raises:
       ConfigError: if the configuration cannot be meant, or no batch size fits where it is left open.
     """
-    config_lib.check(config)
+    check_config(config)
     mesh = mesh_lib.create_mesh(config.fsdp)
     mesh_lib.check_batch_size(config.batch_size, mesh, config.accumulate)
-    data = canvases.open_collection(config, data_dir, canvas_dir)
+    data = canvases.open_collection(
+        canvases.Request(**config_lib.collection_settings(config)), data_dir, canvas_dir
+    )
     split = data.split("train", config_lib.label_features(config))
     classes = {
         task: len(data.prepared.labels[feature])

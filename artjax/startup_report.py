@@ -77,7 +77,7 @@ def initial_loss(experiment: Experiment, state: TrainState, train: Split) -> str
     indices = batches.batch_indices(config.seed, 0, config.batch_size, len(train))
     batch = batches.put(train, indices, experiment.batch_sharding)
     losses = []
-    for task, logits in experiment.logits(state, batch).items():
+    for task, logits in experiment.logits(state.variables, batch).items():
         labels = train.labels[task][indices]
         known = np.flatnonzero(labels >= 0)
         if len(known):

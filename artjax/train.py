@@ -1,4 +1,7 @@
-"""The loop: the only place where data, step, checkpoint and metrics meet."""
+"""The training of a run, from its first or next step to its evaluation.
+
+The only place where data, step, checkpoint and metrics meet.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,10 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import jax
+from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from artjax import config as config_lib
@@ -19,21 +22,21 @@ from artjax import workdir as workdir_lib
 from artjax.data import batches, canvases, sources
 from artjax.data.canvases import Canvases, Split
 from artjax.data.sources import Source
+from artjax.data.splits import SPLITS
 from artjax.errors import TrainingError
 from artjax.evaluation import evaluate
 from artjax.prepare.picture_decoding import SHORT_SIDE_PX
 from artjax.runtime import mesh as mesh_lib
-from artjax.runtime import throughput
-from artjax.runtime.compilation_cache import Watch
+from artjax.runtime.compilation_cache import CompilationCounter
 from artjax.startup_report import initial_loss, introduce
 from artjax.training import memory
 from artjax.training.checkpoint import Checkpoints, library_versions, score
-from artjax.training.experiment import Experiment
-from artjax.training.logs import Clock, Console, MetricsLog, Window
+from artjax.training.checks import check_config
+from artjax.training.experiment import Experiment, TrainStep
+from artjax.training.logs import Console
+from artjax.training.progress import Progress
 from artjax.training.state import TrainState
-
-# How many steps the host may run ahead of the device; each holds its batch in device memory.
-_STEPS_IN_FLIGHT = 16
+from artjax.training.stop_signal import StopSignal
 
 
 @dataclass
@@ -62,14 +65,14 @@ def train(
     devices: Sequence[jax.Device] | None = None,
     stop_after_steps: int | None = None,
 ) -> Outcome:
-    """Trains, or goes on with, the run of a workdir, then evaluates its best checkpoint.
+    """Trains, or resumes, the run of a workdir, then evaluates its best checkpoint.
 
     Args:
       config: the configuration, with its collection.
       workdir: the run's folder; made if it is not there.
       data_dir: TFDS's data directory.
       canvas_dir: where canvases are kept; default `data_dir/canvases`.
-      devices: to train on; default: all of all hosts.
+      devices: to train on; default: all of all processes.
       stop_after_steps: saves and returns when this many steps are done in all, for trying things out:
         unlike `config.steps` it does not shape the schedule.
 
@@ -77,17 +80,60 @@ def train(
       ArtjaxError: for everything that the user can mend, before anything in the workdir is changed;
         `TrainingError` if the loss is no longer finite (the last good checkpoint is kept).
     """
-    config_lib.check(config)
+    check_config(config)
     mesh = mesh_lib.create_mesh(config.fsdp, devices)
     mesh_lib.check_batch_size(config.batch_size, mesh, config.accumulate)
-    console = Console(enabled=mesh_lib.is_first_host())
-    data = canvases.open_collection(config, data_dir, canvas_dir)
+    console = Console(enabled=mesh_lib.is_first_process())
+    setup = _set_up(config, workdir, data_dir, canvas_dir, mesh, console)
+    with mesh_lib.first_process_first():
+        workdir_lib.claim(workdir, setup.experiment.config)
+    checkpoints = Checkpoints(workdir)
+    try:
+        return _Run(setup, checkpoints, stop_after_steps).run()
+    finally:
+        checkpoints.close()
+
+
+@dataclass(frozen=True)
+class _Setup:
+    """All that a run is made of, before its first or next step.
+
+    Attributes:
+      experiment: model, optimizer and steps.
+      workdir: the run's folder.
+      data: the collection.
+      splits: its splits by name.
+      source: where training batches come from.
+      record: what each checkpoint says of itself, plain JSON.
+      console: where the run reports.
+    """
+
+    experiment: Experiment
+    workdir: Path
+    data: Canvases
+    splits: dict[str, Split]
+    source: Source
+    record: dict[str, Any]
+    console: Console
+
+
+def _set_up(
+    config: ConfigDict,
+    workdir: Path,
+    data_dir: Path,
+    canvas_dir: Path | None,
+    mesh: Mesh,
+    console: Console,
+) -> _Setup:
+    """Opens the data and builds the experiment; changes nothing in the workdir."""
+    request = canvases.Request(**config_lib.collection_settings(config))
+    data = canvases.open_collection(request, data_dir, canvas_dir)
     if data.why_streamed:
-        # Its pixels are others than those of canvases, so a run that began so goes on so.
+        # Its pixels differ from those of canvases, so a run that began so continues so.
         config = config.copy_and_resolve_references()
         config.source = "stream"
-    features = config_lib.label_features(config)
-    splits = {name: data.split(name, features) for name in evaluate.SPLITS}
+    features = request.label_features
+    splits = {name: data.split(name, features) for name in SPLITS}
     classes = {task: data.prepared.labels[feature] for task, feature in features.items()}
     numbers = {task: len(names) for task, names in classes.items()}
     train_works = len(splits["train"])
@@ -97,10 +143,6 @@ def train(
         )
     experiment = Experiment(config, numbers, train_works, mesh)
     source = sources.open_source(config, data, splits["train"], mesh, experiment.crop_boxes)
-    with mesh_lib.first_host_first():
-        workdir_lib.claim(workdir, config)
-
-    checkpoints = Checkpoints(workdir)
     record = {
         "config": config.to_dict(),
         "classes": {task: list(names) for task, names in classes.items()},
@@ -109,155 +151,110 @@ def train(
         "fingerprint": data.prepared.fingerprint,
         "data_dir": str(data_dir.absolute()),
         "canvas_dir": str(canvas_dir.absolute()) if canvas_dir else "",
-        "train_works": len(splits["train"]),
+        "train_works": train_works,
         # So that `predict` scales a picture as the builder did.
         "short_side_px": data.prepared.metadata.get("short_side_px", SHORT_SIDE_PX),
         "versions": library_versions(),
     }
-    try:
-        return _Run(
-            experiment,
-            workdir,
-            data,
-            splits,
-            source,
-            record,
-            checkpoints,
-            console,
-            stop_after_steps,
-        ).run()
-    finally:
-        checkpoints.close()
+    return _Setup(experiment, workdir, data, splits, source, record, console)
 
 
 class _Run:
     """One run from its first or next step to its evaluation."""
 
     def __init__(
-        self,
-        experiment: Experiment,
-        workdir: Path,
-        data: Canvases,
-        splits: dict[str, Split],
-        source: Source,
-        record: dict[str, Any],
-        checkpoints: Checkpoints,
-        console: Console,
-        stop_after_steps: int | None,
+        self, setup: _Setup, checkpoints: Checkpoints, stop_after_steps: int | None
     ) -> None:
-        self.experiment = experiment
-        self.config = experiment.config
-        self.workdir = workdir
-        self.data = data
-        self.splits = splits
-        self.source = source
-        self.record = record
+        self.setup = setup
+        self.experiment = setup.experiment
+        self.say = setup.console.say
         self.checkpoints = checkpoints
-        self.console = console
-        self.steps = experiment.steps
+        self.steps = self.experiment.steps
         self.last_step = min(self.steps, stop_after_steps or self.steps)
-        self.clock = Clock()
-        self.window = Window()
-        self.watch = Watch()
-        self.made_at = time.perf_counter()  # data and canvases are there
+        self.compilations = CompilationCounter()
+        self.ready_at = time.perf_counter()  # data and canvases are there
         self.free_bytes: int | None = None
-        self.pending: list[tuple[int, dict[str, jax.Array]]] = []
 
     def run(self) -> Outcome:
-        introduce(
-            self.experiment, self.data, self.splits, self.source, self.workdir, self.console.say
-        )
-        latest = self.checkpoints.latest_step
+        setup, latest = self.setup, self.checkpoints.latest_step
+        introduce(self.experiment, setup.data, setup.splits, setup.source, setup.workdir, self.say)
         if latest is not None:
-            evaluate.check_same_data(
-                self.workdir, self.checkpoints.record(latest), self.data.prepared
-            )
-        if latest == self.steps and (results := self._results()):
-            self.console.say(f"this run is finished: {self.steps:,} of {self.steps:,} steps done")
+            record = self.checkpoints.record(latest)
+            evaluate.check_same_data(setup.workdir, record, setup.data.prepared)
+        if latest == self.steps and (results := self._earlier_results()):
+            self.say(f"this run is finished: {self.steps:,} of {self.steps:,} steps done")
             self._conclude(results)
             return Outcome(self.steps, finished=True, results=results)
         try:
-            with self.watch:
-                self._compile()
-                step, state = self._resume_or_start(latest)
-                step, signal_number = self._loop(step, state)
+            with self.compilations:
+                train_step = self._compile()
+                step, state, progress = self._resume_or_start(latest)
+                step, signal_number = self._loop(train_step, step, state, progress)
         except jax.errors.JaxRuntimeError as error:
             if not memory.is_out_of_memory(error):
                 raise
             raise memory.too_large(self.experiment, self.free_bytes, None) from error
         if signal_number is not None or step < self.steps:
             why = f"stopped by {signal.Signals(signal_number).name}" if signal_number else "stopped"
-            self.console.say(
-                f"{why} at step {step:,} of {self.steps:,}, which is saved; the same command goes on "
+            self.say(
+                f"{why} at step {step:,} of {self.steps:,}, which is saved; the same command resumes "
                 "from there"
             )
             return Outcome(step, finished=False, signal=signal_number)
         del state
-        best = self.checkpoints.best_step
-        assert best is not None  # the last step is always saved
-        state = self.checkpoints.restore(best, self.experiment.abstract_state)
-        restored = evaluate.Restored(self.experiment, state, best, self.record)
-        results = {
-            name: evaluate.evaluate_split(self.workdir, restored, self.data, name)
-            for name in ("validation", "test")
-        }
+        results = self._evaluate_best()
         self._conclude(results)
         return Outcome(step, finished=True, results=results)
 
-    def _compile(self) -> None:
-        """Compiles the step before anything is on the devices, so that one too large is told at once."""
+    def _compile(self) -> TrainStep:
+        """Compiles the step before anything is on the devices, to report at once what is too large."""
         self.free_bytes = memory.free_bytes(self.experiment.mesh)
-        self.console.say(memory.describe_estimate(self.experiment, self.free_bytes))
-        compiled, self.train_step = self.experiment.compile_from(self.source)
+        self.say(memory.describe_estimate(self.experiment, self.free_bytes))
+        compiled, train_step = self.experiment.compile_from(self.setup.source)
         needed = memory.needed_bytes(compiled)
         if needed and self.free_bytes and needed > self.free_bytes:
             raise memory.too_large(self.experiment, self.free_bytes, needed)
+        return train_step
 
-    def _resume_or_start(self, latest: int | None) -> tuple[int, TrainState]:
+    def _resume_or_start(self, latest: int | None) -> tuple[int, TrainState, Progress]:
+        experiment, setup = self.experiment, self.setup
         if latest is None:
-            state = self.experiment.initial_state()
-            self.console.say(initial_loss(self.experiment, state, self.splits["train"]))
-            return 0, state
-        self.console.say(f"going on from the checkpoint of step {latest:,}")
-        self.window = Window(self.checkpoints.record(latest)["log"])
-        return latest, self.checkpoints.restore(latest, self.experiment.abstract_state)
+            state, saved_window = experiment.initial_state(), None
+            self.say(initial_loss(experiment, state, setup.splits["train"]))
+        else:
+            self.say(f"resuming from the checkpoint of step {latest:,}")
+            saved_window = self.checkpoints.record(latest)["log"]
+            state = self.checkpoints.restore(latest, experiment.abstract_state)
+        step = latest or 0
+        return step, state, Progress(experiment, setup.workdir, setup.console, step, saved_window)
 
-    def _loop(self, step: int, state: TrainState) -> tuple[int, int | None]:
+    def _loop(
+        self, train_step: TrainStep, step: int, state: TrainState, progress: Progress
+    ) -> tuple[int, int | None]:
         """Steps to the end, or to a signal; returns the steps done and the signal."""
-        self.log = MetricsLog(self.workdir, step, enabled=mesh_lib.is_first_host())
-        self.console.start(step, self.steps)
+        experiment, source = self.experiment, self.setup.source
         best_score = self.checkpoints.best_score
-        first_step, self.mark = step, (step, 0.0)
-        feed = self.feed = batches.Timed(batches.prefetch(self.source.batch, step, self.last_step))
+        first_step = step
+        feed = batches.Timed(batches.prefetch(source.batch, step, self.last_step))
         try:
-            with _StopSignal() as stop:
+            with StopSignal() as stop:
                 for batch in feed:
-                    state, metrics = self.train_step(state, batch)
+                    state, metrics = train_step(state, batch)
                     step += 1
-                    self.pending.append((step, metrics))
-                    if step == first_step + 1:  # it was compiled: that is not training time
+                    progress.add(step, metrics, feed.take_seconds())
+                    if step == first_step + 1:
                         jax.block_until_ready(metrics)
-                        self.start_time = time.perf_counter()
-                        self.start_step, self.mark = step, (step, 0.0)
-                        self.clock.run()
-                        feed.seconds = 0.0
-                        self.console.say(
-                            f"first step after {self.start_time - self.made_at:.1f} s: "
-                            f"{self.watch.describe()}"
-                        )
-                    log_every = self.experiment.log_every
-                    if (step - 1) % log_every == 0 or len(self.pending) > _STEPS_IN_FLIGHT:
-                        self._settle(step - 1)  # a step late, so that the device never waits
-
+                        progress.start_clock(step)
+                        self._report_first_step()
                     stopping = step == self.last_step
-                    if jax.process_count() == 1 or step % log_every == 0:
-                        stopping |= mesh_lib.any_host(stop.signal is not None)
+                    if jax.process_count() == 1 or step % experiment.log_every == 0:
+                        stopping |= mesh_lib.any_process(stop.signal is not None)
                     validation: dict[str, float] = {}
-                    if step % self.experiment.eval_every == 0 or step == self.steps:
-                        validation = self._validate(step, state)
+                    if step % experiment.eval_every == 0 or step == self.steps:
+                        validation = self._validate(step, state, progress)
                     better = bool(validation) and score(validation) > best_score
-                    if better or stopping or step % self.experiment.checkpoint_every == 0:
-                        self._save(step, state, validation)
+                    if better or stopping or step % experiment.checkpoint_every == 0:
+                        self._save(step, state, validation, progress)
                     if better:
                         best_score = score(validation)
                     if stopping:
@@ -268,88 +265,69 @@ class _Run:
             raise self._with_advice(error) from error
         finally:
             feed.close()
-            self.log.close()
-            self.console.close()
+            progress.close()
         return step, stop.signal if step < self.steps else None
 
-    def _settle(self, step: int) -> None:
-        """Reads the metrics of all steps up to `step`, and writes the rows that are due."""
-        due = [(s, m) for s, m in self.pending if s <= step]
-        self.pending = [(s, m) for s, m in self.pending if s > step]
-        for s, metrics in jax.device_get(due):
-            self.window.add(s, {name: float(value) for name, value in metrics.items()})
-            if s % self.experiment.log_every == 0 or s == self.steps:
-                self._write_row(s, float(metrics["learning_rate"]))
+    def _report_first_step(self) -> None:
+        seconds = time.perf_counter() - self.ready_at
+        self.say(f"first step after {seconds:.1f} s: {self.compilations.describe()}")
 
-    def _write_row(self, step: int, learning_rate: float) -> None:
-        means = self.window.means() | {"learning_rate": learning_rate}
-        since_step, since_seconds = self.mark
-        seconds = self.clock.seconds
-        self.mark = (step, seconds)
-        trained = max(seconds - since_seconds, 1e-9)
-        rate = (step - since_step) * self.config.batch_size / trained
-        waited, self.feed.seconds = self.feed.seconds, 0.0
-        row = {
-            "epoch": step / self.experiment.steps_per_epoch,
-            **{f"train/{name}": value for name, value in means.items()},
-            "perf/images_per_second": rate,
-            "perf/data_wait": min(1.0, waited / trained),
-            **throughput.row(
-                self.experiment.mesh,
-                self.experiment.dtype.name,
-                rate,
-                self.experiment.flops_per_image,
-            ),
-        }
-        self.log.write(step, row)
-        elapsed = time.perf_counter() - self.start_time
-        seconds_left = elapsed / max(1, step - self.start_step) * (self.steps - step)
-        self.console.progress(step, self.steps, row, seconds_left)
-
-    def _validate(self, step: int, state: TrainState) -> dict[str, float]:
-        self._settle(step)
-        self.clock.pause()
-        split, train = self.splits["validation"], self.splits["train"]
-        predictions = evaluate.predict_split(self.experiment, state, split)
-        tasks = evaluate.summarise(predictions, split, train, self.data.prepared)
+    def _validate(self, step: int, state: TrainState, progress: Progress) -> dict[str, float]:
+        progress.settle(step)
+        progress.pause()
+        split, train = self.setup.splits["validation"], self.setup.splits["train"]
+        predictions = evaluate.predict_split(self.experiment, state.variables, split)
+        tasks = evaluate.summarise(predictions, split, train, self.setup.data.prepared)
         row = {
             "validation/loss": sum(numbers["loss"] for numbers in tasks.values()),
             "validation/top1": sum(numbers["top1"] for numbers in tasks.values()) / len(tasks),
         }
         if len(tasks) > 1:
             row |= {f"validation/{task}/top1": numbers["top1"] for task, numbers in tasks.items()}
-        self.log.write(step, row)
-        self.console.say(
+        progress.write(step, row)
+        self.say(
             f"step {step}: validation loss {row['validation/loss']:.4f}, "
             f"top-1 {row['validation/top1']:.1%} on {len(split):,} works"
         )
-        self.clock.run()
+        progress.resume()
         return row
 
-    def _save(self, step: int, state: TrainState, validation: dict[str, float]) -> None:
-        self._settle(step)  # so that a state that is no longer finite never replaces a good one
-        self.clock.pause()
-        record = self.record | {"log": self.window.to_json()}
+    def _save(
+        self, step: int, state: TrainState, validation: dict[str, float], progress: Progress
+    ) -> None:
+        progress.settle(step)  # so that a state that is no longer finite never replaces a good one
+        progress.pause()
+        record = self.setup.record | {"log": progress.window()}
         self.checkpoints.save(step, state, record, validation)
-        self.clock.run()
+        progress.resume()
+
+    def _evaluate_best(self) -> dict[str, dict[str, Any]]:
+        best = self.checkpoints.best_step
+        assert best is not None  # the last step is always saved
+        variables = self.checkpoints.restore_variables(best, self.experiment.abstract_state)
+        restored = evaluate.Restored(self.experiment, variables, best, self.setup.record)
+        return {
+            name: evaluate.evaluate_split(self.setup.workdir, restored, self.setup.data, name)
+            for name in ("validation", "test")
+        }
 
     def _with_advice(self, error: TrainingError) -> TrainingError:
         latest = self.checkpoints.latest_step
         kept = (
             f"the checkpoint of step {latest:,} is kept" if latest else "no checkpoint was due yet"
         )
-        clip = self.config.optim.clip_norm
+        optim = self.experiment.config.optim
+        clip = f"{optim.clip_norm:g}" if optim.clip_norm else "off"
         return TrainingError(
-            f"{error}; {kept} in {self.workdir}\n"
-            f"try a lower --config.optim.peak_lr (now {self.config.optim.peak_lr:g}), a longer warm-up, "
-            f"or a lower --config.optim.clip_norm (now {f'{clip:g}' if clip else 'off'}), "
-            "in a new --workdir"
+            f"{error}; {kept} in {self.setup.workdir}\n"
+            f"try a lower --config.optim.peak_lr (now {optim.peak_lr:g}), a longer warm-up, "
+            f"or a lower --config.optim.clip_norm (now {clip}), in a new --workdir"
         )
 
-    def _results(self) -> dict[str, dict[str, Any]]:
+    def _earlier_results(self) -> dict[str, dict[str, Any]]:
         results = {}
         for name in ("validation", "test"):
-            path = self.workdir / "evaluation" / name / "metrics.json"
+            path = self.setup.workdir / "evaluation" / name / "metrics.json"
             if not path.is_file():
                 return {}
             results[name] = json.loads(path.read_text())
@@ -357,32 +335,9 @@ class _Run:
 
     def _conclude(self, results: dict[str, dict[str, Any]]) -> None:
         step = results["test"]["checkpoint_step"]
-        self.console.say(f"best checkpoint by validation: step {step:,} of {self.steps:,}")
+        self.say(f"best checkpoint by validation: step {step:,} of {self.steps:,}")
         for result in results.values():
             for line in evaluate.report_lines(result):
-                self.console.say(line)
-        self.console.say(
-            f"results: {self.workdir / 'evaluation'}, curves: {self.workdir}/metrics.jsonl"
-        )
-
-
-class _StopSignal:
-    """Notes SIGINT and SIGTERM, so that the loop ends after its step; a second one ends at once."""
-
-    def __init__(self) -> None:
-        self.signal: int | None = None
-
-    def __enter__(self) -> _StopSignal:
-        self._previous = {
-            number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)
-        }
-        return self
-
-    def _note(self, number: int, frame: FrameType | None) -> None:
-        if self.signal is not None:
-            raise KeyboardInterrupt
-        self.signal = number
-
-    def __exit__(self, *exception: object) -> None:
-        for number, handler in self._previous.items():
-            signal.signal(number, handler)
+                self.say(line)
+        workdir = self.setup.workdir
+        self.say(f"results: {workdir / 'evaluation'}, curves: {workdir}/metrics.jsonl")

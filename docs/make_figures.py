@@ -64,7 +64,7 @@ def draw_augmentations(path: Path, pictures: int = 5, size: int = 88) -> None:
         seen, _ = augment.augmented(
             jax.random.key(3), np.stack(canvases), np.asarray(aspects, np.float32), strengths, size
         )
-        bytes_seen = np.asarray(augment.denormalise(seen))
+        bytes_seen = np.clip(np.rint(seen), 0, 255).astype(np.uint8)
         left, top = number // rows * half_px + gap, number % rows * step + gap
         lines = [f"{name} {value:.2g}" for name, value in changes.items() if name != "flip"]
         lines += ["flip"] * ("flip" in changes)

@@ -5,7 +5,7 @@ computed in float32. What is random is drawn for each picture alone. `augmented`
 """
 
 from artjax.augment.chain import augmented, crop_boxes
-from artjax.augment.color import adjust_color, denormalise, normalise, random_color
+from artjax.augment.color import adjust_color, random_color
 from artjax.augment.damage import (
     gaussian_blur,
     random_blur,
@@ -29,10 +29,8 @@ __all__ = [
     "box_mask",
     "central_crop",
     "crop_boxes",
-    "denormalise",
     "gaussian_blur",
     "mix",
-    "normalise",
     "partner",
     "random_blur",
     "random_boxes",

@@ -19,21 +19,21 @@ _COLORS = ("brightness", "contrast", "saturation", "hue", "pca_color")
 
 
 def augmented(
-    key: jax.Array, images: jax.Array, aspect: jax.Array | None, strengths: ConfigDict, size: int
+    key: jax.Array, images: jax.Array, aspect: jax.Array | None, magnitudes: ConfigDict, size: int
 ) -> tuple[jax.Array, jax.Array | None]:
-    """What the network sees of a training batch.
+    """Crops and augments a training batch.
 
     Args:
       key: a PRNG key.
       images: canvases, uint8 [B, S, S, 3].
       aspect: true width / height, float32 [B]; None where the boxes of `crop_boxes` were cut out
         already, S being `size`.
-      strengths: the `augment` section of a configuration; what is 0 there costs nothing.
+      magnitudes: the `augment` section of a configuration; what is 0 there costs nothing.
       size: side of the result in pixels.
 
     Returns:
-      float32 [B, size, size, 3] in [-1, 1], and each work's own share in its picture, float32 [B] (the
-      rest is that of its `mixing.partner`), or None where works are not mixed.
+      float32 [B, size, size, 3] on the scale [0, 255], and each work's own share in its picture, float32
+      [B] (the rest is that of its `mixing.partner`), or None where works are not mixed.
     """
     if aspect is None:
         images = images.astype(jnp.float32)
@@ -43,34 +43,34 @@ def augmented(
             images,
             aspect,
             size,
-            min_area=strengths.min_area,
-            max_stretch=strengths.max_stretch,
-            rotate_degrees=strengths.rotate_degrees,
+            min_area=magnitudes.min_area,
+            max_stretch=magnitudes.max_stretch,
+            rotate_degrees=magnitudes.rotate_degrees,
         )
-    if strengths.flip:
+    if magnitudes.flip:
         images = geometry.random_flip(jax.random.fold_in(key, _FLIP), images)
-    colors = {name: strengths[name] for name in _COLORS}
+    colors = {name: magnitudes[name] for name in _COLORS}
     if any(colors.values()):
         images = color.random_color(jax.random.fold_in(key, _COLOR), images, **colors)
-    if strengths.blur:
-        images = damage.random_blur(jax.random.fold_in(key, _BLUR), images, strengths.blur)
+    if magnitudes.blur:
+        images = damage.random_blur(jax.random.fold_in(key, _BLUR), images, magnitudes.blur)
     own_share = None
-    if strengths.mixup or strengths.cutmix:
+    if magnitudes.mixup or magnitudes.cutmix:
         # Before the noise: what is mixed is used twice, and XLA computes it for each use.
         images, own_share = mixing.mix(
-            jax.random.fold_in(key, _MIX), images, mixup=strengths.mixup, cutmix=strengths.cutmix
+            jax.random.fold_in(key, _MIX), images, mixup=magnitudes.mixup, cutmix=magnitudes.cutmix
         )
     for name, number, transform in (
         ("noise", _NOISE, damage.random_noise),
         ("drop_pixels", _DROP_PIXELS, damage.random_pixel_drop),
         ("erase", _ERASE, damage.random_erase),
     ):
-        if strengths[name]:
-            images = transform(jax.random.fold_in(key, number), images, strengths[name])
-    return color.normalise(images), own_share
+        if magnitudes[name]:
+            images = transform(jax.random.fold_in(key, number), images, magnitudes[name])
+    return images, own_share
 
 
-def crop_boxes(key: jax.Array, aspect: jax.Array, strengths: ConfigDict) -> jax.Array:
+def crop_boxes(key: jax.Array, aspect: jax.Array, magnitudes: ConfigDict) -> jax.Array:
     """The boxes that `augmented` cuts out with this key, if it does not rotate.
 
     Returns:
@@ -79,7 +79,7 @@ def crop_boxes(key: jax.Array, aspect: jax.Array, strengths: ConfigDict) -> jax.
     boxes = geometry.random_boxes(
         jax.random.fold_in(key, _CROP),
         aspect,
-        min_area=strengths.min_area,
-        max_stretch=strengths.max_stretch,
+        min_area=magnitudes.min_area,
+        max_stretch=magnitudes.max_stretch,
     )
     return jnp.stack(boxes, axis=-1)

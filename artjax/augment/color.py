@@ -124,16 +124,6 @@ def adjust_color(
     return jnp.clip(changed, 0, 255).astype(images.dtype)
 
 
-def normalise(images: jax.Array) -> jax.Array:
-    """Maps [0, 255] to float32 [-1, 1]; any shape."""
-    return images.astype(jnp.float32) / 127.5 - 1.0
-
-
-def denormalise(images: jax.Array | np.ndarray) -> jax.Array:
-    """The inverse of `normalise` to the nearest grey level, uint8 in [0, 255]; any shape."""
-    return jnp.clip(jnp.round((images + 1.0) * 127.5), 0, 255).astype(jnp.uint8)
-
-
 def _apply(matrix: jax.Array, shift: jax.Array, colors: jax.Array) -> jax.Array:
     """Not a matrix product: it stays elementwise, and exact to float32 on every device."""
     return sum((matrix[..., c] * colors[..., c : c + 1] for c in range(3)), shift)

@@ -125,18 +125,23 @@ def rotated_crop(
     return sampled.reshape(batch, size, points, size, points, 3).mean(axis=(2, 4))
 
 
-def central_crop(images: jax.Array, aspect: jax.Array, size: int) -> jax.Array:
-    """Cuts the largest central square of the true picture and resamples it.
+def central_crop(
+    images: jax.Array, aspect: jax.Array, size: int, side_share: float = 1.0
+) -> jax.Array:
+    """Cuts the largest central square of the true picture, or a share of it, and resamples it.
 
     Args:
       images: canvases, uint8 or float [B, S, S, 3].
       aspect: true width / height, float32 [B].
       size: side of the result in pixels.
+      side_share: side of the square as a share of the largest one's, in (0, 1].
 
     Returns:
       float32 [B, size, size, 3] on the scale of `images`.
     """
     width, height = _largest_box(aspect, jnp.ones_like(aspect))
+    if side_share != 1:
+        width, height = side_share * width, side_share * height
     return _resample(images, (1 - width) / 2, (1 - height) / 2, width, height, size)
 
 

@@ -105,15 +105,11 @@ def evaluation_batches(
 
 
 class Timed(Generic[_Item]):
-    """An iterator that knows how long it was waited for.
-
-    Attributes:
-      seconds: waited since it was last set to 0.
-    """
+    """An iterator that measures how long it was waited for."""
 
     def __init__(self, items: Generator[_Item, None, None]) -> None:
         self._items = items
-        self.seconds = 0.0
+        self._seconds = 0.0
 
     def __iter__(self) -> Timed[_Item]:
         return self
@@ -123,7 +119,12 @@ class Timed(Generic[_Item]):
         try:
             return next(self._items)
         finally:
-            self.seconds += time.perf_counter() - since
+            self._seconds += time.perf_counter() - since
+
+    def take_seconds(self) -> float:
+        """Seconds that it was waited for since the last call."""
+        seconds, self._seconds = self._seconds, 0.0
+        return seconds
 
     def close(self) -> None:
         """Closes what it iterates over."""

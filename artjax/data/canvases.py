@@ -13,9 +13,7 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
-from ml_collections import ConfigDict
 
-from artjax import config as config_lib
 from artjax.data import prepared as prepared_lib
 from artjax.data import reports
 from artjax.data.canvas_builder import build, bytes_needed_for
@@ -30,6 +28,30 @@ from artjax.runtime.resources import in_words
 _STREAMED = "streamed"
 _READERS = 8  # threads; more than fill the memory's bandwidth
 _WORTH_THREADS = 2**20  # bytes
+
+
+@dataclass(frozen=True)
+class Request:
+    """Which collection is wanted, and in what form.
+
+    Attributes:
+      collection: name of a prepared set: `NAME`, `NAME/CONFIG` or `NAME/CONFIG/VERSION`.
+      label_features: name of the feature that holds the label, by task.
+      image_feature: name of the feature that holds the picture.
+      canvas_size: side of a canvas in pixels.
+      source: where batches are to come from: `auto`, `device`, `host` or `stream`.
+    """
+
+    collection: str
+    label_features: dict[str, str]
+    canvas_size: int
+    image_feature: str = "image"
+    source: str = "auto"
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """The labels that are wanted."""
+        return tuple(self.label_features)
 
 
 @dataclass(frozen=True)
@@ -148,7 +170,7 @@ class Canvases:
         return self.directory if copied else self.prepared.directory
 
 
-def open_collection(config: ConfigDict, data_dir: Path, canvas_dir: Path | None) -> Canvases:
+def open_collection(request: Request, data_dir: Path, canvas_dir: Path | None) -> Canvases:
     """Opens the canvases of a collection; builds them first if they are missing or out of date.
 
     With the source `stream`, and with `auto` where the disk has no room for them, only the places of
@@ -157,7 +179,7 @@ def open_collection(config: ConfigDict, data_dir: Path, canvas_dir: Path | None)
     one has to stream, all do.
 
     Args:
-      config: `collection`, `task`, `source`, the features and the canvas size are read.
+      request: which collection, and in what form.
       data_dir: TFDS's data directory.
       canvas_dir: where canvases are kept; default `data_dir/canvases`.
 
@@ -166,12 +188,12 @@ def open_collection(config: ConfigDict, data_dir: Path, canvas_dir: Path | None)
         room, or the hosts do not have the same data.
     """
     root = canvas_dir or data_dir / "canvases"
-    size = config_lib.canvas_size(config)
+    size = request.canvas_size
     with mesh_lib.stop_together():
-        prepared, copied = _find(config, data_dir, root)
+        prepared, copied = _find(request, data_dir, root)
         place = root / prepared.name / prepared.version
         own_why = (
-            "" if copied else _why_streamed(config.source, prepared, size, place / f"{size}px")
+            "" if copied else _why_streamed(request.source, prepared, size, place / f"{size}px")
         )
     _check_same_data(prepared)
     host, why_streamed = _first_to_stream(own_why)
@@ -182,10 +204,10 @@ def open_collection(config: ConfigDict, data_dir: Path, canvas_dir: Path | None)
                 f"stream from its own ({why_streamed}); give it canvases as well, or this one TFRecords"
             )
     directory = place / (_STREAMED if why_streamed else f"{size}px")
-    with mesh_lib.first_host_first():
+    with mesh_lib.first_process_first():
         existing = copied or _read(directory)
         if existing is None or existing.prepared.fingerprint != prepared.fingerprint:
-            build(prepared, 0 if why_streamed else size, directory, config.image_feature)
+            build(prepared, 0 if why_streamed else size, directory, request.image_feature)
             existing = _read(directory)
     assert existing is not None
     if why_streamed and not own_why:
@@ -227,23 +249,23 @@ def _readers() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(_READERS, thread_name_prefix="read")
 
 
-def _find(config: ConfigDict, data_dir: Path, root: Path) -> tuple[Prepared, Canvases | None]:
+def _find(request: Request, data_dir: Path, root: Path) -> tuple[Prepared, Canvases | None]:
     """The prepared set; and canvases that were copied here, where its TFRecords are not."""
     copied = None
     try:
-        prepared = prepared_lib.find(config.collection, config.task, data_dir)
+        prepared = prepared_lib.find(request.collection, request.tasks, data_dir)
     except DataError:
-        copied = _find_copied(root, config.collection, config.task, config_lib.canvas_size(config))
+        copied = _find_copied(root, request.collection, request.tasks, request.canvas_size)
         if copied is None:
             raise
         prepared = copied.prepared
-    prepared.check_labels(config_lib.label_features(config))
+    prepared.check_labels(request.label_features)
     return prepared, copied
 
 
 def _check_same_data(prepared: Prepared) -> None:
     said = f"{prepared.name} {prepared.version} (fingerprint {prepared.fingerprint[:8]})"
-    on_hosts = mesh_lib.texts_of_hosts(said)
+    on_hosts = mesh_lib.texts_of_processes(said)
     for host, other in enumerate(on_hosts):
         if other != on_hosts[0]:
             raise DataError(
@@ -254,7 +276,7 @@ def _check_same_data(prepared: Prepared) -> None:
 
 def _first_to_stream(why: str) -> tuple[int, str]:
     """The first host that has to stream, and why; an empty string where none has to."""
-    whys = mesh_lib.texts_of_hosts(why)
+    whys = mesh_lib.texts_of_processes(why)
     return next(((host, why) for host, why in enumerate(whys) if why), (0, ""))
 
 

@@ -24,6 +24,7 @@ from artjax.describe.numbers import summarise, twin_rows, twin_summary
 from artjax.describe.pictures import Picture, write_pictures
 from artjax.describe.views import View, in_words, seen_of, write_views
 from artjax.errors import WorkdirError
+from artjax.training.checks import check_config
 
 PICTURES_PER_CLASS = 12
 MOST_TWINS_SHOWN = 100
@@ -51,11 +52,13 @@ def describe(
       ArtjaxError: if the configuration cannot be meant, the collection is not there or lacks a label, or
         the page cannot be written.
     """
-    config_lib.check(config)
+    check_config(config)
     previous = None if config.batch_size else workdir_lib.read_config(workdir)
     if previous is not None:  # the size that the run found for auto
         config = config_lib.with_batch_size(config, previous.batch_size)
-    data = canvases.open_collection(config, data_dir, canvas_dir)
+    data = canvases.open_collection(
+        canvases.Request(**config_lib.collection_settings(config)), data_dir, canvas_dir
+    )
     features = config_lib.label_features(config)
     splits = {name: data.split(name, features) for name in SPLITS}
     twins = twin_rows(config, data, splits)

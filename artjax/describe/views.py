@@ -47,7 +47,7 @@ class Seen(NamedTuple):
     Attributes:
       works: indices of the works in the training split, int64 [n].
       partners: of those that they are mixed with, int64 [n].
-      images: float32 [draws, n, size, size, 3] in [-1, 1].
+      images: float32 [draws, n, size, size, 3] on the scale [0, 255].
       own_shares: float32 [draws, n], or None where works are not mixed.
     """
 
@@ -115,7 +115,7 @@ def write_views(seen: Seen, train: Split, folder: Path) -> list[View]:
         paths = []
         for step, image in enumerate(seen.images[:, place]):
             path = folder / f"{place}-{step}.png"
-            Image.fromarray(np.asarray(augment.denormalise(image))).save(path)
+            Image.fromarray(np.clip(np.rint(image), 0, 255).astype(np.uint8)).save(path)
             paths.append(f"{folder.name}/{path.name}")
         view = View(str(train.file_names[work]), "", (), tuple(paths))
         if seen.own_shares is not None:

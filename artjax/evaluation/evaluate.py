@@ -7,6 +7,7 @@ import io
 import json
 import math
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,10 +21,9 @@ from artjax.data.prepared import Prepared
 from artjax.data.splits import SPLITS
 from artjax.errors import ConfigError, WorkdirError
 from artjax.evaluation import metrics
-from artjax.runtime.mesh import create_mesh, is_first_host
+from artjax.runtime.mesh import create_mesh, is_first_process
 from artjax.training.checkpoint import Checkpoints
 from artjax.training.experiment import Experiment
-from artjax.training.state import TrainState
 from artjax.workdir import write_atomically
 
 CHECKPOINTS = ("best", "last")
@@ -33,7 +33,7 @@ class Restored(NamedTuple):
     """A model as a checkpoint left it, with all that the checkpoint says of itself."""
 
     experiment: Experiment
-    state: TrainState
+    variables: dict[str, Any]
     step: int
     record: dict[str, Any]
 
@@ -60,9 +60,9 @@ def restore(workdir: Path, which: str = "best") -> Restored:
     # There may be other devices than in training, over which its parameters cannot be spread alike.
     mesh = create_mesh(math.gcd(config.fsdp, jax.device_count()))
     experiment = Experiment(config, classes, record["train_works"], mesh)
-    state = checkpoints.restore(step, experiment.abstract_state)
+    variables = checkpoints.restore_variables(step, experiment.abstract_state)
     checkpoints.close()
-    return Restored(experiment, state, step, record)
+    return Restored(experiment, variables, step, record)
 
 
 def evaluate_workdir(
@@ -96,11 +96,11 @@ def evaluate_workdir(
         )
     restored = restore(workdir, which)
     record = restored.record
-    config = restored.experiment.config.copy_and_resolve_references()
-    if config.source != "stream":
-        # Where training's batches lay is no matter; without room for canvases, works are streamed.
-        config.source = "auto"
-    data = canvases.open_collection(config, *where_data_is(record, data_dir, canvas_dir))
+    request = canvases.Request(**config_lib.collection_settings(restored.experiment.config))
+    if request.source != "stream":
+        # Where training had its batches is no matter; without room for canvases, works are streamed.
+        request = replace(request, source="auto")
+    data = canvases.open_collection(request, *where_data_is(record, data_dir, canvas_dir))
     check_same_data(workdir, record, data.prepared)
     return evaluate_split(workdir, restored, data, split)
 
@@ -109,7 +109,7 @@ def evaluate_split(workdir: Path, restored: Restored, data: Canvases, name: str)
     """Evaluates a restored model on one split; writes `metrics.json` and `predictions.csv`."""
     features = config_lib.label_features(restored.experiment.config)
     split, train = data.split(name, features), data.split("train", features)
-    predictions = predict_split(restored.experiment, restored.state, split)
+    predictions = predict_split(restored.experiment, restored.variables, split)
     twins = reports.read_twins(data.reports) if name != "train" else None
     with_twin = None if twins is None else reports.with_twin_in_train(twins).get(name, set())
     tasks = summarise(predictions, split, train, data.prepared, with_twin)
@@ -119,7 +119,7 @@ def evaluate_split(workdir: Path, restored: Restored, data: Canvases, name: str)
         "collection": f"{data.prepared.name}/{data.prepared.version}",
         "tasks": tasks,
     }
-    if is_first_host():
+    if is_first_process():
         folder = workdir / "evaluation" / name
         table = _predictions_csv(predictions, split, restored.record["classes"])
         write_atomically(folder / "predictions.csv", table)
@@ -130,7 +130,7 @@ def evaluate_split(workdir: Path, restored: Restored, data: Canvases, name: str)
 
 
 def predict_split(
-    experiment: Experiment, state: TrainState, split: Split
+    experiment: Experiment, variables: Mapping[str, Any], split: Split
 ) -> dict[str, tuple[np.ndarray, metrics.Predictions]]:
     """Runs the model over a split.
 
@@ -140,7 +140,7 @@ def predict_split(
     collected: dict[str, list[np.ndarray]] = {task: [] for task in split.labels}
     sharding = experiment.batch_sharding
     for real, batch in batches.evaluation_batches(split, experiment.eval_batch_size, sharding):
-        for task, logits in experiment.logits(state, batch).items():
+        for task, logits in experiment.logits(variables, batch).items():
             collected[task].append(np.asarray(logits)[: len(real)])
     result = {}
     for task, parts in collected.items():

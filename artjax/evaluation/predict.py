@@ -74,7 +74,7 @@ def predict(workdir: Path, paths: Sequence[Path], which: str = "best") -> Result
         padded = -(-padded // count) * count
         indices = np.pad(rows, (0, padded - len(rows)), constant_values=-1)
         batch = batches.put(split, indices, restored.experiment.batch_sharding)
-        for task, logits in restored.experiment.logits(restored.state, batch).items():
+        for task, logits in restored.experiment.logits(restored.variables, batch).items():
             probabilities = np.exp(metrics.log_softmax(np.asarray(logits)[: len(chunk)]))
             names = restored.record["classes"][task]
             for (path, _, _), row in zip(chunk, probabilities, strict=True):

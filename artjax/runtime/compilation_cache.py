@@ -49,7 +49,7 @@ def use_cache(folder: str = "") -> str | None:
     return None
 
 
-class Watch:
+class CompilationCounter:
     """Counts the programs of a start, and the seconds until they were there, from now on.
 
     Attributes:
@@ -63,7 +63,7 @@ class Watch:
         self.from_cache = 0
         self.seconds = 0.0
 
-    def __enter__(self) -> Watch:
+    def __enter__(self) -> CompilationCounter:
         jax.monitoring.register_event_listener(self._on_event)
         jax.monitoring.register_event_duration_secs_listener(self._on_duration)
         return self

@@ -87,7 +87,7 @@ def describe(mesh: Mesh) -> str:
     return f"{mesh.size} × {kind}{hosts}{spread}"
 
 
-def is_first_host() -> bool:
+def is_first_process() -> bool:
     """Whether this process is the one that writes logs and files."""
     return jax.process_index() == 0
 
@@ -105,7 +105,7 @@ def stop_together() -> Iterator[None]:
         yield
     except Exception as own:
         error = own
-    said = texts_of_hosts(str(error) or repr(error) if error else "")
+    said = texts_of_processes(str(error) or repr(error) if error else "")
     if error:
         raise error
     for host, reason in enumerate(said):
@@ -114,12 +114,12 @@ def stop_together() -> Iterator[None]:
 
 
 @contextmanager
-def first_host_first() -> Iterator[None]:
+def first_process_first() -> Iterator[None]:
     """The first host runs the block before the others do, which then find what it made.
 
     Where it fails on one, it fails on all: see `stop_together`.
     """
-    if is_first_host():
+    if is_first_process():
         with stop_together():
             yield
         with stop_together():
@@ -131,7 +131,7 @@ def first_host_first() -> Iterator[None]:
             yield
 
 
-def texts_of_hosts(text: str) -> list[str]:
+def texts_of_processes(text: str) -> list[str]:
     """What each host says, its first 4,096 bytes; all hosts must ask together."""
     if jax.process_count() == 1:
         return [text]
@@ -143,7 +143,7 @@ def texts_of_hosts(text: str) -> list[str]:
     return [row.tobytes().rstrip(b"\0").decode(errors="ignore") for row in gathered]
 
 
-def least_over_hosts(number: int) -> int:
+def least_over_processes(number: int) -> int:
     """The smallest of all hosts' numbers; all hosts must ask together."""
     if jax.process_count() == 1:
         return number
@@ -152,7 +152,7 @@ def least_over_hosts(number: int) -> int:
     )
 
 
-def any_host(flag: bool) -> bool:
+def any_process(flag: bool) -> bool:
     """Whether the flag is set on any host; all hosts must ask together."""
     if jax.process_count() == 1:
         return flag

@@ -21,7 +21,7 @@ def on_devices(mesh: Mesh) -> int | None:
     stats = [device.memory_stats() or {} for device in mesh.local_devices]
     free = [max(0, s["bytes_limit"] - s["bytes_in_use"]) for s in stats if "bytes_limit" in s]
     # Every host must ask, whatever its own devices tell.
-    least = mesh_lib.least_over_hosts(min(free) if len(free) == len(stats) else _UNKNOWN)
+    least = mesh_lib.least_over_processes(min(free) if len(free) == len(stats) else _UNKNOWN)
     return None if least == _UNKNOWN else least
 
 
@@ -34,7 +34,7 @@ def on_host(shares: int = 1) -> int | None:
       shares: into how many parts this host's memory is divided; the bytes are those of one of them.
     """
     here = _on_this_host()
-    least = mesh_lib.least_over_hosts(_UNKNOWN if here is None else here // shares)
+    least = mesh_lib.least_over_processes(_UNKNOWN if here is None else here // shares)
     return None if least == _UNKNOWN else least
 
 

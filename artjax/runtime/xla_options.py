@@ -31,15 +31,6 @@ def compiler_options(platform: str, *, runs_once: bool = False) -> dict[str, str
     return {name: value for name, value in options.items() if _is_known(name, value)}
 
 
-def stem_channels(platform: str) -> int:
-    """Channels to which a picture's three are filled up before the first convolution.
-
-    A GPU's tensor cores take 8 at once: on an H200 the first layer of a VGG does 57 to 117 TFLOP/s
-    with them, 12 to 20 without. On a CPU the zeros cost more than they bring.
-    """
-    return 8 if platform == "gpu" else 3
-
-
 def _is_known(name: str, value: str) -> bool:
     trial = jax.jit(lambda x: x + 1, compiler_options={name: value})
     try:

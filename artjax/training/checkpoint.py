@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import importlib.metadata
+import textwrap
 from pathlib import Path
 from typing import Any
 
 import orbax.checkpoint as ocp
-from absl import logging as absl_logging
 from orbax.checkpoint import checkpoint_managers as policies
 
 from artjax.errors import WorkdirError
-from artjax.training.state import TrainState
+from artjax.training.state import TrainState, variables_of
+
+_LONGEST_REASON = 200  # characters
 
 LIBRARIES = ("artjax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 
@@ -25,8 +27,6 @@ class Checkpoints:
     """
 
     def __init__(self, workdir: Path, *, read_only: bool = False) -> None:
-        # Orbax tells of every save that carries no validation score; that is the usual case here.
-        absl_logging.set_verbosity(absl_logging.ERROR)
         self._directory = workdir.absolute() / "checkpoints"
         if read_only and not self._directory.is_dir():
             raise WorkdirError(_none_in(workdir))
@@ -90,7 +90,7 @@ class Checkpoints:
             self._manager.save(
                 step,
                 args=ocp.args.Composite(
-                    state=ocp.args.StandardSave(state), record=ocp.args.JsonSave(record)
+                    state=ocp.args.PyTreeSave(state), record=ocp.args.JsonSave(record)
                 ),
                 metrics=validation or None,
                 force=True,
@@ -126,21 +126,52 @@ class Checkpoints:
         Raises:
           WorkdirError: if it cannot be read.
         """
-        args = ocp.args.Composite(state=ocp.args.StandardRestore(abstract_state))
+        return self._restore(step, abstract_state)
+
+    def restore_variables(self, step: int, abstract_state: TrainState) -> dict[str, Any]:
+        """Reads only what evaluation uses, as `TrainState.variables` gives it; the optimizer is ignored.
+
+        Args:
+          step: of the checkpoint.
+          abstract_state: as for `restore`; its `opt_state` is ignored.
+
+        Raises:
+          WorkdirError: if it cannot be read.
+        """
+        params = "params" if abstract_state.ema is None else "ema"
+        wanted = {
+            params: getattr(abstract_state, params),
+            "model_state": abstract_state.model_state,
+        }
+        state = self._restore(step, wanted)
+        return variables_of(state[params], state["model_state"])
+
+    def _restore(self, step: int, wanted: Any) -> Any:
+        """Reads the part of a state that is wanted, given as a pytree of shapes with shardings."""
+        args = ocp.args.PyTreeRestore(
+            wanted,
+            restore_args=ocp.checkpoint_utils.construct_restore_args(wanted),
+            partial_restore=True,
+        )
         try:
-            return self._manager.restore(step, args=args)["state"]
+            return self._manager.restore(step, args=ocp.args.Composite(state=args))["state"]
         except (OSError, ValueError, KeyError) as error:
             raise WorkdirError(
-                f"checkpoint {self._directory / str(step)} cannot be read: {error}".splitlines()[0]
+                f"checkpoint {self._directory / str(step)} cannot be read: {_shortened(error)}"
             ) from error
 
     def _not_written(self, error: Exception) -> WorkdirError:
         full = "No space left" in str(error) or getattr(error, "errno", None) == 28
-        why = "the disk is full" if full else str(error).splitlines()[0]
+        why = "the disk is full" if full else _shortened(error)
         return WorkdirError(
             f"a checkpoint could not be written to {self._directory}: {why}; the last good one is step "
             f"{self.latest_step}, and the same command goes on from there"
         )
+
+
+def _shortened(error: Exception) -> str:
+    """The first line of a message, of which Orbax fills pages."""
+    return textwrap.shorten((str(error) or repr(error)).splitlines()[0], _LONGEST_REASON)
 
 
 def library_versions() -> dict[str, str]:

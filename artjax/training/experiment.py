@@ -14,21 +14,21 @@ from flax import linen as nn
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from artjax import augment
+from artjax import augment, models
 from artjax import config as config_lib
 from artjax.data.sources import Batch, Source
 from artjax.models import create_model
 from artjax.runtime import mesh as mesh_lib
 from artjax.runtime import throughput
-from artjax.runtime.xla_options import compiler_options, stem_channels
+from artjax.runtime.xla_options import compiler_options
 from artjax.training import optim
 from artjax.training.state import TrainState, create_state
 from artjax.training.step import (
-    SAVE_STAGES,
     activation_dtype,
     create_eval_step,
     create_train_step,
     keys_of_step,
+    save_stages,
 )
 
 TrainStep = Callable[[TrainState, Batch], tuple[TrainState, dict[str, jax.Array]]]
@@ -65,7 +65,7 @@ class Experiment:
       steps: length of the whole run.
       steps_per_epoch: global batches in one pass over the training split.
       train_step: (state, batch) → (state, metrics), compiled at its first call; the state is donated.
-      eval_step: (params, model_state, batch) → logits by task, the same on every host.
+      eval_step: (variables, batch) → logits by task, the same on every process.
       crop_boxes: what `create_crop_boxes` gives.
     """
 
@@ -84,14 +84,10 @@ class Experiment:
         self.dtype = activation_dtype(config.precision, platform)
         self.schedule = optim.create_schedule(config.optim, self.steps, self.steps_per_epoch)
         self._optimizer = optim.create_optimizer(config.optim, self.schedule)
-        self._model = create_model(
-            config.model.name,
-            classes,
-            dropout=config.model.dropout,
-            relu_after_pool=config.model.relu_after_pool,
-            stem_channels=stem_channels(platform),
-            dtype=self.dtype,
-        )
+        name = config.model.name
+        self._family = models.family_of(name)
+        self._stages = self._family.stages(name)
+        self._model = self._create_model(platform)
         self._create_state = partial(
             create_state,
             self._model,
@@ -110,7 +106,14 @@ class Experiment:
             shardings,
         )
         self._shardings = shardings
-        self._train_step = create_train_step(self._model, self._optimizer, self.schedule, config)
+        self._train_step = create_train_step(
+            self._model,
+            self._optimizer,
+            self.schedule,
+            config,
+            self._family.preprocessing,
+            self._stages,
+        )
         self.train_step = jax.jit(
             self._train_step,
             in_shardings=(shardings, self.batch_sharding),
@@ -120,9 +123,17 @@ class Experiment:
         )
         self.crop_boxes = create_crop_boxes(config)
         self.eval_step = jax.jit(
-            create_eval_step(self._model, config.image_size, config.accumulate),
+            create_eval_step(
+                self._model, config.image_size, config.accumulate, self._family.preprocessing
+            ),
             out_shardings=everywhere,
             compiler_options=self._options,
+        )
+
+    def _create_model(self, platform: str) -> nn.Module:
+        options = {name: value for name, value in self.config.model.items() if name != "name"}
+        return create_model(
+            self.config.model.name, self._classes, dtype=self.dtype, platform=platform, **options
         )
 
     def initial_state(self) -> TrainState:
@@ -200,10 +211,10 @@ class Experiment:
 
         The backward pass takes a gradient by the inputs and one by the kernels of each convolution and
         matrix product. What rematerialisation computes again is not counted, nor anything
-        element by element, nor zeros in the stem, as in PaLM (Chowdhery et al. (2022), appendix B) and
-        its model FLOPs utilisation.
+        element by element, nor what a model adds for an accelerator, such as zeros in the stem. See PaLM
+        (Chowdhery et al. (2022), appendix B) and its model FLOPs utilisation.
         """
-        forward = partial(self._forward, model=self._model.clone(stem_channels=0))
+        forward = partial(self._forward, model=self._create_model("cpu"))
         jaxpr = jax.make_jaxpr(forward)(*self._forward_arguments).jaxpr
         return 3 * throughput.count_flops(jaxpr) / _TRACED_WORKS
 
@@ -222,7 +233,7 @@ class Experiment:
 
         forward = self._forward
         if self.config.remat:
-            forward = jax.checkpoint(forward, policy=SAVE_STAGES)
+            forward = jax.checkpoint(forward, policy=save_stages(self._stages))
         saved = jax.eval_shape(
             lambda params, *rest: jax.vjp(lambda params: forward(params, *rest), params)[1],
             *self._forward_arguments,
@@ -262,6 +273,6 @@ class Experiment:
         shares = self.mesh.size * self.config.accumulate
         return -(-self.config.batch_size // shares) * shares
 
-    def logits(self, state: TrainState, batch: Mapping[str, Any]) -> dict[str, jax.Array]:
-        """Logits by task, float32 [B, classes], from the parameters that evaluation uses."""
-        return self.eval_step(state.evaluation_params, state.model_state, batch)
+    def logits(self, variables: Any, batch: Mapping[str, Any]) -> dict[str, jax.Array]:
+        """Logits by task, float32 [B, classes], from parameters and statistics."""
+        return self.eval_step(variables, batch)

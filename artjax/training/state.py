@@ -19,7 +19,7 @@ class TrainState(flax.struct.PyTreeNode):
       params: the model's parameters, float32.
       model_state: BatchNorm's running statistics (`{"batch_stats": …}`), or `{}`.
       opt_state: Optax's state.
-      ema: moving average of the parameters, or `None` when it is not asked for.
+      ema: EMA of the parameters, or `None` where there is none.
     """
 
     step: jax.Array
@@ -29,9 +29,14 @@ class TrainState(flax.struct.PyTreeNode):
     ema: Any
 
     @property
-    def evaluation_params(self) -> Any:
-        """The parameters to evaluate: the moving average where there is one."""
-        return self.params if self.ema is None else self.ema
+    def variables(self) -> dict[str, Any]:
+        """What evaluation uses: the parameters (their EMA, where there is one) and the statistics."""
+        return variables_of(self.params if self.ema is None else self.ema, self.model_state)
+
+
+def variables_of(params: Any, model_state: Any) -> dict[str, Any]:
+    """The argument of a model's `apply`."""
+    return {"params": params, **model_state}
 
 
 def create_state(
@@ -49,7 +54,7 @@ def create_state(
       optimizer: its state is created from the parameters.
       image_size: side of the pictures in pixels.
       seed: the initial parameters follow from it alone.
-      with_ema: whether a moving average of the parameters is kept.
+      with_ema: whether an EMA of the parameters is kept.
     """
     key = jax.random.key(seed)
     variables = model.init(key, jnp.zeros((1, image_size, image_size, 3), jnp.float32))

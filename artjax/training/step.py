@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
@@ -11,7 +11,7 @@ import optax
 from flax import linen as nn
 
 from artjax import augment
-from artjax.models.vgg import STAGE_OUTPUT
+from artjax.models.preprocessing import Preprocessing
 from artjax.training.state import TrainState
 
 if TYPE_CHECKING:  # only read here: benchmarks run where ml_collections is not
@@ -19,9 +19,15 @@ if TYPE_CHECKING:  # only read here: benchmarks run where ml_collections is not
 
 Batch = Mapping[str, jax.Array]
 
-# What rematerialisation keeps: the small output of each stage of the network; the backward pass computes
-# the rest again, stage by stage.
-SAVE_STAGES = jax.checkpoint_policies.save_only_these_names(STAGE_OUTPUT)
+_RGB = Preprocessing()
+
+
+def save_stages(stages: Iterable[str]) -> Any:
+    """What rematerialisation keeps: the small output of each stage of the network.
+
+    The backward pass computes the rest again, stage by stage.
+    """
+    return jax.checkpoint_policies.save_only_these_names(*stages)
 
 
 def activation_dtype(precision: str, platform: str) -> Any:
@@ -31,8 +37,8 @@ def activation_dtype(precision: str, platform: str) -> Any:
     return jnp.dtype(precision)
 
 
-class _Asked(NamedTuple):
-    """The labels of a task in a batch: each work's own and, in a mixed batch, its partner's."""
+class TaskTargets(NamedTuple):
+    """The labels of a batch for one task: each work's own and, in a mixed batch, its partner's."""
 
     labels: jax.Array  # int32 [B], -1 for unknown
     partner_labels: jax.Array | None
@@ -54,19 +60,19 @@ class _Asked(NamedTuple):
             return self.labels
         return jnp.where(self.own_share >= 0.5, self.labels, self.partner_labels)
 
-    def targets(self, classes: int, smoothing: float) -> jax.Array:
-        """Smoothed targets, float32 [B, classes]; an unknown label adds nothing."""
-        own = _targets(self.labels, classes, smoothing)
+    def smoothed(self, classes: int, smoothing: float) -> jax.Array:
+        """Smoothed target distributions, float32 [B, classes]; an unknown label adds nothing."""
+        own = _smoothed(self.labels, classes, smoothing)
         if self.own_share is None or self.partner_labels is None:
             return own
         share = self.own_share[:, None]
-        return share * own + (1 - share) * _targets(self.partner_labels, classes, smoothing)
+        return share * own + (1 - share) * _smoothed(self.partner_labels, classes, smoothing)
 
     def totals(self) -> tuple[jax.Array, jax.Array]:
-        """By what the loss and the top-1 of the whole batch are divided, float32 scalars."""
-        # Below one known work in all, the loss fades rather than speaks for a few of its pixels.
-        asked = (self.larger >= 0).astype(jnp.float32).sum()
-        return jnp.maximum(self.known.sum(), 1.0), jnp.maximum(asked, 1.0)
+        """The divisors of the loss and of the top-1 of the whole batch, float32 scalars."""
+        # With less than one known work in all, the loss fades: a few pixels must not speak for a batch.
+        counted = (self.larger >= 0).astype(jnp.float32).sum()
+        return jnp.maximum(self.known.sum(), 1.0), jnp.maximum(counted, 1.0)
 
 
 def create_train_step(
@@ -74,6 +80,8 @@ def create_train_step(
     optimizer: optax.GradientTransformation,
     schedule: optax.Schedule,
     config: ConfigDict,
+    preprocessing: Preprocessing = _RGB,
+    stages: Iterable[str] = (),
 ) -> Callable[[TrainState, Batch], tuple[TrainState, dict[str, jax.Array]]]:
     """Builds the training step.
 
@@ -85,15 +93,24 @@ def create_train_step(
     is known), `top1` (mean over tasks; also `<task>/top1` where there are several), `learning_rate` and
     `gradient_norm` (before clipping).
 
-    In a mixed picture (mixup, CutMix) the cross-entropy with either label counts by the share of that
-    work, and an unknown label counts for nothing while the other one keeps its share: the loss is the
-    mean over all known shares. `top1` is asked about the work with the larger share.
+    In a mixed picture (mixup, CutMix) each of the two labels counts by the share of its work. An unknown
+    label counts for nothing, and the other one keeps its share: the loss is the mean over all known
+    shares. `top1` counts the label of the work with the larger share.
 
-    With `config.accumulate` = A > 1 the network sees A parts of the batch one after the other, and the
-    update follows from the sum of their gradients: those of the whole batch, as the parts are augmented
-    together and divided by the known works of all. Two things differ from the large batch: BatchNorm
-    normalises each part by its own statistics (and moves its running averages A times), and dropout has
-    a key for each part.
+    With `config.accumulate` = A > 1 the network processes A micro-batches one after the other, and the
+    update follows from the sum of their gradients. This is the gradient of the whole batch, because the
+    batch is augmented as a whole, and every sum is divided by the known works of the whole batch. Two
+    things differ: BatchNorm normalises each micro-batch by its own statistics (and moves its running
+    averages A times), and dropout has a key for each micro-batch.
+
+    Args:
+      model: takes images float32 [B, S, S, 3] and `train`; returns logits by task.
+      optimizer: turns gradients into updates.
+      schedule: step → learning rate, for the log.
+      config: `seed`, `image_size`, `augment`, `remat`, `accumulate`, `ema_decay` and
+        `optim.label_smoothing` are read.
+      preprocessing: the input that the model expects.
+      stages: names of the model's stages, whose outputs rematerialisation keeps.
     """
     base_key = jax.random.key(config.seed)
 
@@ -102,11 +119,12 @@ def create_train_step(
         images, own_share = augment.augmented(
             augment_key, batch["image"], batch.get("aspect"), config.augment, config.image_size
         )
-        asked = _asked(batch, own_share)
-        totals = {task: question.totals() for task, question in asked.items()}
+        images = preprocessing.normalise(images)
+        targets = task_targets(batch, own_share)
+        totals = {task: of_task.totals() for task, of_task in targets.items()}
 
         def loss_of(
-            params: Any, model_state: Any, images: jax.Array, asked: Any, dropout_key: jax.Array
+            params: Any, model_state: Any, images: jax.Array, targets: Any, dropout_key: jax.Array
         ) -> tuple[jax.Array, tuple[Any, dict[str, jax.Array]]]:
             logits, model_state = model.apply(
                 {"params": params, **model_state},
@@ -115,30 +133,30 @@ def create_train_step(
                 rngs={"dropout": dropout_key},
                 mutable=list(model_state),
             )
-            loss, metrics = _loss_and_top1(logits, asked, totals, config.optim.label_smoothing)
+            loss, metrics = _loss_and_top1(logits, targets, totals, config.optim.label_smoothing)
             return loss, (model_state, metrics)
 
         if config.remat:
-            loss_of = jax.checkpoint(loss_of, policy=SAVE_STAGES)
+            loss_of = jax.checkpoint(loss_of, policy=save_stages(stages))
         gradient_of = jax.value_and_grad(loss_of, has_aux=True)
 
-        def gradient_of_part(
-            model_state: Any, images: jax.Array, asked: Any, dropout_key: jax.Array
+        def gradient_of_micro_batch(
+            model_state: Any, images: jax.Array, targets: Any, dropout_key: jax.Array
         ) -> tuple[Any, Any]:
             (loss, (model_state, metrics)), gradients = gradient_of(
-                state.params, model_state, images, asked, dropout_key
+                state.params, model_state, images, targets, dropout_key
             )
             return model_state, (gradients, metrics | {"loss": loss})
 
         if config.accumulate == 1:
-            model_state, (gradients, metrics) = gradient_of_part(
-                state.model_state, images, asked, dropout_key
+            model_state, (gradients, metrics) = gradient_of_micro_batch(
+                state.model_state, images, targets, dropout_key
             )
         else:
-            model_state, (gradients, metrics) = _summed_over_parts(
-                gradient_of_part,
+            model_state, (gradients, metrics) = _summed_over_micro_batches(
+                gradient_of_micro_batch,
                 state.model_state,
-                split_parts((images, asked), config.accumulate),
+                split_micro_batches((images, targets), config.accumulate),
                 jax.random.split(dropout_key, config.accumulate),
             )
         updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
@@ -168,21 +186,21 @@ def keys_of_step(base_key: jax.Array, step: jax.Array | int) -> tuple[jax.Array,
     return augment_key, dropout_key
 
 
-def split_parts(batch: Any, parts: int) -> Any:
-    """Arrays [B, …] as [parts, B / parts, …]: part p has the works p, p + parts, p + 2 parts …
+def split_micro_batches(batch: Any, count: int) -> Any:
+    """Arrays [B, …] as [count, B / count, …]: micro-batch m has the works m, m + count, m + 2 count …
 
-    Neighbours go to different parts, so that every device keeps its own works and any number of devices
-    has the same parts.
+    Neighbours go to different micro-batches. So every device keeps its own works, and any number of
+    devices has the same micro-batches.
     """
 
     def split(array: jax.Array) -> jax.Array:
-        return array.reshape(-1, parts, *array.shape[1:]).swapaxes(0, 1)
+        return array.reshape(-1, count, *array.shape[1:]).swapaxes(0, 1)
 
     return jax.tree.map(split, batch)
 
 
-def join_parts(batch: Any) -> Any:
-    """The inverse of `split_parts`."""
+def join_micro_batches(batch: Any) -> Any:
+    """The inverse of `split_micro_batches`."""
 
     def join(array: jax.Array) -> jax.Array:
         return array.swapaxes(0, 1).reshape(-1, *array.shape[2:])
@@ -190,70 +208,76 @@ def join_parts(batch: Any) -> Any:
     return jax.tree.map(join, batch)
 
 
-def _summed_over_parts(
-    function: Callable[..., tuple[Any, Any]], model_state: Any, parts: Any, keys: jax.Array
+def _summed_over_micro_batches(
+    function: Callable[..., tuple[Any, Any]], model_state: Any, micro_batches: Any, keys: jax.Array
 ) -> tuple[Any, Any]:
-    """The last model state, and the sum of what the function returns for each part."""
+    """The last model state, and the sum of what the function returns for each micro-batch."""
 
-    def add_part(carry: tuple[Any, Any], part: Any) -> tuple[tuple[Any, Any], None]:
+    def add(carry: tuple[Any, Any], micro_batch: Any) -> tuple[tuple[Any, Any], None]:
         model_state, sums = carry
-        (images, asked), key = part
-        model_state, terms = function(model_state, images, asked, key)
+        (images, targets), key = micro_batch
+        model_state, terms = function(model_state, images, targets, key)
         return (model_state, jax.tree.map(jnp.add, sums, terms)), None
 
-    first = jax.tree.map(lambda array: array[0], (parts, keys))
+    first = jax.tree.map(lambda array: array[0], (micro_batches, keys))
     shapes = jax.eval_shape(function, model_state, *first[0], first[1])[1]
     zeros = jax.tree.map(lambda shape: jnp.zeros(shape.shape, shape.dtype), shapes)
     # A loop, although XLA compiles convolutions in one far slower on CPU: unrolled, it saves no memory.
-    (model_state, sums), _ = jax.lax.scan(add_part, (model_state, zeros), (parts, keys))
+    (model_state, sums), _ = jax.lax.scan(add, (model_state, zeros), (micro_batches, keys))
     return model_state, sums
 
 
 def create_eval_step(
-    model: nn.Module, image_size: int, parts: int = 1
-) -> Callable[[Any, Any, Batch], dict[str, jax.Array]]:
-    """Builds the evaluation step: (params, model_state, batch) → logits by task, float32 [B, classes].
+    model: nn.Module,
+    image_size: int,
+    micro_batches: int = 1,
+    preprocessing: Preprocessing = _RGB,
+) -> Callable[[Any, Batch], dict[str, jax.Array]]:
+    """Builds the evaluation step: (variables, batch) → logits by task, float32 [B, classes].
 
-    Each work is seen once, as the largest central square of the true picture. With `parts` > 1 the
-    network sees that many parts of the batch one after the other, as in accumulated training.
+    Each work is seen once, as the largest central square of the true picture (or the share of it that
+    `preprocessing.crop_share` says).
+
+    Args:
+      model: as for `create_train_step`; `variables` are its parameters and statistics.
+      image_size: side of the pictures that it sees, in pixels.
+      micro_batches: into how many the batch is divided, as in accumulated training.
+      preprocessing: the input that the model expects.
     """
 
-    def eval_step(params: Any, model_state: Any, batch: Batch) -> dict[str, jax.Array]:
-        variables = {"params": params, **model_state}
-
-        def logits_of(part: tuple[jax.Array, jax.Array]) -> dict[str, jax.Array]:
-            images = augment.central_crop(*part, image_size)
-            logits: Any = model.apply(variables, augment.normalise(images))
+    def eval_step(variables: Any, batch: Batch) -> dict[str, jax.Array]:
+        def logits_of(works: tuple[jax.Array, jax.Array]) -> dict[str, jax.Array]:
+            images = augment.central_crop(*works, image_size, preprocessing.crop_share)
+            logits: Any = model.apply(variables, preprocessing.normalise(images))
             return logits
 
         works = batch["image"], batch["aspect"]
-        if (
-            parts == 1 or len(batch["image"]) % parts
-        ):  # a few pictures to predict are no large batch
+        # A few pictures to predict are no large batch.
+        if micro_batches == 1 or len(batch["image"]) % micro_batches:
             return logits_of(works)
-        logits: Any = join_parts(jax.lax.map(logits_of, split_parts(works, parts)))
-        return logits
+        logits: Any = jax.lax.map(logits_of, split_micro_batches(works, micro_batches))
+        return join_micro_batches(logits)
 
     return eval_step
 
 
-def _asked(batch: Batch, own_share: jax.Array | None = None) -> dict[str, _Asked]:
-    """What is asked of each task; `own_share` None is a batch not mixed."""
-    asked = {}
+def task_targets(batch: Batch, own_share: jax.Array | None = None) -> dict[str, TaskTargets]:
+    """The targets of each task; `own_share` is None where works are not mixed."""
+    targets = {}
     for name, labels in batch.items():
         if name.startswith("label/"):
             partner_labels = None if own_share is None else augment.partner(labels)
-            asked[name.removeprefix("label/")] = _Asked(labels, partner_labels, own_share)
-    return asked
+            targets[name.removeprefix("label/")] = TaskTargets(labels, partner_labels, own_share)
+    return targets
 
 
 def _loss_and_top1(
     logits: Mapping[str, jax.Array],
-    asked: Mapping[str, _Asked],
+    targets: Mapping[str, TaskTargets],
     totals: Mapping[str, tuple[jax.Array, jax.Array]],
     smoothing: float,
 ) -> tuple[jax.Array, dict[str, jax.Array]]:
-    """Loss and top-1 of a batch, or what a part of it adds to them: `totals` are the whole batch's.
+    """Loss and top-1 of a batch, or what a micro-batch adds to them: `totals` are the whole batch's.
 
     Label smoothing as in Szegedy et al., Rethinking the Inception Architecture (2016), section 7.
     Mixed labels as in Zhang et al., mixup (2018), section 2.
@@ -261,18 +285,18 @@ def _loss_and_top1(
     total = jnp.zeros((), jnp.float32)
     top1 = {}
     for task, task_logits in logits.items():
-        known, questions = totals[task]
-        targets = asked[task].targets(task_logits.shape[-1], smoothing)
-        total += optax.softmax_cross_entropy(task_logits, targets).sum() / known
-        right = (task_logits.argmax(-1) == asked[task].larger).astype(jnp.float32)
-        top1[task] = right.sum() / questions
+        known, counted = totals[task]
+        distributions = targets[task].smoothed(task_logits.shape[-1], smoothing)
+        total += optax.softmax_cross_entropy(task_logits, distributions).sum() / known
+        right = (task_logits.argmax(-1) == targets[task].larger).astype(jnp.float32)
+        top1[task] = right.sum() / counted
     metrics = {"top1": jnp.stack(list(top1.values())).mean()}
     if len(top1) > 1:
         metrics |= {f"{task}/top1": value for task, value in top1.items()}
     return total, metrics
 
 
-def _targets(labels: jax.Array, classes: int, smoothing: float) -> jax.Array:
+def _smoothed(labels: jax.Array, classes: int, smoothing: float) -> jax.Array:
     """Smoothed targets, float32 [B, classes], zeros where unknown."""
     targets = optax.smooth_labels(jax.nn.one_hot(labels, classes), smoothing)
     return targets * (labels >= 0).astype(jnp.float32)[:, None]

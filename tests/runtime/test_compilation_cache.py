@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from artjax.runtime.compilation_cache import Watch, use_cache
+from artjax.runtime.compilation_cache import CompilationCounter, use_cache
 
 FLAGS = [
     *("--config", "configs/artist.py:tiny", "--config.image_size=32", "--config.canvas_size=40"),
@@ -82,7 +82,7 @@ def test_where_programs_are_kept(restored, tmp_path, monkeypatch):
 
 def test_watch_counts_programs_only_while_it_is_open():
     function = jax.jit(lambda x: x * 3 + 7)
-    with Watch() as watch:
+    with CompilationCounter() as watch:
         function(jnp.ones(5))
     programs = watch.programs
     assert programs >= 1

@@ -1,0 +1,44 @@
+"""Configurations: their fields, how they are read, and whether they are valid.
+
+A configuration is an `ml_collections.ConfigDict`. `configs/*.py` write short differences from
+`default_config`; the command line changes single fields (`--config.optim.peak_lr=0.1`), which
+`apply_overrides` reads; `check` looks at the whole before anything compiles. Another kind of section
+serves as well, so that `ml_collections` is imported only where its own kind is made.
+"""
+
+from artjax.config.checking import check, require
+from artjax.config.describing import as_markdown, as_text
+from artjax.config.fields import AUGMENT_LIMITS, FIELDS, LABELS, default_config
+from artjax.config.reading import (
+    apply_overrides,
+    canvas_size,
+    collection_settings,
+    differences,
+    from_json,
+    label_features,
+    load_config_file,
+    nearest,
+    to_json,
+    with_batch_size,
+)
+
+__all__ = [
+    "AUGMENT_LIMITS",
+    "FIELDS",
+    "LABELS",
+    "apply_overrides",
+    "as_markdown",
+    "as_text",
+    "canvas_size",
+    "check",
+    "collection_settings",
+    "default_config",
+    "differences",
+    "from_json",
+    "label_features",
+    "load_config_file",
+    "nearest",
+    "require",
+    "to_json",
+    "with_batch_size",
+]

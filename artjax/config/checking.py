@@ -1,0 +1,109 @@
+"""Whether a configuration as a whole is valid."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from artjax.config.fields import FIELDS, LABELS, Field, NameIn, OneOf, leaves
+from artjax.config.reading import nearest
+from artjax.errors import ConfigError
+
+if TYPE_CHECKING:
+    from ml_collections import ConfigDict
+
+
+def check(config: ConfigDict, tables: Mapping[str, Iterable[str]]) -> None:
+    """Checks every field by itself, and then what two of them mean together.
+
+    Args:
+      config: the configuration.
+      tables: the names in each table that a field of the kind `NameIn` refers to.
+
+    Raises:
+      ConfigError: one line that names the field and its value, with the nearest valid one.
+    """
+    values = dict(leaves(config))
+    for name, value in values.items():
+        if name not in FIELDS:
+            raise ConfigError(f"unknown config field {name}{nearest(name, FIELDS)}")
+        _check_type(FIELDS[name], value)
+    _check_task(config)
+    for name, value in values.items():
+        _check_value(FIELDS[name], value, tables)
+    _check_durations(config)
+    require(
+        config.canvas_size == 0 or config.canvas_size >= config.image_size,
+        config,
+        "canvas_size",
+        f"0 or at least image_size ({config.image_size})",
+    )
+    drops = tuple(config.optim.drop_at)
+    require(
+        all(isinstance(drop, int | float) and 0 < drop < 1 for drop in drops)
+        and list(drops) == sorted(set(drops)),
+        config,
+        "optim.drop_at",
+        "rising fractions in (0, 1)",
+    )
+
+
+def require(holds: bool, config: ConfigDict, name: str, must: str) -> None:
+    """Raises `ConfigError` (field, value, and what it must be) unless the condition holds."""
+    if not holds:
+        value = dict(leaves(config))[name]
+        raise ConfigError(f"--config.{name}={value}: it must be {must}")
+
+
+def _check_type(field: Field, value: Any) -> None:
+    default = field.default
+    if isinstance(default, bool) or isinstance(value, bool):
+        fits = isinstance(default, bool) and isinstance(value, bool)
+    elif isinstance(default, float):
+        fits = isinstance(value, int | float)
+    else:
+        fits = isinstance(value, type(default))
+    if not fits:
+        kind = type(default).__name__
+        raise ConfigError(f"config field {field.name}={value!r}: it must be of type {kind}")
+
+
+def _check_value(field: Field, value: Any, tables: Mapping[str, Iterable[str]]) -> None:
+    if field.valid is None:
+        return
+    if isinstance(field.valid, OneOf | NameIn):
+        valid = field.valid
+        choices = valid.choices if isinstance(valid, OneOf) else tuple(tables[valid.table])
+        if value not in choices:
+            near = nearest(value, choices)
+            raise ConfigError(
+                f"--config.{field.name}={value}: valid are {', '.join(choices)}{near}"
+            )
+    elif value not in field.valid:
+        raise ConfigError(f"--config.{field.name}={value}: it must be {field.valid}")
+
+
+def _check_task(config: ConfigDict) -> None:
+    require(len(config.task) > 0, config, "task", "at least one label")
+    for task in config.task:
+        if task not in LABELS and not config.label_feature:
+            raise ConfigError(
+                f"--config.task={','.join(config.task)}: '{task}' is no label; valid are "
+                f"{', '.join(LABELS)}{nearest(task, LABELS)}, or set --config.label_feature"
+            )
+    require(len(set(config.task)) == len(config.task), config, "task", "free of repetitions")
+    one_task = not config.label_feature or len(config.task) == 1
+    require(one_task, config, "label_feature", "empty for several tasks")
+
+
+def _check_durations(config: ConfigDict) -> None:
+    if (config.steps > 0) == (config.epochs > 0):
+        raise ConfigError(
+            f"--config.steps={config.steps} and --config.epochs={config.epochs:g}: "
+            "exactly one of them must be above 0"
+        )
+    if config.optim.warmup_steps and config.optim.warmup_epochs:
+        raise ConfigError(
+            f"--config.optim.warmup_steps={config.optim.warmup_steps} and "
+            f"--config.optim.warmup_epochs={config.optim.warmup_epochs:g}: set one of them to 0"
+        )

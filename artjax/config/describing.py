@@ -1,0 +1,79 @@
+"""The fields of a configuration in words: for `--helpfull` and for docs/config.md."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable, Mapping
+
+from artjax.config.fields import GROUPS, LABELS, Field, NameIn, OneOf, Range
+
+_WIDTH = 100
+
+
+def as_text(tables: Mapping[str, Iterable[str]]) -> str:
+    """All fields for a terminal: name and default, and below it what it is.
+
+    Args:
+      tables: as for `checking.check`.
+    """
+    lines = []
+    for title, fields in GROUPS.items():
+        lines.append(f"{title}:")
+        for field in fields:
+            valid = _valid(field, tables)
+            words = field.reason + (f" Valid: {valid}." if valid else "")
+            lines.append(f"  --config.{field.name}={_shown(field.default)}")
+            lines += textwrap.wrap(words, _WIDTH, initial_indent=" " * 6, subsequent_indent=" " * 6)
+        lines.append("")
+    return "\n".join(lines)
+
+
+def as_markdown(tables: Mapping[str, Iterable[str]]) -> str:
+    """The page docs/config.md.
+
+    Args:
+      tables: as for `checking.check`.
+    """
+    lines = [
+        "# The fields of a configuration",
+        "",
+        "Set a field as `--config.NAME=VALUE`. `configs/*.py` set a few of them for each task.",
+        "`python launch.py --helpfull` prints this list.",
+        "",
+        "This page is written from artjax/config/fields.py by `python docs/make_config_page.py`.",
+    ]
+    for title, fields in GROUPS.items():
+        lines += [
+            "",
+            f"## {title}",
+            "",
+            "| field | default | valid | what it is |",
+            "|---|---|---|---|",
+        ]
+        for field in fields:
+            cells = [
+                f"`{field.name}`",
+                f"`{_shown(field.default)}`" if field.default != "" else "(empty)",
+                _valid(field, tables),
+                field.reason,
+            ]
+            lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, tuple):
+        return ",".join(map(str, value))
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _valid(field: Field, tables: Mapping[str, Iterable[str]]) -> str:
+    if field.name == "task":
+        return f"one or several of {', '.join(LABELS)}"
+    if isinstance(field.valid, NameIn):
+        return ", ".join(tables[field.valid.table])
+    if isinstance(field.valid, OneOf):
+        return ", ".join(field.valid.choices)
+    if isinstance(field.valid, Range):
+        return str(field.valid)
+    return "true, false" if isinstance(field.default, bool) else ""

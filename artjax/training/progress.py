@@ -1,0 +1,130 @@
+"""What the loop reports while it trains: rows of metrics, speed, and the time that is left."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from artjax.runtime import throughput
+from artjax.runtime.mesh import is_first_process
+from artjax.training.experiment import Experiment
+from artjax.training.logs import Clock, Console, MetricsLog, Window
+
+# How many steps the host may run ahead of the device; each holds its batch in device memory.
+_STEPS_IN_FLIGHT = 16
+
+
+class Progress:
+    """The metrics of steps, from the devices to the log and the console.
+
+    Metrics are read a step late, so that the devices never wait for the host.
+
+    Args:
+      experiment: its lengths and rates are read.
+      workdir: where the log is written.
+      console: where it is shown.
+      step: number of steps done.
+      saved_window: `Window.to_json()` of the checkpoint that the run resumes from, or None.
+    """
+
+    def __init__(
+        self,
+        experiment: Experiment,
+        workdir: Path,
+        console: Console,
+        step: int,
+        saved_window: dict[str, Any] | None,
+    ) -> None:
+        self._experiment = experiment
+        self._console = console
+        self._log = MetricsLog(workdir, step, enabled=is_first_process())
+        self._window = Window(saved_window)
+        self._clock = Clock()
+        self._pending: list[tuple[int, dict[str, jax.Array]]] = []
+        self._first_step = self._last_row_step = step
+        self._last_row_seconds = 0.0
+        self._start_time = 0.0
+        self._waited = 0.0
+        console.start(step, experiment.steps)
+
+    def start_clock(self, step: int) -> None:
+        """Starts to measure, after the first step: it was compiled, and that is not training time."""
+        self._start_time = time.perf_counter()
+        self._first_step = self._last_row_step = step
+        self._waited = 0.0
+        self._clock.run()
+
+    def add(self, step: int, metrics: dict[str, jax.Array], waited: float) -> None:
+        """Takes the metrics of a step, which may still be computed.
+
+        Args:
+          step: number of steps done.
+          metrics: float32 scalars on the devices.
+          waited: seconds that the loop waited for the batch.
+
+        Raises:
+          TrainingError: if the loss or the gradient of an earlier step is not finite.
+        """
+        self._pending.append((step, metrics))
+        self._waited += waited
+        if (step - 1) % self._experiment.log_every == 0 or len(self._pending) > _STEPS_IN_FLIGHT:
+            self.settle(step - 1)
+
+    def settle(self, step: int) -> None:
+        """Reads the metrics of all steps up to `step`, and writes the rows that are due.
+
+        Raises:
+          TrainingError: if the loss or the gradient is not finite.
+        """
+        due = [(s, m) for s, m in self._pending if s <= step]
+        self._pending = [(s, m) for s, m in self._pending if s > step]
+        for s, metrics in jax.device_get(due):
+            self._window.add(s, {name: float(value) for name, value in metrics.items()})
+            if s % self._experiment.log_every == 0 or s == self._experiment.steps:
+                self._write_row(s, float(metrics["learning_rate"]))
+
+    def _write_row(self, step: int, learning_rate: float) -> None:
+        experiment = self._experiment
+        means = self._window.means() | {"learning_rate": learning_rate}
+        seconds = self._clock.seconds
+        trained = max(seconds - self._last_row_seconds, 1e-9)
+        rate = (step - self._last_row_step) * experiment.config.batch_size / trained
+        row = {
+            "epoch": step / experiment.steps_per_epoch,
+            **{f"train/{name}": value for name, value in means.items()},
+            "perf/images_per_second": rate,
+            "perf/data_wait": min(1.0, self._waited / trained),
+            **throughput.row(
+                experiment.mesh, experiment.dtype.name, rate, experiment.flops_per_image
+            ),
+        }
+        self._last_row_step, self._last_row_seconds, self._waited = step, seconds, 0.0
+        self._log.write(step, row)
+        elapsed = time.perf_counter() - self._start_time
+        steps_left = experiment.steps - step
+        seconds_left = elapsed / max(1, step - self._first_step) * steps_left
+        self._console.progress(step, experiment.steps, row, seconds_left)
+
+    def write(self, step: int, row: dict[str, float]) -> None:
+        """Writes a row of other numbers, such as those of a validation."""
+        self._log.write(step, row)
+
+    def window(self) -> dict[str, Any]:
+        """The means since the last row, from which a resumed run continues; plain JSON."""
+        return self._window.to_json()
+
+    def pause(self) -> None:
+        """Stops the clock, for what is no training."""
+        self._clock.pause()
+
+    def resume(self) -> None:
+        """Lets the clock run again."""
+        self._clock.run()
+
+    def close(self) -> None:
+        """Writes what is buffered."""
+        self._log.close()
+        self._console.close()
