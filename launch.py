@@ -1,11 +1,4 @@
-"""artjax's command line: flags and a mode; everything else is in the package.
-
-python launch.py --config configs/artist.py                            # train
-python launch.py --config configs/artist.py --mode describe            # see what is in a collection
-python launch.py --config configs/artist.py --mode benchmark           # see how fast, and what limits
-python launch.py --workdir runs/artist-studio --mode evaluate          # score a checkpoint
-python launch.py --workdir runs/artist-studio --mode predict a.jpg b/  # name the painters
-"""
+"""artjax's command line: flags and a mode; everything else is in the package."""
 
 from __future__ import annotations
 
@@ -20,7 +13,30 @@ from artjax.errors import ConfigError
 if TYPE_CHECKING:
     from ml_collections import ConfigDict
 
-MODES = ("train", "describe", "benchmark", "evaluate", "predict")
+# What each mode does, and an example.
+MODES = {
+    "train": (
+        "train, or resume, the run of a workdir, and evaluate its best checkpoint",
+        "python launch.py --config configs/artist.py",
+    ),
+    "describe": (
+        "write a page about a collection, before a network is trained",
+        "python launch.py --config configs/artist.py:collection --mode describe",
+    ),
+    "benchmark": (
+        "measure step, data and loop on this machine, and say what limits",
+        "python launch.py --config configs/artist.py --mode benchmark",
+    ),
+    "evaluate": (
+        "evaluate a checkpoint of a workdir on a split",
+        "python launch.py --workdir runs/artist-studio --mode evaluate --split test",
+    ),
+    "predict": (
+        "write the likeliest labels of pictures",
+        "python launch.py --workdir runs/artist-studio --mode predict a.jpg folder/",
+    ),
+}
+VERBOSITIES = ("debug", "info", "warning", "error")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -30,14 +46,38 @@ class _Parser(argparse.ArgumentParser):
         raise ConfigError(f"{message}; see python launch.py --help")
 
 
+class _HelpFull(argparse.Action):
+    """Prints the help and the fields of the configuration, and ends."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(nargs=0, **settings)
+
+    def __call__(self, parser: argparse.ArgumentParser, *arguments: Any) -> NoReturn:
+        from artjax import config
+        from artjax.training.checks import tables
+
+        parser.print_help()
+        print(f"\n{config.as_text(tables())}", end="")
+        parser.exit()
+
+
+def _modes_in_words() -> str:
+    return "\n".join(f"  {mode:<10} {what}\n{'':13}{line}" for mode, (what, line) in MODES.items())
+
+
 def parse_args(argv: list[str]) -> tuple[argparse.Namespace, list[tuple[str, str]]]:
     """Returns the flags, and the pairs (field, text) of all `--config.field=text`."""
     parser = _Parser(
         prog="launch.py",
-        description="Train, evaluate and use networks that see art.",
-        epilog="Every field of the configuration can be set as --config.FIELD=VALUE, such as "
-        "--config.epochs=10 or --config.optim.peak_lr=0.05; artjax/config.py lists them.",
+        description="Train, evaluate and use networks that see art.\n\nmodes:\n"
+        + _modes_in_words(),
+        epilog="Every field of the configuration can be set as --config.FIELD=VALUE, such as\n"
+        "--config.epochs=10 or --config.optim.peak_lr=0.05; --helpfull lists them all.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
+    )
+    parser.add_argument(
+        "--helpfull", action=_HelpFull, help="show this help and all fields of the configuration"
     )
     parser.add_argument(
         "--config",
@@ -46,7 +86,9 @@ def parse_args(argv: list[str]) -> tuple[argparse.Namespace, list[tuple[str, str
         "all_labels.py; the collection is wikiart, wga, collection, studio or any prepared TFDS "
         "image set (default: wikiart, or wga for location, where it is built; else the embedded studio)",
     )
-    parser.add_argument("--mode", default="train", help=f"{', '.join(MODES)} (default: train)")
+    parser.add_argument(
+        "--mode", default="train", help=f"{', '.join(MODES)}; see above (default: train)"
+    )
     parser.add_argument(
         "--workdir", type=Path, help="the run's folder (default: runs/<config>-<collection>)"
     )
@@ -85,6 +127,11 @@ def parse_args(argv: list[str]) -> tuple[argparse.Namespace, list[tuple[str, str
         "--process_id", type=int, help="with --coordinator: which one this is, from 0"
     )
     parser.add_argument(
+        "--verbosity",
+        default="error",
+        help=f"what the libraries' own logs show: {', '.join(VERBOSITIES)} (default: error)",
+    )
+    parser.add_argument(
         "pictures", nargs="*", type=Path, metavar="PICTURE_OR_FOLDER", help="with --mode predict"
     )
     overrides, rest = _take_overrides(argv)
@@ -95,10 +142,14 @@ def parse_args(argv: list[str]) -> tuple[argparse.Namespace, list[tuple[str, str
     if unknown:
         name = unknown[0].partition("=")[0]
         raise ConfigError(f"unknown flag {name}{nearest(name, flags)}; see python launch.py --help")
-    if args.mode not in MODES:
-        raise ConfigError(
-            f"--mode {args.mode}: valid are {', '.join(MODES)}{nearest(args.mode, MODES)}"
-        )
+    for flag, value, valid in (
+        ("--mode", args.mode, MODES),
+        ("--verbosity", args.verbosity, VERBOSITIES),
+    ):
+        if value not in valid:
+            raise ConfigError(
+                f"{flag} {value}: valid are {', '.join(valid)}{nearest(value, valid)}"
+            )
     if args.pictures and args.mode != "predict":
         raise ConfigError(f"'{args.pictures[0]}' is no flag; pictures go with --mode predict")
     return args, overrides
@@ -281,9 +332,13 @@ def _join_cluster(args: argparse.Namespace) -> None:
 def main(argv: list[str]) -> int:
     """Runs one command; returns the exit status."""
     args, overrides = parse_args(argv)
+    from absl import logging as absl_logging
+
     from artjax.data import prepared
     from artjax.runtime import compilation_cache
 
+    # Orbax and TFDS log with absl. A run reports by itself what a user needs to know.
+    absl_logging.set_verbosity(args.verbosity)
     warning = compilation_cache.use_cache(args.compilation_cache)
     if warning:
         print(f"artjax: {warning}", file=sys.stderr)

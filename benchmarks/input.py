@@ -79,16 +79,16 @@ def source_rate(name: str, folder: Path, batch_size: int) -> Callable[[int], flo
     """Of one of artjax's own sources: a function from the number of batches to works per second."""
     import jax
 
-    from artjax.config import default_config
+    from artjax.config import collection_settings, default_config
     from artjax.data import batches, sources
-    from artjax.data.canvases import open_collection
+    from artjax.data.canvases import Request, open_collection
     from artjax.runtime.mesh import create_mesh
     from artjax.training.experiment import Experiment
 
     config = default_config()
     config.collection, config.source, config.batch_size = "bench", name, batch_size
     mesh = create_mesh(devices=jax.devices()[:1])
-    data = open_collection(config, folder, None)
+    data = open_collection(Request(**collection_settings(config)), folder, None)
     train = data.split("train", {"artist": "artist"})
     experiment = Experiment(config, {"artist": 2}, len(train), mesh)
     source = sources.open_source(config, data, train, mesh, experiment.crop_boxes)

@@ -23,11 +23,12 @@ import input as input_benchmark
 import jax
 from ml_collections import ConfigDict
 
-from artjax.config import check, default_config
+from artjax.config import collection_settings, default_config
 from artjax.data import batches
-from artjax.data.canvases import open_collection
+from artjax.data.canvases import Request, open_collection
 from artjax.runtime.mesh import create_mesh, describe
 from artjax.train import train
+from artjax.training.checks import check_config
 from artjax.training.experiment import Experiment
 from artjax.training.logs import read_rows
 
@@ -35,7 +36,9 @@ from artjax.training.logs import read_rows
 def bare_rate(config: ConfigDict, folder: Path) -> float:
     """Works per second of the compiled step alone, on one batch again and again."""
     mesh = create_mesh()
-    split = open_collection(config, folder, None).split("train", {"artist": "artist"})
+    split = open_collection(Request(**collection_settings(config)), folder, None).split(
+        "train", {"artist": "artist"}
+    )
     experiment = Experiment(config, {"artist": 2}, len(split), mesh)
     indices = batches.batch_indices(0, 0, config.batch_size, len(split))
     batch = batches.put(split, indices, experiment.batch_sharding)
@@ -80,7 +83,7 @@ def main() -> None:
     config.log_every = max(1, args.steps // 6)
     config.eval_every = config.checkpoint_every = 10 * args.steps
     config.optim.peak_lr = 1e-3
-    check(config)
+    check_config(config)
     rates: dict[str, list[float]] = {"bare step": [], "device": [], "host": [], "stream": []}
     with tempfile.TemporaryDirectory() as name:
         if not jax.config.jax_compilation_cache_dir:

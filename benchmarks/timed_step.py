@@ -8,8 +8,9 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from artjax.config import canvas_size, check, default_config
+from artjax.config import canvas_size, default_config
 from artjax.runtime.mesh import check_batch_size, create_mesh
+from artjax.training.checks import check_config
 from artjax.training.experiment import Experiment
 from artjax.training.memory import needed_bytes
 
@@ -39,7 +40,7 @@ class TimedStep:
           ConfigError: if the configuration cannot be meant.
           JaxRuntimeError: if the devices have not enough memory.
         """
-        check(config)
+        check_config(config)
         mesh = create_mesh(devices=devices)
         check_batch_size(config.batch_size, mesh)
         experiment = Experiment(config, {"artist": CLASSES}, 10_000, mesh)

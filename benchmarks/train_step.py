@@ -38,11 +38,12 @@ import numpy as np
 import optax
 from flax import linen as nn
 
-from artjax.config import apply_overrides, canvas_size, check, default_config
+from artjax.config import apply_overrides, canvas_size, default_config
 from artjax.models import create_model
 from artjax.models.pooling import adaptive_average_pool
 from artjax.models.vgg import DEPTHS, HE_NORMAL
-from artjax.runtime.xla_options import compiler_options, stem_channels
+from artjax.runtime.xla_options import compiler_options
+from artjax.training.checks import check_config
 from artjax.training.optim import create_optimizer
 from artjax.training.state import create_state
 from artjax.training.step import create_train_step
@@ -81,7 +82,7 @@ def create_config(**changes: object) -> Any:
         "ema_decay": 0.99,
     }
     apply_overrides(config, [(name, str(value)) for name, value in (fields | changes).items()])
-    check(config)
+    check_config(config)
     return config
 
 
@@ -142,7 +143,7 @@ def artjax_model(name: str, dtype: Any) -> nn.Module:
         {"artist": CLASSES},
         dropout=dropout,
         relu_after_pool=True,
-        stem_channels=stem_channels(jax.devices()[0].platform),
+        platform=jax.devices()[0].platform,
         dtype=jnp.dtype(dtype),
     )
 

@@ -42,8 +42,10 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def narrow_vgg(monkeypatch: pytest.MonkeyPatch) -> None:
     """Makes every model a VGG of four convolutions without BatchNorm and dropout: quick to compile."""
 
-    def create(name: str, classes: Mapping[str, int], *, dropout: float, **rest: Any) -> VGG:
-        return VGG(((8,), (16,), (16, 16)), hidden=(), classes=dict(classes), dropout=0.0, **rest)
+    def create(name: str, classes: Mapping[str, int], *, dtype: Any, **rest: Any) -> VGG:
+        return VGG(
+            ((8,), (16,), (16, 16)), hidden=(), classes=dict(classes), dropout=0.0, dtype=dtype
+        )
 
     monkeypatch.setattr("artjax.training.experiment.create_model", create)
 

@@ -2,8 +2,10 @@ import pytest
 from tiny import tiny_config
 
 from artjax import config as config_lib
-from artjax.config import apply_overrides, check, default_config, from_json, to_json
+from artjax.config import apply_overrides, default_config, from_json, to_json
 from artjax.errors import ConfigError
+from artjax.training.checks import check_config as check
+from artjax.training.checks import tables
 
 ROOT_CONFIGS = ["artist", "genre", "location", "style"]
 
@@ -169,3 +171,21 @@ def test_missing_config_file_says_what_is_there(pytestconfig):
 def test_canvas_is_an_eighth_larger_than_the_picture():
     assert config_lib.canvas_size(tiny_config(image_size=224, canvas_size=0)) == 256
     assert config_lib.canvas_size(tiny_config(image_size=64, canvas_size=0)) == 72
+
+
+def test_page_of_the_fields_is_up_to_date(pytestconfig):
+    page = (pytestconfig.rootpath / "docs" / "config.md").read_text()
+    assert page == config_lib.as_markdown(tables()), "run python docs/make_config_page.py"
+
+
+@pytest.mark.parametrize("name", config_lib.FIELDS)
+def test_every_field_is_described_and_has_a_valid_default(name):
+    field = config_lib.FIELDS[name]
+    assert field.reason.endswith(".")
+    assert f"--config.{name}=" in config_lib.as_text(tables())
+    assert f"| `{name}` |" in config_lib.as_markdown(tables())
+    assert not field.excludes or config_lib.FIELDS[field.excludes].excludes == name
+
+
+def test_the_defaults_are_valid():
+    check(default_config())

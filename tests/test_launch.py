@@ -9,11 +9,10 @@ import sys
 
 import numpy as np
 import pytest
-from tiny import SPLITS, stripes, tiny_config
+from tiny import SPLITS, open_canvases, stripes, tiny_config
 
 import launch
 from artjax import default_collection
-from artjax.data.canvases import open_collection
 from artjax.errors import ArtjaxError
 from artjax.runtime.resources import in_words
 
@@ -105,7 +104,7 @@ def test_source_that_does_not_fit_is_one_line_with_what_is_needed_and_there(data
     # Canvases of twice this machine's memory, as a file without contents.
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     side = math.isqrt(2 * memory // (3 * SPLITS["train"]))
-    built = open_collection(tiny_config(), data_dir, tmp_path / "canvases").directory
+    built = open_canvases(tiny_config(), data_dir, tmp_path / "canvases").directory
     too_large = built.rename(built.with_name(f"{side}px"))
     shape = (SPLITS["train"], side, side, 3)
     np.lib.format.open_memmap(too_large / "train.images.npy", "w+", np.uint8, shape)

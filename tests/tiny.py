@@ -7,7 +7,8 @@ import numpy as np
 from ml_collections import ConfigDict
 from PIL import Image
 
-from artjax.config import default_config
+from artjax.config import collection_settings, default_config
+from artjax.data.canvases import Canvases, Request, open_collection
 
 # Every augmentation on, at once.
 AUGMENTED = {
@@ -101,3 +102,8 @@ def tiny_config(**changes: object) -> ConfigDict:
         section, _, leaf = name.rpartition("__")
         (config[section] if section else config)[leaf] = value
     return config
+
+
+def open_canvases(config: ConfigDict, data_dir: Path, canvas_dir: Path | None) -> Canvases:
+    """The collection of a configuration."""
+    return open_collection(Request(**collection_settings(config)), data_dir, canvas_dir)

@@ -58,7 +58,7 @@ class Choice(NamedTuple):
 
 
 def choose(
-    wanted: str, canvas_bytes: int, devices: int, free: int | None, host_free: int | None
+    wanted: str, canvas_bytes: int, devices: int, free: int | None, host_free: int
 ) -> Choice:
     """Chooses between `device` and `host`.
 
@@ -67,7 +67,7 @@ def choose(
       canvas_bytes: size of all canvases of the training split.
       devices: number of devices.
       free: bytes free on each device; None where that is the host's memory.
-      host_free: bytes free in the host's memory; None where it does not say.
+      host_free: bytes free in the host's memory.
 
     Raises:
       ConfigError: if the canvases do not fit where they are wanted.
@@ -78,7 +78,7 @@ def choose(
     if free is None:
         if wanted == "auto":
             return Choice("host", "the devices compute from its memory")
-        if host_free is not None and canvas_bytes > host_free:
+        if canvas_bytes > host_free:
             raise ConfigError(
                 f"--config.source=device: {size} do not fit in the {in_words(host_free)} of memory "
                 "that are free; take host, which reads them from the disk"

@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from artjax.data.canvases import Split
-from artjax.evaluation.metrics import wilson_interval
+from artjax.evaluation.metrics import accuracy_interval
 
 KINDS = ("RGB 8x8x8", "32 bins a channel", "HSV 12x6x6")
 STRENGTHS = (30.0, 0.3, 3.0, 300.0)  # the first of them decides about the kind
@@ -62,7 +62,9 @@ def colour_baseline(splits: Mapping[str, Split], task: str) -> dict[str, Any] | 
         "train_works": len(known["train"]),
         "validation_top1": score,
         "test_top1": test,
-        "test_top1_ci95": list(wilson_interval(test, len(known["test"]))),
+        "test_top1_ci95": list(
+            accuracy_interval(round(test * len(known["test"])), len(known["test"]))
+        ),
     }
 
 

@@ -230,15 +230,13 @@ def report_lines(result: Mapping[str, Any]) -> list[str]:
     """A result in words, one line for each task."""
     lines = []
     for task, row in result["tasks"].items():
-        low, high = row["top1_ci95"]
         official = row["official_n"]
         works = f"{row['n']:,} works"
         if official is not None:
             works = f"{row['n']:,} of the {official:,} official {result['split']} works"
         lines.append(
-            f"{result['split']} {task}: top-1 {row['top1']:.1%} (95 % interval {low:.1%} to "
-            f"{high:.1%}), top-5 {row['top5']:.1%}, macro-F1 {row['macro_f1']:.3f}, loss "
-            f"{row['loss']:.3f} on {works}; majority class {row['majority_top1']:.1%}"
+            f"{result['split']} {task}: {metrics.in_words(row)} on {works}; "
+            f"majority class {row['majority_top1']:.1%}"
         )
         twins = row["n"] - row.get("n_without_twins", row["n"])
         if twins:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from pathlib import Path
 
+import psutil
 from jax.sharding import Mesh
 
 from artjax.runtime import mesh as mesh_lib
@@ -25,17 +25,15 @@ def on_devices(mesh: Mesh) -> int | None:
     return None if least == _UNKNOWN else least
 
 
-def on_host(shares: int = 1) -> int | None:
-    """Bytes of memory that programs can still take, on the host (or in the container) with the least.
+def on_host(shares: int = 1) -> int:
+    """Bytes of memory that programs can still take, on the machine (or in the container) with the least.
 
-    All hosts must ask together. None where a system does not say.
+    All processes must ask together.
 
     Args:
-      shares: into how many parts this host's memory is divided; the bytes are those of one of them.
+      shares: the number of devices that share the memory; the bytes are those of one share.
     """
-    here = _on_this_host()
-    least = mesh_lib.least_over_processes(_UNKNOWN if here is None else here // shares)
-    return None if least == _UNKNOWN else least
+    return mesh_lib.least_over_processes(_on_this_host() // shares)
 
 
 def on_disk(folder: Path) -> int:
@@ -53,22 +51,12 @@ def in_words(size: float) -> str:
     return f"{size / 1e3:.0f} kB"
 
 
-def _on_this_host() -> int | None:
-    try:
-        pages = {}
-        for line in Path("/proc/meminfo").read_text().splitlines():
-            name, _, rest = line.partition(":")
-            pages[name] = int(rest.split()[0]) * 1024
-        free = pages["MemAvailable"]
-    except (OSError, KeyError, ValueError):
-        try:  # not Linux: all of it is the nearest figure
-            return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-        except (OSError, ValueError, AttributeError):
-            return None
+def _on_this_host() -> int:
+    free = int(psutil.virtual_memory().available)
     group = Path("/sys/fs/cgroup")
     try:
         used = int((group / "memory.current").read_text())
-        free = min(free, int((group / "memory.max").read_text()) - used)
-    except (OSError, ValueError):
-        pass  # no container, or one without a limit ("max")
-    return max(free, 0)
+        limit = int((group / "memory.max").read_text())
+    except (OSError, ValueError):  # no container, or one without a limit ("max")
+        return free
+    return max(0, min(free, limit - used))

@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 import scripts
 from PIL import Image
-from tiny import ARTISTS, SPLITS, tiny_config, write_tiny
+from tiny import ARTISTS, SPLITS, open_canvases, tiny_config, write_tiny
 
-from artjax.data.canvases import open_collection
 from artjax.data.decoding import squash
 from artjax.errors import DataError
 
@@ -26,7 +25,7 @@ def own_data_dir(data_dir, tmp_path):
 def test_canvases_hold_every_work_of_the_records(data_dir):
     import tensorflow_datasets as tfds
 
-    data = open_collection(tiny_config(), data_dir, None)
+    data = open_canvases(tiny_config(), data_dir, None)
     builder = tfds.builder_from_directory(str(data_dir / "tiny" / "1.0.0"))
     for name, works in SPLITS.items():
         split = data.split(name, FEATURES)
@@ -46,13 +45,13 @@ def test_canvases_hold_every_work_of_the_records(data_dir):
 
 def test_canvases_are_built_once_and_again_when_the_data_changed(own_data_dir):
     config = tiny_config()
-    built = open_collection(config, own_data_dir, None).directory / "train.images.npy"
+    built = open_canvases(config, own_data_dir, None).directory / "train.images.npy"
     first = built.stat().st_mtime_ns
-    open_collection(config, own_data_dir, None)
+    open_canvases(config, own_data_dir, None)
     assert built.stat().st_mtime_ns == first
     shutil.rmtree(own_data_dir / "tiny")
     write_tiny(own_data_dir, splits={"train": 31, "validation": 5, "test": 5})
-    data = open_collection(config, own_data_dir, None)
+    data = open_canvases(config, own_data_dir, None)
     assert len(data.split("train", FEATURES)) == 31
 
 
@@ -62,14 +61,14 @@ def test_half_written_canvases_are_not_taken_for_whole(own_data_dir, monkeypatch
 
     monkeypatch.setattr(np, "savez", fail_late)
     with pytest.raises(DataError, match="No space left"):
-        open_collection(tiny_config(), own_data_dir, None)
+        open_canvases(tiny_config(), own_data_dir, None)
     monkeypatch.undo()
     assert list((own_data_dir / "canvases" / "tiny" / "1.0.0").iterdir()) == []
-    assert len(open_collection(tiny_config(), own_data_dir, None).split("test", FEATURES)) == 19
+    assert len(open_canvases(tiny_config(), own_data_dir, None).split("test", FEATURES)) == 19
 
 
 def test_canvases_can_be_kept_elsewhere(data_dir, tmp_path):
-    data = open_collection(tiny_config(), data_dir, tmp_path / "fast disk")
+    data = open_canvases(tiny_config(), data_dir, tmp_path / "fast disk")
     assert data.directory.is_relative_to(tmp_path / "fast disk")
 
 
@@ -77,11 +76,11 @@ def test_too_little_room_is_said_before_anything_is_written(data_dir, tmp_path, 
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1000))
     with pytest.raises(DataError, match=r"need 499 kB in .*, where 1 kB are free; .* --canvas_dir"):
-        open_collection(tiny_config(source="host"), data_dir, tmp_path)
+        open_canvases(tiny_config(source="host"), data_dir, tmp_path)
 
 
 def test_works_without_any_of_the_labels_are_left_out_and_counted(data_dir):
-    data = open_collection(tiny_config(), data_dir, None)
+    data = open_canvases(tiny_config(), data_dir, None)
     genre = data.split("train", {"genre": "genre"})
     assert (len(genre), genre.left_out) == (40, 20)
     assert (genre.labels["genre"] >= 0).all()
@@ -92,12 +91,12 @@ def test_works_without_any_of_the_labels_are_left_out_and_counted(data_dir):
 
 def test_a_missing_label_is_named_with_those_that_are_there(data_dir):
     with pytest.raises(DataError, match=r"no label 'location'.*it has artist, genre"):
-        open_collection(tiny_config(task=("location",)), data_dir, None)
+        open_canvases(tiny_config(task=("location",)), data_dir, None)
 
 
 def test_a_set_with_train_alone_is_cut_by_the_work(tmp_path):
     write_tiny(tmp_path, splits={"train": 90})
-    data = open_collection(tiny_config(), tmp_path, None)
+    data = open_canvases(tiny_config(), tmp_path, None)
     parts = [set(data.split(name, FEATURES).file_names) for name in SPLITS]
     assert sum(map(len, parts)) == 90 == len(set.union(*parts))
     assert all(len(part) >= 3 for part in parts)
@@ -119,18 +118,18 @@ def test_copied_canvases_are_found_without_naming_the_only_config(data_dir, tmp_
     shutil.copytree(data_dir / "tiny" / "1.0.0", tmp_path / "here" / "mine" / "works" / "1.0.0")
     config = tiny_config()
     config.collection = "mine"
-    built = open_collection(config, tmp_path / "here", None)
+    built = open_canvases(config, tmp_path / "here", None)
     assert built.prepared.name == "mine/works"
     shutil.copytree(tmp_path / "here" / "canvases", tmp_path / "there" / "canvases")
-    copied = open_collection(config, tmp_path / "there", None)
+    copied = open_canvases(config, tmp_path / "there", None)
     assert copied.directory.is_relative_to(tmp_path / "there")
     assert copied.prepared == built.prepared
     with pytest.raises(DataError, match="no prepared data set 'mine'"):
-        open_collection(tiny_config(canvas_size=48, collection="mine"), tmp_path / "there", None)
+        open_canvases(tiny_config(canvas_size=48, collection="mine"), tmp_path / "there", None)
 
 
 def test_training_from_copied_canvases_needs_no_tensorflow(data_dir, tmp_path, pytestconfig):
-    open_collection(tiny_config(), data_dir, tmp_path / "canvases")
+    open_canvases(tiny_config(), data_dir, tmp_path / "canvases")
     done = scripts.run(
         pytestconfig.rootpath / "launch.py",
         *("--config", "configs/artist.py:tiny"),

@@ -9,11 +9,10 @@ import jax
 import numpy as np
 import pytest
 from PIL import Image
-from tiny import tiny_config
+from tiny import open_canvases, tiny_config
 
 from artjax import augment
 from artjax.data import batches, canvases, decoding, sources, tfrecords
-from artjax.data.canvases import open_collection
 from artjax.errors import ConfigError, DataError
 from artjax.runtime import resources
 from artjax.runtime.mesh import batch_sharding, create_mesh
@@ -27,7 +26,7 @@ def opened(source, data_dir, devices=1, **changes):
     """A source, the training split and the experiment that they are for."""
     config = tiny_config(source=source, task=("artist", "genre"), **changes)
     mesh = create_mesh(devices=jax.devices()[:devices])
-    data = open_collection(config, data_dir, None)
+    data = open_canvases(config, data_dir, None)
     train = data.split("train", FEATURES)
     experiment = Experiment(config, {"artist": 3, "genre": 2}, len(train), mesh)
     return sources.open_source(config, data, train, mesh, experiment.crop_boxes), train, experiment
@@ -113,9 +112,9 @@ def test_with_rotation_whole_pictures_are_streamed(data_dir):
 
 def test_evaluation_of_streamed_works_sees_the_same_bits(data_dir):
     config = tiny_config()
-    there = open_collection(config, data_dir, None).split("test", FEATURES)
+    there = open_canvases(config, data_dir, None).split("test", FEATURES)
     config.source = "stream"
-    streamed = open_collection(config, data_dir, None).split("test", FEATURES)
+    streamed = open_canvases(config, data_dir, None).split("test", FEATURES)
     sharding = batch_sharding(create_mesh())
     pairs = zip(
         batches.evaluation_batches(there, 8, sharding),
@@ -192,30 +191,30 @@ def test_auto_streams_where_the_disk_has_no_room(data_dir, tmp_path, monkeypatch
     full = SimpleNamespace(free=1000)
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: full)
     config = tiny_config(source="auto")
-    data = open_collection(config, data_dir, tmp_path)
+    data = open_canvases(config, data_dir, tmp_path)
     assert "canvases of 499 kB do not fit in the 1 kB that are free in" in data.why_streamed
     config.source = "host"
     with pytest.raises(DataError, match=r"do without them with --config.source=stream"):
-        open_collection(config, data_dir, tmp_path)
+        open_canvases(config, data_dir, tmp_path)
 
 
 def test_streaming_needs_the_records(data_dir, tmp_path):
-    built = open_collection(tiny_config(), data_dir, None).directory
+    built = open_canvases(tiny_config(), data_dir, None).directory
     shutil.copytree(built, tmp_path / "canvases" / "tiny" / "1.0.0" / built.name)
     with pytest.raises(ConfigError, match="the TFRecords of 'tiny' are not on this machine"):
         opened("stream", tmp_path)
 
 
 def test_auto_keeps_to_canvases_that_are_there(data_dir, tmp_path, monkeypatch):
-    open_collection(tiny_config(), data_dir, tmp_path)
+    open_canvases(tiny_config(), data_dir, tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=0))
-    assert not open_collection(tiny_config(), data_dir, tmp_path).why_streamed
+    assert not open_canvases(tiny_config(), data_dir, tmp_path).why_streamed
 
 
 def test_records_that_changed_are_told(data_dir, tmp_path):
     own = tmp_path / "data"
     shutil.copytree(data_dir / "tiny", own / "tiny")
-    train = open_collection(tiny_config(source="stream"), own, None).split("train", FEATURES)
+    train = open_canvases(tiny_config(source="stream"), own, None).split("train", FEATURES)
     (file,) = tfrecords.files_of(own / "tiny" / "1.0.0", "train")
     with file.open("r+b") as stream:
         stream.truncate(os.path.getsize(file) // 2)

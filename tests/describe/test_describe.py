@@ -10,11 +10,10 @@ import pytest
 import tensorflow_datasets as tfds
 from collection.collection_dataset_builder import Builder
 from PIL import Image
-from tiny import ARTISTS, SPLITS, tiny_config
+from tiny import ARTISTS, SPLITS, open_canvases, tiny_config
 
 import launch
 from artjax import studio
-from artjax.data import canvases
 from artjax.data.canvases import Split
 from artjax.describe import describe
 from artjax.describe.baseline import KINDS, colour_baseline, histogram
@@ -109,7 +108,7 @@ def test_numbers_are_those_of_the_canvases(museum, tmp_path):
     data_dir, _ = museum
     config = museum_config()
     row = describe(config, tmp_path, data_dir)["tasks"]["artist"]
-    data = canvases.open_collection(config, data_dir, None)
+    data = open_canvases(config, data_dir, None)
     labels = {name: data.split(name, {"artist": "artist"}).labels["artist"] for name in SPLITS}
     names = data.prepared.labels["artist"]
     assert sum(of["train"] + of["validation"] + of["test"] for of in row["classes"]) == sum(

@@ -10,11 +10,11 @@ import optax
 import pytest
 from flax import linen as nn
 from PIL import Image
-from tiny import AUGMENTED, tiny_config
+from tiny import AUGMENTED, open_canvases, tiny_config
 
 from artjax.config import AUGMENT_LIMITS, default_config, to_json
 from artjax.data import sources
-from artjax.data.canvases import Split, open_collection
+from artjax.data.canvases import Split
 from artjax.describe import describe
 from artjax.describe.views import in_words, seen_of, write_views
 from artjax.errors import ConfigError
@@ -76,7 +76,7 @@ def test_shown_is_what_the_step_gives_to_the_network(
     devices, first, steps, changes, data_dir, tmp_path
 ):
     config = tiny_config(**changes)
-    data = open_collection(config, data_dir, None)
+    data = open_canvases(config, data_dir, None)
     train = data.split("train", FEATURES)
     mesh = create_mesh(devices=jax.devices()[:devices])
     source = sources.open_source(config, data, train, mesh, create_crop_boxes(config))
@@ -94,7 +94,7 @@ def test_shown_is_what_the_step_gives_to_the_network(
 
 def test_shares_are_those_of_the_works_in_the_picture(data_dir):
     config = tiny_config(augment__mixup=0.4, batch_size=0)
-    train = open_collection(config, data_dir, None).split("train", FEATURES)
+    train = open_canvases(config, data_dir, None).split("train", FEATURES)
     mixed = seen_of(config, train)
     config.augment.mixup = 0.0
     plain = seen_of(config, train)
@@ -122,7 +122,7 @@ def test_one_scroll_alone_is_shown(batch_size, tmp_path):
 def test_large_pictures_are_fewer_and_at_their_size(data_dir, tmp_path):
     for size, draws in ((224, 4), (512, 2)):
         config = tiny_config(image_size=size, canvas_size=size, source="stream")
-        train = open_collection(config, data_dir, None).split("train", FEATURES)
+        train = open_canvases(config, data_dir, None).split("train", FEATURES)
         assert seen_of(config, train).images.shape == (draws, 8, size, size, 3)
 
 
@@ -135,7 +135,7 @@ def test_page_names_every_picture_and_strength(data_dir, tmp_path):
     assert "its size is not known yet" in section
     for name in AUGMENT_LIMITS:
         assert f"{name} {config.augment[name]:.3g}" in section
-    train = open_collection(config, data_dir, None).split("train", FEATURES)
+    train = open_canvases(config, data_dir, None).split("train", FEATURES)
     seen = seen_of(config, train)
     for place, (work, partner) in enumerate(zip(seen.works, seen.partners, strict=True)):
         for of in (work, partner):

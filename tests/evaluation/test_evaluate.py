@@ -7,9 +7,8 @@ import jax
 import numpy as np
 import pytest
 from sklearn import metrics as oracle
-from tiny import SPLITS, tiny_config
+from tiny import SPLITS, open_canvases, tiny_config
 
-from artjax.data.canvases import open_collection
 from artjax.errors import ConfigError, WorkdirError
 from artjax.evaluation import evaluate
 from artjax.runtime.mesh import create_mesh
@@ -67,7 +66,7 @@ def test_a_checkpoint_is_enough(workdir, tmp_path):
 @pytest.mark.parametrize("batch_size", [8, 16, 64])
 def test_every_work_counts_once_whatever_the_batch_size(workdir, data_dir, batch_size):
     config = tiny_config(batch_size=batch_size)
-    data = open_collection(config, data_dir, None)
+    data = open_canvases(config, data_dir, None)
     split = data.split("test", {"artist": "artist"})
     experiment = Experiment(config, {"artist": 3}, 60, create_mesh())
     state = restored_state(workdir, experiment)

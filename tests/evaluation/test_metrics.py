@@ -1,6 +1,5 @@
 import numpy as np
 import pytest
-from scipy.stats import binomtest
 from sklearn import metrics as oracle
 
 from artjax.evaluation import metrics
@@ -27,10 +26,15 @@ def test_all_numbers_equal_scikit_learn():
 
 
 @pytest.mark.parametrize(("right", "works"), [(0, 9), (9, 9), (62, 100), (1, 3)])
-def test_interval_equals_scipy(right, works):
-    theirs = binomtest(right, works).proportion_ci(method="wilson")
-    low, high = metrics.wilson_interval(right / works, works)
-    assert (low, high) == (pytest.approx(theirs.low, abs=1e-12), pytest.approx(theirs.high))
+def test_bounds_of_the_interval_are_the_shares_that_a_score_test_just_rejects(right, works):
+    low, high = metrics.accuracy_interval(right, works)
+    share, z = right / works, 1.959963984540054  # the normal distribution has 2.5 % above z
+    assert 0 <= low <= share <= high <= 1
+    for bound in (low, high):
+        if 0 < bound < 1:
+            assert (share - bound) ** 2 == pytest.approx(z**2 * bound * (1 - bound) / works)
+    assert (low == 0) == (right == 0)
+    assert (high == 1) == (right == works)
 
 
 def test_rank_of_the_label_counts_equals_before_it_once():

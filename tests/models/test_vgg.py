@@ -22,6 +22,7 @@ def build(name, classes=10, relu_after_pool=True):
         dropout=0.5,
         relu_after_pool=relu_after_pool,
         dtype=jnp.float32,
+        platform="cpu",
     )
 
 
@@ -125,7 +126,12 @@ def test_every_class_starts_equally_likely():
 
 def test_bfloat16_changes_activations_but_not_parameters():
     model = create_model(
-        "vgg16_bn", {"artist": 3}, dropout=0.5, relu_after_pool=True, dtype=jnp.dtype("bfloat16")
+        "vgg16_bn",
+        {"artist": 3},
+        dropout=0.5,
+        relu_after_pool=True,
+        dtype=jnp.dtype("bfloat16"),
+        platform="cpu",
     )
     shapes = jax.eval_shape(
         lambda: model.init_with_output(jax.random.key(0), jnp.zeros((1, 64, 64, 3)))

@@ -8,9 +8,7 @@ import subprocess
 import sys
 
 import pytest
-from tiny import tiny_config, write_tiny
-
-from artjax.data.canvases import open_collection
+from tiny import open_canvases, tiny_config, write_tiny
 
 HOST = """
 import json, sys
@@ -29,7 +27,7 @@ for name, (folders, side) in scenes.items():
     data_dir, canvas_dir = map(Path, folders[host])
     config = tiny_config(canvas_size=side)
     try:
-        data = canvases.open_collection(config, data_dir, canvas_dir)
+        data = open_canvases(config, data_dir, canvas_dir)
         train = data.split("train", {"artist": "artist"})
         source = sources.open_source(config, data, train, mesh, whole)
         said[name] = [source.name, source.why, source.batch(0)["image"].shape]
@@ -46,7 +44,7 @@ def said(data_dir, tmp_path_factory, pytestconfig):
     """By scene, what each of two hosts says that open a collection together."""
     tmp = tmp_path_factory.mktemp("hosts")
     large = tmp / "large"
-    built = open_collection(tiny_config(), data_dir, large).directory
+    built = open_canvases(tiny_config(), data_dir, large).directory
     built.rename(built.with_name(f"{TOO_LARGE}px"))  # only their names are looked at
     nothing = tmp / "nothing"
     other = tmp / "other"

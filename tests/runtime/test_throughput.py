@@ -8,13 +8,19 @@ from artjax.runtime.mesh import create_mesh
 from artjax.training.experiment import Experiment
 
 
-@pytest.mark.parametrize("stem_channels", [3, 8])  # zeros in the stem are no work
-def test_arithmetic_of_vgg16_is_the_published_number(monkeypatch, stem_channels):
-    monkeypatch.setattr("artjax.training.experiment.stem_channels", lambda platform: stem_channels)
+def test_arithmetic_of_vgg16_is_the_published_number():
     config = tiny_config(image_size=224, canvas_size=256, model__name="vgg16")
     vgg = Experiment(config, {"artist": 1000}, 60, create_mesh(devices=jax.devices()[:1]))
     # torchvision's documentation of vgg16: 15.47 G multiply-adds a picture.
     assert vgg.flops_per_image == pytest.approx(3 * 2 * 15.47e9, rel=1e-3)
+
+
+def test_zeros_that_a_gpu_gets_in_the_stem_are_no_work():
+    mesh = create_mesh(devices=jax.devices()[:1])
+    plain, padded = (Experiment(tiny_config(), {"artist": 3}, 60, mesh) for _ in range(2))
+    padded._model = padded._create_model("gpu")
+    assert padded._model.stem_channels == 8
+    assert padded.flops_per_image == plain.flops_per_image
 
 
 def test_rematerialisation_is_not_counted_as_work():

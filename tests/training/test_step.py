@@ -9,13 +9,18 @@ from tiny import AUGMENTED, tiny_config
 
 from artjax.runtime.mesh import create_mesh
 from artjax.training.experiment import Experiment
-from artjax.training.step import _asked, _loss_and_top1, join_parts, split_parts
+from artjax.training.step import (
+    _loss_and_top1,
+    join_micro_batches,
+    split_micro_batches,
+    task_targets,
+)
 
 
 def loss_and_top1(logits, batch, smoothing, own_share=None):
-    asked = _asked(batch, own_share)
-    totals = {task: question.totals() for task, question in asked.items()}
-    return _loss_and_top1(logits, asked, totals, smoothing)
+    targets = task_targets(batch, own_share)
+    totals = {task: of_task.totals() for task, of_task in targets.items()}
+    return _loss_and_top1(logits, targets, totals, smoothing)
 
 
 def batch(works=16, seed=0, unknown=()):
@@ -142,7 +147,7 @@ def test_moving_average_follows_its_definition():
     jax.tree.map(
         lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), state.ema, expected
     )
-    assert state.evaluation_params is state.ema
+    assert state.variables["params"] is state.ema
 
 
 @pytest.mark.usefixtures("narrow_vgg")
@@ -176,10 +181,10 @@ def test_accumulation_moves_no_pictures_between_devices():
 
 def test_parts_can_be_joined_again():
     given = batch(works=12)
-    parts = split_parts(given, 3)
+    parts = split_micro_batches(given, 3)
     assert parts["image"].shape == (3, 4, 40, 40, 3)
     np.testing.assert_array_equal(parts["label/artist"][1], given["label/artist"][1::3])
-    jax.tree.map(np.testing.assert_array_equal, join_parts(parts), given)
+    jax.tree.map(np.testing.assert_array_equal, join_micro_batches(parts), given)
 
 
 def test_evaluation_in_parts_gives_each_work_its_own_logits():
@@ -187,7 +192,9 @@ def test_evaluation_in_parts_gives_each_work_its_own_logits():
     state, _ = whole.train_step(whole.initial_state(), batch(seed=5))
     given = jax.device_put(batch(works=16), whole.batch_sharding)
     np.testing.assert_allclose(
-        whole.logits(state, given)["artist"], parts.logits(state, given)["artist"], atol=1e-5
+        whole.logits(state.variables, given)["artist"],
+        parts.logits(state.variables, given)["artist"],
+        atol=1e-5,
     )
     odd = experiment(1, accumulate=3)
     state = odd.initial_state()
