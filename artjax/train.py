@@ -11,11 +11,10 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 from jax.sharding import Mesh
-from ml_collections import ConfigDict
 
 from artjax import config as config_lib
 from artjax import workdir as workdir_lib
@@ -37,6 +36,9 @@ from artjax.training.logs import Console
 from artjax.training.progress import Progress
 from artjax.training.state import TrainState
 from artjax.training.stop_signal import StopSignal
+
+if TYPE_CHECKING:  # only read here: benchmarks run where ml_collections is not
+    from ml_collections import ConfigDict
 
 
 @dataclass

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-
-from ml_collections import ConfigDict
+from typing import TYPE_CHECKING
 
 from artjax import config as config_lib
 from artjax.errors import WorkdirError
+
+if TYPE_CHECKING:  # only read here: benchmarks run where ml_collections is not
+    from ml_collections import ConfigDict
 
 _SHOWN_DIFFERENCES = 6
 

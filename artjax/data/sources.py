@@ -7,14 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jax.sharding import Mesh, PartitionSpec
-from ml_collections import ConfigDict
 
 from artjax.data import batches
 from artjax.data.canvases import Canvases, Split, take
@@ -23,6 +22,9 @@ from artjax.errors import ConfigError
 from artjax.runtime import mesh as mesh_lib
 from artjax.runtime import resources
 from artjax.runtime.resources import in_words
+
+if TYPE_CHECKING:  # only read here: benchmarks run where ml_collections is not
+    from ml_collections import ConfigDict
 
 Batch = dict[str, jax.Array]
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 from jax.sharding import Mesh
-from ml_collections import ConfigDict
 
 from artjax import config as config_lib
 from artjax import workdir as workdir_lib
@@ -16,6 +15,9 @@ from artjax.errors import ConfigError, TrainingError
 from artjax.runtime import resources
 from artjax.runtime.resources import in_words
 from artjax.training.experiment import Experiment
+
+if TYPE_CHECKING:  # only read here: benchmarks run where ml_collections is not
+    from ml_collections import ConfigDict
 
 # A batch found for the user leaves this share free, for what other programs and the next batches take.
 _FILL = 0.9
