@@ -1,12 +1,15 @@
-"""What augmentation costs: the training step with crop and flip alone, and with each strength and all.
+"""What augmentation costs: the training step with crop and flip alone, and with all augmentations.
 
-python benchmarks/augment.py --model vgg16_bn --image_size 224 --batch_size 256 --json augment.json
+    python benchmarks/augment.py
+    python benchmarks/augment.py --each --json augment.json    # each augmentation by itself as well
 
-Random canvases that are on the device already; the shortest of many steps, which other programs on the
-machine disturb least, with the settings taking turns.
+The step runs on random canvases that are already on the device. The settings take turns, and the
+fastest of many steps counts, since other programs disturb it least.
 """
 
 from __future__ import annotations
+
+import sys
 
 import common
 import jax
@@ -14,7 +17,7 @@ from timed_step import TimedStep, config_of
 
 from artjax.runtime.mesh import create_mesh, describe
 
-STRENGTHS = {
+MAGNITUDES = {
     "rotate_degrees": 15.0,
     "brightness": 0.4,
     "contrast": 0.4,
@@ -31,24 +34,22 @@ STRENGTHS = {
 
 
 def main() -> None:
-    """Prints a row for each setting; with --json also writes them."""
-    parser = common.create_parser(__doc__)
-    parser.add_argument("--model", default="vgg16_bn")
-    parser.add_argument("--image_size", type=int, default=224)
-    parser.add_argument("--batch_size", type=int, default=256)
-    parser.add_argument("--steps", type=int, default=20, help="of each setting (default: 20)")
-    parser.add_argument("--each", action="store_true", help="each strength by itself as well")
+    """Prints a row for each setting."""
+    platform = jax.devices()[0].platform
+    parser = common.create_parser(__doc__, "augment", platform)
+    parser.add_argument("--each", action="store_true", help="each augmentation by itself as well")
     args = parser.parse_args()
-    settings = {"crop and flip": {}}
+    print(common.describe_sizes("augment", platform, args), flush=True)
+    settings: dict[str, dict[str, float]] = {"crop and flip": {}}
     if args.each:
-        settings |= {f"… and {name} {value:g}": {name: value} for name, value in STRENGTHS.items()}
-    settings["all of them"] = STRENGTHS
+        settings |= {f"… and {name} {value:g}": {name: value} for name, value in MAGNITUDES.items()}
+    settings["all of them"] = MAGNITUDES
     devices = describe(create_mesh())
-    print(f"{devices}, {args.model}, {args.image_size} px, batch {args.batch_size}")
+    print(devices, flush=True)
     timed = {}
-    for name, strengths in settings.items():
-        config = config_of(args.model, args.image_size, args.batch_size)
-        config.augment.update(strengths)
+    for name, magnitudes in settings.items():
+        changes = {f"augment__{field}": value for field, value in magnitudes.items()}
+        config = config_of(args.model, args.image_size, args.batch_size, **changes)
         timed[name] = TimedStep(config)
     for _ in range(args.steps):
         for one in timed.values():
@@ -61,4 +62,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(common.run(main))

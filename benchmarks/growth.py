@@ -1,12 +1,11 @@
-"""How cost grows with the batch, the size of the pictures, the devices and the works.
+"""How cost grows with the batch size, the picture size, the devices and the works.
 
     python benchmarks/growth.py --json growth.json
     python benchmarks/growth.py --batches 32 64 --sizes 64 --devices 1 --works 1000
 
-On a GPU the defaults are vgg16_bn at 224 px and batches of 256, on CPU vgg_small at 64 px and batches of
-64. The step is the whole training step, on canvases that are on the devices already. Points of a table
-take turns, and the median of the rounds counts. On CPU the devices are threads of the same cores, each
-number of them in a process of its own.
+The step is the whole training step, on canvases that are already on the devices. The points of a table
+take turns, and the median of the rounds counts. On a CPU the devices are threads of the same cores,
+and each number of devices has a process of its own.
 """
 
 from __future__ import annotations
@@ -26,16 +25,14 @@ import common
 import flax
 import jax
 import numpy as np
-from ml_collections import ConfigDict
 from timed_step import TimedStep, config_of
 
 from artjax.config import canvas_size
 from artjax.data import batches
 from artjax.data.canvases import Split
 from artjax.runtime.mesh import batch_sharding, create_mesh, describe
-from artjax.training.memory import is_out_of_memory
 
-_FETCHED = 30  # batches; all but the last of them are likely of the same epoch
+_FETCHED = 30  # batches; nearly all of them are of the same epoch
 
 
 class StepsElsewhere(common.Worker):
@@ -59,13 +56,15 @@ class StepsElsewhere(common.Worker):
         self.cpu_seconds.append(cpu_seconds)
 
 
-def serve(model: str, image_size: str, batch_size: str) -> None:
-    """Says how many bytes a step needs on each device; then does one for each line: its seconds."""
+def start_steps(model: str, image_size: str, batch_size: str) -> tuple[str, Callable[[str], str]]:
+    """The process of `StepsElsewhere`: greets with the bytes that a step needs on each device."""
     timed = TimedStep(config_of(model, int(image_size), int(batch_size)))
-    print(json.dumps(timed.needed_bytes), flush=True)
-    for _ in sys.stdin:
+
+    def step(_: str) -> str:
         timed.step()
-        print(json.dumps([timed.seconds[-1], timed.cpu_seconds[-1]]), flush=True)
+        return json.dumps([timed.seconds[-1], timed.cpu_seconds[-1]])
+
+    return json.dumps(timed.needed_bytes), step
 
 
 def steps_grown(
@@ -74,40 +73,41 @@ def steps_grown(
     """Times the steps of all points in turns.
 
     Args:
-      points: what makes the step, and how many images it sees, by what grows.
-      rounds: in which each does a step.
+      points: by the number that grows: the function that makes the step, and the images in a batch.
+      rounds: number of rounds; in each round every point does one step.
 
     Returns:
-      A row for each point, empty where the devices have not enough memory.
+      A row for each point; the reason alone where the point cannot run.
     """
-    steps, rows = {}, {}
+    steps: dict[int, Any] = {}
+    rows: dict[int, dict[str, Any]] = {}
     for point, (create, _) in points.items():
         try:
             steps[point] = create()
-        except jax.errors.JaxRuntimeError as error:
-            if not is_out_of_memory(error):
+        except Exception as error:
+            reason = common.reason_it_cannot_run(error)
+            if reason is None:
                 raise
+            rows[point] = {"cannot_run": reason}
     for _ in range(rounds):
         for step in steps.values():
             step.step()
-    for point, (_, images) in points.items():
-        rows[point] = {}
-        if point in steps:
-            seconds = statistics.median(steps[point].seconds)
-            rows[point] = {
-                "step_s": seconds,
-                "cpu_s": statistics.median(steps[point].cpu_seconds),
-                "images_per_second": images / seconds,
-                "needed_bytes_per_device": steps[point].needed_bytes,
-            }
-    return rows
+    for point, step in steps.items():
+        seconds = statistics.median(step.seconds)
+        rows[point] = {
+            "step_s": seconds,
+            "cpu_s": statistics.median(step.cpu_seconds),
+            "images_per_second": points[point][1] / seconds,
+            "needed_bytes_per_device": step.needed_bytes,
+        }
+    return {point: rows[point] for point in points}
 
 
-def data_grown(works: list[int], config: ConfigDict, rounds: int) -> dict[int, dict[str, float]]:
+def data_grown(works: list[int], config: Any, rounds: int) -> dict[int, dict[str, float]]:
     """Times the batches of the source `host`, and the order of an epoch, for numbers of works.
 
-    The canvases are files with holes, as a million of them would fill the disk. Batches are fetched once
-    before the clock starts, so that their pages are in memory: what a disk adds is its own.
+    The canvases are sparse files, since a million of them would fill the disk. Each batch is fetched
+    once before the clock starts, so its pages are in memory: the time of the disk is not measured.
     """
     sharding = batch_sharding(create_mesh(devices=jax.devices()[:1]))
     side, batch_size = canvas_size(config), config.batch_size
@@ -131,7 +131,9 @@ def data_grown(works: list[int], config: ConfigDict, rounds: int) -> dict[int, d
         for turn in range(rounds + 1):
             for count, split in splits.items():
                 start = time.perf_counter()
-                batches.order(turn, 0, count)  # another seed each time, as the last ones are kept
+                batches.order(
+                    turn, 0, count
+                )  # a new seed each time, since recent orders are cached
                 order_s[count].append(time.perf_counter() - start)
                 batches.order(0, 0, count)
                 start = time.perf_counter()
@@ -159,44 +161,30 @@ def show(title: str, rows: Mapping[int, Mapping[str, Any]]) -> None:
             unit, scale = next(
                 (found for ending, found in units.items() if name.endswith(ending)), ("", 1)
             )
-            said = "unknown" if value is None else f"{value * scale:,.4g} {unit}".strip()
-            cells.append(f"{name.removesuffix('_s').replace('_', ' ')} {said}")
-        print(f"  {point:>9,}  {';  '.join(cells) or 'not enough memory'}", flush=True)
+            known = isinstance(value, int | float)
+            shown = f"{value * scale:,.4g} {unit}".strip() if known else str(value or "unknown")
+            cells.append(f"{name.removesuffix('_s').replace('_', ' ')} {shown}")
+        print(f"  {point:>9,}  {';  '.join(cells)}", flush=True)
 
 
 def main() -> None:
-    """Prints a table for each thing that grows; with --json also writes them."""
+    """Prints a table for each number that grows."""
     if sys.argv[1:2] == ["--serve"]:
-        serve(*sys.argv[2:])
+        common.serve(lambda: start_steps(*sys.argv[2:]))
         return
-    on_cpu = jax.devices()[0].platform == "cpu"
-    local = len(jax.local_devices())
-    several = [1, 2, 4, 8] if on_cpu else [n for n in (1, 2, 4, 8) if n <= local]
-    parser = common.create_parser(__doc__)
-
-    def numbers(name: str, default: list[int]) -> None:
-        text = " ".join(map(str, default))
-        parser.add_argument(name, nargs="*", type=int, default=default, help=f"(default: {text})")
-
-    numbers("--batches", [8, 16, 32, 64, 128] if on_cpu else [32, 64, 128, 256, 512])
-    numbers("--sizes", [32, 64, 96, 128] if on_cpu else [64, 128, 224, 320, 384])
-    numbers("--devices", several)
-    numbers("--works", [1_000, 10_000, 100_000, 1_000_000])
-    parser.add_argument("--model", default="vgg_small" if on_cpu else "vgg16_bn")
-    parser.add_argument("--batch_size", type=int, default=64 if on_cpu else 256)
-    parser.add_argument("--image_size", type=int, default=64 if on_cpu else 224)
-    parser.add_argument("--rounds", type=int, default=15)
-    args = parser.parse_args()
-    tables = measure(args, on_cpu)
+    platform = jax.devices()[0].platform
+    args = common.create_parser(__doc__, "growth", platform).parse_args()
+    print(common.describe_sizes("growth", platform, args), flush=True)
+    tables = measure(args, platform == "cpu")
     settings = {key: value for key, value in vars(args).items() if key != "json"}
-    kind = "" if on_cpu else describe(create_mesh())
+    kind = "" if platform == "cpu" else describe(create_mesh())
     result = common.heading(kind, jax, flax, np) | {"settings": settings, "tables": tables}
     common.write(args.json, result)
     print(f"\n{result['date']}, {result['machine']}, {result['versions']}")
 
 
 def measure(args: argparse.Namespace, on_cpu: bool) -> dict[str, Any]:
-    """All tables, each printed as soon as it is there."""
+    """All tables; each is printed as soon as it is complete."""
     model, size, batch = args.model, args.image_size, args.batch_size
 
     def one(size: int, batch: int) -> Callable[[], TimedStep]:
@@ -205,7 +193,13 @@ def measure(args: argparse.Namespace, on_cpu: bool) -> dict[str, Any]:
     def several(devices: int) -> Callable[[], Any]:
         if on_cpu:
             return lambda: StepsElsewhere(devices, model, size, batch)
-        return lambda: TimedStep(config_of(model, size, batch), jax.devices()[:devices])
+        return lambda: on_devices(devices)
+
+    def on_devices(devices: int) -> TimedStep:
+        there = jax.local_devices()
+        if devices > len(there):
+            raise common.CannotRunError(f"this machine has {len(there)} of them")
+        return TimedStep(config_of(model, size, batch), there[:devices])
 
     tables: dict[str, Any] = {}
     tables["batch"] = steps_grown({n: (one(size, n), n) for n in args.batches}, args.rounds)
@@ -224,4 +218,4 @@ def measure(args: argparse.Namespace, on_cpu: bool) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(common.run(main))

@@ -4,14 +4,15 @@
     python benchmarks/input.py --json input.json
     python benchmarks/input.py --torch /elsewhere/bin/python    # where torch has its own environment
 
-The works: JPEGs of about one megapixel, made by code. The job: batches of random crops of 224 px, or for
-`device` and `host` of the canvases of 256 px that the step cuts them from; mirroring and normalising are
-left to the step. All take turns, and the median of the rounds counts.
+The works are JPEGs of about one megapixel, made by code. The job is to deliver batches of random crops
+of 224 px. The sources `device` and `host` deliver canvases of 256 px instead, since the training step
+crops them itself; it also flips and normalises. All contestants take turns, and the median of the
+rounds counts.
 """
 
 from __future__ import annotations
 
-import io
+import importlib
 import os
 import statistics
 import sys
@@ -25,68 +26,22 @@ import common
 import numpy as np
 
 SIZE, MIN_AREA, MAX_STRETCH = 224, 0.3, 4 / 3
-AHEAD = 5  # batches before the clock starts: those that peers have made ahead, and a start
-SIDES = ((1152, 900), (900, 1152), (1024, 1024), (1300, 800))
-
-
-def make_works(count: int) -> list[bytes]:
-    """JPEGs (quality 90) with the edges, textures and grain of photographed paintings."""
-    from PIL import Image
-
-    from artjax.studio import catalogue
-
-    works = []
-    for i, painting in enumerate(catalogue()[:count]):
-        rng = np.random.default_rng(i)
-        picture = Image.fromarray(painting.draw())
-        pixels = np.asarray(picture.resize(SIDES[i % len(SIDES)], Image.Resampling.BICUBIC))
-        grain = rng.normal(0, 2, (*pixels.shape[:2], 1)) + rng.normal(0, 1, pixels.shape)
-        buffer = io.BytesIO()
-        noisy = np.clip(pixels + grain, 0, 255).astype(np.uint8)
-        Image.fromarray(noisy).save(buffer, "JPEG", quality=90)
-        works.append(buffer.getvalue())
-    return works
-
-
-def prepare(works: list[bytes], repeats: int, folder: Path) -> None:
-    """Writes the works as a prepared TFDS set, each `repeats` times, and as files for the peers."""
-    import tensorflow_datasets as tfds
-
-    features = {
-        "image": tfds.features.Image(shape=(None, None, 3), encoding_format="jpeg"),
-        "artist": tfds.features.ClassLabel(num_classes=2),
-    }
-    splits = {
-        "train": [
-            (f"{i}", {"image": works[i % len(works)], "artist": i % 2})
-            for i in range(repeats * len(works))
-        ],
-        **{split: [(split, {"image": works[0], "artist": 0})] for split in ("validation", "test")},
-    }
-    tfds.dataset_builders.store_as_tfds_dataset(
-        "bench",
-        "1.0.0",
-        features=tfds.features.FeaturesDict(features),
-        split_datasets=splits,
-        data_dir=folder,
-    )
-    (folder / "files").mkdir()
-    for i, (_, example) in enumerate(splits["train"]):
-        (folder / "files" / f"{i:06d}.jpg").write_bytes(example["image"])
+AHEAD = (
+    5  # batches before the clock starts: those that a loader has prepared before they are asked for
+)
 
 
 def source_rate(name: str, folder: Path, batch_size: int) -> Callable[[int], float]:
-    """Of one of artjax's own sources: a function from the number of batches to works per second."""
+    """For one of artjax's sources: a function from the number of batches to works per second."""
     import jax
 
-    from artjax.config import collection_settings, default_config
+    from artjax.config import collection_settings
     from artjax.data import batches, sources
     from artjax.data.canvases import Request, open_collection
     from artjax.runtime.mesh import create_mesh
     from artjax.training.experiment import Experiment
 
-    config = default_config()
-    config.collection, config.source, config.batch_size = "bench", name, batch_size
+    config = common.create_config(collection="bench", source=name, batch_size=batch_size)
     mesh = create_mesh(devices=jax.devices()[:1])
     data = open_collection(Request(**collection_settings(config)), folder, None)
     train = data.split("train", {"artist": "artist"})
@@ -116,7 +71,7 @@ def random_box(width: int, height: int, rng: np.random.Generator) -> tuple[int, 
 
 
 def tf_data_rate(fused: bool, folder: Path, batch_size: int) -> Callable[[int], float]:
-    """Of plain tf.data over the same TFRecords, shuffled; decode and crop fused or one by one."""
+    """For plain tf.data over the same TFRecords, shuffled; decode and crop fused or in two steps."""
     import tensorflow as tf
 
     def image(record: Any) -> Any:
@@ -156,7 +111,7 @@ def tf_data_rate(fused: bool, folder: Path, batch_size: int) -> Callable[[int], 
 
 
 def create_loader(decoder: str, files: Path, batch_size: int) -> Iterable[Any]:
-    """A PyTorch DataLoader with a process for each core; needs torch alone."""
+    """A PyTorch DataLoader with a process for each core; it needs nothing of artjax."""
     import torch
 
     class Works(torch.utils.data.Dataset):
@@ -198,14 +153,17 @@ def with_pillow(path: Path, rng: np.random.Generator) -> np.ndarray:
 
 
 DECODERS = {"opencv": with_opencv, "pillow": with_pillow}
+LIBRARIES = {"opencv": "cv2", "pillow": "PIL"}
 
 
-def serve_loader(decoder: str, files: Path, batch_size: int) -> None:
-    """Answers each number of batches on standard input with works per second; a line each."""
+def start_loader(decoder: str, files: Path, batch_size: int) -> tuple[str, Callable[[str], float]]:
+    """The process of `Loader`: answers each number of batches with works per second."""
+    for library in ("torch", LIBRARIES[decoder]):
+        importlib.import_module(library)
     loader = create_loader(decoder, files, batch_size)
     next(iter(loader))
-    print("ready", flush=True)
-    for line in sys.stdin:
+
+    def rate(line: str) -> float:
         count, feed = int(line), iter(loader)
         for _ in range(AHEAD):
             next(feed)
@@ -214,64 +172,77 @@ def serve_loader(decoder: str, files: Path, batch_size: int) -> None:
             next(feed)
         seconds = time.perf_counter() - start
         del feed  # ends its processes
-        print(count * batch_size / seconds, flush=True)
+        return count * batch_size / seconds
+
+    return "ready", rate
 
 
 class Loader(common.Worker):
-    """A DataLoader in a process of its own, and another interpreter where that is wanted."""
+    """A DataLoader in a process of its own, which may have another interpreter."""
 
     def __init__(self, python: str, decoder: str, folder: Path, batch_size: int) -> None:
-        try:
-            files = str(folder / "files")
-            super().__init__([python, __file__, "--serve", decoder, files, str(batch_size)])
-        except RuntimeError:
-            raise SystemExit(
-                f"{python} has no torch with {decoder}: see --torch, or --torch none"
-            ) from None
+        files = str(folder / "files")
+        super().__init__([python, __file__, "--serve", decoder, files, str(batch_size)])
 
     def __call__(self, count: int) -> float:
         """Works per second over a number of batches."""
         return float(self.ask(count))
 
 
+def start_loaders(python: str, folder: Path, batch_size: int) -> dict[str, Loader]:
+    """The loaders that the interpreter can run; prints a line for each that it cannot."""
+    loaders = {}
+    for decoder in DECODERS if python != "none" else ():
+        try:
+            loaders[f"DataLoader, {decoder}"] = Loader(python, decoder, folder, batch_size)
+        except (common.CannotRunError, OSError) as error:
+            print(f"DataLoader, {decoder} left out: {error} (see --torch)", flush=True)
+    return loaders
+
+
+def race(
+    contestants: dict[str, Callable[[int], float]], rounds: int, batches: int
+) -> dict[str, list[float]]:
+    """Works per second of each contestant in each round; they take turns."""
+    rates: dict[str, list[float]] = {name: [] for name in contestants}
+    for _ in range(rounds):
+        for name, rate in contestants.items():
+            # Fast contestants get longer turns, so that disturbances average out.
+            many = 20 if name in ("artjax device", "artjax host") else 1
+            rates[name].append(rate(batches * many))
+    return rates
+
+
 def main() -> None:
-    """Prints a table; with --json also writes it."""
+    """Prints a table."""
     if sys.argv[1:2] == ["--serve"]:
-        serve_loader(sys.argv[2], Path(sys.argv[3]), int(sys.argv[4]))
+        common.serve(lambda: start_loader(sys.argv[2], Path(sys.argv[3]), int(sys.argv[4])))
         return
-    parser = common.create_parser(__doc__)
-    parser.add_argument("--works", type=int, default=48, help="different ones (default: 48)")
-    parser.add_argument("--repeats", type=int, default=12, help="of each work (default: 12)")
-    parser.add_argument("--batch_size", type=int, default=32)
-    parser.add_argument("--batches", type=int, default=12, help="a turn (default: 12)")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser = common.create_parser(__doc__, "input")
     parser.add_argument(
-        "--torch", default=sys.executable, help="Python that has torch, or none (default: this one)"
+        "--torch",
+        default=sys.executable,
+        help="interpreter that has torch, or none (default: this one)",
     )
     args = parser.parse_args()
+    print(common.describe_sizes("input", "cpu", args), flush=True)
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     import jax
+    import made_works
     import tensorflow as tf
 
-    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     contestants: dict[str, Callable[[int], float]] = {}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        prepare(make_works(args.works), args.repeats, folder)
+        works = made_works.make_works(args.works)
+        made_works.write_records(works, args.repeats, folder)
+        made_works.write_files(works, args.repeats, folder / "files")
         for source in ("device", "host", "stream"):
             contestants[f"artjax {source}"] = source_rate(source, folder, args.batch_size)
         contestants["tf.data, fused"] = tf_data_rate(True, folder, args.batch_size)
         contestants["tf.data, decode then crop"] = tf_data_rate(False, folder, args.batch_size)
-        loaders = {
-            f"DataLoader, {decoder}": Loader(args.torch, decoder, folder, args.batch_size)
-            for decoder in (DECODERS if args.torch != "none" else ())
-        }
-        contestants |= loaders
-        rates: dict[str, list[float]] = {name: [] for name in contestants}
-        for _ in range(args.rounds):
-            for contestant, rate in contestants.items():
-                # What is fast takes longer turns, so that what disturbs it is averaged out.
-                many = 20 if contestant in ("artjax device", "artjax host") else 1
-                rates[contestant].append(rate(args.batches * many))
+        loaders = start_loaders(args.torch, folder, args.batch_size)
+        rates = race(contestants | loaders, args.rounds, args.batches)
         for loader in loaders.values():
             loader.close()
     medians = {name: statistics.median(values) for name, values in rates.items()}
@@ -290,4 +261,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(common.run(main))

@@ -1,59 +1,60 @@
 """The whole training loop with each source, as a share of the bare step on one batch.
 
-python benchmarks/loop.py --json loop.json                                            # on a GPU
-python benchmarks/loop.py --model vgg_small --image_size 64 --batch_size 32 --steps 120   # on a CPU
+    python benchmarks/loop.py --json loop.json
 
-The loop is `artjax.train.train` itself, with its input, logs and metrics; compiling, validations and
-checkpoints are not in the rate that it reports, nor meant here. The works are made by code. Bare step
-and sources take turns; the fastest round is the one that other programs disturbed least.
+The loop is `artjax.train.train` itself, with its input, logs and metrics. The rate that it reports is
+that of training: compilation, validation and checkpoints are not in it. The works are made by code.
+The bare step and the sources take turns; other programs disturb the fastest round least. The source
+`stream` reads TFRecords, so it is left out where TensorFlow or TFDS is not installed.
 """
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import io
 import itertools
 import statistics
+import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import common
-import input as input_benchmark
 import jax
-from ml_collections import ConfigDict
+import made_works
+from timed_step import compile_step
 
-from artjax.config import collection_settings, default_config
+from artjax.config import canvas_size, collection_settings
 from artjax.data import batches
 from artjax.data.canvases import Request, open_collection
 from artjax.runtime.mesh import create_mesh, describe
 from artjax.train import train
-from artjax.training.checks import check_config
 from artjax.training.experiment import Experiment
 from artjax.training.logs import read_rows
 
 
-def bare_rate(config: ConfigDict, folder: Path) -> float:
-    """Works per second of the compiled step alone, on one batch again and again."""
+def bare_rate(config: Any, folder: Path) -> float:
+    """Works per second of the compiled step alone, on the same batch again and again."""
     mesh = create_mesh()
-    split = open_collection(Request(**collection_settings(config)), folder, None).split(
-        "train", {"artist": "artist"}
-    )
+    data = open_collection(Request(**collection_settings(config)), folder, None)
+    split = data.split("train", {"artist": "artist"})
     experiment = Experiment(config, {"artist": 2}, len(split), mesh)
     indices = batches.batch_indices(0, 0, config.batch_size, len(split))
     batch = batches.put(split, indices, experiment.batch_sharding)
-    state = experiment.initial_state()
-    state, metrics = experiment.train_step(state, batch)
+    step = compile_step(experiment)
+    state, metrics = step(experiment.initial_state(), batch)
     jax.block_until_ready((state, metrics))
     start = time.perf_counter()
     for _ in range(config.steps - 1):
-        state, metrics = experiment.train_step(state, batch)
+        state, metrics = step(state, batch)
     jax.block_until_ready((state, metrics))
     return (config.steps - 1) * config.batch_size / (time.perf_counter() - start)
 
 
-def loop_rate(config: ConfigDict, folder: Path) -> float:
-    """Works per second as the loop says; over all but its first rows, which fill the queues."""
+def loop_rate(config: Any, folder: Path) -> float:
+    """Works per second as the loop reports them, without its first rows, which fill the queues."""
     with tempfile.TemporaryDirectory() as workdir, contextlib.redirect_stdout(io.StringIO()):
         train(config, Path(workdir), folder, stop_after_steps=config.steps - 1)
         rows = [row for row in read_rows(Path(workdir)) if "perf/images_per_second" in row]
@@ -65,47 +66,62 @@ def loop_rate(config: ConfigDict, folder: Path) -> float:
     return works / seconds
 
 
+def create_config(args: argparse.Namespace) -> Any:
+    """The default configuration with the sizes of the command line, and no validation on the way."""
+    return common.create_config(
+        collection="bench",
+        model__name=args.model,
+        image_size=args.image_size,
+        batch_size=args.batch_size,
+        epochs=0.0,
+        steps=args.steps,
+        log_every=max(1, args.steps // 6),
+        eval_every=10 * args.steps,
+        checkpoint_every=10 * args.steps,
+        optim__peak_lr=1e-3,
+        source="host",
+    )
+
+
+def measure(config: Any, args: argparse.Namespace, folder: Path) -> dict[str, list[float]]:
+    """Works per second in each round, of the bare step and of each source that can run."""
+    works = made_works.make_works(args.works)
+    canvases = folder / "canvases-only"
+    made_works.write_canvases(works, args.repeats, canvases, canvas_size(config))
+    folders = {"device": canvases, "host": canvases}
+    if made_works.missing_for_records():
+        print(f"stream left out: {made_works.missing_for_records()} is not installed", flush=True)
+    else:
+        folders["stream"] = folder / "records"
+        made_works.write_records(works, args.repeats, folders["stream"])
+    rates: dict[str, list[float]] = {name: [] for name in ("bare step", *folders)}
+    for _ in range(args.rounds):
+        rates["bare step"].append(bare_rate(config, canvases))
+        for source, data_dir in folders.items():
+            config.source = source
+            rates[source].append(loop_rate(config, data_dir))
+        config.source = "host"
+    return rates
+
+
 def main() -> None:
-    """Prints a table; with --json also writes it."""
-    parser = common.create_parser(__doc__)
-    parser.add_argument("--model", default="vgg16_bn")
-    parser.add_argument("--image_size", type=int, default=224)
-    parser.add_argument("--batch_size", type=int, default=256)
-    parser.add_argument("--steps", type=int, default=200)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--works", type=int, default=48, help="different ones (default: 48)")
-    parser.add_argument("--repeats", type=int, default=24, help="of each work (default: 24)")
-    args = parser.parse_args()
-    config = default_config()
-    config.collection, config.model.name = "bench", args.model
-    config.image_size, config.batch_size = args.image_size, args.batch_size
-    config.epochs, config.steps = 0.0, args.steps
-    config.log_every = max(1, args.steps // 6)
-    config.eval_every = config.checkpoint_every = 10 * args.steps
-    config.optim.peak_lr = 1e-3
-    check_config(config)
-    rates: dict[str, list[float]] = {"bare step": [], "device": [], "host": [], "stream": []}
+    """Prints a table."""
+    platform = jax.devices()[0].platform
+    args = common.create_parser(__doc__, "loop", platform).parse_args()
+    print(common.describe_sizes("loop", platform, args), flush=True)
+    config = create_config(args)
+    devices = describe(create_mesh())
+    print(devices, flush=True)
     with tempfile.TemporaryDirectory() as name:
         if not jax.config.jax_compilation_cache_dir:
             # So that each program is compiled once in all rounds.
             jax.config.update("jax_compilation_cache_dir", f"{name}/compiled")
-        works = input_benchmark.make_works(args.works)
-        input_benchmark.prepare(works, args.repeats, Path(name))
-        for _ in range(args.rounds):
-            rates["bare step"].append(bare_rate(config, Path(name)))
-            for source in ("device", "host", "stream"):
-                config.source = source
-                rates[source].append(loop_rate(config, Path(name)))
-            config.source = "host"
+        rates = measure(config, args, Path(name))
     bare = rates["bare step"]
-    devices = describe(create_mesh())
-    print(
-        f"{devices}, {args.model}, {args.image_size} px, batch {args.batch_size}, {args.steps} steps"
-    )
     for name, values in rates.items():
         fastest, median = max(values), statistics.median(values)
         print(
-            f"{name:10} {fastest:9,.1f} works/s in its fastest round ({median:9,.1f} in the median): "
+            f"{name:10} {fastest:9,.1f} works/s in the fastest round ({median:9,.1f} in the median): "
             f"{fastest / max(bare):.3f} x ({median / statistics.median(bare):.3f} x) the bare step"
         )
     settings = {key: value for key, value in vars(args).items() if key != "json"}
@@ -114,4 +130,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(common.run(main))

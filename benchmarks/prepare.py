@@ -1,8 +1,9 @@
 """Cleaned pictures per second and core, beside OpenCV, Pillow and libvips doing the same job.
 
-The job: a JPEG file → its shorter side at 512 px → a JPEG of quality 95 without chroma subsampling, on
-one core. Quality: PSNR of the scaled pixels against an antialiased Lanczos of the full picture, in
-floating point. Then the whole of `clean_works` with one process and with two.
+The job on one core: read a JPEG file, scale its shorter side to 512 px, write a JPEG of quality 95
+without chroma subsampling. Quality is the PSNR of the scaled pixels against an antialiased Lanczos of
+the full picture in floating point. Then `clean_works` as a whole is timed with one process and with
+two.
 
     pip install opencv-python-headless
     python benchmarks/prepare.py --json prepare.json
@@ -11,12 +12,14 @@ floating point. Then the whole of `clean_works` with one process and with two.
 from __future__ import annotations
 
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import common
+import made_works
 import numpy as np
 import PIL
 import pyvips
@@ -25,7 +28,6 @@ from PIL import Image
 from artjax.prepare import picture_decoding
 from artjax.prepare.catalogue import Work
 from artjax.prepare.cleaning import clean_works
-from artjax.studio import catalogue
 
 try:
     import cv2
@@ -36,16 +38,12 @@ SIZES = {"1.3 MP": (1300, 1000), "6 MP": (3000, 2000)}
 SHORT_SIDE_PX = picture_decoding.SHORT_SIDE_PX
 
 
-def make_files(folder: Path, width: int, height: int, count: int) -> list[Path]:
-    """Writes JPEGs (quality 90) with the edges, textures and grain of photographed paintings."""
+def make_files(folder: Path, sides: tuple[int, int], count: int) -> list[Path]:
+    """Writes pictures of one size as JPEG files."""
     files = []
-    for i, painting in enumerate(catalogue()[:count]):
-        rng = np.random.default_rng(i)
-        picture = Image.fromarray(painting.draw()).resize((width, height), Image.Resampling.BICUBIC)
-        grain = rng.normal(0, 2, (height, width, 1)) + rng.normal(0, 1, (height, width, 3))
-        pixels = np.clip(np.asarray(picture) + grain, 0, 255).astype(np.uint8)
-        files.append(folder / f"{width}x{height}-{i}.jpg")
-        Image.fromarray(pixels).save(files[-1], quality=90)
+    for i, jpeg in enumerate(made_works.make_works(count, [sides])):
+        files.append(folder / f"{sides[0]}x{sides[1]}-{i}.jpg")
+        files[-1].write_bytes(jpeg)
     return files
 
 
@@ -73,7 +71,7 @@ def opencv(path: Path) -> np.ndarray:
 
 
 def opencv_jpeg(pixels: np.ndarray) -> bytes:
-    """The same settings as ours: quality 95, 4:4:4."""
+    """A JPEG with the same settings as ours: quality 95, 4:4:4."""
     settings = [cv2.IMWRITE_JPEG_QUALITY, 95]
     settings += [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
     return cv2.imencode(".jpg", pixels[..., ::-1], settings)[1].tobytes()
@@ -103,7 +101,7 @@ def vips(path: Path) -> np.ndarray:
 
 
 def vips_jpeg(pixels: np.ndarray) -> bytes:
-    """The same settings as ours."""
+    """A JPEG with the same settings as ours."""
     return pyvips.Image.new_from_array(pixels).jpegsave_buffer(Q=95, subsample_mode="off")
 
 
@@ -133,7 +131,7 @@ def psnr(pixels: np.ndarray, truth: np.ndarray) -> float:
 
 
 def contest(files: Sequence[Path], rounds: int) -> dict[str, dict[str, float]]:
-    """Rate and quality of each contestant; they take turns, and the median of the rounds counts."""
+    """Rate and quality of each contestant. They take turns, and the median of the rounds counts."""
     truths = [reference(path) for path in files]
     seconds: dict[str, list[float]] = {decode.__name__: [] for decode in CONTESTANTS}
     quality = {}
@@ -157,7 +155,7 @@ def contest(files: Sequence[Path], rounds: int) -> dict[str, dict[str, float]]:
 
 def two_processes(folder: Path, works: int) -> dict[str, float]:
     """Pictures per second of `clean_works` with one process and with two, of 1.3 MP each."""
-    files = make_files(folder, *SIZES["1.3 MP"], count=min(works, 8))
+    files = make_files(folder, SIZES["1.3 MP"], min(works, 8))
     listed = []
     for i in range(works):
         copy = folder / f"copy-{i}.jpg"
@@ -172,22 +170,19 @@ def two_processes(folder: Path, works: int) -> dict[str, float]:
 
 
 def main() -> None:
-    """Prints a table; with --json also writes it."""
-    parser = common.create_parser(__doc__)
-    parser.add_argument("--pictures", type=int, default=8, help="of each size (default: 8)")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--works", type=int, default=1000, help="for one and two processes")
-    args = parser.parse_args()
+    """Prints a table."""
+    args = common.create_parser(__doc__, "prepare").parse_args()
+    print(common.describe_sizes("prepare", "cpu", args), flush=True)
     result = common.heading("", PIL)
     result["versions"]["libvips"] = ".".join(str(pyvips.version(i)) for i in range(3))
     if cv2:
         cv2.setNumThreads(1)
         result["versions"]["cv2"] = cv2.__version__
     else:
-        print("OpenCV is not installed, and so left out")
+        print("OpenCV left out: it is not installed (pip install opencv-python-headless)")
     with tempfile.TemporaryDirectory() as name:
         for size, (width, height) in SIZES.items():
-            rows = contest(make_files(Path(name), width, height, args.pictures), args.rounds)
+            rows = contest(make_files(Path(name), (width, height), args.pictures), args.rounds)
             result[size] = rows
             best_rate = max(row["per_second"] for n, row in rows.items() if n != "ours")
             best_quality = max(row["psnr_db"] for n, row in rows.items() if n != "ours")
@@ -208,4 +203,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(common.run(main))

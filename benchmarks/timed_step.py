@@ -1,46 +1,65 @@
-"""The compiled training step, timed on one batch of random canvases that is on the devices already."""
+"""The compiled training step, timed on one batch of random canvases that is already on the devices."""
 
 from __future__ import annotations
 
 import time
+from typing import Any
 
+import common
 import jax
 import numpy as np
-from ml_collections import ConfigDict
 
-from artjax.config import canvas_size, default_config
+from artjax.config import canvas_size
 from artjax.runtime.mesh import check_batch_size, create_mesh
-from artjax.training.checks import check_config
+from artjax.runtime.resources import in_words
+from artjax.training import memory
 from artjax.training.experiment import Experiment
-from artjax.training.memory import needed_bytes
 
 CLASSES = 20
 
 
-def config_of(model: str, image_size: int, batch_size: int) -> ConfigDict:
-    """The default configuration but for these."""
-    config = default_config()
-    config.model.name, config.image_size, config.batch_size = model, image_size, batch_size
-    return config
+def config_of(model: str, image_size: int, batch_size: int, **changes: Any) -> Any:
+    """The default configuration with these sizes and, as for `common.create_config`, other changes."""
+    return common.create_config(
+        model__name=model, image_size=image_size, batch_size=batch_size, **changes
+    )
+
+
+def compile_step(experiment: Experiment) -> jax.stages.Compiled:
+    """The compiled step of an experiment.
+
+    Raises:
+      CannotRunError: if it needs more memory than is free.
+    """
+    compiled = experiment.compile_train_step()
+    needed, free = memory.needed_bytes(compiled), memory.free_bytes(experiment.mesh)
+    if needed and free and needed > free:
+        config = experiment.config
+        raise common.CannotRunError(
+            f"not enough memory: {config.model.name} at {config.image_size} px with batches of "
+            f"{config.batch_size} needs {in_words(needed)} on each device, {in_words(free)} are free; "
+            "give a smaller batch or picture size"
+        )
+    return compiled
 
 
 class TimedStep:
     """The training step of a configuration, on the same batch again and again.
 
     Attributes:
-      needed_bytes: what it takes on each device, by the compiler's analysis; None if there is none.
-      seconds: that each step took so far.
-      cpu_seconds: of all threads of this process in each step; other programs disturb it least.
+      needed_bytes: memory that the step needs on each device, by the compiler's analysis, or None.
+      seconds: wall time of each step so far.
+      cpu_seconds: CPU time of all threads of this process in each step. Other programs disturb it least.
     """
 
-    def __init__(self, config: ConfigDict, devices: list[jax.Device] | None = None) -> None:
+    def __init__(self, config: Any, devices: list[jax.Device] | None = None) -> None:
         """Compiles the step for the devices (default: all), and does it once.
 
         Raises:
-          ConfigError: if the configuration cannot be meant.
-          JaxRuntimeError: if the devices have not enough memory.
+          ConfigError: if the batch does not divide among the devices.
+          CannotRunError: if the devices have too little memory, as far as that is known.
+          JaxRuntimeError: if they run out of memory all the same.
         """
-        check_config(config)
         mesh = create_mesh(devices=devices)
         check_batch_size(config.batch_size, mesh)
         experiment = Experiment(config, {"artist": CLASSES}, 10_000, mesh)
@@ -52,8 +71,8 @@ class TimedStep:
             "label/artist": rng.integers(0, CLASSES, works).astype(np.int32),
             "mask": np.ones(works, bool),
         }
-        self._step = experiment.compile_train_step()
-        self.needed_bytes = needed_bytes(self._step)
+        self._step = compile_step(experiment)
+        self.needed_bytes = memory.needed_bytes(self._step)
         self._batch = jax.device_put(batch, experiment.batch_sharding)
         self._state = experiment.initial_state()
         self.seconds: list[float] = []

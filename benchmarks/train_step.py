@@ -1,17 +1,15 @@
 """Training steps per second: artjax beside textbook Flax and torch, in turns, on the same job.
 
-The job: images float32 [B, S, S, 3] and labels → forward, loss, gradient, clipping by global norm,
-weight decay, SGD with Nesterov momentum. `artjax, whole step` does more than the job: random crops and
-flips of uint8 canvases, label smoothing and a moving average of the parameters.
+The job starts from images (float32 [B, S, S, 3]) and labels: forward pass, loss, gradient, clipping by
+global norm, weight decay, SGD with Nesterov momentum. `artjax, whole step` does more than the job:
+random crops and flips of uint8 canvases, label smoothing, and an EMA of the parameters.
 
     python benchmarks/train_step.py --json train_step.json
     python benchmarks/train_step.py --torch /path/to/python   # another interpreter, which has torch
     PYTHONPATH=. python benchmarks/train_step.py              # where artjax is not installed
 
-jax, flax and optax are all it needs, neither TensorFlow nor ml_collections. It ends with status 1 if a
-contestant failed, which the table names. On a GPU the defaults are VGG-16 with and without
-BatchNorm at 64, 128 and 224 px, batches of 256, activations in bfloat16; on CPU vgg_small at 64 px,
-batches of 32.
+It needs jax, flax and optax, but neither TensorFlow nor ml_collections. The table names each
+contestant that failed, and the exit status is then 1. On a GPU the activations are bfloat16.
 """
 
 from __future__ import annotations
@@ -27,7 +25,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-# Torch has a process of its own on the same GPU, so JAX may not take the memory as a whole.
+# torch has a process of its own on the same GPU, so JAX must not reserve all of the memory.
 os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 
 import common
@@ -38,12 +36,11 @@ import numpy as np
 import optax
 from flax import linen as nn
 
-from artjax.config import apply_overrides, canvas_size, default_config
+from artjax.config import canvas_size
 from artjax.models import create_model
 from artjax.models.pooling import adaptive_average_pool
 from artjax.models.vgg import DEPTHS, HE_NORMAL
 from artjax.runtime.xla_options import compiler_options
-from artjax.training.checks import check_config
 from artjax.training.optim import create_optimizer
 from artjax.training.state import create_state
 from artjax.training.step import create_train_step
@@ -54,43 +51,28 @@ LEARNING_RATE = 0.01
 TORCH_WORKER = Path(__file__).with_name("train_step_torch.py")
 
 Steps = Callable[[int], float]
-"""Does so many steps and returns the seconds that they took."""
+"""Does a number of steps and returns the seconds that they took."""
 
 
-class Section(dict):
-    """A section of a configuration, as ml_collections.ConfigDict is one; that need not be installed."""
-
-    __setattr__ = dict.__setitem__
-
-    def __getattr__(self, name: str) -> Any:
-        try:
-            return self[name]
-        except KeyError:
-            raise AttributeError(name) from None
-
-
-def create_config(**changes: object) -> Any:
-    """artjax's own configuration, so that no field which the step reads is ever missing here."""
-    config = default_config(Section)
-    fields = {
-        "optim.name": "sgd",
-        "optim.momentum": 0.9,
-        "optim.nesterov": True,
-        "optim.weight_decay": 5e-4,
-        "optim.clip_norm": 5.0,
-        "optim.label_smoothing": 0.1,
-        "ema_decay": 0.99,
-    }
-    apply_overrides(config, [(name, str(value)) for name, value in (fields | changes).items()])
-    check_config(config)
-    return config
+def create_config(**changes: Any) -> Any:
+    """artjax's own configuration, so that it has every field that the step reads."""
+    return common.create_config(
+        optim__name="sgd",
+        optim__momentum=0.9,
+        optim__nesterov=True,
+        optim__weight_decay=5e-4,
+        optim__clip_norm=5.0,
+        optim__label_smoothing=0.1,
+        ema_decay=0.99,
+        **changes,
+    )
 
 
 OPTIM = create_config().optim
 
 
 class TextbookVGG(nn.Module):
-    """VGG as Flax' own documentation would write it."""
+    """VGG as the documentation of Flax would write it."""
 
     stages: tuple[tuple[int, ...], ...]
     hidden: tuple[int, ...]
@@ -126,7 +108,7 @@ class TextbookVGG(nn.Module):
 
 
 def textbook_model(name: str, dtype: Any) -> nn.Module:
-    """The textbook's model of artjax's name."""
+    """The textbook version of the model that artjax calls by this name."""
     if name == "vgg_small":
         return TextbookVGG(SMALL, (), batch_norm=True, dropout=0.1, dtype=dtype)
     base, _, norm = name.partition("_")
@@ -149,7 +131,7 @@ def artjax_model(name: str, dtype: Any) -> nn.Module:
 
 
 def textbook_optimizer() -> optax.GradientTransformation:
-    """The same optimizer, from Optax's own parts."""
+    """The same optimizer, put together from Optax alone."""
     return optax.chain(
         optax.clip_by_global_norm(OPTIM.clip_norm),
         optax.add_decayed_weights(OPTIM.weight_decay),
@@ -202,8 +184,8 @@ def same_job(
 
 
 def whole_step(name: str, size: int, batch: int, dtype: Any, options: dict[str, str]) -> Steps:
-    """artjax's own step, on canvases 8/7 as large as the pictures."""
-    config = create_config(**{"model.name": name, "image_size": size, "batch_size": batch})
+    """artjax's own step, on canvases that are 8/7 as large as the pictures."""
+    config = create_config(model__name=name, image_size=size, batch_size=batch)
     schedule = optax.constant_schedule(LEARNING_RATE)
     optimizer = create_optimizer(config.optim, schedule)
     model = artjax_model(name, dtype)
@@ -220,7 +202,7 @@ def whole_step(name: str, size: int, batch: int, dtype: Any, options: dict[str, 
 
 
 def clocked(step: Any, state: Any, given: Any) -> Steps:
-    """Calls a compiled step again and again; the device is waited for at the end."""
+    """Wraps a compiled step: the function does a number of steps, then waits for the device."""
 
     def steps(count: int) -> float:
         nonlocal state
@@ -234,7 +216,7 @@ def clocked(step: Any, state: Any, given: Any) -> Steps:
 
 
 class Torch(common.Worker):
-    """torch in a process of its own, which does steps when it is told to."""
+    """torch in a process of its own."""
 
     def __init__(self, python: str, name: str, size: int, batch: int, mode: str) -> None:
         super().__init__(
@@ -243,12 +225,12 @@ class Torch(common.Worker):
         self.versions: dict[str, str] = json.loads(self.greeting)
 
     def __call__(self, count: int) -> float:
-        """Does so many steps; the seconds."""
+        """Does a number of steps; returns the seconds."""
         return float(self.ask(count))
 
 
 def race(contestants: dict[str, Steps], batch: int, rounds: int, steps: int) -> dict[str, Any]:
-    """Takes turns; images per second from the fastest and the median round."""
+    """The contestants take turns; images per second of the fastest and of the median round."""
     seconds: dict[str, list[float]] = {name: [] for name in contestants}
     for run in contestants.values():
         run(2)  # compiles
@@ -265,7 +247,7 @@ def race(contestants: dict[str, Steps], batch: int, rounds: int, steps: int) -> 
 
 
 def compare(name: str, size: int, args: argparse.Namespace) -> dict[str, Any]:
-    """One row of models at one size: everybody's rate; who fails (memory, no compiler) is named."""
+    """The rates of all contestants for one model and size; those that failed, with the reason."""
     dtype, device = args.dtype, jax.devices()[0].platform
     options = compiler_options(device)
     makers: dict[str, Callable[[], Steps]] = {
@@ -295,7 +277,8 @@ def compare(name: str, size: int, args: argparse.Namespace) -> dict[str, Any]:
                 contestants[who](1)
             except Exception as error:  # the others still count
                 contestants.pop(who, None)
-                failed[who] = f"{type(error).__name__}: {error}"[:300]
+                reason = common.reason_it_cannot_run(error) or str(error).partition("\n")[0]
+                failed[who] = f"{type(error).__name__}: {reason}"[:300]
         rates = race(contestants, args.batch, args.rounds, args.steps)
         versions = [c.versions for c in contestants.values() if isinstance(c, Torch)]
     finally:
@@ -322,22 +305,19 @@ def show(name: str, size: int, rows: dict[str, Any]) -> None:
 
 
 def main() -> int:
-    """Prints a table for each model and size; with --json also writes them. Status 1 if one failed."""
-    on_cpu = jax.devices()[0].platform == "cpu"
-    parser = common.create_parser(__doc__)
-    models = ["vgg_small"] if on_cpu else ["vgg16", "vgg16_bn"]
-    parser.add_argument("--models", nargs="+", default=models)
-    parser.add_argument("--sizes", nargs="+", type=int, default=[64] if on_cpu else [64, 128, 224])
-    parser.add_argument("--batch", type=int, default=32 if on_cpu else 256)
-    parser.add_argument("--dtype", default="float32" if on_cpu else "bfloat16")
-    parser.add_argument("--rounds", type=int, default=15 if on_cpu else 8)
-    parser.add_argument("--steps", type=int, default=2 if on_cpu else 10, help="in a round")
+    """Prints a table for each model and size. Returns 1 if a contestant failed."""
+    platform = jax.devices()[0].platform
+    on_cpu = platform == "cpu"
+    parser = common.create_parser(__doc__, "train_step", platform)
     here = sys.executable if importlib.util.find_spec("torch") else ""
     parser.add_argument(
-        "--torch", default=here, help="an interpreter with torch; '' = without torch"
+        "--torch", default=here, help="interpreter that has torch; '' leaves torch out"
     )
     parser.add_argument("--torch_modes", nargs="*", default=["eager", "compile"])
     args = parser.parse_args()
+    print(common.describe_sizes("train_step", platform, args), flush=True)
+    if not args.torch:
+        print("torch left out: it is not installed here (--torch PYTHON names another interpreter)")
     kind = "" if on_cpu else jax.devices()[0].device_kind
     result: dict[str, Any] = common.heading(kind, jax, flax, optax) | {
         "batch": args.batch,
@@ -356,4 +336,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(common.run(main))

@@ -1,8 +1,8 @@
-"""The torch side of train_step.py: does as many steps as each line of its input says.
+"""The torch side of train_step.py: each line of input is a number of steps to do.
 
-Its first line of output is JSON with versions, each other one the seconds that the steps took. The
-model is torchvision's VGG where torchvision is installed, the same layers else; always channels_last,
-the faster layout for torch.
+The first line of output has the versions as JSON; each line after it has the seconds that the steps
+took. The model is torchvision's VGG where torchvision is installed, and else the same layers. The
+memory layout is channels_last, which is faster in torch.
 """
 
 from __future__ import annotations
@@ -10,12 +10,17 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
-import torch
-from torch import nn
-from torch.nn import functional
+import common
 
+try:
+    import torch
+    from torch import nn
+    from torch.nn import functional
+except ModuleNotFoundError:
+    torch = None  # `start` reports it
 try:
     import torchvision
 except ImportError:
@@ -58,9 +63,12 @@ def create_model(name: str, classes: int) -> nn.Module:
     return nn.Sequential(*layers, nn.Linear(before, classes))
 
 
-def main() -> None:
-    """Arguments: name, size, batch, MODE,DTYPE (eager or compile; float32 or bfloat16), classes."""
-    name, size, batch, mode, classes = sys.argv[1:]
+def start(
+    name: str, size: str, batch: str, mode: str, classes: str
+) -> tuple[str, Callable[[str], float]]:
+    """Prepares the job; `mode` is MODE,DTYPE (eager or compile; float32 or bfloat16)."""
+    if torch is None:
+        raise common.CannotRunError("torch is not installed")
     mode, dtype = mode.split(",")
     device = "cuda" if torch.cuda.is_available() else "cpu"
     torch.manual_seed(0)
@@ -90,15 +98,17 @@ def main() -> None:
     versions = {"torch": torch.__version__}
     if torchvision:
         versions["torchvision"] = torchvision.__version__
-    print(json.dumps(versions), flush=True)
-    for line in sys.stdin:
-        start = time.perf_counter()
+
+    def steps(line: str) -> float:
+        begin = time.perf_counter()
         for _ in range(int(line)):
             step()
         if device == "cuda":
             torch.cuda.synchronize()
-        print(time.perf_counter() - start, flush=True)
+        return time.perf_counter() - begin
+
+    return json.dumps(versions), steps
 
 
 if __name__ == "__main__":
-    main()
+    common.serve(lambda: start(*sys.argv[1:]))

@@ -1,14 +1,18 @@
-"""Each benchmark at its smallest: everybody takes part, and has a rate."""
+"""Each benchmark at its smallest: all contestants have a rate. Default sizes follow the platform."""
 
-import importlib.util
+import importlib
 import json
 import os
 import re
+import runpy
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 import scripts
+
+from artjax.errors import ConfigError
 
 TINY_STEP = "--model vgg_small --image_size 16 --batch_size 8"
 
@@ -18,7 +22,7 @@ SMALLEST = {
     "input": "--works 2 --repeats 8 --batch_size 4 --batches 1 --rounds 1 --torch none",
     "augment": f"{TINY_STEP} --steps 1",
     "prepare": "--pictures 1 --rounds 1 --works 2",
-    "twins": "--hashes 800",
+    "near_duplicates": "--hashes 800",
     "growth": f"{TINY_STEP} --batches 8 --sizes 16 --devices 2 --works 100 --rounds 1",
 }
 
@@ -34,15 +38,17 @@ CONTESTANTS = {
         for size in ("1.3 MP", "6 MP")
         for who in ("ours", "opencv", "pillow_gap", "pillow_draft", "vips")
     ],
-    "twins": [f"{kind} {who}" for kind in ("random", "smooth") for who in ("ours", "numpy")],
+    "near_duplicates": [
+        f"{kind} {who}" for kind in ("random", "smooth") for who in ("ours", "numpy")
+    ],
     "growth": ["batch 8", "size 16", "devices 2", "works 100"],
 }
-# pip install .[benchmark]; the benchmarks take those who are there.
+# pip install .[benchmark]; the benchmarks leave out those that are not installed.
 PEERS = {"opencv": "cv2", "faiss": "faiss"}
 
 
 def figures(name, result):
-    """What a benchmark measured of each contestant; larger than 0 if it did."""
+    """One number for each contestant, above 0 if it was measured."""
     match name:
         case "train_step":
             table = result["tables"]["vgg_small/16"]
@@ -54,7 +60,7 @@ def figures(name, result):
         case "prepare":
             rows = {size: result[size] for size in ("1.3 MP", "6 MP")}
             return {f"{s} {who}": row["per_second"] for s in rows for who, row in rows[s].items()}
-        case "twins":
+        case "near_duplicates":
             rows = {kind: result[kind]["800"] for kind in ("random", "smooth")}
             return {f"{kind} {who}": rows[kind][who] for kind in rows for who in rows[kind]}
         case "growth":
@@ -63,6 +69,28 @@ def figures(name, result):
                 for what, table in result["tables"].items()
                 for point, row in table.items()
             }
+
+
+# They run where little more than JAX is installed, such as on a borrowed GPU.
+NEEDING_NO_TENSORFLOW = ("train_step", "augment", "growth")
+HIDDEN = "tensorflow,tensorflow_datasets,ml_collections,clu"
+
+
+@pytest.fixture
+def folder(pytestconfig, monkeypatch):
+    """The folder of the benchmarks, whose modules can be imported."""
+    folder = pytestconfig.rootpath / "benchmarks"
+    monkeypatch.syspath_prepend(folder)
+    before = set(sys.modules)
+    yield folder
+    for name in set(sys.modules) - before:
+        if str(folder) in str(getattr(sys.modules[name], "__file__", "")):
+            del sys.modules[name]
+
+
+@pytest.fixture
+def common(folder):
+    return importlib.import_module("common")
 
 
 @pytest.fixture
@@ -75,33 +103,187 @@ def environment(pytestconfig):
     }
 
 
-@pytest.mark.parametrize("name", SMALLEST)
-def test_benchmark_measures_everybody(name, tmp_path, pytestconfig, environment):
-    file = tmp_path / "result.json"
-    done = scripts.run(
-        pytestconfig.rootpath / "benchmarks" / f"{name}.py",
-        *SMALLEST[name].split(),
-        *("--json", str(file)),
-        # On a borrowed GPU nothing more may be installed than the step needs.
-        hidden="tensorflow,tensorflow_datasets,ml_collections,clu" if name == "train_step" else "",
-        env=environment,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "failed" not in done.stdout
+def run_here(script, *args):
+    """Runs a benchmark in this process; returns its exit status."""
+    arguments, sys.argv = sys.argv, [str(script), *args]
+    try:
+        runpy.run_path(str(script), run_name="__main__")
+    except SystemExit as end:
+        return end.code
+    finally:
+        sys.argv = arguments
+
+
+def check_result(name, file, output, contestants):
     result = json.loads(file.read_text())
+    assert output.startswith("sizes: ")
+    assert "failed" not in output
     assert {"date", "machine", "versions"} <= result.keys()
     found = figures(name, result)
-    for contestant in CONTESTANTS[name]:
+    for contestant in contestants:
         who = contestant.rpartition(" ")[2]
         if who in PEERS and importlib.util.find_spec(PEERS[who]) is None:
             continue
         assert found[contestant] > 0
-        assert who in done.stdout
+        assert who in output
 
 
-def test_failed_contestants_are_named_and_end_with_status_1(pytestconfig, environment):
+@pytest.mark.parametrize("name", ["input", "prepare", "near_duplicates"])
+def test_benchmark_measures_everybody(name, folder, tmp_path, capsys):
+    file = tmp_path / "result.json"
+    status = run_here(folder / f"{name}.py", *SMALLEST[name].split(), "--json", str(file))
+    assert status == 0
+    check_result(name, file, capsys.readouterr().out, CONTESTANTS[name])
+
+
+@pytest.mark.parametrize("name", ["loop", *NEEDING_NO_TENSORFLOW])
+def test_benchmark_of_training_measures_everybody(name, folder, tmp_path, environment):
+    file = tmp_path / "result.json"
     done = scripts.run(
-        pytestconfig.rootpath / "benchmarks" / "train_step.py",
+        folder / f"{name}.py",
+        *SMALLEST[name].split(),
+        *("--json", str(file)),
+        hidden="" if name == "loop" else HIDDEN,
+        env=environment,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    check_result(name, file, done.stdout, CONTESTANTS[name])
+
+
+def test_loop_leaves_out_stream_where_tensorflow_is_missing(folder, tmp_path, environment):
+    file = tmp_path / "result.json"
+    done = scripts.run(
+        folder / "loop.py",
+        *SMALLEST["loop"].split(),
+        *("--json", str(file)),
+        hidden=HIDDEN,
+        env=environment,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "stream left out: tensorflow is not installed" in done.stdout
+    check_result("loop", file, done.stdout, ["bare step", "device", "host"])
+
+
+def test_sizes_are_small_on_a_cpu_and_large_on_a_gpu(common):
+    for platform, model, image_size, batch_size, why in (
+        ("cpu", "vgg_small", 64, 32, "chosen for a CPU, since JAX finds no GPU or TPU"),
+        ("gpu", "vgg16_bn", 224, 256, "chosen for a GPU"),
+    ):
+        args = common.create_parser("", "loop", platform).parse_args([])
+        assert (args.model, args.image_size, args.batch_size) == (model, image_size, batch_size)
+        line = common.describe_sizes("loop", platform, args)
+        assert line.startswith(f"sizes: model {model}, image_size {image_size}, batch_size ")
+        assert line.endswith(f"({why})")
+
+
+def test_flags_override_sizes_and_are_named(common):
+    parser = common.create_parser("", "growth", "cpu")
+    args = parser.parse_args(["--batches", "4", "8", "--rounds", "2"])
+    assert (args.batches, args.rounds, args.batch_size) == ([4, 8], 2, 32)
+    line = common.describe_sizes("growth", "cpu", args)
+    assert "batches 4 8, " in line
+    assert line.endswith("; set by flags: batches, rounds)")
+
+
+def test_sizes_of_jobs_for_cpu_cores_are_the_same_everywhere(common):
+    parsers = [common.create_parser("", "prepare", platform) for platform in ("cpu", "gpu")]
+    args, on_gpu = (parser.parse_args([]) for parser in parsers)
+    assert args == on_gpu
+    line = common.describe_sizes("prepare", "gpu", on_gpu)
+    assert line.endswith("(the same on every machine, since CPU cores do this job)")
+
+
+@pytest.mark.parametrize("name", ["loop", *NEEDING_NO_TENSORFLOW])
+def test_largest_step_of_the_cpu_sizes_fits_in_a_gigabyte(name, common):
+    from artjax.runtime.mesh import create_mesh
+    from artjax.training.experiment import Experiment
+
+    sizes = {flag: size.cpu for flag, size in common.SIZES[name].items()}
+    models = sizes.get("models", [sizes.get("model")])
+    sides = [sizes.get("image_size", 0), *sizes.get("sizes", [])]
+    batches = [sizes.get("batch_size", 0), sizes.get("batch", 0), *sizes.get("batches", [])]
+    config = common.create_config(
+        model__name=models[-1], image_size=max(sides), batch_size=max(batches)
+    )
+    mesh = create_mesh(devices=create_mesh().devices.flat[:1])
+    assert sum(Experiment(config, {"artist": 20}, 1_000, mesh).estimated_bytes()) < 1e9
+
+
+def test_too_little_memory_is_one_line(folder, common, monkeypatch, capsys):
+    timed_step = importlib.import_module("timed_step")
+    monkeypatch.setattr(timed_step.memory, "needed_bytes", lambda compiled: 39e9)
+    monkeypatch.setattr(timed_step.memory, "free_bytes", lambda mesh: 19e9)
+    experiment = SimpleNamespace(
+        config=common.create_config(), mesh=None, compile_train_step=lambda: None
+    )
+    assert common.run(lambda: timed_step.compile_step(experiment)) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == (
+        "cannot run: not enough memory: vgg16_bn at 224 px with batches of 256 needs 39.0 GB on each "
+        "device, 19.0 GB are free; give a smaller batch or picture size"
+    )
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (ConfigError("first line\nsecond line"), "cannot run: first line"),
+        (
+            RuntimeError("RESOURCE_EXHAUSTED: 1 GB"),
+            "cannot run: not enough memory: give smaller sizes",
+        ),
+    ],
+)
+def test_what_cannot_run_is_one_line(error, line, common, capsys):
+    def fail():
+        raise error
+
+    assert common.run(fail) == 2
+    assert capsys.readouterr().err == line + "\n"
+
+
+def test_a_defect_keeps_its_traceback(common):
+    def fail():
+        raise KeyError("defect")
+
+    with pytest.raises(KeyError, match="defect"):
+        common.run(fail)
+
+
+def test_growth_continues_after_a_point_that_does_not_fit(folder):
+    growth = importlib.import_module("growth")
+    common = importlib.import_module("common")
+
+    class Fits:
+        seconds, cpu_seconds, needed_bytes = [0.5], [1.0], 7
+
+        def step(self):
+            pass
+
+    def too_large():
+        raise common.CannotRunError("not enough memory")
+
+    rows = growth.steps_grown({8: (Fits, 8), 16: (too_large, 16)}, 1)
+    assert rows[8]["images_per_second"] == 16
+    assert rows[16] == {"cannot_run": "not enough memory"}
+
+
+def test_missing_torch_is_one_line(folder, tmp_path, monkeypatch, capfd):
+    (tmp_path / "torch.py").write_text("raise ModuleNotFoundError('no torch here')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    loaders = importlib.import_module("input").start_loaders(sys.executable, tmp_path, 4)
+    assert loaders == {}
+    out, err = capfd.readouterr()
+    assert err == ""
+    assert out.splitlines() == [
+        f"DataLoader, {decoder} left out: no torch here (see --torch)"
+        for decoder in ("opencv", "pillow")
+    ]
+
+
+def test_failed_contestants_are_named_and_end_with_status_1(folder, environment):
+    done = scripts.run(
+        folder / "train_step.py",
         *("--models=vgg_huge", "--torch=/no/such/python", "--torch_modes=eager"),
         env=environment,
     )
@@ -111,10 +293,17 @@ def test_failed_contestants_are_named_and_end_with_status_1(pytestconfig, enviro
 
 
 @pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="torch is not installed")
-def test_torch_side_answers_with_seconds(pytestconfig):
-    script = pytestconfig.rootpath / "benchmarks" / "train_step_torch.py"
+def test_torch_side_answers_with_seconds(folder):
     done = subprocess.run(
-        [sys.executable, str(script), "vgg_small", "16", "2", "eager,float32", "20"],
+        [
+            sys.executable,
+            str(folder / "train_step_torch.py"),
+            "vgg_small",
+            "16",
+            "2",
+            "eager,float32",
+            "20",
+        ],
         input="1\n2\n",
         capture_output=True,
         text=True,
@@ -127,7 +316,6 @@ def test_torch_side_answers_with_seconds(pytestconfig):
     assert min(map(float, seconds)) > 0
 
 
-def test_every_benchmark_is_tried(pytestconfig):
-    folder = pytestconfig.rootpath / "benchmarks"
+def test_every_benchmark_is_tried(folder):
     scripts_there = {p.stem for p in folder.glob("*.py") if "__main__" in p.read_text()}
     assert scripts_there == SMALLEST.keys() | {"train_step_torch"}

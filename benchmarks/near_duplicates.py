@@ -1,15 +1,17 @@
-"""Near-duplicate search over 80,000 hashes and its growth from an eighth of them.
+"""Near-duplicate search: how its time grows with the number of pictures, beside numpy and faiss.
 
-`near_pairs` beside each with each, by numpy (in blocks that fit a core's cache) and, where it is
-installed, by faiss; all must find the same pairs. Then the whole of `find_twins`, with its pixels.
+`near_pairs` is timed beside two searches that compare each hash with each: numpy (in blocks that fit a
+core's cache) and, where it is installed, faiss. All must find the same pairs. Then the whole search is
+timed, which compares pixels too.
 
     pip install faiss-cpu
-    python benchmarks/twins.py --json twins.json
+    python benchmarks/near_duplicates.py --hashes 80000 --json near_duplicates.json
 """
 
 from __future__ import annotations
 
 import importlib.util
+import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -32,7 +34,7 @@ _ROWS, _COLUMNS = 8, 2048  # the fastest of those tried
 
 
 def random_hashes(count: int, rng: np.random.Generator) -> np.ndarray:
-    """uint64 [count], of which every fortieth lies 1 to `MAX_DISTANCE` bits from another."""
+    """uint64 [count]; every fortieth differs from its neighbour in 1 to `MAX_DISTANCE` bits."""
     hashes = rng.integers(0, 2**64, count, dtype=np.uint64)
     for i in range(0, count, 40):
         bits = rng.permutation(64)[: 1 + i // 40 % MAX_DISTANCE]
@@ -41,14 +43,14 @@ def random_hashes(count: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def smooth_pictures(count: int, rng: np.random.Generator) -> list[Image.Image]:
-    """Grey 32 x 32 pictures of few, soft shapes; their hashes clump as those of paintings do."""
+    """Grey 32 x 32 pictures of few, soft shapes. Their hashes form clusters, as with paintings."""
     shapes = rng.integers(0, 256, (count, 8, 8), np.uint8)
     size = (SIDE_PX, SIDE_PX)
     return [Image.fromarray(s).resize(size, Image.Resampling.BICUBIC) for s in shapes]
 
 
 def altered(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
-    """Another photograph of it: cropped by up to a pixel, of other contrast, with noise."""
+    """A copy like another photograph: cropped by up to a pixel, with other contrast and noise."""
     left, top, right, bottom = rng.uniform(0, 1, 4)
     box = (left, top, SIDE_PX - right, SIDE_PX - bottom)
     again = picture.resize(picture.size, Image.Resampling.BICUBIC, box=box)
@@ -57,7 +59,7 @@ def altered(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
 
 
 def by_numpy(hashes: np.ndarray) -> np.ndarray:
-    """Each with each, once."""
+    """All pairs, by comparing each hash with each."""
     found = [np.empty((0, 2), np.int64)]
     for top in range(0, len(hashes), _ROWS):
         for left in range(top, len(hashes), _COLUMNS):
@@ -69,7 +71,7 @@ def by_numpy(hashes: np.ndarray) -> np.ndarray:
 
 
 def by_faiss(hashes: np.ndarray) -> np.ndarray:
-    """Each with each by IndexBinaryFlat, on all cores."""
+    """All pairs, by faiss' IndexBinaryFlat on all cores."""
     import faiss
 
     codes = hashes.view(np.uint8).reshape(-1, 8)
@@ -81,7 +83,7 @@ def by_faiss(hashes: np.ndarray) -> np.ndarray:
 
 
 def timed(search: Callable[..., Any], *args: Any) -> tuple[float, Any]:
-    """Seconds and result."""
+    """The seconds that a search took, and its result."""
     start = time.perf_counter()
     result = search(*args)
     return time.perf_counter() - start, result
@@ -99,7 +101,7 @@ def contest(hashes: np.ndarray, with_faiss: bool) -> dict[str, float]:
 
 
 def whole_search(looks: list[Look], originals: int) -> dict[str, float]:
-    """Recall and false pairs of `find_twins`, where look `originals` + i is look i altered."""
+    """Recall and false pairs; picture `originals` + i is an altered copy of picture i."""
     seconds, found = timed(find_twins, looks)
     pairs = {(twin.first, twin.second) for twin in found}
     planted = {(i, originals + i) for i in range(len(looks) - originals)}
@@ -108,12 +110,11 @@ def whole_search(looks: list[Look], originals: int) -> dict[str, float]:
 
 
 def main() -> None:
-    """Prints tables; with --json also writes them."""
-    parser = common.create_parser(__doc__)
-    parser.add_argument("--hashes", type=int, default=80_000, help="at most (default: 80,000)")
-    args = parser.parse_args()
+    """Prints tables."""
+    args = common.create_parser(__doc__, "near_duplicates").parse_args()
+    print(common.describe_sizes("near_duplicates", "cpu", args), flush=True)
     counts = [args.hashes // part for part in (8, 4, 2, 1)]
-    twins = args.hashes // 40
+    copies = args.hashes // 40
     result = common.heading("", np, imagehash)
     with_faiss = importlib.util.find_spec("faiss") is not None
     if with_faiss:
@@ -121,10 +122,10 @@ def main() -> None:
 
         result["versions"]["faiss"] = faiss.__version__
     else:
-        print("faiss is not installed: numpy is the only peer")
+        print("faiss left out: it is not installed (pip install faiss-cpu)")
     rng = np.random.default_rng(0)
-    pictures = smooth_pictures(args.hashes - twins, rng)
-    looks = [look_of_grey(p) for p in [*pictures, *(altered(p, rng) for p in pictures[:twins])]]
+    pictures = smooth_pictures(args.hashes - copies, rng)
+    looks = [look_of_grey(p) for p in [*pictures, *(altered(p, rng) for p in pictures[:copies])]]
     smooth = rng.permutation(np.asarray([look.hash for look in looks], np.uint64))
     for kind, hashes in (("random", random_hashes(args.hashes, rng)), ("smooth", smooth)):
         rows = result[kind] = {n: contest(hashes[:n], with_faiss) for n in counts}
@@ -140,13 +141,13 @@ def main() -> None:
         exponent = np.log(growth) / np.log(counts[-1] / counts[0])
         result[f"{kind}_growth"] = {"factor": growth, "exponent": exponent}
         print(f"  growth {growth:.1f} x, as N to the power of {exponent:.2f}")
-    whole = result["find_twins"] = whole_search(looks, len(pictures))
+    whole = result["whole_search"] = whole_search(looks, len(pictures))
     print(
-        f"find_twins, {len(looks):,} looks, {twins:,} twins: {whole['seconds']:.1f} s, recall "
-        f"{whole['recall']:.1%}, {whole['false_pairs']:.0f} false pairs"
+        f"whole search, {len(looks):,} pictures, {copies:,} altered copies: {whole['seconds']:.1f} s, "
+        f"recall {whole['recall']:.1%}, {whole['false_pairs']:.0f} false pairs"
     )
     common.write(args.json, result)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(common.run(main))
