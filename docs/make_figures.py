@@ -1,4 +1,4 @@
-"""Draws the pictures of the README: the studio's contact sheet, augmentations, the curves of a run.
+"""Draws the pictures of README.md and docs/: the studio, the augmentations, the curves of a run.
 
 make train && make figures
 """
@@ -38,13 +38,13 @@ AUGMENTATIONS = (
 
 
 def draw_contact_sheet(path: Path) -> None:
-    """Eight pictures of each painter."""
+    """A row of eight pictures for each painter."""
     sheet = Image.fromarray(studio.contact_sheet(studio.catalogue(), COLUMNS, cell_px=96))
     sheet.save(path, quality=88, optimize=True)
 
 
 def draw_augmentations(path: Path, pictures: int = 5, size: int = 88) -> None:
-    """A few paintings under each augmentation by itself, pixel for pixel what the network is given."""
+    """A few paintings with each augmentation alone, pixel for pixel as the network sees them."""
     paintings = studio.catalogue()
     canvases, aspects = [], []
     for painting in paintings[7 :: len(paintings) // pictures + 1]:
@@ -59,10 +59,10 @@ def draw_augmentations(path: Path, pictures: int = 5, size: int = 88) -> None:
     sheet = Image.new("RGB", (halves * half_px + gap, rows * step + gap), (246, 243, 236))
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(13)
     for number, changes in enumerate(AUGMENTATIONS):
-        strengths = default_config().augment
-        strengths.update({"min_area": 1.0, "max_stretch": 1.0, "flip": False} | changes)
+        magnitudes = default_config().augment
+        magnitudes.update({"min_area": 1.0, "max_stretch": 1.0, "flip": False} | changes)
         seen, _ = augment.augmented(
-            jax.random.key(3), np.stack(canvases), np.asarray(aspects, np.float32), strengths, size
+            jax.random.key(3), np.stack(canvases), np.asarray(aspects, np.float32), magnitudes, size
         )
         bytes_seen = np.clip(np.rint(seen), 0, 255).astype(np.uint8)
         left, top = number // rows * half_px + gap, number % rows * step + gap
@@ -76,7 +76,7 @@ def draw_augmentations(path: Path, pictures: int = 5, size: int = 88) -> None:
 
 
 def draw_curves(workdir: Path, path: Path) -> None:
-    """Loss and top-1 of training and validation over the epochs."""
+    """Loss and top-1 of training and validation by epoch."""
     rows = read_rows(workdir)
     epoch_of = {row["step"]: row["epoch"] for row in rows if "epoch" in row}
     steps_per_epoch = max(step / epoch for step, epoch in epoch_of.items())
