@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import TracebackType
 
 
@@ -34,10 +36,8 @@ class TrainingError(ArtjaxError):
 def show_plainly() -> None:
     """Makes uncaught `ArtjaxError`s end the process with their message alone and exit status 2.
 
-    Ctrl-C, too, ends it with one line (status 130): whatever is written is written whole or not at all.
-
-    An exception hook rather than a `try` around `main`, because the builders run inside TFDS's own
-    command line, which offers no place to catch. Whoever catches the error sees an ordinary exception.
+    Ctrl-C also ends it with one line (status 130). Replaces `sys.excepthook`, so only a main program, or
+    `plain_if_uncaught`, calls it. Code that catches an error sees an ordinary exception.
     """
     if getattr(sys.excepthook, "shows_artjax_errors", False):
         return
@@ -58,3 +58,17 @@ def show_plainly() -> None:
 
     hook.shows_artjax_errors = True  # type: ignore[attr-defined]
     sys.excepthook = hook
+
+
+@contextmanager
+def plain_if_uncaught() -> Iterator[None]:
+    """Shows an `ArtjaxError` or Ctrl-C that leaves the block plainly if nobody catches it.
+
+    For code that runs inside another program's `main`, such as a builder inside `tfds build`.
+    `sys.excepthook` stays as it is unless such an exception leaves the block.
+    """
+    try:
+        yield
+    except (ArtjaxError, KeyboardInterrupt):
+        show_plainly()
+        raise

@@ -4,36 +4,41 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
 import tensorflow_datasets as tfds
-from tensorflow_datasets.core.example_serializer import ExampleSerializer
+from tensorflow_datasets.core.writer import ExampleWriter
+from tensorflow_datasets.proto import tf_example_pb2
 
 from artjax.config import nearest
 from artjax.data.reports import PLACED, read_placed
 from artjax.data.splits import FRACTIONS
-from artjax.errors import ConfigError, DataError, show_plainly
+from artjax.errors import ConfigError, DataError, plain_if_uncaught
 from artjax.prepare.catalogue import Catalogue, Work
 from artjax.prepare.cleaning import CleanedWork, clean_works
 from artjax.prepare.missing_urls import command, write_missing_urls
 from artjax.prepare.picture_decoding import MAX_PIXELS, SHORT_SIDE_PX
 from artjax.prepare.selection import select
 
-# TFDS's command line runs the builder, so nothing of ours is around it that could catch an error.
-show_plainly()
 
+class InOrderWriter(ExampleWriter):
+    """Writes the features of each example in the order of their names.
 
-def _serialize_in_order(serializer: ExampleSerializer, example: Any) -> bytes:
-    return serializer.get_tf_example(example).SerializeToString(deterministic=True)
+    TFDS leaves the order to protobuf, which draws a new one in each process: the same pictures would
+    give other bytes in each build.
+    """
 
-
-# TFDS leaves the order of an example's features to protobuf, which draws it anew in each process: the
-# same pictures would give other bytes each time. Here, at import, it holds in Beam's workers as well.
-ExampleSerializer.serialize_example = _serialize_in_order
+    def write(self, path: Any, examples: Iterable[tuple[Any, bytes]]) -> Any:
+        """As TFDS does; `examples` are pairs of a key and a serialised `tf.train.Example`."""
+        in_order = (
+            (key, tf_example_pb2.Example.FromString(example).SerializeToString(deterministic=True))
+            for key, example in examples
+        )
+        return super().write(path, in_order)
 
 
 def require_whole_number(field: str, value: Any) -> None:
@@ -62,15 +67,20 @@ class WorksConfig(tfds.core.BuilderConfig):
     conflicts: str = "keep"
 
     def __new__(cls, *args: Any, **settings: Any) -> Self:
-        """Refuses settings that do not exist; TFDS hands them on from the command line as they are."""
+        """Raises `ConfigError` for unknown settings; TFDS passes on what the command line has."""
         fields = [field.name for field in dataclasses.fields(cls)]
         for name in settings:
             if name not in fields:
-                raise ConfigError(f"--config: no setting '{name}'{nearest(name, fields)}")
+                with plain_if_uncaught():
+                    raise ConfigError(f"--config: no setting '{name}'{nearest(name, fields)}")
         return super().__new__(cls)
 
+    @plain_if_uncaught()
     def __post_init__(self) -> None:
-        """Refuses values that cannot be meant."""
+        self.check()
+
+    def check(self) -> None:
+        """Raises `ConfigError` if a value is invalid."""
         if not self.name:
             raise ConfigError('--config: give the settings a name, as in {"name": "mine", …}')
         for field in ("min_works", "short_side_px", "max_pixels"):
@@ -103,6 +113,7 @@ class WorksBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # 
     SETTINGS: ClassVar[WorksConfig] = WorksConfig(name="default")
     METADATA: ClassVar[dict[str, Any]] = {}
 
+    @plain_if_uncaught()
     def __init__(self, *, config: Any = None, **settings: Any) -> None:
         if isinstance(config, str) and config.partition(":")[0] not in self.builder_configs:
             valid = ", ".join(self.builder_configs)
@@ -146,6 +157,7 @@ class WorksBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # 
             **described,
         )
 
+    @plain_if_uncaught()
     def download_and_prepare(self, **settings: Any) -> None:
         """As TFDS does; at the end, says what is there and what was left out."""
         self._summary = [
@@ -214,6 +226,9 @@ class WorksBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # 
                 f"--overwrite: {command(urls_file, manual_dir)}"
             )
         return {split: self._generate_examples(works) for split, works in selection.kept.items()}
+
+    def _example_writer(self) -> ExampleWriter:
+        return InOrderWriter(self.info.file_format)
 
     def _generate_examples(self, works: Sequence[tuple[Work, CleanedWork]]) -> Any:
         example = partial(_example, labels=self.LABELS)

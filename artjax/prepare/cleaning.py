@@ -5,18 +5,12 @@ from __future__ import annotations
 import base64
 import errno
 import hashlib
-import multiprocessing
 import os
 import pickle
 import platform
 import shutil
-import sys
 import uuid
-from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -28,8 +22,8 @@ from artjax.errors import DataError, ImageError
 from artjax.prepare import picture_decoding
 from artjax.prepare.catalogue import Work
 from artjax.prepare.near_duplicates import Look, look_of
+from artjax.prepare.processes import map_in_processes
 
-_IN_FLIGHT_PER_PROCESS = 8
 _FEW_WORKS = 64
 
 
@@ -147,68 +141,24 @@ def _checked(work: Work, result: CleanedWork | DataError | None, folder: Path) -
 def _results(
     works: Sequence[Work], clean: Callable[[Work], CleanedWork], processes: int
 ) -> Iterator[tuple[int, CleanedWork]]:
-    there = [(i, work) for i, work in enumerate(works) if work.picture is not None]
+    there = [i for i, work in enumerate(works) if work.picture is not None]
     for i, work in enumerate(works):
         if work.picture is None:
             yield i, CleanedWork(None, problem="no such file")
     if processes == 1 or len(there) <= _FEW_WORKS:  # fewer than it takes to start a process
-        for i, work in there:
-            yield i, clean(work)
+        for i in there:
+            yield i, clean(works[i])
         return
-    todo = deque(there)
-    at_once = _IN_FLIGHT_PER_PROCESS * processes
-    while todo:
-        # A decoder that crashes takes the pool with it: of the works in flight, one was to blame.
-        suspects = deque((yield from _in_processes(todo, clean, processes, at_once)))
-        while suspects:
-            for i, _ in (yield from _in_processes(suspects, clean, 1, 1)):
-                yield i, CleanedWork(None, problem="its decoder crashed, or ran out of memory")
-
-
-def _in_processes(
-    todo: deque[tuple[int, Work]],
-    clean: Callable[[Work], CleanedWork],
-    processes: int,
-    at_once: int,
-) -> Generator[tuple[int, CleanedWork], None, list[tuple[int, Work]]]:
-    """Cleans works from `todo` until it is empty, or a process died: then returns those in flight."""
-    pending: dict[Future[CleanedWork], tuple[int, Work]] = {}
-    # Never a fork: the calling process has TensorFlow's threads, which a child would not survive.
-    context = multiprocessing.get_context("spawn")
-    with _without_main(), ProcessPoolExecutor(processes, mp_context=context) as pool:
-        try:
-            while todo or pending:
-                while todo and len(pending) < at_once:
-                    future = pool.submit(clean, todo[0][1])
-                    pending[future] = todo.popleft()
-                finished, _ = wait(pending, return_when=FIRST_COMPLETED)
-                for future in finished:
-                    result = future.result()
-                    yield pending.pop(future)[0], result
-        except BrokenProcessPool:
-            return sorted(pending.values(), key=lambda item: item[0])
-        except BaseException:  # Ctrl-C above all: what waits is dropped, what is written stays
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-    return []
-
-
-@contextmanager
-def _without_main() -> Iterator[None]:
-    """Processes that start in this block do not import the caller's main module.
-
-    They need this module alone; TFDS's command line, which is the main module of a build, would cost
-    each of them seconds and hundreds of megabytes.
-    """
-    main = sys.modules["__main__"]
-    saved = {
-        name: main.__dict__.pop(name) for name in ("__spec__", "__file__") if hasattr(main, name)
-    }
-    main.__spec__ = None
-    try:
-        yield
-    finally:
-        main.__dict__.update(saved)
+    suspects = []
+    for k, result in map_in_processes(clean, [works[i] for i in there], processes):
+        if result is None:
+            suspects.append(there[k])
+        else:
+            yield there[k], result
+    # What crashed beside others, such as for lack of memory, may succeed alone.
+    for k, result in map_in_processes(clean, [works[i] for i in suspects], 1):
+        crashed = CleanedWork(None, problem="its decoder crashed, or ran out of memory")
+        yield suspects[k], result or crashed
 
 
 def clean_work(work: Work, folder: Path, short_side_px: int, max_pixels: int) -> CleanedWork:

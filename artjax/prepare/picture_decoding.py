@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import math
+import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -21,10 +23,6 @@ MAX_PIXELS = 250_000_000
 JPEG_QUALITY = 95
 # A scroll of 512 x 100,000 pixels is no JPEG (65,535 a side at most), and no network sees all of it.
 _LONGEST_SIDE_IN_SHORT_SIDES = 32
-
-# `max_pixels` alone decides: Pillow's own limit, 179 megapixels, is less than large scans have. Once and
-# for all, since it is one for all threads.
-Image.MAX_IMAGE_PIXELS = None
 
 _UNKNOWN_FORMAT = "not a picture in any known format"
 _WHITE = (255, 255, 255)
@@ -95,17 +93,15 @@ def decode(
       ImageError: with the reason, if it is no usable picture.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of damage that does not keep the pixels from loading
-            with Image.open(path) as image:
-                width, height = image.size
-                if width * height > max_pixels:
-                    raise ImageError(
-                        f"{width} x {height} pixels are more than the limit of {max_pixels:,}"
-                    )
-                if not width or not height:
-                    raise ImageError(f"it has {width} x {height} pixels")
-                return np.asarray(_upright_srgb(path, image, short_side_px))
+        with _permissive_pillow(), Image.open(path) as image:
+            width, height = image.size
+            if width * height > max_pixels:
+                raise ImageError(
+                    f"{width} x {height} pixels are more than the limit of {max_pixels:,}"
+                )
+            if not width or not height:
+                raise ImageError(f"it has {width} x {height} pixels")
+            return np.asarray(_upright_srgb(path, image, short_side_px))
     except DataError:
         raise
     except Image.UnidentifiedImageError as error:
@@ -126,8 +122,7 @@ def upright_size(path: Path) -> tuple[int, int]:
       OSError: if it cannot be read.
     """
     try:
-        with warnings.catch_warnings(), Image.open(path) as image:
-            warnings.simplefilter("ignore")
+        with _permissive_pillow(), Image.open(path) as image:
             sideways = (
                 _orientation(image) >= 5 and image.format != "TIFF"
             )  # whose size says it already
@@ -138,6 +133,40 @@ def upright_size(path: Path) -> tuple[int, int]:
         raise
     except Exception as error:  # see `decode`
         raise ImageError(f"cannot be decoded ({type(error).__name__}: {error})") from error
+
+
+class _PermissivePillow:
+    """While any thread is in the block, Pillow opens pictures of any size and warns of nothing.
+
+    `max_pixels` decides about sizes: Pillow's own limit of 179 megapixels is less than large scans have.
+    Its warnings are about damage that does not keep the pixels from loading. Both settings are global
+    variables, so the first thread to enter sets them and the last to leave puts the old values back.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._threads = 0
+        self._restore = ExitStack()
+
+    @contextmanager
+    def __call__(self) -> Iterator[None]:
+        with self._lock:
+            if not self._threads:
+                self._restore.enter_context(warnings.catch_warnings())
+                warnings.simplefilter("ignore")
+                self._restore.callback(setattr, Image, "MAX_IMAGE_PIXELS", Image.MAX_IMAGE_PIXELS)
+                Image.MAX_IMAGE_PIXELS = None
+            self._threads += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._threads -= 1
+                if not self._threads:
+                    self._restore.close()
+
+
+_permissive_pillow = _PermissivePillow()
 
 
 def _upright_srgb(path: Path, image: Image.Image, short_side_px: int) -> Image.Image:

@@ -22,9 +22,9 @@ class CollectionConfig(WorksConfig):
     label: str = ""
     min_works: int = 3
 
-    def __post_init__(self) -> None:
-        """Refuses values that cannot be meant."""
-        super().__post_init__()
+    def check(self) -> None:
+        """Raises `ConfigError` if a value is invalid."""
+        super().check()
         self.require_one_of("label", ("", *LABELS))
 
 

@@ -27,9 +27,9 @@ class WgaConfig(WorksConfig):
     most_frequent: dict[str, int] = dataclasses.field(default_factory=dict)
     min_works: int = 3
 
-    def __post_init__(self) -> None:
-        """Refuses values that cannot be meant."""
-        super().__post_init__()
+    def check(self) -> None:
+        """Raises `ConfigError` if a value is invalid."""
+        super().check()
         forms = self.forms
         if not isinstance(forms, list | tuple) or not all(isinstance(f, str) for f in forms):
             raise ConfigError(f'--config: forms must be a list like ["painting"], not {forms!r}')

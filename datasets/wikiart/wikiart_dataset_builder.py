@@ -22,9 +22,9 @@ class WikiartConfig(WorksConfig):
 
     task: str = ""
 
-    def __post_init__(self) -> None:
-        """Refuses values that cannot be meant."""
-        super().__post_init__()
+    def check(self) -> None:
+        """Raises `ConfigError` if a value is invalid."""
+        super().check()
         self.require_one_of("task", TASKS)
 
 

@@ -4,7 +4,6 @@ import signal
 import subprocess
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -114,35 +113,6 @@ def test_a_decoder_that_crashes_costs_one_picture(tmp_path):
     assert problems == {"crash.png": "its decoder crashed, or ran out of memory"}
     alone = clean_works(make_works(tmp_path, 5), tmp_path / "other", 512)
     assert [c.sha256 for c in cleaned[:5]] == [c.sha256 for c in alone]
-
-
-def test_few_works_are_in_flight_however_many_there_are(tmp_path, monkeypatch):
-    in_flight, most = 0, 0
-
-    class Counting(ThreadPoolExecutor):
-        def __init__(self, processes, mp_context):
-            super().__init__(processes)
-
-        def submit(self, *args):
-            nonlocal in_flight, most
-            future = super().submit(*args)
-            in_flight += 1
-            most = max(most, in_flight)
-            result = future.result
-
-            def collected():
-                nonlocal in_flight
-                in_flight -= 1
-                return result()
-
-            future.result = collected
-            return future
-
-    monkeypatch.setattr(cleaning, "ProcessPoolExecutor", Counting)
-    works = [Work(f"{i}", {}, Drawn(i)) for i in range(200)]
-    assert len(clean_works(works, tmp_path, 512, processes=2)) == 200
-    assert most == 2 * 8
-    assert in_flight == 0
 
 
 def test_a_full_disk_skips_no_picture(tmp_path, monkeypatch):

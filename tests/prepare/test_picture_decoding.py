@@ -1,4 +1,7 @@
 import io
+import threading
+import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -201,6 +204,34 @@ def test_large_scans_below_the_limit_are_read(tmp_path):
     # 200 megapixels: more than Pillow takes by itself.
     path = save(tmp_path, Image.new("1", (20_000, 10_000), 1), "a.png")
     assert picture_decoding.decode(path, short_side_px=16).shape == (16, 32, 3)
+
+
+def test_pillow_is_as_before_when_the_last_of_several_threads_is_done(tmp_path):
+    good = save(tmp_path, scene(), "a.png")
+    (tmp_path / "b.png").write_text("no picture")
+    before = Image.MAX_IMAGE_PIXELS, list(warnings.filters), warnings.showwarning
+    inside = threading.Barrier(2)
+
+    def first():
+        with picture_decoding._permissive_pillow():
+            inside.wait(10)  # the other is in
+            inside.wait(10)  # the other is out
+            return Image.MAX_IMAGE_PIXELS
+
+    def second():
+        inside.wait(10)
+        with pytest.raises(ImageError):
+            picture_decoding.decode(tmp_path / "b.png")
+        picture_decoding.decode(good)
+        during = Image.MAX_IMAGE_PIXELS
+        inside.wait(10)
+        return during
+
+    with ThreadPoolExecutor() as pool:
+        during = [pool.submit(first), pool.submit(second)]
+    assert [future.result() for future in during] == [None, None]
+    assert (Image.MAX_IMAGE_PIXELS, list(warnings.filters), warnings.showwarning) == before
+    assert before[0]
 
 
 def test_too_many_pixels_are_refused_before_decoding(tmp_path):

@@ -1,0 +1,130 @@
+"""A function applied to many items by several processes, of which each may crash.
+
+Neither `concurrent.futures` nor `multiprocessing` fits. Their new processes import the caller's main
+module: for a build that is TFDS's command line, seconds and hundreds of megabytes for each process. And
+when one process crashes, they do not say which item it was working on.
+"""
+
+from __future__ import annotations
+
+import json
+import pickle
+import signal
+import subprocess
+import sys
+import traceback
+from collections.abc import Callable, Generator, Sequence
+from contextlib import suppress
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection, wait
+from typing import Any, NamedTuple, TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+# A fresh interpreter, never a fork: TensorFlow's threads in the calling process would not survive one.
+_START = (
+    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
+    "from artjax.prepare.processes import serve; serve(int(sys.argv[2]))"
+)
+
+
+class _Raised(NamedTuple):
+    error: Exception
+
+
+class _Process:
+    """A process that applies functions to items, one at a time."""
+
+    def __init__(self) -> None:
+        self.connection, its_end = Pipe()
+        descriptor = its_end.fileno()
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", _START, json.dumps(sys.path), str(descriptor)],
+            pass_fds=[descriptor],
+            stdin=subprocess.DEVNULL,
+        )
+        its_end.close()  # so that the end of the process is the end of the connection
+
+    def end(self) -> None:
+        self.connection.close()
+        self._process.kill()
+        self._process.wait()
+
+
+def map_in_processes(
+    function: Callable[[Item], Result], items: Sequence[Item], processes: int
+) -> Generator[tuple[int, Result | None], None, None]:
+    """Applies a function to items; each process has one of them at a time.
+
+    Args:
+      function: can be pickled, as can its items and results.
+      items: a module that defines one of their classes can be imported, so it is not `__main__`.
+      processes: how many work at the same time, at most.
+
+    Yields:
+      The index of an item and its result, in the order in which they are ready; None where the process
+      crashed.
+
+    Raises:
+      Exception: what the function raised.
+    """
+    todo = list(enumerate(items))[::-1]
+    working: dict[Any, tuple[_Process, int]] = {}
+
+    def give(process: _Process) -> None:
+        index, item = todo.pop()
+        working[process.connection] = process, index
+        with suppress(BrokenPipeError):  # it crashed before it read the item: `recv` reports it
+            process.connection.send((function, item))
+
+    try:
+        for _ in range(min(processes, len(todo))):
+            give(_Process())
+        while working:
+            for connection in wait(list(working)):
+                process, index = working.pop(connection)
+                try:
+                    result = process.connection.recv()
+                except (EOFError, ConnectionResetError):
+                    process.end()
+                    yield index, None
+                    if todo:
+                        give(_Process())
+                    continue
+                if todo:
+                    give(process)
+                else:
+                    process.end()
+                if isinstance(result, _Raised):
+                    raise result.error
+                yield index, result
+    finally:
+        for process, _ in working.values():
+            process.end()
+
+
+def serve(descriptor: int) -> None:
+    """What the processes do until the other end of the connection is closed.
+
+    Args:
+      descriptor: of the connection, which brings pairs of a function and an item.
+    """
+    # Ctrl-C reaches all processes of a terminal; the calling one ends the others.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with Connection(descriptor) as connection:
+        while True:
+            try:
+                sent = connection.recv_bytes()
+            except (EOFError, ConnectionResetError):
+                return
+            try:
+                function, item = pickle.loads(sent)
+                result = function(item)
+            except Exception as error:
+                error.add_note(traceback.format_exc())  # a traceback cannot be sent
+                result = _Raised(error)
+            try:
+                connection.send(result)
+            except (BrokenPipeError, ConnectionResetError):
+                return
