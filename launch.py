@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from artjax import errors
+from artjax.data import collections
 from artjax.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -83,8 +84,9 @@ def parse_args(argv: list[str]) -> tuple[argparse.Namespace, list[tuple[str, str
         "--config",
         metavar="FILE[:COLLECTION]",
         help="what to train or describe: configs/artist.py, genre.py, location.py, style.py or "
-        "all_labels.py; the collection is wikiart, wga, collection, studio or any prepared TFDS "
-        "image set (default: wikiart, or wga for location, where it is built; else the embedded studio)",
+        f"all_labels.py; the collection is {', '.join(collections.names())} or any prepared TFDS image "
+        f"set (default: {collections.preferred(('artist',))}, or {collections.preferred(('location',))} "
+        f"for location, where it is prepared; else the embedded {collections.sample()})",
     )
     parser.add_argument(
         "--mode", default="train", help=f"{', '.join(MODES)}; see above (default: train)"

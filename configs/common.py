@@ -3,19 +3,20 @@
 from ml_collections import ConfigDict
 
 from artjax.config import default_config
+from artjax.data import collections
 
 
 def get_config(collection: str) -> ConfigDict:
-    """The defaults (VGG-16 with BatchNorm at 224 px; wikiart, wga), made small for small collections."""
+    """The defaults (VGG-16 with BatchNorm at 224 px), made small for small collections."""
     config = default_config()
-    name = collection.partition("/")[0]
-    if name in ("studio", "collection"):
+    known = collections.find(collection)
+    if known and known.recipe == "small":
         small(config)
-    if name == "collection":
-        # A museum's first hundreds of works: more passes, and gentler ones.
-        config.epochs = 100.0
-        config.optim.peak_lr = 0.05
-        config.optim.warmup_epochs = 5.0
+        if not known.synthetic:
+            # A museum's first hundreds of works: more passes, and gentler ones.
+            config.epochs = 100.0
+            config.optim.peak_lr = 0.05
+            config.optim.warmup_epochs = 5.0
     return config
 
 

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
+from artjax.data import collections, reports
 from artjax.data import prepared as prepared_lib
-from artjax.data import reports
 from artjax.data.canvas_builder import build, bytes_needed_for
 from artjax.data.prepared import Prepared
 from artjax.data.splits import split_of
@@ -311,7 +311,7 @@ def _find_copied(
     root: Path, collection: str, tasks: tuple[str, ...], size: int | str
 ) -> Canvases | None:
     # A set without config, the config that is meant, or the only one that there is.
-    default = prepared_lib.default_config(collection, tasks)
+    default = collections.default_config(collection, tasks)
     for versions in (collection, f"{collection}/{default}", f"{collection}/*"):
         directories = sorted(root.glob(f"{versions}/*/{size}px"), reverse=True)
         found = [canvases for d in directories if (canvases := _read(d)) is not None]

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from artjax.data import collections
 from artjax.errors import DataError
 
-BUILDERS = ("wikiart", "wga", "collection", "studio")
 _VERSION = re.compile(r"\d+\.\d+\.\d+")
 
 
@@ -66,7 +66,7 @@ def find(collection: str, tasks: tuple[str, ...], data_dir: Path) -> Prepared:
 
     Args:
       collection: `NAME`, `NAME/CONFIG` or `NAME/CONFIG/VERSION`. Where a set has several configs and
-        none is named, `default_config` is taken.
+        none is named, `collections.default_config` is taken.
       tasks: the labels that training asks for.
       data_dir: TFDS's data directory.
 
@@ -79,7 +79,7 @@ def find(collection: str, tasks: tuple[str, ...], data_dir: Path) -> Prepared:
         if len(configs) == 1:
             versions = _versions(data_dir, configs[0])
         elif configs:
-            default = default_config(collection, tasks)
+            default = collections.default_config(collection, tasks)
             versions = _versions(data_dir, f"{collection}/{default}")
             if not versions:
                 raise DataError(
@@ -89,15 +89,6 @@ def find(collection: str, tasks: tuple[str, ...], data_dir: Path) -> Prepared:
     if not versions:
         raise DataError(_not_built(collection, tasks, data_dir))
     return read(max(versions, key=lambda path: tuple(map(int, path.name.split(".")))), data_dir)
-
-
-def default_config(collection: str, tasks: tuple[str, ...]) -> str:
-    """The config that is meant where a collection has several and none is named.
-
-    It is called like the first task (`wikiart` → `wikiart/artist`); only `wga`, whose configs have all
-    its labels, means `wga/baumer_chen`.
-    """
-    return "baumer_chen" if collection == "wga" else tasks[0]
 
 
 def available(data_dir: Path) -> list[str]:
@@ -178,17 +169,16 @@ def _all(data_dir: Path) -> list[tuple[str, Path]]:
 
 
 def _not_built(collection: str, tasks: tuple[str, ...], data_dir: Path) -> str:
-    name, _, config = collection.partition("/")
     there = available(data_dir)
-    text = f"no prepared data set '{collection}' under {data_dir}"
-    if name in BUILDERS:
-        manual = "" if name == "studio" else " --manual_dir FOLDER_WITH_THE_PICTURES"
-        choice = f" --config {config}" if config else ""
-        if name in ("wikiart", "wga"):
-            choice = f" --config {config or default_config(name, tasks)}"
-        build = f"build it with `tfds build datasets/{name}{choice}{manual} --data_dir {data_dir}`"
+    command = collections.build_command(collection, tasks, data_dir)
+    if command:
+        advice = f"build it with `{command}`"
     else:
-        near = difflib.get_close_matches(name, [*BUILDERS, *there], n=1)
-        build = f"did you mean '{near[0]}'?" if near else "prepare it with TFDS first"
+        name = collection.partition("/")[0]
+        near = difflib.get_close_matches(name, [*collections.names(), *there], n=1)
+        advice = f"did you mean '{near[0]}'?" if near else "prepare it with TFDS first"
     listed = f" (prepared there: {', '.join(there)})" if there else ""
-    return f"{text}{listed}; {build}\nor train on the embedded sample: --config CONFIG.py:studio"
+    return (
+        f"no prepared data set '{collection}' under {data_dir}{listed}; {advice}\n"
+        f"or train on the embedded sample: --config CONFIG.py:{collections.sample()}"
+    )
