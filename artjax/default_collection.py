@@ -7,24 +7,17 @@ import subprocess
 import sys
 from pathlib import Path
 
-from artjax.data import canvases
+from artjax.data import canvases, collections
+from artjax.data.collections import preferred
 from artjax.errors import DataError
 
-NAME = "studio"
-_WIKIART_TASKS = ("artist", "genre", "style")
-_BUILDER = Path(__file__).parents[1] / "datasets" / NAME
+NAME = collections.sample()
 
 
 def choose(tasks: tuple[str, ...], data_dir: Path, canvas_dir: Path | None) -> str:
     """The collection for a config that names none: `preferred` where it is prepared, else the studio."""
     collection = preferred(tasks)
     return collection if canvases.is_there(collection, tasks, data_dir, canvas_dir) else NAME
-
-
-def preferred(tasks: tuple[str, ...]) -> str:
-    """WikiArt, or where it cannot have the labels (such as location), the Web Gallery of Art."""
-    # WikiArt has each of its labels in a config of its own.
-    return "wikiart" if len(tasks) == 1 and tasks[0] in _WIKIART_TASKS else "wga"
 
 
 def why(collection: str, tasks: tuple[str, ...], data_dir: Path) -> str:
@@ -46,9 +39,8 @@ def build_if_missing(tasks: tuple[str, ...], data_dir: Path, canvas_dir: Path | 
     if canvases.is_there(NAME, tasks, data_dir, canvas_dir):
         return
     print(f"drawing the {NAME} into {data_dir} (once, about 20 s)", flush=True)
-    command = [sys.executable, "-m", "tensorflow_datasets.scripts.cli.main", "build", str(_BUILDER)]
     done = subprocess.run(
-        [*command, "--data_dir", str(data_dir)],
+        [sys.executable, "-m", "artjax.studio.prepare", str(data_dir)],
         env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"},
         capture_output=True,
         text=True,
