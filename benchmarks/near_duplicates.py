@@ -24,9 +24,9 @@ from PIL import Image
 from artjax.prepare.near_duplicates import (
     MAX_DISTANCE,
     SIDE_PX,
-    Look,
-    find_twins,
-    look_of_grey,
+    Fingerprint,
+    find_near_duplicates,
+    fingerprint_of_grey,
     near_pairs,
 )
 
@@ -100,11 +100,11 @@ def contest(hashes: np.ndarray, with_faiss: bool) -> dict[str, float]:
     return row
 
 
-def whole_search(looks: list[Look], originals: int) -> dict[str, float]:
+def whole_search(fingerprints: list[Fingerprint], originals: int) -> dict[str, float]:
     """Recall and false pairs; picture `originals` + i is an altered copy of picture i."""
-    seconds, found = timed(find_twins, looks)
+    seconds, found = timed(find_near_duplicates, fingerprints)
     pairs = {(twin.first, twin.second) for twin in found}
-    planted = {(i, originals + i) for i in range(len(looks) - originals)}
+    planted = {(i, originals + i) for i in range(len(fingerprints) - originals)}
     recall = len(pairs & planted) / len(planted)
     return {"seconds": seconds, "recall": recall, "false_pairs": len(pairs - planted)}
 
@@ -125,8 +125,12 @@ def main() -> None:
         print("faiss left out: it is not installed (pip install faiss-cpu)")
     rng = np.random.default_rng(0)
     pictures = smooth_pictures(args.hashes - copies, rng)
-    looks = [look_of_grey(p) for p in [*pictures, *(altered(p, rng) for p in pictures[:copies])]]
-    smooth = rng.permutation(np.asarray([look.hash for look in looks], np.uint64))
+    fingerprints = [
+        fingerprint_of_grey(p) for p in [*pictures, *(altered(p, rng) for p in pictures[:copies])]
+    ]
+    smooth = rng.permutation(
+        np.asarray([fingerprint.hash for fingerprint in fingerprints], np.uint64)
+    )
     for kind, hashes in (("random", random_hashes(args.hashes, rng)), ("smooth", smooth)):
         rows = result[kind] = {n: contest(hashes[:n], with_faiss) for n in counts}
         print(f"near_pairs, {kind} hashes:")
@@ -141,9 +145,9 @@ def main() -> None:
         exponent = np.log(growth) / np.log(counts[-1] / counts[0])
         result[f"{kind}_growth"] = {"factor": growth, "exponent": exponent}
         print(f"  growth {growth:.1f} x, as N to the power of {exponent:.2f}")
-    whole = result["whole_search"] = whole_search(looks, len(pictures))
+    whole = result["whole_search"] = whole_search(fingerprints, len(pictures))
     print(
-        f"whole search, {len(looks):,} pictures, {copies:,} altered copies: {whole['seconds']:.1f} s, "
+        f"whole search, {len(fingerprints):,} pictures, {copies:,} altered copies: {whole['seconds']:.1f} s, "
         f"recall {whole['recall']:.1%}, {whole['false_pairs']:.0f} false pairs"
     )
     common.write(args.json, result)

@@ -68,9 +68,7 @@ def build(prepared: Prepared, size: int, directory: Path, image_feature: str) ->
         (partial / "canvases.json").write_text(
             json.dumps({"size": size, "prepared": description}, indent=2, sort_keys=True) + "\n"
         )
-        for name in (reports.SKIPPED, reports.PLACED, reports.TWINS):
-            if (prepared.directory / name).is_file():
-                shutil.copyfile(prepared.directory / name, partial / name)
+        reports.copy_reports(prepared.directory, partial)
         partial.chmod(0o755)
         if directory.exists():
             shutil.rmtree(directory)

@@ -165,8 +165,8 @@ class Canvases:
 
     @property
     def reports(self) -> Path:
-        """The folder with `skipped.csv`, `splits.csv` and `twins.csv`, as far as there are such."""
-        copied = (self.directory / reports.PLACED).is_file()
+        """The folder with `skipped.csv`, `splits.csv` and `near_duplicates.csv`, where there are any."""
+        copied = (self.directory / reports.SPLITS_CSV).is_file()
         return self.directory if copied else self.prepared.directory
 
 

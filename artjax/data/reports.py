@@ -1,14 +1,19 @@
-"""The tables beside prepared data: what was skipped, where each work went, and which look the same."""
+"""The tables beside prepared data: skipped works, the split of each picture, and near-duplicates."""
 
 from __future__ import annotations
 
 import csv
 import io
+import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-SKIPPED, PLACED, TWINS = "skipped.csv", "splits.csv", "twins.csv"
+SKIPPED_CSV, SPLITS_CSV = "skipped.csv", "splits.csv"
+NEAR_DUPLICATES_CSV = "near_duplicates.csv"
+# The names of the file and of two columns in older prepared data.
+_TWINS_CSV = "twins.csv"
+_TWINS_COLUMNS = {"twin": "near_duplicate", "twin_split": "near_duplicate_split"}
 SAME_PICTURE = "the same picture"
 
 
@@ -25,7 +30,7 @@ class Skipped(NamedTuple):
         return self.reason.partition(": ")[0] if SAME_PICTURE in self.reason else self.reason
 
 
-class Placed(NamedTuple):
+class SplitRow(NamedTuple):
     """A prepared picture, with its size in pixels as it came; a row of `splits.csv`."""
 
     file_name: str
@@ -35,16 +40,17 @@ class Placed(NamedTuple):
     height: int
 
 
-class TwinRow(NamedTuple):
-    """Two prepared pictures that look the same; a row of `twins.csv`.
+class NearDuplicateRow(NamedTuple):
+    """Two prepared pictures that look the same; a row of `near_duplicates.csv`.
 
-    `conflict` names the labels in which they differ, with a space between; the rest is as in `Twin`.
+    `conflict` names the labels in which they differ, with a space between; the rest is as in
+    `artjax.prepare.near_duplicates.NearDuplicate`.
     """
 
     file_name: str
     split: str
-    twin: str
-    twin_split: str
+    near_duplicate: str
+    near_duplicate_split: str
     distance: int
     correlation: float
     conflict: str
@@ -52,40 +58,53 @@ class TwinRow(NamedTuple):
 
 def read_skipped(folder: Path) -> list[Skipped]:
     """The rows of `skipped.csv`; none where there is no such file."""
-    return [Skipped(**row) for row in _read_csv(folder / SKIPPED) or []]
+    return [Skipped(**row) for row in _read_csv(folder / SKIPPED_CSV) or []]
 
 
-def read_placed(file: Path) -> list[Placed]:
+def read_split_rows(file: Path) -> list[SplitRow]:
     """The rows of a `splits.csv`; none where there is no such file."""
     return [
-        Placed(
+        SplitRow(
             row["file_name"], row["work_id"], row["split"], int(row["width"]), int(row["height"])
         )
         for row in _read_csv(file) or []
     ]
 
 
-def read_twins(folder: Path) -> list[TwinRow] | None:
-    """The rows of `twins.csv`; None where twins were not looked for."""
-    rows = _read_csv(folder / TWINS)
+def read_near_duplicates(folder: Path) -> list[NearDuplicateRow] | None:
+    """The rows of `near_duplicates.csv`; None where near-duplicates were not looked for."""
+    rows = _read_csv(folder / NEAR_DUPLICATES_CSV)
+    if rows is None:
+        rows = _read_csv(folder / _TWINS_CSV)
     if rows is None:
         return None
+    renamed = ({_TWINS_COLUMNS.get(name, name): row[name] for name in row} for row in rows)
     return [
-        TwinRow(
+        NearDuplicateRow(
             **row | {"distance": int(row["distance"]), "correlation": float(row["correlation"])}
         )
-        for row in rows
+        for row in renamed
     ]
 
 
-def with_twin_in_train(twins: Iterable[TwinRow]) -> dict[str, set[str]]:
+def copy_reports(source: Path, target: Path) -> None:
+    """Copies the reports that are in one folder into another."""
+    for name in (SKIPPED_CSV, SPLITS_CSV, NEAR_DUPLICATES_CSV, _TWINS_CSV):
+        if (source / name).is_file():
+            shutil.copyfile(source / name, target / name)
+
+
+def with_near_duplicate_in_train(rows: Iterable[NearDuplicateRow]) -> dict[str, set[str]]:
     """File names of the pictures that look like one of the train split, by their own, other split."""
     found: dict[str, set[str]] = {}
-    for row in twins:
-        if "train" in (row.split, row.twin_split) and row.split != row.twin_split:
+    for row in rows:
+        if (
+            "train" in (row.split, row.near_duplicate_split)
+            and row.split != row.near_duplicate_split
+        ):
             name, split = row.file_name, row.split
             if split == "train":
-                name, split = row.twin, row.twin_split
+                name, split = row.near_duplicate, row.near_duplicate_split
             found.setdefault(split, set()).add(name)
     return found
 

@@ -44,7 +44,7 @@ def split_of(
 def assign_splits(
     work_ids: Sequence[str],
     fixed: Sequence[str | None],
-    twins: Iterable[tuple[int, int]] = (),
+    near_duplicates: Iterable[tuple[int, int]] = (),
     fractions: Sequence[tuple[str, float]] = FRACTIONS,
     previous: Mapping[str, str] | None = None,
 ) -> list[str | None]:
@@ -60,7 +60,7 @@ def assign_splits(
       work_ids: of each picture.
       fixed: for each picture, the split that an official list or a publisher gave it, which stays, or
         None. Fixed pictures pull no others to them: the lists are as they are.
-      twins: pairs of indices of pictures that look the same.
+      near_duplicates: pairs of indices of pictures that look the same.
       fractions: of the splits that are cut by hash.
       previous: split by `work_id`, of an earlier division; these works come first, and stay.
 
@@ -70,14 +70,14 @@ def assign_splits(
     previous = previous or {}
     order = dict.fromkeys(work for work, split in zip(work_ids, fixed, strict=True) if not split)
     near: dict[str, set[str]] = {work: set() for work in order}
-    for first, second in twins:
+    for first, second in near_duplicates:
         if not fixed[first] and not fixed[second] and work_ids[first] != work_ids[second]:
             near[work_ids[first]].add(work_ids[second])
             near[work_ids[second]].add(work_ids[first])
     names = {name for name, _ in fractions}
     decided: dict[str, str | None] = {}
     for work in sorted(order, key=lambda work: work not in previous):  # stable: else in order
-        splits = {split for twin in near[work] if (split := decided.get(twin))}
+        splits = {split for other in near[work] if (split := decided.get(other))}
         if len(splits) > 1:
             decided[work] = None
         elif splits:

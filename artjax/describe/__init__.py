@@ -1,4 +1,4 @@
-"""`--mode describe`: a page that shows what is in a collection before a network is trained on it."""
+"""`--mode describe`: a page that shows what a collection holds, before a network is trained on it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +19,16 @@ from artjax import config as config_lib
 from artjax import workdir as workdir_lib
 from artjax.data import canvases, reports
 from artjax.data.canvases import Split
-from artjax.data.reports import TwinRow
+from artjax.data.reports import NearDuplicateRow
 from artjax.data.splits import SPLITS
-from artjax.describe.numbers import summarise, twin_rows, twin_summary
+from artjax.describe.numbers import near_duplicate_rows, near_duplicate_summary, summarise
 from artjax.describe.pictures import Picture, write_pictures
-from artjax.describe.views import View, in_words, seen_of, write_views
+from artjax.describe.views import View, augmentations_in_words, seen_of, write_views
 from artjax.errors import WorkdirError
 from artjax.training.checks import check_config
 
 PICTURES_PER_CLASS = 12
-MOST_TWINS_SHOWN = 100
+MOST_NEAR_DUPLICATES_SHOWN = 100
 
 
 def describe(
@@ -37,7 +38,7 @@ def describe(
 
     The pictures of "What the network sees" are the input of step 0 of a run with this configuration.
 
-    The page needs no server and no network. It is written beside an older one, which it then replaces.
+    The page needs no server and no network. It replaces an older one only when it is complete.
 
     Args:
       config: the configuration, with its collection.
@@ -49,8 +50,8 @@ def describe(
       What `summary.json` holds.
 
     Raises:
-      ArtjaxError: if the configuration cannot be meant, the collection is not there or lacks a label, or
-        the page cannot be written.
+      ArtjaxError: if the configuration is invalid, the collection is missing or lacks a label, or the page
+        cannot be written.
     """
     check_config(config)
     previous = None if config.batch_size else workdir_lib.read_config(workdir)
@@ -61,40 +62,47 @@ def describe(
     )
     features = config_lib.label_features(config)
     splits = {name: data.split(name, features) for name in SPLITS}
-    twins = twin_rows(config, data, splits)
+    near_duplicates = near_duplicate_rows(config, data, splits)
     summary = summarise(config, data, splits) | {
-        "twins": twin_summary(twins),
+        "near_duplicates": near_duplicate_summary(near_duplicates),
         "augment": config.augment.to_dict(),
     }
-    # Those that falsify a number first, then those that falsify a label.
-    twins.sort(key=lambda row: (row.split == row.twin_split, not row.conflict, row.file_name))
+    # First the pairs that falsify a number, then those that falsify a label.
+    near_duplicates.sort(
+        key=lambda row: (row.split == row.near_duplicate_split, not row.conflict, row.file_name)
+    )
     class_names = {task: data.prepared.labels[feature] for task, feature in features.items()}
     sheets = {task: _sheets(task, summary, splits, names) for task, names in class_names.items()}
     wanted = {name for of_task in sheets.values() for names in of_task.values() for name in names}
-    wanted |= {name for row in twins[:MOST_TWINS_SHOWN] for name in (row.file_name, row.twin)}
+    wanted |= {
+        name
+        for row in near_duplicates[:MOST_NEAR_DUPLICATES_SHOWN]
+        for name in (row.file_name, row.near_duplicate)
+    }
     train = splits["train"]
     seen = seen_of(config, train)
     wanted |= {str(train.file_names[work]) for work in seen.works}
-    folder = workdir / "describe"
+    with _replaced(workdir / "describe") as folder:
+        for name in ("pictures", "views"):
+            (folder / name).mkdir()
+        pictures = write_pictures(data, splits, wanted, config.image_feature, folder / "pictures")
+        views = write_views(seen, train, folder / "views")
+        reports.copy_reports(data.reports, folder)
+        page = _page(summary, sheets, near_duplicates, splits, pictures, class_names, config, views)
+        (folder / "index.html").write_text(page, encoding="utf-8")
+        text = json.dumps(summary, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+        (folder / "summary.json").write_text(text, encoding="utf-8")
+    return summary
+
+
+@contextmanager
+def _replaced(folder: Path) -> Iterator[Path]:
+    """A new, empty folder, which takes the place of `folder` if the block ends without an error."""
     try:
-        workdir.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix="describe.incomplete-", dir=workdir))
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(prefix=f"{folder.name}.incomplete-", dir=folder.parent))
         try:
-            for name in ("pictures", "views"):
-                (partial / name).mkdir()
-            pictures = write_pictures(
-                data, splits, wanted, config.image_feature, partial / "pictures"
-            )
-            views = write_views(seen, train, partial / "views")
-            for name in (reports.SKIPPED, reports.PLACED, reports.TWINS):
-                if (data.reports / name).is_file():
-                    shutil.copyfile(data.reports / name, partial / name)
-            (partial / "index.html").write_text(
-                _page(summary, sheets, twins, splits, pictures, class_names, config, views),
-                encoding="utf-8",
-            )
-            text = json.dumps(summary, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
-            (partial / "summary.json").write_text(text, encoding="utf-8")
+            yield partial
             partial.chmod(0o755)
             shutil.rmtree(folder, ignore_errors=True)
             os.replace(partial, folder)
@@ -102,7 +110,6 @@ def describe(
             shutil.rmtree(partial, ignore_errors=True)
     except OSError as error:
         raise WorkdirError(f"cannot write {folder}: {error.strerror or error}") from error
-    return summary
 
 
 def _sheets(
@@ -125,14 +132,16 @@ def _sheets(
 def _page(
     summary: Mapping[str, Any],
     sheets: Mapping[str, Mapping[str, Sequence[str]]],
-    twins: Sequence[TwinRow],
+    near_duplicates: Sequence[NearDuplicateRow],
     splits: Mapping[str, Split],
     pictures: Mapping[str, Picture],
     class_names: Mapping[str, Sequence[str]],
     config: ConfigDict,
     views: Sequence[View],
 ) -> str:
-    shown = {row.file_name for row in twins} | {row.twin for row in twins}
+    shown = {row.file_name for row in near_duplicates} | {
+        row.near_duplicate for row in near_duplicates
+    }
     shown |= {view.file_name for view in views} | {view.partner for view in views}
     labels = {
         str(name): ", ".join(
@@ -155,11 +164,11 @@ def _page(
     return environment.get_template("page.html").render(
         summary=summary,
         sheets=sheets,
-        twins=twins[:MOST_TWINS_SHOWN],
+        near_duplicates=near_duplicates[:MOST_NEAR_DUPLICATES_SHOWN],
         labels=labels,
         pictures=pictures,
         splits=SPLITS,
         config=config,
         views=views,
-        augmentations=in_words(config.augment),
+        augmentations=augmentations_in_words(config.augment),
     )

@@ -14,7 +14,7 @@ from PIL import Image
 from artjax import config as config_lib
 from artjax.data import reports
 from artjax.data.canvases import Canvases, Split
-from artjax.data.reports import TwinRow
+from artjax.data.reports import NearDuplicateRow
 from artjax.describe.baseline import colour_baseline
 from artjax.evaluation import evaluate
 from artjax.prepare import near_duplicates
@@ -61,47 +61,53 @@ def summarise(config: ConfigDict, data: Canvases, splits: Mapping[str, Split]) -
     }
 
 
-def twin_rows(config: ConfigDict, data: Canvases, splits: Mapping[str, Split]) -> list[TwinRow]:
-    """Pairs of pictures that look the same; found on the canvases of sets that nobody looked through."""
-    found = reports.read_twins(data.reports)
+def near_duplicate_rows(
+    config: ConfigDict, data: Canvases, splits: Mapping[str, Split]
+) -> list[NearDuplicateRow]:
+    """Pairs of pictures that look the same; where no build looked for them, by the canvases."""
+    listed = reports.read_near_duplicates(data.reports)
     names = {name for split in splits.values() for name in split.file_names}
-    if found is not None:
-        return [row for row in found if row.file_name in names and row.twin in names]
+    if listed is not None:
+        return [row for row in listed if row.file_name in names and row.near_duplicate in names]
     works = [(split, i) for split in splits.values() for i in range(len(split))]
-    looks = []
+    fingerprints = []
     for split, i in works:
         canvas = Image.fromarray(split.images[split.rows[i]]).convert("L")
         size = (near_duplicates.SIDE_PX, near_duplicates.SIDE_PX)
-        looks.append(near_duplicates.look_of_grey(canvas.resize(size, Image.Resampling.LANCZOS)))
+        fingerprints.append(
+            near_duplicates.fingerprint_of_grey(canvas.resize(size, Image.Resampling.LANCZOS))
+        )
     rows = []
-    for twin in near_duplicates.find_twins(looks):
-        (one, i), (other, j) = works[twin.first], works[twin.second]
+    for found in near_duplicates.find_near_duplicates(fingerprints):
+        (one, i), (other, j) = works[found.first], works[found.second]
         conflict = [
             feature
             for task, feature in config_lib.label_features(config).items()
             if -1 not in (pair := {one.labels[task][i], other.labels[task][j]}) and len(pair) > 1
         ]
         rows.append(
-            TwinRow(
+            NearDuplicateRow(
                 str(one.file_names[i]),
                 one.name,
                 str(other.file_names[j]),
                 other.name,
-                twin.distance,
-                twin.correlation,
+                found.distance,
+                found.correlation,
                 " ".join(conflict),
             )
         )
     return rows
 
 
-def twin_summary(rows: Sequence[TwinRow]) -> dict[str, Any]:
+def near_duplicate_summary(rows: Sequence[NearDuplicateRow]) -> dict[str, Any]:
     """How many pairs there are, with different labels, and of works with a near-duplicate in train."""
-    in_train = reports.with_twin_in_train(rows)
+    in_train = reports.with_near_duplicate_in_train(rows)
     return {
         "pairs": len(rows),
         "conflicts": sum(bool(row.conflict) for row in rows),
-        "with_twin_in_train": {name: len(works) for name, works in sorted(in_train.items())},
+        "with_near_duplicate_in_train": {
+            name: len(works) for name, works in sorted(in_train.items())
+        },
     }
 
 
@@ -165,7 +171,7 @@ def _aspects(splits: Mapping[str, Split]) -> list[list[Any]]:
 
 def _short_sides(data: Canvases) -> list[list[Any]]:
     """Shorter sides of the pictures as they came; empty where nobody noted them."""
-    placed = reports.read_placed(data.reports / reports.PLACED)
+    placed = reports.read_split_rows(data.reports / reports.SPLITS_CSV)
     if not placed:
         return []
     sides = [min(row.width, row.height) for row in placed]

@@ -127,7 +127,7 @@ def write_views(seen: Seen, train: Split, folder: Path) -> list[View]:
     return views
 
 
-def in_words(strengths: ConfigDict) -> str:
+def augmentations_in_words(strengths: ConfigDict) -> str:
     """Which augmentations are on with what strength, which are off, and which are not at the default."""
     default = config_lib.default_config().augment
     on, added, off = [], [], []

@@ -110,9 +110,13 @@ def evaluate_split(workdir: Path, restored: Restored, data: Canvases, name: str)
     features = config_lib.label_features(restored.experiment.config)
     split, train = data.split(name, features), data.split("train", features)
     predictions = predict_split(restored.experiment, restored.variables, split)
-    twins = reports.read_twins(data.reports) if name != "train" else None
-    with_twin = None if twins is None else reports.with_twin_in_train(twins).get(name, set())
-    tasks = summarise(predictions, split, train, data.prepared, with_twin)
+    near_duplicates = reports.read_near_duplicates(data.reports) if name != "train" else None
+    with_near_duplicate = (
+        None
+        if near_duplicates is None
+        else reports.with_near_duplicate_in_train(near_duplicates).get(name, set())
+    )
+    tasks = summarise(predictions, split, train, data.prepared, with_near_duplicate)
     result = {
         "split": name,
         "checkpoint_step": restored.step,
@@ -155,7 +159,7 @@ def summarise(
     split: Split,
     train: Split,
     prepared: Prepared,
-    with_twin: Collection[str] | None = None,
+    with_near_duplicate: Collection[str] | None = None,
 ) -> dict[str, dict[str, Any]]:
     """The numbers of `metrics.json` for each task; tasks without a known label are left out.
 
@@ -164,7 +168,8 @@ def summarise(
       split: the works.
       train: for the majority baseline.
       prepared: for the official lists.
-      with_twin: file names of works that have a near-duplicate in train; None where nobody looked.
+      with_near_duplicate: file names of works that have a near-duplicate in train; None where these
+        were not looked for.
     """
     tasks = {}
     for task, (known, of_task) in predictions.items():
@@ -175,12 +180,14 @@ def summarise(
             "official_n": prepared.official_works(split.name),
             "majority_top1": majority_top1(train.labels[task], of_task.labels),
         }
-        if with_twin is not None:
-            alone = [i for i, k in enumerate(known) if split.file_names[k] not in with_twin]
+        if with_near_duplicate is not None:
+            alone = [
+                i for i, k in enumerate(known) if split.file_names[k] not in with_near_duplicate
+            ]
             without = metrics.Predictions(of_task.labels[alone], of_task.log_probabilities[alone])
             tasks[task] |= {
-                "n_without_twins": len(alone),
-                "top1_without_twins": metrics.top1(without) if alone else None,
+                "n_without_near_duplicates": len(alone),
+                "top1_without_near_duplicates": metrics.top1(without) if alone else None,
             }
     return tasks
 
@@ -238,11 +245,12 @@ def report_lines(result: Mapping[str, Any]) -> list[str]:
             f"{result['split']} {task}: {metrics.in_words(row)} on {works}; "
             f"majority class {row['majority_top1']:.1%}"
         )
-        twins = row["n"] - row.get("n_without_twins", row["n"])
-        if twins:
-            without = row["top1_without_twins"]
-            lines[-1] += f"; without the {twins:,} that have a near-duplicate in train, top-1 " + (
-                "of nothing" if without is None else f"{without:.1%}"
+        near_duplicates = row["n"] - row.get("n_without_near_duplicates", row["n"])
+        if near_duplicates:
+            without = row["top1_without_near_duplicates"]
+            lines[-1] += (
+                f"; without the {near_duplicates:,} that have a near-duplicate in train, top-1 "
+                + ("of nothing" if without is None else f"{without:.1%}")
             )
     return lines
 

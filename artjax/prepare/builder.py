@@ -15,7 +15,7 @@ from tensorflow_datasets.core.writer import ExampleWriter
 from tensorflow_datasets.proto import tf_example_pb2
 
 from artjax.config import nearest
-from artjax.data.reports import PLACED, read_placed
+from artjax.data.reports import SPLITS_CSV, read_split_rows
 from artjax.data.splits import FRACTIONS
 from artjax.errors import ConfigError, DataError, plain_if_uncaught
 from artjax.prepare.catalogue import Catalogue, Work
@@ -23,6 +23,8 @@ from artjax.prepare.cleaning import CleanedWork, clean_works
 from artjax.prepare.missing_urls import command, write_missing_urls
 from artjax.prepare.picture_decoding import MAX_PIXELS, SHORT_SIDE_PX
 from artjax.prepare.selection import select
+
+_RENAMED = {"twins": "near_duplicates"}  # settings of former versions
 
 
 class InOrderWriter(ExampleWriter):
@@ -55,7 +57,7 @@ class WorksConfig(tfds.core.BuilderConfig):
       min_works: classes with fewer works are left out, unless they are those of an official list.
       short_side_px: pictures with a longer shorter side are scaled down to it.
       max_pixels: larger pictures are refused before they are decoded.
-      twins: whether near-duplicates are looked for, and kept in one split.
+      near_duplicates: whether near-duplicates are looked for, and kept in one split.
       conflicts: what becomes of pictures that look the same under different labels: "keep" or "drop".
     """
 
@@ -63,7 +65,7 @@ class WorksConfig(tfds.core.BuilderConfig):
     min_works: int = 1
     short_side_px: int = SHORT_SIDE_PX
     max_pixels: int = MAX_PIXELS
-    twins: bool = True
+    near_duplicates: bool = True
     conflicts: str = "keep"
 
     def __new__(cls, *args: Any, **settings: Any) -> Self:
@@ -71,8 +73,9 @@ class WorksConfig(tfds.core.BuilderConfig):
         fields = [field.name for field in dataclasses.fields(cls)]
         for name in settings:
             if name not in fields:
+                hint = nearest(_RENAMED.get(name, name), fields)
                 with plain_if_uncaught():
-                    raise ConfigError(f"--config: no setting '{name}'{nearest(name, fields)}")
+                    raise ConfigError(f"--config: no setting '{name}'{hint}")
         return super().__new__(cls)
 
     @plain_if_uncaught()
@@ -85,8 +88,10 @@ class WorksConfig(tfds.core.BuilderConfig):
             raise ConfigError('--config: give the settings a name, as in {"name": "mine", …}')
         for field in ("min_works", "short_side_px", "max_pixels"):
             require_whole_number(field, getattr(self, field))
-        if not isinstance(self.twins, bool):
-            raise ConfigError(f"--config: twins must be true or false, not {self.twins!r}")
+        if not isinstance(self.near_duplicates, bool):
+            raise ConfigError(
+                f"--config: near_duplicates must be true or false, not {self.near_duplicates!r}"
+            )
         self.require_one_of("conflicts", ("keep", "drop"))
 
     def require_one_of(self, field: str, valid: Sequence[str]) -> None:
@@ -168,8 +173,8 @@ class WorksBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # 
         for line in self._summary:
             print(line, flush=True)
         folder = Path(self.data_dir)
-        if (folder / PLACED).is_file():
-            shutil.copyfile(folder / PLACED, folder.parent / PLACED)
+        if (folder / SPLITS_CSV).is_file():
+            shutil.copyfile(folder / SPLITS_CSV, folder.parent / SPLITS_CSV)
         shutil.rmtree(self._cleaned_dir(folder), ignore_errors=True)
 
     def _download_and_prepare(self, dl_manager: Any, download_config: Any) -> None:
@@ -191,13 +196,13 @@ class WorksBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # 
             settings.max_pixels,
             beam=self._beam,
         )
-        placed = read_placed(folder.parent / PLACED)
+        placed = read_split_rows(folder.parent / SPLITS_CSV)
         selection = select(
             catalogue,
             cleaned,
             self.FRACTIONS,
             settings.min_works,
-            twins=settings.twins,
+            near_duplicates=settings.near_duplicates,
             drop_conflicts=settings.conflicts == "drop",
             previous={row.work_id: row.split for row in placed},
         )
@@ -217,7 +222,7 @@ class WorksBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # 
         if placed:
             self._summary.append(
                 f"splits: {len(placed):,} pictures are where the build before had them "
-                f"({folder.parent / PLACED}; delete it to cut anew)"
+                f"({folder.parent / SPLITS_CSV}; delete it to cut anew)"
             )
         if selection.missing_urls and manual_dir is not None:
             urls_file = written / write_missing_urls(selection.missing_urls, [folder]).name
@@ -236,8 +241,8 @@ class WorksBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # 
             return map(example, works)
         import apache_beam as beam
 
-        # The looks have done their work; they are most of what would be sent.
-        sent = [(work, dataclasses.replace(picture, look=None)) for work, picture in works]
+        # Nobody needs the fingerprints any more, and they are most of what would be sent.
+        sent = [(work, dataclasses.replace(picture, fingerprint=None)) for work, picture in works]
         return beam.Create(sent) | beam.Reshuffle() | beam.Map(example)
 
     @property

@@ -21,7 +21,7 @@ from tqdm import tqdm
 from artjax.errors import DataError, ImageError
 from artjax.prepare import picture_decoding
 from artjax.prepare.catalogue import Work
-from artjax.prepare.near_duplicates import Look, look_of
+from artjax.prepare.near_duplicates import Fingerprint, fingerprint_of
 from artjax.prepare.processes import map_in_processes
 
 _FEW_WORKS = 64
@@ -36,14 +36,14 @@ class CleanedWork:
       problem: the reason where there is none.
       sha256: of the bytes of the JPEG, hex.
       size: width and height of the picture as it came, in pixels, upright.
-      look: by which near-duplicates are found.
+      fingerprint: by which near-duplicates are found.
     """
 
     jpeg: Path | None
     problem: str = ""
     sha256: str = ""
     size: tuple[int, int] = (0, 0)
-    look: Look | None = None
+    fingerprint: Fingerprint | None = None
 
 
 def clean_works(
@@ -190,7 +190,9 @@ def clean_work(work: Work, folder: Path, short_side_px: int, max_pixels: int) ->
             _write_whole(path, jpeg)
     except OSError as error:  # a full disk, say, through which no picture may be lost
         raise DataError(f"cannot keep the cleaned picture {path}: {error.strerror}") from error
-    return CleanedWork(path, sha256=hashlib.sha256(jpeg).hexdigest(), size=size, look=look_of(jpeg))
+    return CleanedWork(
+        path, sha256=hashlib.sha256(jpeg).hexdigest(), size=size, fingerprint=fingerprint_of(jpeg)
+    )
 
 
 def _write_whole(path: Path, data: bytes) -> None:

@@ -8,6 +8,7 @@ pixel on small grey copies.
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
 from itertools import combinations, groupby, pairwise, product
 from typing import NamedTuple
 
@@ -29,14 +30,14 @@ _FLAT = 2.0  # levels of 255
 _HOPELESS, _CLEAR = 0.3, 0.99
 
 
-class Look(NamedTuple):
-    """What a picture looks like, small: its 64-bit perceptual hash, and grey uint8 [32, 32] as bytes."""
+class Fingerprint(NamedTuple):
+    """What pictures are compared by: a 64-bit perceptual hash, and grey uint8 [32, 32] as bytes."""
 
     hash: int
     grey: bytes
 
 
-class Twin(NamedTuple):
+class NearDuplicate(NamedTuple):
     """Two pictures, by index (`first` < `second`), that look the same.
 
     `distance` is the number of bits in which their hashes differ, `correlation` that of their pixels.
@@ -48,41 +49,41 @@ class Twin(NamedTuple):
     correlation: float
 
 
-def look_of(jpeg: bytes) -> Look:
-    """How a picture looks, from its encoded bytes."""
+def fingerprint_of(jpeg: bytes) -> Fingerprint:
+    """The fingerprint of a picture, from its encoded bytes."""
     with Image.open(io.BytesIO(jpeg)) as image:
         image.draft("L", (2 * SIDE_PX, 2 * SIDE_PX))
         grey = image.convert("L").resize((SIDE_PX, SIDE_PX), Image.Resampling.LANCZOS)
-    return look_of_grey(grey)
+    return fingerprint_of_grey(grey)
 
 
-def look_of_grey(grey: Image.Image) -> Look:
-    """How a picture looks that is already of mode L and 32 x 32 pixels."""
+def fingerprint_of_grey(grey: Image.Image) -> Fingerprint:
+    """The fingerprint of a picture of mode L and 32 x 32 pixels."""
     bits = imagehash.phash(grey).hash
-    return Look(int.from_bytes(np.packbits(bits).tobytes(), "big"), grey.tobytes())
+    return Fingerprint(int.from_bytes(np.packbits(bits).tobytes(), "big"), grey.tobytes())
 
 
-def find_twins(looks: list[Look]) -> list[Twin]:
+def find_near_duplicates(fingerprints: list[Fingerprint]) -> list[NearDuplicate]:
     """All pairs of pictures that look the same, sorted by index.
 
     The time grows with the number of pictures and of pairs that are near by hash, far below each with
-    each: see benchmarks/twins.py.
+    each: see benchmarks/near_duplicates.py.
     """
-    if len(looks) < 2:
+    if len(fingerprints) < 2:
         return []
-    hashes = np.asarray([look.hash for look in looks], np.uint64)
-    grey = np.frombuffer(b"".join(look.grey for look in looks), np.uint8)
-    pixels = grey.reshape(len(looks), SIDE_PX, SIDE_PX)
+    hashes = np.asarray([fingerprint.hash for fingerprint in fingerprints], np.uint64)
+    grey = np.frombuffer(b"".join(fingerprint.grey for fingerprint in fingerprints), np.uint8)
+    pixels = grey.reshape(len(fingerprints), SIDE_PX, SIDE_PX)
     pairs = near_pairs(hashes, MAX_DISTANCE)
-    twins = []
+    found = []
     for start in range(0, len(pairs), _PAIRS_AT_ONCE):
         first, second = pairs[start : start + _PAIRS_AT_ONCE].T
         correlations = aligned_correlations(pixels[first], pixels[second])
         distances = np.bitwise_count(hashes[first] ^ hashes[second])
         for i in np.flatnonzero(correlations >= MIN_CORRELATION):
             pair = int(first[i]), int(second[i])
-            twins.append(Twin(*pair, int(distances[i]), float(correlations[i])))
-    return sorted(twins)
+            found.append(NearDuplicate(*pair, int(distances[i]), float(correlations[i])))
+    return sorted(found)
 
 
 def near_pairs(hashes: np.ndarray, max_distance: int) -> np.ndarray:
@@ -104,32 +105,43 @@ def near_pairs(hashes: np.ndarray, max_distance: int) -> np.ndarray:
         shift = np.uint64(number * _CHUNK_BITS)
         chunks = ((hashes >> shift) & np.uint64(2**_CHUNK_BITS - 1)).astype(np.int64)
         order = np.argsort(chunks, kind="stable")
-        chunks, ordered = chunks[order], hashes[order]
-        sizes = np.bincount(chunks, minlength=2**_CHUNK_BITS)
-        starts = np.cumsum(sizes) - sizes
-        for length, masks in groupby(_masks(max_distance // _CHUNKS), key=int.bit_length):
-            # Two buckets are compared once: from the one in which the highest bit of the mask is 0.
-            lower = np.flatnonzero(chunks & (1 << length >> 1) == 0)
-            lower_chunks, lower_hashes = chunks[lower], ordered[lower]
-            for mask in masks:
-                bucket = lower_chunks ^ mask
-                counts = sizes[bucket]
-                for rows in _portions(counts):
-                    ends = np.cumsum(counts[rows])
-                    skip = starts[bucket[rows]] - ends + counts[rows]
-                    second = np.repeat(skip, counts[rows])
-                    second += np.arange(len(second))
-                    differing = np.repeat(lower_hashes[rows], counts[rows])
-                    differing ^= ordered[second]
-                    near = np.flatnonzero(np.bitwise_count(differing) <= max_distance)
-                    # Few are near: what the others' first ones are need not be known.
-                    first = lower[rows][np.searchsorted(ends, near, side="right")]
-                    second = second[near]
-                    pair = np.sort(np.stack([order[first], order[second]]), axis=0)
-                    pair = pair[:, first < second]
-                    found.append(pair[0] * len(hashes) + pair[1])
+        for first, second in _near_by_chunk(chunks[order], hashes[order], max_distance):
+            pair = np.sort(np.stack([order[first], order[second]]), axis=0)
+            pair = pair[:, first < second]
+            found.append(pair[0] * len(hashes) + pair[1])
     numbers = np.unique(np.concatenate(found))
     return np.stack(np.divmod(numbers, max(1, len(hashes))), axis=1)
+
+
+def _near_by_chunk(
+    chunks: np.ndarray, hashes: np.ndarray, max_distance: int
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yields pairs, as indices int64 [P] and [P], of hashes that are near and whose chunks are too.
+
+    Args:
+      chunks: 16 bits of each hash, int64 [N], ascending.
+      hashes: uint64 [N].
+      max_distance: as in `near_pairs`.
+    """
+    sizes = np.bincount(chunks, minlength=2**_CHUNK_BITS)
+    starts = np.cumsum(sizes) - sizes
+    for length, masks in groupby(_masks(max_distance // _CHUNKS), key=int.bit_length):
+        # Two buckets are compared once: from the one in which the highest bit of the mask is 0.
+        lower = np.flatnonzero(chunks & (1 << length >> 1) == 0)
+        lower_chunks, lower_hashes = chunks[lower], hashes[lower]
+        for mask in masks:
+            bucket = lower_chunks ^ mask
+            counts = sizes[bucket]
+            for rows in _portions(counts):
+                ends = np.cumsum(counts[rows])
+                skip = starts[bucket[rows]] - ends + counts[rows]
+                second = np.repeat(skip, counts[rows])
+                second += np.arange(len(second))
+                differing = np.repeat(lower_hashes[rows], counts[rows])
+                differing ^= hashes[second]
+                near = np.flatnonzero(np.bitwise_count(differing) <= max_distance)
+                # Few are near, so the first index is found for them alone.
+                yield lower[rows][np.searchsorted(ends, near, side="right")], second[near]
 
 
 def _masks(most_bits: int) -> list[int]:

@@ -48,7 +48,7 @@ _TURNS = {
 
 
 @dataclass(frozen=True)
-class Cleaned:
+class EncodedPicture:
     """An upright sRGB picture: `jpeg` holds its bytes; width and height in pixels."""
 
     jpeg: bytes
@@ -56,7 +56,9 @@ class Cleaned:
     height: int
 
 
-def clean(path: Path, short_side_px: int = SHORT_SIDE_PX, max_pixels: int = MAX_PIXELS) -> Cleaned:
+def clean(
+    path: Path, short_side_px: int = SHORT_SIDE_PX, max_pixels: int = MAX_PIXELS
+) -> EncodedPicture:
     """Reads a picture file as `decode` does and encodes it as JPEG (quality 95, 4:4:4).
 
     Raises:
@@ -65,11 +67,11 @@ def clean(path: Path, short_side_px: int = SHORT_SIDE_PX, max_pixels: int = MAX_
     return encode(decode(path, short_side_px, max_pixels))
 
 
-def encode(picture: np.ndarray) -> Cleaned:
+def encode(picture: np.ndarray) -> EncodedPicture:
     """Encodes uint8 RGB [H, W, 3] as JPEG."""
     buffer = io.BytesIO()
     Image.fromarray(picture).save(buffer, "JPEG", quality=JPEG_QUALITY, subsampling=0)
-    return Cleaned(buffer.getvalue(), picture.shape[1], picture.shape[0])
+    return EncodedPicture(buffer.getvalue(), picture.shape[1], picture.shape[0])
 
 
 def decode(

@@ -11,21 +11,21 @@ from pathlib import Path
 from typing import Any
 
 from artjax.data.reports import (
-    PLACED,
+    NEAR_DUPLICATES_CSV,
     SAME_PICTURE,
-    SKIPPED,
-    TWINS,
-    Placed,
+    SKIPPED_CSV,
+    SPLITS_CSV,
+    NearDuplicateRow,
     Skipped,
-    TwinRow,
-    with_twin_in_train,
+    SplitRow,
+    with_near_duplicate_in_train,
     write_csv,
 )
 from artjax.data.splits import SPLITS, assign_splits, split_of
 from artjax.errors import DataError
 from artjax.prepare.catalogue import Catalogue, Work, without_small_classes
 from artjax.prepare.cleaning import CleanedWork
-from artjax.prepare.near_duplicates import find_twins
+from artjax.prepare.near_duplicates import NearDuplicate, find_near_duplicates
 
 _NAMED = 20  # so many names in a printed line; the files have them all
 
@@ -39,7 +39,7 @@ class Selection:
       kept: by split, the works to prepare with their cleaned pictures.
       skipped: the others.
       listed: number of works that the catalogue names for each split.
-      twins: pairs of prepared pictures that look the same; None where they were not looked for.
+      near_duplicates: pairs of prepared pictures; None where they were not looked for.
       missing_urls: where pictures that are missing or broken can be fetched, if anywhere.
     """
 
@@ -47,7 +47,7 @@ class Selection:
     kept: dict[str, list[tuple[Work, CleanedWork]]]
     skipped: list[Skipped]
     listed: Counter[str]
-    twins: list[TwinRow] | None = None
+    near_duplicates: list[NearDuplicateRow] | None = None
     missing_urls: list[str] = field(default_factory=list)
 
     def metadata(self) -> dict[str, Any]:
@@ -61,17 +61,19 @@ class Selection:
         }
 
     def write_reports(self, folder: Path) -> None:
-        """Writes `skipped.csv`, `splits.csv` and, where they were looked for, `twins.csv`."""
+        """Writes `skipped.csv`, `splits.csv` and, where they were looked for, `near_duplicates.csv`."""
         placed = [
-            Placed(work.file_name, work.work_id, split, *picture.size)
+            SplitRow(work.file_name, work.work_id, split, *picture.size)
             for split, works in self.kept.items()
             for work, picture in works
         ]
-        write_csv(folder / SKIPPED, Skipped._fields, self.skipped)
-        write_csv(folder / PLACED, Placed._fields, placed)
-        if self.twins is not None:
-            rows = [row._replace(correlation=round(row.correlation, 4)) for row in self.twins]
-            write_csv(folder / TWINS, TwinRow._fields, rows)
+        write_csv(folder / SKIPPED_CSV, Skipped._fields, self.skipped)
+        write_csv(folder / SPLITS_CSV, SplitRow._fields, placed)
+        if self.near_duplicates is not None:
+            rows = [
+                row._replace(correlation=round(row.correlation, 4)) for row in self.near_duplicates
+            ]
+            write_csv(folder / NEAR_DUPLICATES_CSV, NearDuplicateRow._fields, rows)
 
     def summary(self, folder: Path) -> list[str]:
         """The lines that are printed at the end of a build, whose reports are in `folder`."""
@@ -90,29 +92,31 @@ class Selection:
         if self.skipped:
             reasons = Counter(work.kind for work in self.skipped).most_common(3)
             shown = "; ".join(f"{count:,} × {reason}" for reason, count in reasons)
-            report = folder / SKIPPED
+            report = folder / SKIPPED_CSV
             lines.append(f"skipped: {len(self.skipped):,} works ({shown}), named in {report}")
-        return lines + self._twin_lines(folder / TWINS)
+        return lines + self._near_duplicate_lines(folder / NEAR_DUPLICATES_CSV)
 
-    def _twin_lines(self, report: Path) -> list[str]:
-        if not self.twins:
+    def _near_duplicate_lines(self, report: Path) -> list[str]:
+        if not self.near_duplicates:
             return []
-        lines = [f"near-duplicates: {len(self.twins):,} pairs of pictures, named in {report}"]
-        of_split = with_twin_in_train(self.twins)
+        lines = [
+            f"near-duplicates: {len(self.near_duplicates):,} pairs of pictures, named in {report}"
+        ]
+        of_split = with_near_duplicate_in_train(self.near_duplicates)
         straddling = [
             f"{len(of_split[split]):,} {split} works" for split in SPLITS if of_split.get(split)
         ]
         if straddling:
             lines.append(
-                f"warning: {' and '.join(straddling)} have a near-duplicate in train, as the lists have "
-                "them; evaluation says top1_without_twins too"
+                f"warning: {' and '.join(straddling)} have a near-duplicate in train, as in the "
+                "official lists; evaluation says top1_without_near_duplicates too"
             )
-        conflicts = [row for row in self.twins if row.conflict]
+        conflicts = [row for row in self.near_duplicates if row.conflict]
         if conflicts:
             first = conflicts[0]
             lines.append(
                 f"warning: {len(conflicts):,} of these pairs have different labels, such as "
-                f"{first.file_name} and {first.twin} ({first.conflict}); "
+                f"{first.file_name} and {first.near_duplicate} ({first.conflict}); "
                 'the setting "conflicts": "drop" leaves both pictures out'
             )
         return lines
@@ -179,7 +183,7 @@ def select(
     fractions: Sequence[tuple[str, float]],
     min_works: int = 1,
     *,
-    twins: bool = True,
+    near_duplicates: bool = True,
     drop_conflicts: bool = False,
     previous: Mapping[str, str] | None = None,
 ) -> Selection:
@@ -189,10 +193,10 @@ def select(
       catalogue: what is listed.
       cleaned: for each of its works, the cleaned picture or why there is none.
       fractions: of the splits, for works that no official list decides and where the catalogue has none.
-      min_works: smallest number of works of a class that is kept; the classes of official lists are
-        not ours to choose, and all stay.
-      twins: whether near-duplicates are looked for, and kept in one split.
-      drop_conflicts: whether pictures that look the same under different labels are left out.
+      min_works: smallest number of works of a class that is kept. The classes of official lists all
+        stay, since such a list is taken as it is.
+      near_duplicates: whether near-duplicates are looked for, and kept in one split.
+      drop_conflicts: whether near-duplicates with different labels are left out.
       previous: splits by `work_id` of an earlier build, which are kept.
 
     Raises:
@@ -200,82 +204,107 @@ def select(
     """
     usable = [i for i, picture in enumerate(cleaned) if picture.jpeg is not None]
     if not usable:
-        unusable = catalogue.works[0]
         raise DataError(
             f"none of the {len(catalogue.works):,} works that are listed has a usable picture; "
-            f"the first: {unusable.file_name}: {cleaned[0].problem}"
+            f"the first: {catalogue.works[0].file_name}: {cleaned[0].problem}"
         )
     # Among all usable pictures, whatever labels are kept, so that no label decides a split.
-    seen = {i: look for i in usable if twins and (look := cleaned[i].look)}
-    index = list(seen)
-    pairs = [(index[twin.first], index[twin.second], twin) for twin in find_twins([*seen.values()])]
+    pairs = _pairs(cleaned) if near_duplicates else []
     fractions = catalogue.fractions or fractions
     splits = assign_splits(
         [work.work_id for work in catalogue.works],
         [work.split for work in catalogue.works],
-        [(first, second) for first, second, _ in pairs],
+        [(pair.first, pair.second) for pair in pairs],
         fractions,
         previous,
     )
-    labelled = {work.file_name for work in catalogue.works if work.labels}
+    had_label = [bool(work.labels) for work in catalogue.works]
     if not catalogue.official:
         catalogue = without_small_classes(
             catalogue, (catalogue.works[i] for i in usable), min_works
         )
     works = catalogue.works
-    conflicts = {
-        pair[:2]: " ".join(
-            label
-            for label, name in works[pair[0]].labels.items()
-            if works[pair[1]].labels.get(label, name) != name
-        )
-        for pair in pairs
-    }
-    dropped: dict[int, str] = {}
-    if drop_conflicts:
-        for (first, second), conflict in conflicts.items():
-            for one, its_twin in ((first, second), (second, first)):
-                if conflict:
-                    dropped[one] = (
-                        f"{SAME_PICTURE} under another {conflict}: {works[its_twin].file_name}"
-                    )
+    conflicts = [_conflict(works[pair.first], works[pair.second]) for pair in pairs]
+    dropped = _dropped(works, pairs, conflicts) if drop_conflicts else {}
     kept: dict[str, list[tuple[Work, CleanedWork]]] = {split: [] for split in SPLITS}
-    places: dict[int, str] = {}
+    split_of_kept: dict[int, str] = {}
     skipped = []
     listed: Counter[str] = Counter()
     for i, (work, picture, split) in enumerate(zip(works, cleaned, splits, strict=True)):
         listed[split or split_of(work.work_id, fractions)] += 1
-        if picture.jpeg is None:
-            reason = picture.problem
-        elif work.file_name not in labelled:
-            reason = "it has no label"
-        elif not work.labels:
-            reason = "its class has too few works"
-        elif split is None:
-            reason = "a near-duplicate of works in different splits"
-        elif i in dropped:
-            reason = dropped[i]
-        else:
+        reason = _reason(work, picture, split, had_label[i])
+        if reason is None and split is not None and i not in dropped:
             kept[split].append((work, picture))
-            places[i] = split
-            continue
-        skipped.append(Skipped(work.file_name, split or "", reason))
-    rows = [
-        TwinRow(
-            works[first].file_name,
-            places[first],
-            works[second].file_name,
-            places[second],
-            twin.distance,
-            twin.correlation,
-            conflicts[first, second],
-        )
-        for first, second, twin in pairs
-        if first in places and second in places
-    ]
+            split_of_kept[i] = split
+        else:
+            skipped.append(Skipped(work.file_name, split or "", reason or dropped[i]))
+    rows = _rows(works, pairs, conflicts, split_of_kept)
     missing = [work.file_name for work, c in zip(works, cleaned, strict=True) if c.jpeg is None]
     urls = [catalogue.urls[name] for name in missing if name in catalogue.urls]
-    return Selection(catalogue, kept, skipped, listed, rows if twins else None, urls)
+    return Selection(catalogue, kept, skipped, listed, rows if near_duplicates else None, urls)
+
+
+def _pairs(cleaned: Sequence[CleanedWork]) -> list[NearDuplicate]:
+    """The near-duplicates among pictures, by their indices."""
+    fingerprints = {i: picture.fingerprint for i, picture in enumerate(cleaned)}
+    seen = {i: fingerprint for i, fingerprint in fingerprints.items() if fingerprint}
+    index = list(seen)
+    return [
+        pair._replace(first=index[pair.first], second=index[pair.second])
+        for pair in find_near_duplicates(list(seen.values()))
+    ]
+
+
+def _conflict(first: Work, second: Work) -> str:
+    """The labels that two works have both and that differ, with a space between."""
+    return " ".join(
+        label for label, name in first.labels.items() if second.labels.get(label, name) != name
+    )
+
+
+def _dropped(
+    works: Sequence[Work], pairs: Sequence[NearDuplicate], conflicts: Sequence[str]
+) -> dict[int, str]:
+    """The reason for each work that is left out because a near-duplicate has other labels."""
+    reasons = {}
+    for pair, conflict in zip(pairs, conflicts, strict=True):
+        for one, other in ((pair.first, pair.second), (pair.second, pair.first)):
+            if conflict:
+                reasons[one] = f"{SAME_PICTURE} under another {conflict}: {works[other].file_name}"
+    return reasons
+
+
+def _reason(work: Work, picture: CleanedWork, split: str | None, had_label: bool) -> str | None:
+    """Why a work is left out whatever looks like it; None if nothing speaks against it."""
+    if picture.jpeg is None:
+        return picture.problem
+    if not work.labels:
+        return "its class has too few works" if had_label else "it has no label"
+    if split is None:
+        return "a near-duplicate of works in different splits"
+    return None
+
+
+def _rows(
+    works: Sequence[Work],
+    pairs: Sequence[NearDuplicate],
+    conflicts: Sequence[str],
+    splits: Mapping[int, str],
+) -> list[NearDuplicateRow]:
+    """The pairs of which both are kept; `splits` has the index and the split of each kept work."""
+    return [
+        NearDuplicateRow(
+            works[pair.first].file_name,
+            splits[pair.first],
+            works[pair.second].file_name,
+            splits[pair.second],
+            pair.distance,
+            pair.correlation,
+            conflict,
+        )
+        for pair, conflict in zip(pairs, conflicts, strict=True)
+        if pair.first in splits and pair.second in splits
+    ]
 
 
 def _left_out(catalogue: Catalogue) -> str:

@@ -26,7 +26,7 @@ class Builder(WorksBuilder):
     # Wider than 80/10/10: on 216 test works a top-1 of 95 % is known to within 3 points.
     FRACTIONS = (("train", 0.7), ("validation", 0.15), ("test", 0.15))
     # Nothing is photographed twice; what looks alike, such as two flat seas, is two works.
-    SETTINGS = WorksConfig(name="default", twins=False)
+    SETTINGS = WorksConfig(name="default", near_duplicates=False)
     METADATA: ClassVar = {"synthetic": True}
     WORKS = 1440
 

@@ -226,6 +226,7 @@ def test_unknown_configs_are_one_line_with_the_nearest(tmp_path):
     ("settings", "says"),
     [
         ({"name": "mine", "min_work": 5}, r"no setting 'min_work'; did you mean min_works\?"),
+        ({"name": "mine", "twins": False}, r"setting 'twins'; did you mean near_duplicates\?"),
         ({"min_works": 5}, "give the settings a name"),
         ({"name": "mine", "min_works": "5"}, "min_works must be a whole number from 1, not '5'"),
         ({"name": "mine", "label": "painter"}, "label 'painter' is none of artist, genre"),
@@ -233,7 +234,7 @@ def test_unknown_configs_are_one_line_with_the_nearest(tmp_path):
             {"name": "mine", "conflicts": "drip"},
             r"'drip' is none of keep, drop; did you mean drop\?",
         ),
-        ({"name": "mine", "twins": 1}, "twins must be true or false, not 1"),
+        ({"name": "mine", "near_duplicates": 1}, "near_duplicates must be true or false, not 1"),
         ({"name": "mine", "max_pixels": 0}, "max_pixels must be a whole number from 1, not 0"),
     ],
 )

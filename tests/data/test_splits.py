@@ -44,31 +44,31 @@ def test_near_duplicates_follow_the_first_of_them():
     works = [f"w{i}" for i in range(300)]
     alone = assign_splits(works, [None] * 300)
     assert alone == [split_of(work) for work in works]
-    twins = [(i, i + 100) for i in range(100)] + [(i + 200, i) for i in range(100)]
-    together = assign_splits(works, [None] * 300, twins)
+    pairs = [(i, i + 100) for i in range(100)] + [(i + 200, i) for i in range(100)]
+    together = assign_splits(works, [None] * 300, pairs)
     assert together[:100] == together[100:200] == together[200:] == alone[:100]
 
 
 def test_works_added_at_the_end_move_no_other():
     rng = np.random.default_rng(0)
     works = [f"w{i}" for i in range(330)]
-    twins = [tuple(pair) for pair in rng.integers(0, 330, (200, 2)).tolist()]
-    before = [pair for pair in twins if max(pair) < 300]
+    pairs = [tuple(pair) for pair in rng.integers(0, 330, (200, 2)).tolist()]
+    before = [pair for pair in pairs if max(pair) < 300]
     splits = assign_splits(works[:300], [None] * 300, before)
-    assert assign_splits(works, [None] * 330, twins)[:300] == splits
+    assert assign_splits(works, [None] * 330, pairs)[:300] == splits
 
 
 def test_works_added_in_the_middle_move_no_other_that_was_divided_before():
     rng = np.random.default_rng(0)
     works = [f"w{i}" for i in range(330)]
-    twins = [tuple(pair) for pair in rng.integers(0, 330, (200, 2)).tolist()]
+    pairs = [tuple(pair) for pair in rng.integers(0, 330, (200, 2)).tolist()]
     old = np.sort(rng.permutation(330)[:300])
     place = {int(work): i for i, work in enumerate(old)}
-    before = [(place[a], place[b]) for a, b in twins if a in place and b in place]
+    before = [(place[a], place[b]) for a, b in pairs if a in place and b in place]
     splits = assign_splits([works[i] for i in old], [None] * 300, before)
     previous = {works[i]: split for i, split in zip(old, splits, strict=True) if split}
-    fresh = assign_splits(works, [None] * 330, twins)
-    kept = assign_splits(works, [None] * 330, twins, previous=previous)
+    fresh = assign_splits(works, [None] * 330, pairs)
+    kept = assign_splits(works, [None] * 330, pairs, previous=previous)
     assert any(fresh[i] != s for i, s in zip(old, splits, strict=True) if s)
     assert all(kept[i] == s for i, s in zip(old, splits, strict=True) if s)
 
@@ -76,10 +76,10 @@ def test_works_added_in_the_middle_move_no_other_that_was_divided_before():
 def test_no_pair_straddles_and_what_could_only_straddle_is_in_no_split():
     rng = np.random.default_rng(1)
     works = [f"w{i // 2}" for i in range(400)]
-    twins = [tuple(pair) for pair in rng.integers(0, 400, (250, 2)).tolist()]
-    splits = assign_splits(works, [None] * 400, twins)
+    pairs = [tuple(pair) for pair in rng.integers(0, 400, (250, 2)).tolist()]
+    splits = assign_splits(works, [None] * 400, pairs)
     assert None in splits
-    assert all(splits[a] == splits[b] for a, b in twins if splits[a] and splits[b])
+    assert all(splits[a] == splits[b] for a, b in pairs if splits[a] and splits[b])
     assert all(splits[i] == splits[i + 1] for i in range(0, 400, 2))
 
 

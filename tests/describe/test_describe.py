@@ -92,7 +92,11 @@ def test_page_of_a_museum_shows_all_and_needs_no_network(museum, tmp_path):
     anchors = set(re.findall(r'id="([^"]+)"', (folder / "index.html").read_text()))
     for link in page.links:
         assert link.removeprefix("#") in anchors if link[0] == "#" else (folder / link).is_file()
-    assert summary["twins"] == {"pairs": 6, "conflicts": 4, "with_twin_in_train": {}}
+    assert summary["near_duplicates"] == {
+        "pairs": 6,
+        "conflicts": 4,
+        "with_near_duplicate_in_train": {},
+    }
     assert text.count("another artist") == 4
     reasons = {row["reason"]: row["works"] for row in summary["skipped"]["reasons"]}
     assert reasons == {"not a picture in any known format": 1, "no such file": 1}

@@ -16,7 +16,7 @@ from artjax.config import AUGMENT_LIMITS, default_config, to_json
 from artjax.data import sources
 from artjax.data.canvases import Split
 from artjax.describe import describe
-from artjax.describe.views import in_words, seen_of, write_views
+from artjax.describe.views import augmentations_in_words, seen_of, write_views
 from artjax.errors import ConfigError
 from artjax.runtime.mesh import create_mesh
 from artjax.training.experiment import create_crop_boxes
@@ -131,7 +131,7 @@ def test_page_names_every_picture_and_strength(data_dir, tmp_path):
     summary = describe(config, tmp_path, data_dir)
     assert summary["augment"] == config.augment.to_dict()
     page = unescape((tmp_path / "describe" / "index.html").read_text())
-    section = page[page.index('id="views"') : page.index('id="twins"')]
+    section = page[page.index('id="views"') : page.index('id="near-duplicates"')]
     assert "its size is not known yet" in section
     for name in AUGMENT_LIMITS:
         assert f"{name} {config.augment[name]:.3g}" in section
@@ -160,14 +160,14 @@ def test_size_of_a_batch_left_open_is_the_one_that_the_run_found(data_dir, tmp_p
 
 def test_strengths_in_words():
     strengths = default_config().augment
-    assert in_words(strengths) == (
+    assert augmentations_in_words(strengths) == (
         "On: min_area 0.3, max_stretch 1.33, flip on; off: rotate_degrees, brightness, contrast, "
         "saturation, hue, pca_color, blur, noise, drop_pixels, erase, mixup, cutmix. All are the "
         "defaults of artjax/config.py."
     )
     strengths.update({name: limit / 4 for name, limit in AUGMENT_LIMITS.items()})
     strengths.update({"min_area": 1.0, "flip": False})
-    words = in_words(strengths)
+    words = augmentations_in_words(strengths)
     assert all(name in words for name in strengths)
     assert words.startswith(
         "On: min_area 1 (default 0.3), max_stretch 1.33; also, off by default: "

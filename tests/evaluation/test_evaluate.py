@@ -107,25 +107,25 @@ def test_official_counts_are_said(data_dir):
 
 def test_near_duplicates_can_be_left_out_of_the_score(workdir, data_dir, tmp_path):
     whole = evaluate.evaluate_workdir(workdir, "test")["tasks"]["artist"]
-    assert "top1_without_twins" not in whole  # nobody looked for them
+    assert "top1_without_near_duplicates" not in whole  # nobody looked for them
     with (workdir / "evaluation" / "test" / "predictions.csv").open() as file:
         rows = list(csv.DictReader(file))
     canvas_dir = tmp_path / "canvases"
     shutil.copytree(data_dir / "canvases", canvas_dir)
     (folder,) = canvas_dir.glob("tiny/*/40px")
     (folder / "splits.csv").write_text("file_name,work_id,split,width,height\n")
-    twins = [
+    pairs = [
         (row["file_name"], "test", f"train/{i}.jpg", "train") for i, row in enumerate(rows[:7])
     ]
-    twins += [(rows[8]["file_name"], "test", rows[9]["file_name"], "test")]
-    lines = ["file_name,split,twin,twin_split,distance,correlation,conflict"]
-    lines += [f"{','.join(row)},3,0.99," for row in twins]
-    (folder / "twins.csv").write_text("\n".join(lines) + "\n")
+    pairs += [(rows[8]["file_name"], "test", rows[9]["file_name"], "test")]
+    lines = ["file_name,split,near_duplicate,near_duplicate_split,distance,correlation,conflict"]
+    lines += [f"{','.join(row)},3,0.99," for row in pairs]
+    (folder / "near_duplicates.csv").write_text("\n".join(lines) + "\n")
     result = evaluate.evaluate_workdir(workdir, "test", canvas_dir=canvas_dir)
     row = result["tasks"]["artist"]
-    assert (row["n"], row["n_without_twins"]) == (19, 12)
+    assert (row["n"], row["n_without_near_duplicates"]) == (19, 12)
     right = [row["label"] == row["predicted"] for row in rows[7:]]
-    assert row["top1_without_twins"] == pytest.approx(np.mean(right))
+    assert row["top1_without_near_duplicates"] == pytest.approx(np.mean(right))
     assert row["top1"] == whole["top1"]
     (line,) = evaluate.report_lines(result)
     assert f"without the 7 that have a near-duplicate in train, top-1 {np.mean(right):.1%}" in line

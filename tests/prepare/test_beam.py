@@ -28,7 +28,7 @@ BUILDER = Path(collection_dataset_builder.__file__).parent
 
 @pytest.fixture(scope="module")
 def museum(tmp_path_factory):
-    """80 works, two of them twins, one missing, two broken, one of a class that is too small."""
+    """80 works: two near-duplicates, one missing, two broken, one of a class that is too small."""
     folder = tmp_path_factory.mktemp("museum")
     rng = np.random.default_rng(0)
     rows = []
@@ -62,7 +62,7 @@ def files_of(data_dir):
 def without_beam(museum, tmp_path_factory):
     files = build(tmp_path_factory.mktemp("data"), museum)
     assert files["skipped.csv"].count(b"\n") == 5
-    assert files["twins.csv"].count(b"\n") == 2
+    assert files["near_duplicates.csv"].count(b"\n") == 2
     return files
 
 

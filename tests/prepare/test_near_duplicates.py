@@ -6,7 +6,12 @@ from PIL import Image, ImageEnhance, ImageOps
 
 from artjax import studio
 from artjax.prepare import near_duplicates
-from artjax.prepare.near_duplicates import aligned_correlations, find_twins, look_of, near_pairs
+from artjax.prepare.near_duplicates import (
+    aligned_correlations,
+    find_near_duplicates,
+    fingerprint_of,
+    near_pairs,
+)
 
 
 def each_with_each(hashes, max_distance):
@@ -70,19 +75,21 @@ def pictures():
 
 @pytest.mark.parametrize("how", AGAIN)
 def test_the_same_picture_is_found_and_no_other(pictures, how):
-    looks = [look_of(jpeg(picture)) for picture in pictures]
-    again = [look_of(AGAIN[how](picture)) for picture in pictures]
-    found = [(twin.first, twin.second) for twin in find_twins(looks + again)]
+    fingerprints = [fingerprint_of(jpeg(picture)) for picture in pictures]
+    again = [fingerprint_of(AGAIN[how](picture)) for picture in pictures]
+    found = [(pair.first, pair.second) for pair in find_near_duplicates(fingerprints + again)]
     expected = {(i, i + len(pictures)) for i in range(len(pictures))}
     assert set(found) <= expected
     assert len(found) >= 0.9 * len(expected)
 
 
-def test_pictures_that_are_the_same_to_the_last_bit_are_twins_even_if_flat():
+def test_pictures_that_are_the_same_to_the_last_bit_are_near_duplicates_even_if_flat():
     flat = jpeg(Image.new("RGB", (90, 60), (120, 120, 120)))
     other = jpeg(Image.new("RGB", (90, 60), (20, 20, 20)))
-    found = find_twins([look_of(flat), look_of(other), look_of(flat)])
-    assert [twin[:2] for twin in found] == [(0, 2)]
+    found = find_near_duplicates(
+        [fingerprint_of(flat), fingerprint_of(other), fingerprint_of(flat)]
+    )
+    assert [pair[:2] for pair in found] == [(0, 2)]
 
 
 def test_correlation_is_numpys(pictures):
@@ -96,6 +103,6 @@ def test_correlation_is_numpys(pictures):
     assert (ours >= np.asarray(theirs) - 1e-4).all()
 
 
-def test_none_and_one_have_no_twins():
-    assert find_twins([]) == []
-    assert find_twins([look_of(jpeg(Image.new("RGB", (8, 8))))]) == []
+def test_none_and_one_have_no_near_duplicates():
+    assert find_near_duplicates([]) == []
+    assert find_near_duplicates([fingerprint_of(jpeg(Image.new("RGB", (8, 8))))]) == []

@@ -131,15 +131,19 @@ def test_what_cannot_be_prepared_is_one_line(artists, problem, says):
     assert "\n" not in str(caught.value)
 
 
-def looking(number, look, size=(30, 20)):
-    """A cleaned picture whose grey copy is noise drawn from the seed `look`."""
-    noise = np.random.default_rng(look).integers(0, 256, (32, 32), np.uint8)
+def looking(number, seed, size=(30, 20)):
+    """A cleaned picture whose grey copy is noise drawn from `seed`."""
+    noise = np.random.default_rng(seed).integers(0, 256, (32, 32), np.uint8)
     return CleanedWork(
-        Path("x"), "", str(number), size, near_duplicates.look_of_grey(Image.fromarray(noise))
+        Path("x"),
+        "",
+        str(number),
+        size,
+        near_duplicates.fingerprint_of_grey(Image.fromarray(noise)),
     )
 
 
-def with_twins(count=200, **fields):
+def with_near_duplicates(count=200, **fields):
     """Works by two painters; the last twenty look like early ones, under the other name."""
     works = works_of(["Ada", "Bo"] * (count // 2), **fields)
     cleaned = [looking(i, i) for i in range(count - 20)]
@@ -148,28 +152,31 @@ def with_twins(count=200, **fields):
 
 
 def test_near_duplicates_are_kept_in_one_split_and_named(tmp_path):
-    works, cleaned = with_twins()
+    works, cleaned = with_near_duplicates()
     selection = select(Catalogue(works, class_names(works)), cleaned, FRACTIONS)
     split = {w.file_name: s for s, kept in selection.kept.items() for w, _ in kept}
     assert all(split[f"{i:03d}.jpg"] == split[f"{i + 179:03d}.jpg"] for i in range(1, 21))
     assert len(set(split.values())) == 3
     selection.write_reports(tmp_path)
-    rows = reports.read_twins(tmp_path)
-    assert [(row.file_name, row.twin) for row in rows] == [
+    rows = reports.read_near_duplicates(tmp_path)
+    assert [(row.file_name, row.near_duplicate) for row in rows] == [
         (f"{i:03d}.jpg", f"{i + 179:03d}.jpg") for i in range(1, 21)
     ]
     assert {row.conflict for row in rows} == {"artist"}
-    assert reports.with_twin_in_train(rows) == {}
-    placed = reports.read_placed(tmp_path / "splits.csv")
+    assert reports.with_near_duplicate_in_train(rows) == {}
+    placed = reports.read_split_rows(tmp_path / "splits.csv")
     assert {(row.file_name, row.split) for row in placed} == set(split.items())
     assert {(row.width, row.height) for row in placed} == {(30, 20)}
     said = "\n".join(selection.summary(tmp_path))
-    assert f"near-duplicates: 20 pairs of pictures, named in {tmp_path / 'twins.csv'}" in said
+    assert (
+        f"near-duplicates: 20 pairs of pictures, named in {tmp_path / 'near_duplicates.csv'}"
+        in said
+    )
     assert "20 of these pairs have different labels, such as 001.jpg and 180.jpg (artist)" in said
 
 
 def test_pictures_under_two_labels_can_be_dropped():
-    works, cleaned = with_twins()
+    works, cleaned = with_near_duplicates()
     catalogue = Catalogue(works, class_names(works))
     selection = select(catalogue, cleaned, FRACTIONS, drop_conflicts=True)
     assert {row.file_name for row in selection.skipped} == {
@@ -177,26 +184,28 @@ def test_pictures_under_two_labels_can_be_dropped():
     }
     reasons = {row.file_name: row.reason for row in selection.skipped}
     assert reasons["180.jpg"] == "the same picture under another artist: 001.jpg"
-    assert selection.twins == []
+    assert selection.near_duplicates == []
 
 
-def test_of_official_lists_straddling_twins_are_counted_and_stay():
-    works, cleaned = with_twins(split="train")
+def test_of_official_lists_straddling_near_duplicates_are_counted_and_stay():
+    works, cleaned = with_near_duplicates(split="train")
     works[180:] = [replace(work, split="test") for work in works[180:]]
     works[160:180] = [replace(work, split="validation") for work in works[160:180]]
     catalogue = Catalogue(works, class_names(works), official=("test",))
     selection = select(catalogue, cleaned, FRACTIONS)
     assert len(selection.kept["test"]) == 20
-    in_train = reports.with_twin_in_train(selection.twins)
+    in_train = reports.with_near_duplicate_in_train(selection.near_duplicates)
     assert in_train == {"test": {f"{i:03d}.jpg" for i in range(180, 200)}}
     said = "\n".join(selection.summary(Path("data")))
     assert "warning: 20 test works have a near-duplicate in train" in said
 
 
-def test_twins_are_not_looked_for_where_that_is_off(tmp_path):
-    works, cleaned = with_twins()
-    selection = select(Catalogue(works, class_names(works)), cleaned, FRACTIONS, twins=False)
+def test_near_duplicates_are_not_looked_for_where_that_is_off(tmp_path):
+    works, cleaned = with_near_duplicates()
+    selection = select(
+        Catalogue(works, class_names(works)), cleaned, FRACTIONS, near_duplicates=False
+    )
     selection.write_reports(tmp_path)
-    assert reports.read_twins(tmp_path) is None
+    assert reports.read_near_duplicates(tmp_path) is None
     for split, kept in selection.kept.items():
         assert all(split_of(work.work_id) == split for work, _ in kept)
