@@ -125,9 +125,8 @@ def main() -> None:
         print("faiss left out: it is not installed (pip install faiss-cpu)")
     rng = np.random.default_rng(0)
     pictures = smooth_pictures(args.hashes - copies, rng)
-    fingerprints = [
-        fingerprint_of_grey(p) for p in [*pictures, *(altered(p, rng) for p in pictures[:copies])]
-    ]
+    altered_pictures = (altered(p, rng) for p in pictures[:copies])
+    fingerprints = [fingerprint_of_grey(p) for p in [*pictures, *altered_pictures]]
     smooth = rng.permutation(
         np.asarray([fingerprint.hash for fingerprint in fingerprints], np.uint64)
     )
@@ -147,8 +146,8 @@ def main() -> None:
         print(f"  growth {growth:.1f} x, as N to the power of {exponent:.2f}")
     whole = result["whole_search"] = whole_search(fingerprints, len(pictures))
     print(
-        f"whole search, {len(fingerprints):,} pictures, {copies:,} altered copies: {whole['seconds']:.1f} s, "
-        f"recall {whole['recall']:.1%}, {whole['false_pairs']:.0f} false pairs"
+        f"whole search, {len(fingerprints):,} pictures, {copies:,} altered copies: "
+        f"{whole['seconds']:.1f} s, recall {whole['recall']:.1%}, {whole['false_pairs']:.0f} false pairs"
     )
     common.write(args.json, result)
 

@@ -50,8 +50,8 @@ def describe(
       What `summary.json` holds.
 
     Raises:
-      ArtjaxError: if the configuration is invalid, the collection is missing or lacks a label, or the page
-        cannot be written.
+      ArtjaxError: if the configuration is invalid, the collection is missing or lacks a label, or the
+        page cannot be written.
     """
     check_config(config)
     previous = None if config.batch_size else workdir_lib.read_config(workdir)
