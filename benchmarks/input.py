@@ -246,15 +246,12 @@ def main() -> None:
         for loader in loaders.values():
             loader.close()
     medians = {name: statistics.median(values) for name, values in rates.items()}
-    best = max((medians[name] for name in loaders), default=float("nan"))
-    print(
-        f"{'works of 1 MP, a second':28} {'median':>9} {'lowest':>9} {'highest':>9}  x best loader"
-    )
+    best = max((medians[name] for name in loaders), default=None)
+    title = f"{'works of 1 MP, a second':28} {'median':>9} {'lowest':>9} {'highest':>9}"
+    print(f"{title}  x best loader" if best else title)
     for name, values in rates.items():
-        print(
-            f"{name:28} {medians[name]:9,.0f} {min(values):9,.0f} {max(values):9,.0f}  "
-            f"{medians[name] / best:6.2f}"
-        )
+        row = f"{name:28} {medians[name]:9,.0f} {min(values):9,.0f} {max(values):9,.0f}"
+        print(f"{row}  {medians[name] / best:6.2f}" if best else row)
     devices = jax.devices()[0].device_kind
     result = common.heading(devices, jax, tf, np) | {"works_per_second": rates}
     common.write(args.json, result)
