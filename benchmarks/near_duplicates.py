@@ -103,7 +103,7 @@ def contest(hashes: np.ndarray, with_faiss: bool) -> dict[str, float]:
 def whole_search(fingerprints: list[Fingerprint], originals: int) -> dict[str, float]:
     """Recall and false pairs; picture `originals` + i is an altered copy of picture i."""
     seconds, found = timed(find_near_duplicates, fingerprints)
-    pairs = {(twin.first, twin.second) for twin in found}
+    pairs = {(pair.first, pair.second) for pair in found}
     planted = {(i, originals + i) for i in range(len(fingerprints) - originals)}
     recall = len(pairs & planted) / len(planted)
     return {"seconds": seconds, "recall": recall, "false_pairs": len(pairs - planted)}
@@ -125,8 +125,9 @@ def main() -> None:
         print("faiss left out: it is not installed (pip install faiss-cpu)")
     rng = np.random.default_rng(0)
     pictures = smooth_pictures(args.hashes - copies, rng)
-    altered_pictures = (altered(p, rng) for p in pictures[:copies])
-    fingerprints = [fingerprint_of_grey(p) for p in [*pictures, *altered_pictures]]
+    fingerprints = [
+        fingerprint_of_grey(p) for p in [*pictures, *(altered(p, rng) for p in pictures[:copies])]
+    ]
     smooth = rng.permutation(
         np.asarray([fingerprint.hash for fingerprint in fingerprints], np.uint64)
     )
