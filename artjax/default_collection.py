@@ -1,4 +1,4 @@
-"""The embedded sample: which collection is meant where none is named, and building the studio."""
+"""The collection of a config that names none, and building the embedded sample."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ def why(collection: str, tasks: tuple[str, ...], data_dir: Path) -> str:
 
 
 def build_if_missing(tasks: tuple[str, ...], data_dir: Path, canvas_dir: Path | None) -> None:
-    """Draws and prepares the studio with TFDS, in a process of its own, unless it is there.
+    """Draws and prepares the sample with TFDS, in a process of its own, unless it exists.
 
     Raises:
-      DataError: if that fails; with the last line that it said.
+      DataError: if that fails, with its last line.
     """
     if canvases.is_there(NAME, tasks, data_dir, canvas_dir):
         return

@@ -10,11 +10,11 @@ from types import TracebackType
 
 
 class ArtjaxError(Exception):
-    """Something a user can mend. The message is one or two lines: what, where, what to do."""
+    """Something a user can correct. The message is one or two lines: what, where, what to do."""
 
 
 class ConfigError(ArtjaxError):
-    """A command line or configuration that cannot be meant."""
+    """An invalid command line or configuration."""
 
 
 class DataError(ArtjaxError):
@@ -30,7 +30,7 @@ class WorkdirError(ArtjaxError):
 
 
 class TrainingError(ArtjaxError):
-    """A training run that cannot go on, such as one whose loss is no longer finite."""
+    """A training run that cannot continue, such as one whose loss is no longer finite."""
 
 
 def show_plainly() -> None:
@@ -47,7 +47,9 @@ def show_plainly() -> None:
         kind: type[BaseException], error: BaseException, traceback: TracebackType | None
     ) -> None:
         if isinstance(error, KeyboardInterrupt):
-            print("artjax: interrupted; nothing half-written is taken for whole", file=sys.stderr)
+            print(
+                "artjax: interrupted; files that are incomplete will not be used", file=sys.stderr
+            )
             raise SystemExit(128 + signal.SIGINT)
         if not isinstance(error, ArtjaxError):
             previous(kind, error, traceback)

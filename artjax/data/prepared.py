@@ -1,4 +1,4 @@
-"""Finding prepared data (a TFDS version folder) and reading what it says of itself, without TFDS."""
+"""Finds prepared data (a TFDS version folder) and reads its description, without TFDS."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Prepared:
       directory: TFDS's version folder with the TFRecords.
       splits: number of works by split.
       labels: class names by label; only labels with at least one class.
-      metadata: what the builder noted (`listed`, `official`, `skipped` …); `{}` for foreign sets.
+      metadata: what the builder recorded (`listed`, `official`, `skipped` …); `{}` for foreign sets.
       fingerprint: changes when the prepared data changes.
     """
 
@@ -67,11 +67,11 @@ def find(collection: str, tasks: tuple[str, ...], data_dir: Path) -> Prepared:
     Args:
       collection: `NAME`, `NAME/CONFIG` or `NAME/CONFIG/VERSION`. Where a set has several configs and
         none is named, `collections.default_config` is taken.
-      tasks: the labels that training asks for.
+      tasks: the labels that training needs.
       data_dir: TFDS's data directory.
 
     Raises:
-      DataError: if it is not there; the message says how to build it, or what is there.
+      DataError: if it does not exist; the message says how to build it, or what exists.
     """
     versions = _versions(data_dir, collection)
     if not versions:
@@ -97,7 +97,7 @@ def available(data_dir: Path) -> list[str]:
 
 
 def has_collection(collection: str, tasks: tuple[str, ...], data_dir: Path) -> bool:
-    """Whether `find` would find it, with all the labels that are asked for."""
+    """Whether `find` finds it, with a label for each task."""
     try:
         prepared = find(collection, tasks, data_dir)
     except DataError:

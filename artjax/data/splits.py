@@ -1,4 +1,4 @@
-"""Splits cut by a hash of the work, so that a work and its details never straddle two of them."""
+"""Splits by a hash of the work, so that a work and its details are always in the same split."""
 
 from __future__ import annotations
 
@@ -48,24 +48,24 @@ def assign_splits(
     fractions: Sequence[tuple[str, float]] = FRACTIONS,
     previous: Mapping[str, str] | None = None,
 ) -> list[str | None]:
-    """The split of every picture, so that neither a work nor near-duplicates straddle two splits.
+    """The split of every picture. A work and its near-duplicates are always in the same split.
 
-    The works are gone through in order. A work whose pictures have a near-duplicate among the works
-    before it follows that one; one that has near-duplicates in several splits belongs in none; any
-    other goes where the hash of its `work_id` says. So what is decided of a work depends on those before
-    it alone: works that are added at the end of a catalogue move no other. Where works are added in its
-    middle, `previous` keeps the old ones where they are.
+    The works are processed in order. A work that has a near-duplicate among the works before it goes to
+    the same split. If it has near-duplicates in several splits, it gets none. Otherwise the hash of its
+    `work_id` decides. So the split of a work depends only on the works before it: works that are added
+    at the end of a catalogue move no other. If works are added in the middle, `previous` keeps the old
+    ones where they are.
 
     Args:
       work_ids: of each picture.
-      fixed: for each picture, the split that an official list or a publisher gave it, which stays, or
-        None. Fixed pictures pull no others to them: the lists are as they are.
-      near_duplicates: pairs of indices of pictures that look the same.
+      fixed: for each picture, the split that an official list or a publisher gave it, or None. It stays,
+        and near-duplicates do not follow it: the lists are used as they are.
+      near_duplicates: pairs of indices of pictures.
       fractions: of the splits that are cut by hash.
-      previous: split by `work_id`, of an earlier division; these works come first, and stay.
+      previous: splits by `work_id` from an earlier build; these works are processed first, and stay.
 
     Returns:
-      For each picture its split; None for one that could only straddle.
+      For each picture its split; None if its near-duplicates are in several.
     """
     previous = previous or {}
     order = dict.fromkeys(work for work, split in zip(work_ids, fixed, strict=True) if not split)

@@ -1,7 +1,7 @@
 """How far colour alone gets: logistic regression on colour histograms.
 
-A network's number means little until it stands beside this one. Three kinds of histogram, four strengths
-of regularisation; as for a network, the one that does best on validation is tested.
+The score of a network is worth what it is above this one. Three kinds of histogram and four strengths of
+regularisation are tried; as for a network, the best on validation is tested.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from artjax.data.canvases import Split
 from artjax.evaluation.metrics import accuracy_interval
 
 KINDS = ("RGB 8x8x8", "32 bins a channel", "HSV 12x6x6")
-STRENGTHS = (30.0, 0.3, 3.0, 300.0)  # the first of them decides about the kind
-# More works make it slower, and hardly better.
+STRENGTHS = (30.0, 0.3, 3.0, 300.0)  # the kind is chosen with the first
+# More works make it slower, but not noticeably better.
 MOST_TRAIN_WORKS = 6000
 
 
@@ -50,7 +50,7 @@ def colour_baseline(splits: Mapping[str, Split], task: str) -> dict[str, Any] | 
         score = float(model.score(seen[kind]["validation"], labels["validation"]))
         return score, kind, strength, model
 
-    # The kind first, then the strength: half as many fits as all of both, for the same result or nearly.
+    # The kind first, then the strength: half as many fits as all combinations, nearly the same result.
     trials = [tried(kind, STRENGTHS[0]) for kind in KINDS]
     best_kind = max(trials, key=itemgetter(0))[1]
     trials += [tried(best_kind, strength) for strength in STRENGTHS[1:]]
@@ -93,11 +93,11 @@ def histograms(pictures: Iterable[np.ndarray], kind: str) -> np.ndarray:
 
 def fit(features: np.ndarray, labels: np.ndarray, strength: float) -> Any:
     """A logistic regression (scikit-learn's); a larger strength regularises less."""
-    # Here, because it takes a second, which other modes need not wait.
+    # Imported here, because it takes a second that other modes need not wait.
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
 
     with warnings.catch_warnings():
-        # Weakly regularised models creep on for ever, to no better score on validation.
+        # Weakly regularised models need many more steps, for no better score on validation.
         warnings.simplefilter("ignore", ConvergenceWarning)
         return LogisticRegression(C=strength, max_iter=200).fit(features, labels)

@@ -1,4 +1,4 @@
-"""What there is to know of a prepared collection before a network is trained, as plain JSON values."""
+"""What can be known about a prepared collection before a network is trained, as plain JSON values."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from artjax.describe.baseline import colour_baseline
 from artjax.evaluation import evaluate
 from artjax.prepare import near_duplicates
 
-# Upper edges of the classes of width / height, and what a person calls them.
+# Upper limits of width / height, and their names.
 _ASPECTS = (
     (0.5, "narrower than 1 : 2"),
     (0.67, "1 : 2 to 2 : 3"),
@@ -64,7 +64,7 @@ def summarise(config: ConfigDict, data: Canvases, splits: Mapping[str, Split]) -
 def near_duplicate_rows(
     config: ConfigDict, data: Canvases, splits: Mapping[str, Split]
 ) -> list[NearDuplicateRow]:
-    """Pairs of pictures that look the same; where no build looked for them, by the canvases."""
+    """Near-duplicates that the build found; if it did not look for them, those among the canvases."""
     listed = reports.read_near_duplicates(data.reports)
     names = {name for split in splits.values() for name in split.file_names}
     if listed is not None:
@@ -100,7 +100,7 @@ def near_duplicate_rows(
 
 
 def near_duplicate_summary(rows: Sequence[NearDuplicateRow]) -> dict[str, Any]:
-    """How many pairs there are, with different labels, and of works with a near-duplicate in train."""
+    """The numbers of pairs, of pairs with different labels, and of works with one in train."""
     in_train = reports.with_near_duplicate_in_train(rows)
     return {
         "pairs": len(rows),
@@ -170,7 +170,7 @@ def _aspects(splits: Mapping[str, Split]) -> list[list[Any]]:
 
 
 def _short_sides(data: Canvases) -> list[list[Any]]:
-    """Shorter sides of the pictures as they came; empty where nobody noted them."""
+    """Shorter sides of the original pictures; empty where they are not recorded."""
     placed = reports.read_split_rows(data.reports / reports.SPLITS_CSV)
     if not placed:
         return []

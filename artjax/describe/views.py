@@ -1,4 +1,4 @@
-"""What the network sees of the first works of a run, to the pixel, drawn by what the step is made of."""
+"""What the network sees of the first works of a run, pixel by pixel, by the training step's own code."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Seen(NamedTuple):
 
     Attributes:
       works: indices of the works in the training split, int64 [n].
-      partners: of those that they are mixed with, int64 [n].
+      partners: indices of the works that they are mixed with, int64 [n].
       images: float32 [draws, n, size, size, 3] on the scale [0, 255].
       own_shares: float32 [draws, n], or None where works are not mixed.
     """
@@ -109,7 +109,7 @@ def seen_of(config: ConfigDict, train: Split) -> Seen:
 
 
 def write_views(seen: Seen, train: Split, folder: Path) -> list[View]:
-    """Writes what the network sees into `folder`, which exists, as PNG: it keeps noise as it is."""
+    """Writes what the network sees into `folder`, which exists, as PNG, which keeps noise as it is."""
     views = []
     for place, work in enumerate(seen.works):
         paths = []
@@ -127,27 +127,27 @@ def write_views(seen: Seen, train: Split, folder: Path) -> list[View]:
     return views
 
 
-def augmentations_in_words(strengths: ConfigDict) -> str:
-    """Which augmentations are on with what strength, which are off, and which are not at the default."""
+def augmentations_in_words(magnitudes: ConfigDict) -> str:
+    """Which augmentations are on and with what magnitude, which are off, and which are not at the default."""
     default = config_lib.default_config().augment
     on, added, off = [], [], []
     for name in ("min_area", "max_stretch", "flip", *config_lib.AUGMENT_LIMITS):
-        value, usual = strengths[name], default[name]
-        note = "" if value == usual else f" (default {_strength(usual)})"
+        value, usual = magnitudes[name], default[name]
+        note = "" if value == usual else f" (default {_magnitude(usual)})"
         if not value:
             off.append(f"{name}{note}")
         elif not usual:
-            added.append(f"{name} {_strength(value)}")
+            added.append(f"{name} {_magnitude(value)}")
         else:
-            on.append(f"{name} {_strength(value)}{note}")
+            on.append(f"{name} {_magnitude(value)}{note}")
     parts = [f"On: {', '.join(on)}"]
     parts += [f"also, off by default: {', '.join(added)}"] if added else []
     parts += [f"off: {', '.join(off)}"] if off else []
-    rest = "All" if strengths.to_dict() == default.to_dict() else "All others"
+    rest = "All" if magnitudes.to_dict() == default.to_dict() else "All others"
     return f"{'; '.join(parts)}. {rest} are the defaults of artjax/config.py."
 
 
-def _strength(value: Any) -> str:
+def _magnitude(value: Any) -> str:
     if isinstance(value, bool):
         return "on" if value else "off"
     return f"{value:.3g}"

@@ -1,4 +1,4 @@
-"""What all our TFDS builders have in common; the only module that imports TFDS at its top."""
+"""What all our TFDS builders share. Only this module and the builders import TFDS at the top."""
 
 from __future__ import annotations
 
@@ -44,21 +44,21 @@ class InOrderWriter(ExampleWriter):
 
 
 def require_whole_number(field: str, value: Any) -> None:
-    """Raises `ConfigError` if the value of a setting is no whole number from 1."""
+    """Raises `ConfigError` if the value of a setting is not a whole number of 1 or more."""
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise ConfigError(f"--config: {field} must be a whole number from 1, not {value!r}")
 
 
 @dataclasses.dataclass(eq=False)
 class WorksConfig(tfds.core.BuilderConfig):
-    """The settings of all our builders; as JSON: `--config '{"name": "mine", "min_works": 5}'`.
+    """The settings that all our builders share; as JSON: `--config '{"name": "mine", "min_works": 5}'`.
 
     Attributes:
-      min_works: classes with fewer works are left out, unless they are those of an official list.
+      min_works: classes with fewer works are left out, except those of an official list.
       short_side_px: pictures with a longer shorter side are scaled down to it.
       max_pixels: larger pictures are refused before they are decoded.
-      near_duplicates: whether near-duplicates are looked for, and kept in one split.
-      conflicts: what becomes of pictures that look the same under different labels: "keep" or "drop".
+      near_duplicates: whether to look for near-duplicates and keep them in one split.
+      conflicts: "keep" or "drop" near-duplicates with different labels.
     """
 
     name: str = ""
@@ -95,7 +95,7 @@ class WorksConfig(tfds.core.BuilderConfig):
         self.require_one_of("conflicts", ("keep", "drop"))
 
     def require_one_of(self, field: str, valid: Sequence[str]) -> None:
-        """Raises `ConfigError` if the value of a field is none of those."""
+        """Raises `ConfigError` if the value of a field is not a valid one."""
         value = getattr(self, field)
         if value not in valid:
             near = nearest(str(value), valid)
@@ -105,9 +105,9 @@ class WorksConfig(tfds.core.BuilderConfig):
 
 # mypy sees `object` where TFDS is not followed; TFDS's base class takes the keyword.
 class WorksBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: ignore[call-arg]
-    """Cleans the pictures of a catalogue, cuts splits, checks them, and writes what was left out.
+    """Cleans the pictures of a catalogue, divides them into splits, and reports what was left out.
 
-    A builder says what it is (`_info`, by way of `works_info`) and reads its catalogue.
+    A builder defines `_info`, by `works_info`, and `read_catalogue`.
     """
 
     VERSION = tfds.core.Version("1.0.0")
@@ -140,7 +140,7 @@ class WorksBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # 
           manual_dir: the folder that the user gave; None for builders that need none.
 
         Raises:
-          DataError: if it is missing or cannot be meant.
+          DataError: if it is missing or invalid.
         """
         raise TypeError(f"{type(self).__name__} must define read_catalogue")
 
@@ -164,10 +164,10 @@ class WorksBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # 
 
     @plain_if_uncaught()
     def download_and_prepare(self, **settings: Any) -> None:
-        """As TFDS does; at the end, says what is there and what was left out."""
+        """As TFDS does; at the end, prints what was prepared and what was left out."""
         self._summary = [
-            f"{self.info.full_name} is prepared already, and was left as it is: {self.data_dir} "
-            "(--overwrite builds it anew)"
+            f"{self.info.full_name} is prepared already and stays as it is: {self.data_dir} "
+            "(--overwrite builds it again)"
         ]
         super().download_and_prepare(**settings)
         for line in self._summary:
@@ -178,7 +178,7 @@ class WorksBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # 
         shutil.rmtree(self._cleaned_dir(folder), ignore_errors=True)
 
     def _download_and_prepare(self, dl_manager: Any, download_config: Any) -> None:
-        # With either of them, Beam distributes the work; TFDS's own writer follows `_generate_examples`.
+        # Either of them makes Beam distribute the work; TFDS's writer follows `_generate_examples`.
         self._beam = None
         if download_config.beam_options or download_config.beam_runner:
             self._beam = (download_config.beam_runner, download_config.beam_options)
@@ -221,13 +221,13 @@ class WorksBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # 
         self._summary = selection.summary(written)
         if placed:
             self._summary.append(
-                f"splits: {len(placed):,} pictures are where the build before had them "
-                f"({folder.parent / SPLITS_CSV}; delete it to cut anew)"
+                f"splits: {len(placed):,} pictures stay where the previous build had them "
+                f"({folder.parent / SPLITS_CSV}; delete it to divide them again)"
             )
         if selection.missing_urls and manual_dir is not None:
             urls_file = written / write_missing_urls(selection.missing_urls, [folder]).name
             self._summary.append(
-                f"missing: {len(selection.missing_urls):,} pictures; fetch them, then build with "
+                f"missing: {len(selection.missing_urls):,} pictures; download them, then build with "
                 f"--overwrite: {command(urls_file, manual_dir)}"
             )
         return {split: self._generate_examples(works) for split, works in selection.kept.items()}
@@ -247,7 +247,7 @@ class WorksBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # 
 
     @property
     def settings(self) -> WorksConfig:
-        """Those of the config, or of the builder where it has no configs."""
+        """The settings of the config, or of the builder if it has no configs."""
         config = self.builder_config
         return config if isinstance(config, WorksConfig) else self.SETTINGS
 

@@ -1,4 +1,4 @@
-"""A collection as its catalogue has it, and the choice of its classes."""
+"""A collection as its catalogue describes it, and the choice of classes."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ class Work:
 
     Attributes:
       file_name: the relative path with `/`: the unique key.
-      labels: class names by label; a label that is unknown is not in it.
+      labels: class names by label; unknown labels are left out.
       picture: a file, or an object whose `draw()` returns uint8 RGB [H, W, 3]; None if it is missing.
       title: or an empty string.
       year: or -1.
       work_id: shared by details and second photographs of one work.
-      split: where an official list decides it; otherwise None.
+      split: the one that an official list gives; otherwise None.
     """
 
     file_name: str
@@ -42,8 +42,8 @@ class Catalogue:
       official: splits that are a published official list.
       fractions: of the splits of works whose `split` is None; None leaves it to the builder.
       left_out_classes: by label: class name → number of works, for classes that are too small.
-      notes: what the user should know, a line each.
-      urls: by file_name, where a picture that is missing can be fetched, if anywhere.
+      notes: lines for the user.
+      urls: where missing pictures can be downloaded, if anywhere, by file_name.
     """
 
     works: list[Work]
@@ -58,7 +58,7 @@ class Catalogue:
 def without_small_classes(
     catalogue: Catalogue, usable: Iterable[Work], min_works: int
 ) -> Catalogue:
-    """Takes away the classes with fewer than `min_works` works; works keep their other labels.
+    """Removes the classes with fewer than `min_works` works; works keep their other labels.
 
     Args:
       catalogue: what is listed.
@@ -82,12 +82,12 @@ def without_small_classes(
 
 
 def only_most_frequent(catalogue: Catalogue, numbers: Mapping[str, int]) -> Catalogue:
-    """Takes away all but the most frequent classes; works keep their other labels.
+    """Removes all but the most frequent classes; works keep their other labels.
 
     Args:
       catalogue: what is listed. Works that have a picture count, those of one `work_id` once.
-      numbers: by label, how many of its classes are kept; of classes with as many works, those whose
-        names come first. The classes of other labels all are.
+      numbers: by label, the number of classes to keep; among classes of the same size, those whose
+        names come first. Other labels keep all classes.
     """
     ids = _ids_by_class(catalogue, (work for work in catalogue.works if work.picture is not None))
     kept = {label: set(classes) for label, classes in ids.items()}
@@ -105,7 +105,7 @@ def only_most_frequent(catalogue: Catalogue, numbers: Mapping[str, int]) -> Cata
 
 
 def _ids_by_class(catalogue: Catalogue, works: Iterable[Work]) -> dict[str, dict[str, set[str]]]:
-    """For each class of each label, the `work_id`s of those of the works that are of it."""
+    """The `work_id`s of the works of each class, by label."""
     ids: dict[str, dict[str, set[str]]] = {
         label: {name: set() for name in names} for label, names in catalogue.class_names.items()
     }
@@ -128,7 +128,7 @@ def _with_classes(catalogue: Catalogue, kept: Mapping[str, set[str]]) -> Catalog
 
 
 def class_names(works: Iterable[Work]) -> dict[str, tuple[str, ...]]:
-    """The sorted class names that occur, for each of `LABELS` (none for a label that never does)."""
+    """The sorted class names that occur, for each of `LABELS`; empty for a label that does not occur."""
     occurring: dict[str, set[str]] = {label: set() for label in LABELS}
     for work in works:
         for label, name in work.labels.items():

@@ -32,11 +32,11 @@ class CleanedWork:
     """A picture that was cleaned.
 
     Attributes:
-      jpeg: where it lies now; None if there is none.
-      problem: the reason where there is none.
+      jpeg: its file; None if there is none.
+      problem: the reason if there is none.
       sha256: of the bytes of the JPEG, hex.
-      size: width and height of the picture as it came, in pixels, upright.
-      fingerprint: by which near-duplicates are found.
+      size: width and height of the original picture in pixels, upright.
+      fingerprint: for finding near-duplicates.
     """
 
     jpeg: Path | None
@@ -54,7 +54,7 @@ def clean_works(
     processes: int | None = None,
     beam: tuple[Any, Any] | None = None,
 ) -> list[CleanedWork]:
-    """Cleans pictures to upright sRGB JPEGs in `folder`; what is there already is not cleaned again.
+    """Cleans pictures to upright sRGB JPEGs in `folder`. Those that exist already are not cleaned again.
 
     Args:
       works: their pictures are files, or objects with a `draw()`.
@@ -122,7 +122,7 @@ def _line(numbered: tuple[int, Work], clean: Callable[[Work], CleanedWork]) -> s
 
 
 def _checked(work: Work, result: CleanedWork | DataError | None, folder: Path) -> CleanedWork:
-    """The result, where it was made with the files that are here; else raises `DataError`."""
+    """The result; raises `DataError` if the worker did not see the files that are here."""
     if isinstance(result, DataError):
         raise result
     unseen = None
@@ -162,7 +162,7 @@ def _results(
 
 
 def clean_work(work: Work, folder: Path, short_side_px: int, max_pixels: int) -> CleanedWork:
-    """Cleans one picture into `folder`, as `clean_works` does, if it is not there."""
+    """Cleans one picture into `folder`, as `clean_works` does, unless it is there already."""
     if work.picture is None:
         return CleanedWork(None, problem="no such file")
     try:
@@ -188,7 +188,7 @@ def clean_work(work: Work, folder: Path, short_side_px: int, max_pixels: int) ->
             jpeg = path.read_bytes()
         else:
             _write_whole(path, jpeg)
-    except OSError as error:  # a full disk, say, through which no picture may be lost
+    except OSError as error:  # a full disk, say, which must not cost a picture
         raise DataError(f"cannot keep the cleaned picture {path}: {error.strerror}") from error
     return CleanedWork(
         path, sha256=hashlib.sha256(jpeg).hexdigest(), size=size, fingerprint=fingerprint_of(jpeg)

@@ -1,4 +1,4 @@
-"""Pictures that a catalogue lists and that are not there: what the user fetches them with."""
+"""Pictures that a catalogue lists but that are missing: the command that downloads them."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ MISSING_URLS = "missing_urls.txt"
 
 
 def write_missing_urls(urls: Iterable[str], folders: Sequence[Path]) -> Path:
-    """Writes `missing_urls.txt`, a URL a line, into the first of the folders that can be written to.
+    """Writes `missing_urls.txt`, a URL a line, into the first folder that is writable.
 
     Raises:
-      OSError: if none can.
+      OSError: if none is.
     """
     for folder in folders[:-1]:
         try:
@@ -24,10 +24,10 @@ def write_missing_urls(urls: Iterable[str], folders: Sequence[Path]) -> Path:
 
 
 def command(urls_file: Path, manual_dir: Path) -> str:
-    """The command that fetches the pictures to where the builder looks for them.
+    """The command that downloads the pictures to the places where the builder looks for them.
 
-    wget, because it is everywhere. It waits between pictures, keeps below 500 kB a second, goes on
-    with a picture that it has half of, and passes over those that it has.
+    wget, because it is everywhere. It waits between pictures, stays below 500 kB a second, continues
+    incomplete pictures and skips complete ones.
     """
     return (
         "wget --continue --no-verbose --force-directories --no-host-directories --wait=1 "

@@ -1,8 +1,8 @@
-"""Near-duplicates: the same picture photographed, scaled, cropped or encoded another time.
+"""Near-duplicates: the same picture photographed, scaled, cropped or encoded again.
 
 Two steps. A perceptual hash (64 bits of a DCT, by the library ImageHash) is looked up in buckets, so
-that 80,000 pictures are not compared each with each; what is near by hash is then compared pixel by
-pixel on small grey copies.
+that 80,000 pictures need not all be compared with each other. Pairs that are near by hash are then
+compared pixel by pixel on small grey copies.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _AT_ONCE = 1 << 17  # pairs of hashes, so few that they stay in a core's cache
 _PAIRS_AT_ONCE = 1 << 6  # pairs of pictures, whose crops take 12 MB
 _SMALL = 24
 _FLAT = 2.0  # levels of 255
-# Between these, crops are tried: none lifts a lower correlation to the limit, none is needed above.
+# Between these, crops are tried: below, none lifts a correlation to the limit; above, none is needed.
 _HOPELESS, _CLEAR = 0.3, 0.99
 
 
@@ -66,8 +66,8 @@ def fingerprint_of_grey(grey: Image.Image) -> Fingerprint:
 def find_near_duplicates(fingerprints: list[Fingerprint]) -> list[NearDuplicate]:
     """All pairs of pictures that look the same, sorted by index.
 
-    The time grows with the number of pictures and of pairs that are near by hash, far below each with
-    each: see benchmarks/near_duplicates.py.
+    The time grows with the number of pictures and of pairs that are near by hash, far less than with
+    all pairs: see benchmarks/near_duplicates.py.
     """
     if len(fingerprints) < 2:
         return []

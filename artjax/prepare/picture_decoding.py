@@ -30,7 +30,7 @@ _SRGB = ImageCms.createProfile("sRGB")
 _LAB = ImageCms.createProfile("LAB")
 # Modes that can be resized before their colours are converted.
 _PLAIN_MODES = ("L", "RGB", "CMYK", "LAB", "YCbCr")
-# What libvips may read and scale in their place, in a fraction of the time and a few rows at a time.
+# Formats that libvips reads and scales instead, in a fraction of the time and a few rows at a time.
 _VIPS_FORMATS = ("JPEG", "MPO", "PNG", "TIFF")
 _VIPS_BANDS = {"L": 1, "RGB": 3}
 _LANCZOS3_BELOW = 2.2  # times smaller
@@ -84,9 +84,9 @@ def decode(
 
     Args:
       path: of the file.
-      short_side_px: a picture whose shorter side is longer is scaled down to it; none is enlarged. One
-        that is more than 32 times as long is scaled down until its longer side is 32 times this.
-      max_pixels: larger pictures are refused before they are decoded.
+      short_side_px: a picture whose shorter side is longer is scaled down to it; none is enlarged. If
+        the longer side is more than 32 times this, the picture is scaled down until it is 32 times this.
+      max_pixels: larger pictures are rejected before they are decoded.
 
     Returns:
       uint8 RGB [H, W, 3].
@@ -111,7 +111,7 @@ def decode(
     except OSError as error:
         raise ImageError(error.strerror or str(error) or "cannot be read") from error
     # Decoders meet damaged files with whatever error the damage leads to (struct.error, SyntaxError,
-    # IndexError, …): for the collection each of them means the same.
+    # IndexError, …): for the collection all of these mean the same.
     except Exception as error:
         raise ImageError(f"cannot be decoded ({type(error).__name__}: {error})") from error
 
@@ -180,7 +180,7 @@ def _upright_srgb(path: Path, image: Image.Image, short_side_px: int) -> Image.I
 
 
 def _scaled_by_vips(path: Path, image: Image.Image, scale: float) -> Image.Image | None:
-    """Reads and scales plain 8-bit pictures; None for others, and for files that are not all well.
+    """Reads and scales plain 8-bit pictures; None for others, and for files with any defect.
 
     libvips decodes a few rows at a time, so that a scan of a gigapixel needs no gigabytes.
     """

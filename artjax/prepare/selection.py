@@ -1,4 +1,4 @@
-"""Which listed works are prepared, in which split; which are left out, and what to say of it."""
+"""Which listed works are prepared, and in which split; which are left out, and why."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from artjax.prepare.catalogue import Catalogue, Work, without_small_classes
 from artjax.prepare.cleaning import CleanedWork
 from artjax.prepare.near_duplicates import NearDuplicate, find_near_duplicates
 
-_NAMED = 20  # so many names in a printed line; the files have them all
+_NAMED = 20  # names in a printed line; the files have all of them
 
 
 @dataclass(frozen=True)
@@ -36,11 +36,11 @@ class Selection:
 
     Attributes:
       catalogue: without the classes that are too small.
-      kept: by split, the works to prepare with their cleaned pictures.
+      kept: the works to prepare, with their cleaned pictures, by split.
       skipped: the others.
-      listed: number of works that the catalogue names for each split.
+      listed: number of works in the catalogue, by split.
       near_duplicates: pairs of prepared pictures; None where they were not looked for.
-      missing_urls: where pictures that are missing or broken can be fetched, if anywhere.
+      missing_urls: where missing or broken pictures can be downloaded, if anywhere.
     """
 
     catalogue: Catalogue
@@ -51,7 +51,7 @@ class Selection:
     missing_urls: list[str] = field(default_factory=list)
 
     def metadata(self) -> dict[str, Any]:
-        """What the prepared data says of itself, see the contract in DESIGN.md; plain JSON values."""
+        """What `metadata.json` of the prepared data holds, as plain JSON values."""
         return {
             "listed": {split: self.listed[split] for split in SPLITS},
             "official": list(self.catalogue.official),
@@ -76,7 +76,7 @@ class Selection:
             write_csv(folder / NEAR_DUPLICATES_CSV, NearDuplicateRow._fields, rows)
 
     def summary(self, folder: Path) -> list[str]:
-        """The lines that are printed at the end of a build, whose reports are in `folder`."""
+        """The lines to print at the end of a build; its reports are in `folder`."""
         official = self.catalogue.official
         lines = [f"note: {note}" for note in self.catalogue.notes]
         for split in SPLITS:
@@ -122,7 +122,7 @@ class Selection:
         return lines
 
     def check(self) -> None:
-        """Raises `DataError` if there is nothing to tell apart, or an empty split or official class."""
+        """Raises `DataError` if fewer than two classes are left, or a split or class is empty."""
         classes = {label: len(names) for label, names in self.catalogue.class_names.items()}
         if max(classes.values(), default=0) < 2:
             left_out = _left_out(self.catalogue)
@@ -148,12 +148,12 @@ class Selection:
         if self.catalogue.official:
             for label, names in self._classes_without("train").items():
                 raise DataError(
-                    f"no picture of the train split is there for the {label} class(es) "
+                    f"the train split has no picture of the {label} class(es) "
                     f"{_named(names)}; add their pictures{self._first_skipped()}"
                 )
 
     def _classes_without(self, split: str) -> dict[str, list[str]]:
-        """For each label, its classes that have no work in a split; only labels that have such."""
+        """The classes without a work in a split, by label; only labels that have some."""
         there = {item for work, _ in self.kept[split] for item in work.labels.items()}
         without = {
             label: [name for name in names if (label, name) not in there]
@@ -165,10 +165,10 @@ class Selection:
         if not self.skipped:
             return ""
         first = self.skipped[0]
-        return f" (the first that is left out: {first.file_name}: {first.reason})"
+        return f" (the first one left out: {first.file_name}: {first.reason})"
 
     def _digest(self) -> str:
-        """Changes when any work, label or pixel does, whatever TFDS's records look like."""
+        """A digest that changes with any work, label or pixel, and with nothing else."""
         digest = hashlib.sha256()
         for split, works in sorted(self.kept.items()):
             for work, picture in sorted(works, key=lambda pair: pair[0].file_name):
@@ -275,7 +275,7 @@ def _dropped(
 
 
 def _reason(work: Work, picture: CleanedWork, split: str | None, had_label: bool) -> str | None:
-    """Why a work is left out whatever looks like it; None if nothing speaks against it."""
+    """Why a work is left out, apart from its near-duplicates; None if it is not."""
     if picture.jpeg is None:
         return picture.problem
     if not work.labels:

@@ -16,7 +16,7 @@ class CollectionConfig(WorksConfig):
     """How a collection is read; as JSON: `--config '{"name": "mine", "min_works": 5}'`.
 
     Attributes:
-      label: what the sub-folders are, where there is no works.csv.
+      label: what the sub-folders are, if there is no works.csv.
     """
 
     label: str = ""

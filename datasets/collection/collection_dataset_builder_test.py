@@ -238,7 +238,7 @@ def test_unknown_configs_are_one_line_with_the_nearest(tmp_path):
         ({"name": "mine", "max_pixels": 0}, "max_pixels must be a whole number from 1, not 0"),
     ],
 )
-def test_settings_that_cannot_be_meant_are_one_line(settings, says):
+def test_invalid_settings_are_one_line(settings, says):
     with pytest.raises(ConfigError, match=says):
         collection_dataset_builder.CollectionConfig(**settings)
 

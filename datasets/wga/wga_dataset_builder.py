@@ -19,8 +19,8 @@ class WgaConfig(WorksConfig):
     """What is taken of the gallery; as JSON: `--config '{"name": "prints", "forms": ["graphics"]}'`.
 
     Attributes:
-      forms: the values of the catalogue's FORM that are wanted.
-      most_frequent: by label, how many of its classes are kept; of other labels all are.
+      forms: the values of the catalogue's FORM to take.
+      most_frequent: by label, the number of classes to keep; other labels keep all.
     """
 
     forms: tuple[str, ...] = ("painting",)
@@ -52,22 +52,22 @@ class Builder(WorksBuilder):
             description="The 20 most frequent artists, 6 genres and 13 locations of paintings.",
             most_frequent={"artist": 20, "genre": 6, "location": 13},
         ),
-        # Of ten works one is in the test split on average; with fewer a class is hardly ever measured.
+        # On average one of ten works is in test; a smaller class would seldom be measured.
         WgaConfig(name="full", description="Every class with ten paintings.", min_works=10),
     ]
     MANUAL_DOWNLOAD_INSTRUCTIONS = (
         "Unpack https://www.wga.hu/database/download/data_txt.zip, and give the folder that then holds "
-        "catalog.csv as --manual_dir; the build says how to fetch the pictures."
+        "catalog.csv as --manual_dir; the build says how to download the pictures."
     )
 
     def _info(self) -> tfds.core.DatasetInfo:
         return self.works_info(homepage=wga_catalogue.SITE)
 
     def read_catalogue(self, manual_dir: Path) -> Catalogue:
-        """Reads catalog.csv; where no picture is there yet, says how to fetch them."""
+        """Reads catalog.csv; if there is no picture yet, the error says how to download them."""
         config = self.builder_config
         try:
             return wga_catalogue.read(manual_dir, config.forms, config.most_frequent)
         except wga_catalogue.NoPicturesError as error:
             urls_file = write_missing_urls(error.urls, [manual_dir, Path(self.data_dir).parent])
-            raise DataError(f"{error}\nfetch them: {command(urls_file, manual_dir)}") from None
+            raise DataError(f"{error}\ndownload them: {command(urls_file, manual_dir)}") from None

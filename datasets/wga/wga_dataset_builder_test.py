@@ -156,7 +156,7 @@ def test_forms_and_numbers_are_settings(tmp_path):
         ({"name": "mine", "min_works": "5"}, "min_works must be a whole number from 1, not '5'"),
     ],
 )
-def test_settings_that_cannot_be_meant_are_one_line(settings, says):
+def test_invalid_settings_are_one_line(settings, says):
     with pytest.raises(ConfigError, match=says) as caught:
         WgaConfig(**settings)
     assert "\n" not in str(caught.value)
@@ -200,7 +200,7 @@ def test_the_printed_command_fetches_what_is_missing(tmp_path, capsys):
     assert "https://www.wga.hu/art/m/muller7/03.jpg" in urls
     assert "https://www.wga.hu/art/m/muller0/04.jpg" in urls
     said = capsys.readouterr().out
-    assert "missing: 25 pictures; fetch them, then build with --overwrite: wget" in said
+    assert "missing: 25 pictures; download them, then build with --overwrite: wget" in said
     broken.unlink()  # Python's server cannot send the other half of a file, as the real one does
     fetch(wget_of(said), site)
     again = build(tmp_path / "again", gallery)
@@ -225,7 +225,7 @@ def test_without_a_picture_the_build_fails_and_says_how_to_fetch_them(tmp_path):
     assert "Traceback" not in done.stderr
     what, how = done.stderr.strip().splitlines()[-2:]
     assert what.startswith("artjax: none of the ")
-    assert how.startswith("fetch them: wget ")
+    assert how.startswith("download them: wget ")
     assert how.endswith(f"--input-file={gallery}/missing_urls.txt")
     assert len((gallery / "missing_urls.txt").read_text().splitlines()) == len(gallery_rows())
 
@@ -234,7 +234,7 @@ def test_where_the_gallery_is_read_only_the_urls_are_beside_the_data(tmp_path):
     gallery = make_gallery(tmp_path / "gallery", missing=lambda path: True)
     (gallery / "missing_urls.txt").mkdir()  # root may write to every folder, but not to this file
     with pytest.raises(
-        DataError, match=r"fetch them: wget .*/data/wga/baumer_chen/missing_urls"
+        DataError, match=r"download them: wget .*/data/wga/baumer_chen/missing_urls"
     ) as e:
         build(tmp_path / "data", gallery)
     assert str(e.value).count("\n") == 1

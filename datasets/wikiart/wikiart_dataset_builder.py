@@ -17,7 +17,7 @@ class WikiartConfig(WorksConfig):
     """As JSON: `--config '{"name": "mine", "task": "artist", "conflicts": "drop"}'`.
 
     Attributes:
-      task: whose official lists are taken.
+      task: the task whose official lists are used.
     """
 
     task: str = ""

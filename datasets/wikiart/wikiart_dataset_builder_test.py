@@ -79,7 +79,9 @@ def test_missing_pictures_are_named_and_the_official_count_stays(tmp_path, capsy
 
 def test_a_class_without_pictures_fails_and_is_named(tmp_path):
     archive = make_archive(tmp_path / "archive", missing=set(range(1, 60, 2)))
-    with pytest.raises(DataError, match=r"train split is there for the artist class\(es\) Bo"):
+    with pytest.raises(
+        DataError, match=r"the train split has no picture of the artist class\(es\) Bo"
+    ):
         build(tmp_path / "data", archive)
 
 

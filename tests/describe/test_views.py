@@ -126,7 +126,7 @@ def test_large_pictures_are_fewer_and_at_their_size(data_dir, tmp_path):
         assert seen_of(config, train).images.shape == (draws, 8, size, size, 3)
 
 
-def test_page_names_every_picture_and_strength(data_dir, tmp_path):
+def test_page_names_every_picture_and_magnitude(data_dir, tmp_path):
     config = tiny_config(task=("artist", "genre"), batch_size=0, **AUGMENTED)
     summary = describe(config, tmp_path, data_dir)
     assert summary["augment"] == config.augment.to_dict()
@@ -158,17 +158,17 @@ def test_size_of_a_batch_left_open_is_the_one_that_the_run_found(data_dir, tmp_p
     assert len(list((tmp_path / "describe" / "views").iterdir())) == 4 * 6
 
 
-def test_strengths_in_words():
-    strengths = default_config().augment
-    assert augmentations_in_words(strengths) == (
+def test_magnitudes_in_words():
+    magnitudes = default_config().augment
+    assert augmentations_in_words(magnitudes) == (
         "On: min_area 0.3, max_stretch 1.33, flip on; off: rotate_degrees, brightness, contrast, "
         "saturation, hue, pca_color, blur, noise, drop_pixels, erase, mixup, cutmix. All are the "
         "defaults of artjax/config.py."
     )
-    strengths.update({name: limit / 4 for name, limit in AUGMENT_LIMITS.items()})
-    strengths.update({"min_area": 1.0, "flip": False})
-    words = augmentations_in_words(strengths)
-    assert all(name in words for name in strengths)
+    magnitudes.update({name: limit / 4 for name, limit in AUGMENT_LIMITS.items()})
+    magnitudes.update({"min_area": 1.0, "flip": False})
+    words = augmentations_in_words(magnitudes)
+    assert all(name in words for name in magnitudes)
     assert words.startswith(
         "On: min_area 1 (default 0.3), max_stretch 1.33; also, off by default: "
     )
@@ -177,7 +177,7 @@ def test_strengths_in_words():
     )
 
 
-def test_strengths_out_of_range_are_told_before_anything_is_drawn(data_dir, tmp_path):
+def test_magnitudes_out_of_range_are_reported_before_anything_is_drawn(data_dir, tmp_path):
     with pytest.raises(ConfigError, match=r"^--config.augment.noise=7.0: it must be in \[0, 1\]"):
         describe(tiny_config(augment__noise=7.0), tmp_path / "w", data_dir)
     assert not (tmp_path / "w").exists()

@@ -135,7 +135,7 @@ cleaning.clean_works(works, folder, 512, beam=("DirectRunner", None))
 """
 
 
-def test_a_killed_cleaning_is_gone_on_with(museum, tmp_path):
+def test_a_killed_cleaning_is_continued(museum, tmp_path):
     folder = tmp_path / "cleaned"
     killed = subprocess.Popen(
         [sys.executable, "-c", SLOW, museum, folder], stderr=subprocess.DEVNULL

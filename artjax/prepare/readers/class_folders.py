@@ -13,7 +13,7 @@ from artjax.prepare.readers.file_index import PictureFiles, is_picture
 from artjax.prepare.readers.filename_repair import readable_name, repaired_name
 from artjax.prepare.readers.tables import tidy
 
-# Folders of these names hold the pictures of a collection, never those of one class.
+# Folders with these names hold a whole collection, never one class.
 _WRAPPERS = frozenset(
     ("data", "dataset", "image", "images", "img", "imgs", "pictures", "resized", "thumbnails")
 )
@@ -24,24 +24,24 @@ def read_class_folders(files: PictureFiles, label: str) -> Catalogue:
     """Reads a folder whose sub-folders are the classes of `label`, each with its pictures.
 
     The class folders may lie in split folders (`train/Ada`), where `Work.split` then says so, and in a
-    folder that holds nothing else (`images/images/Ada`). Folders whose names are one name before and
-    after it was mangled, as an unpacked archive can have them, are one class.
+    folder that holds nothing else (`images/images/Ada`). A class folder and a second one with
+    the same name, but mangled, are one class: unpacked archives can have both.
 
     Raises:
-      DataError: if there are no such sub-folders, or it is not clear which.
+      DataError: if there are no such sub-folders, or it is unclear which these are.
     """
     levels = {folder: split for split, folder in class_levels(files)}
     works = []
     spellings: dict[str, set[str]] = {}
-    passed_over: Counter[str] = Counter()
+    ignored: Counter[str] = Counter()
     for name in files.names():
         path = PurePosixPath(name)
-        # Of all the folders that it lies in, but for the last, which may be no more than a class.
+        # The last folder is left out: it can be no more than a class.
         level = next((folder for folder in path.parent.parents if folder in levels), None)
         if not is_picture(name):
-            passed_over[path.suffix.lower() or "without a suffix"] += 1
+            ignored[path.suffix.lower() or "without a suffix"] += 1
         elif level is None:
-            passed_over["in no class folder"] += 1
+            ignored["in no class folder"] += 1
         else:
             spelt = readable_name(path.relative_to(level).parts[0])
             class_name = tidy(repaired_name(spelt))
@@ -65,17 +65,17 @@ def read_class_folders(files: PictureFiles, label: str) -> Catalogue:
         for spelt in spellings.values()
         if len(spelt) > 1
     ]
-    if passed_over:
-        kinds = ", ".join(f"{count:,} {kind}" for kind, count in passed_over.most_common(5))
+    if ignored:
+        kinds = ", ".join(f"{count:,} {kind}" for kind, count in ignored.most_common(5))
         notes.append(f"files that are no pictures of a class: {kinds}")
     return Catalogue(works, class_names(works), notes=notes)
 
 
 def class_levels(files: PictureFiles) -> list[tuple[str | None, PurePosixPath]]:
-    """The folders whose sub-folders are classes, each with its split where split folders are there.
+    """The folders whose sub-folders are classes, each with its split if there are split folders.
 
     Raises:
-      DataError: if it is not clear which are meant.
+      DataError: if it is unclear which these are.
     """
     return _Tree(files).levels(_ROOT, None)
 

@@ -28,7 +28,7 @@ def is_picture(name: str) -> bool:
 class PictureFiles:
     """The files below a folder, found by name even where an accent was mangled on the way.
 
-    Hidden files and folders are passed over, and links to folders are not followed.
+    Hidden files and folders are ignored, and links to folders are not followed.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -49,7 +49,7 @@ class PictureFiles:
     def find(self, name: str) -> Path | None:
         """The file that a catalogue calls `name`, or None.
 
-        A file of exactly that name comes first; one that is only spelt alike is taken if it is the only
+        A file of exactly that name comes first. One with a similar spelling is taken if it is the only
         one, since a guess between `IMG.jpg` and `img.jpg` might show the wrong picture.
         """
         if name in self._exact:
@@ -59,7 +59,7 @@ class PictureFiles:
 
 
 class ListedPictures:
-    """Finds what a list means: by relative path, else by a file name that is the only one."""
+    """Finds the pictures of a list: by relative path, else by a file name that occurs only once."""
 
     def __init__(self, files: PictureFiles) -> None:
         self.folder = files.folder
@@ -77,12 +77,12 @@ class ListedPictures:
     def find(
         self, listed: Iterable[str], folder: PurePosixPath, split: str | None
     ) -> tuple[str | None, ...]:
-        """The relative paths of the pictures that a list means, None for those that are not there.
+        """The relative paths of the pictures of a list; None for those that are missing.
 
         Args:
           listed: paths, names, or names without a suffix, as the list has them.
           folder: where the list lies.
-          split: the split that it is the list of, if any.
+          split: the split that the list belongs to, if any.
         """
         paths = [path.replace("\\", "/") for path in listed]
         # Of Ada/1.jpg and Bo/1.jpg one may be missing; then the other is not it.
@@ -112,7 +112,7 @@ class ListedPictures:
 
 
 def _ends_in(name: str, key: str) -> bool:
-    """Whether one path is the end of the other; lists name folders that were on another machine."""
+    """Whether one path is the end of the other: lists name folders of another machine."""
     path = PurePosixPath("/" + canonical_name(name))
     full, bare = str(path), str(path.with_suffix(""))
     return any(
@@ -130,7 +130,7 @@ def _files_below(folder: Path) -> Iterator[str]:
 
 
 def no_pictures(works: Sequence[Work], files: PictureFiles) -> str:
-    """What is wrong where not one of the works has a picture among the files."""
+    """The message if no work has a picture among the files."""
     return (
         f"none of the {len(works):,} listed pictures is below {files.folder}: it holds {len(files):,} "
         f"files; expected are paths like {files.folder / works[0].file_name}"

@@ -1,4 +1,4 @@
-"""File names that were mangled on their way find each other again."""
+"""Repairs file names that were mangled on their way, so that lists and files match."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _ROUNDS = 3
 
 
 def canonical_name(name: str) -> str:
-    """The same key for all spellings of a relative path that are known to be the same file.
+    """The same key for all spellings of a relative path.
 
     Undone are: backslashes, composed and decomposed accents (NFC and NFD), upper and lower case, raw
     bytes that the file system could not decode, and UTF-8 that was read as latin-1, cp1252 or cp437

@@ -1,4 +1,4 @@
-"""A folder of pictures as it was published or grew: which of its layouts it has, and its splits."""
+"""A folder of pictures in one of the layouts in which people publish or keep them, and its splits."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from artjax.prepare.readers.file_index import PictureFiles
 from artjax.prepare.readers.image_lists import read_picture_lists
 from artjax.prepare.readers.works_csv import read_works_csv
 
-_NAMED = 3  # so many tables that are no list are named in an error
+_NAMED = 3  # an error names so many tables that are no list
 
 
 def read_folder(manual_dir: Path, label: str) -> Catalogue:
@@ -22,11 +22,11 @@ def read_folder(manual_dir: Path, label: str) -> Catalogue:
 
     Args:
       manual_dir: the folder that holds them all.
-      label: what the class folders, or a column that is only called `label`, are; empty if the user did
-        not say.
+      label: which label the class folders, or a column `label`, hold; empty if the user did not
+        say.
 
     Raises:
-      DataError: one line: what is not clear or missing, where, and what to do.
+      DataError: one line: what is unclear or missing, where, and what to do.
     """
     if (manual_dir / "works.csv").is_file():
         return read_works_csv(manual_dir / "works.csv")
@@ -52,15 +52,15 @@ def read_folder(manual_dir: Path, label: str) -> Catalogue:
 
 
 def _noted(catalogue: Catalogue, problems: Sequence[str]) -> Catalogue:
-    notes = [f"passed over: {problem}" for problem in problems]
+    notes = [f"ignored: {problem}" for problem in problems]
     return replace(catalogue, notes=[*catalogue.notes, *notes])
 
 
 def _divided(catalogue: Catalogue) -> Catalogue:
-    """With the publisher's splits, and a tenth of train for the one of validation and test it lacks.
+    """The catalogue with the publisher's splits; a missing validation or test is a tenth of train.
 
-    They are not `official`, which would keep every class whatever its size and claim a published list.
-    Where only one split has labels, as in the training half of a competition, nothing is divided yet.
+    These splits are not `official`: that would keep every class and claim a published list. Where only
+    one split has labels, as in a competition, the publisher has divided nothing yet.
 
     Raises:
       DataError: if there is nothing to train on.
@@ -80,7 +80,7 @@ def _divided(catalogue: Catalogue) -> Catalogue:
         )
     missing = [split for split in ("validation", "test") if split not in there]
     shares = [("train", 1.0 - 0.1 * len(missing)), *((split, 0.1) for split in missing)]
-    # Where one is cut from their train, what is left of it is ours to group; else all is theirs.
+    # If a split is cut from their train, the hash divides all of train; otherwise all splits stay.
     works = [
         replace(work, split=None) if missing and work.split in (None, "train") else work
         for work in catalogue.works

@@ -17,7 +17,7 @@ from artjax.prepare.readers.file_index import ListedPictures, PictureFiles
 from artjax.prepare.readers.filename_repair import readable_name
 from artjax.prepare.readers.tables import Table, read_table, tidy, year_of
 
-# The first that is there, and finds pictures, is meant: paths before names before ids.
+# The first column that exists and finds pictures is used: paths before names before ids.
 PICTURE_COLUMNS = (
     *("file_name", "filename", "file", "path", "filepath", "file_path", "image_path", "img_path"),
     *("image", "picture", "image_file", "image_name", "new_filename", "image_id", "img", "id"),
@@ -38,11 +38,11 @@ _ORDER = {split: place for place, (split, _) in enumerate(FRACTIONS)}
 
 @dataclass(frozen=True)
 class PictureList:
-    """A list that could be meant.
+    """A table that lists pictures with labels.
 
     Attributes:
       table: its rows.
-      split: that its file or folder is called after, or None.
+      split: the split in the name of its file or folder, or None.
       labels: by label, the column that holds it.
       generic: a column that is only called `label` or the like, or an empty string.
       column: the one that names the pictures.
@@ -64,7 +64,7 @@ class NoPictureListError(DataError):
 def read_picture_lists(files: PictureFiles, label: str) -> tuple[Catalogue | None, list[str]]:
     """Reads the list of the pictures below a folder, or one list for each split.
 
-    `metadata.csv` and `metadata.jsonl` come first, since those names can mean nothing else. `Work.split`
+    `metadata.csv` and `metadata.jsonl` come first, since those names have one meaning. `Work.split`
     is what a column `split`, the file's name, or the folders of the picture say, in this order.
 
     Args:
@@ -72,10 +72,10 @@ def read_picture_lists(files: PictureFiles, label: str) -> tuple[Catalogue | Non
       label: what a column `label`, `class` or `target` holds; empty if the user did not say.
 
     Returns:
-      The works, or None if there is no such list; and why each table that was seen is none.
+      The works, or None if there is no such list; and why each ignored table is no such list.
 
     Raises:
-      DataError: one line, for what cannot be meant or read.
+      DataError: one line, if a list is invalid or ambiguous, or cannot be read.
     """
     tables = [
         name
@@ -96,7 +96,7 @@ def read_picture_lists(files: PictureFiles, label: str) -> tuple[Catalogue | Non
             except NoPictureListError as error:
                 problems[name] = error
             except DataError as error:
-                # Half of a collection must not go for the whole: its test list, say, would be cut anew.
+                # Half of a collection must not pass for the whole: its test list would be lost.
                 if name in metadata or split_in_stem(name):
                     raise
                 problems[name] = error
@@ -107,13 +107,13 @@ def read_picture_lists(files: PictureFiles, label: str) -> tuple[Catalogue | Non
 
 
 def split_in_stem(name: str) -> str | None:
-    """The split that a list is called after: `trainLabels.csv`, `artist_test.csv`."""
+    """The split in the name of a list: `trainLabels.csv`, `artist_test.csv`."""
     words = re.findall(r"[A-Z]?[a-z]+|[A-Z]+", PurePosixPath(name).stem)
     return next(filter(None, map(split_named, words)), None)
 
 
 def _picture_list(table: Table, pictures: ListedPictures, label: str) -> PictureList:
-    """What a table lists; raises `NoPictureListError`, or `DataError` if no picture of it is there."""
+    """What a table lists; raises `NoPictureListError`, or `DataError` if none of its pictures exists."""
     file, header = table.file, table.header
     columns = [name for name in PICTURE_COLUMNS if name in header]
     if not columns:
@@ -152,14 +152,14 @@ def _picture_list(table: Table, pictures: ListedPictures, label: str) -> Picture
 
 
 def _check_meant(lists: Sequence[PictureList], folder: Path) -> None:
-    """Several are meant where each is called after another split, or all are called the same."""
+    """Raises `DataError` unless each list has a split in its name, or all have the same name."""
     named = Counter(split_in_stem(item.table.file.name) for item in lists)
     same = len({item.table.file.stem.lower() for item in lists}) == 1
     apart = len({item.table.file.parent for item in lists}) == len(lists)
     if len(lists) > 1 and not (same and apart) and (None in named or max(named.values()) > 1):
         names = ", ".join(str(item.table.file.relative_to(folder)) for item in lists)
         raise DataError(
-            f"{folder} has several lists of its pictures: {names}; keep the one that is meant, and "
+            f"{folder} has several lists of its pictures: {names}; keep one, and "
             "move the others elsewhere"
         )
     for item in lists:

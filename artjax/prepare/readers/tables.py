@@ -34,11 +34,11 @@ class Table:
 
     @property
     def found(self) -> str:
-        """The columns, for an error that misses one."""
+        """The names of the columns, for an error about a missing one."""
         return f"(found: {', '.join(name for name in self.header if name) or 'none'})"
 
     def check_once(self, columns: Iterable[str]) -> None:
-        """Raises `DataError` if one of these columns is there twice: which is meant?"""
+        """Raises `DataError` if one of these columns occurs twice."""
         for name in columns:
             if self.header.count(name) > 1:
                 raise DataError(
@@ -50,7 +50,7 @@ def read_table(file: Path) -> Table:
     """Reads a `.jsonl`, or UTF-8 text separated by comma, semicolon or tab, without its blank rows.
 
     Raises:
-      DataError: one line, with the row, for everything that cannot be read.
+      DataError: one line, with the row, if a row cannot be read.
     """
     text = utf8_text(file)
     return _json_lines(file, text) if file.suffix.lower() == ".jsonl" else _csv(file, text)

@@ -16,7 +16,7 @@ from artjax.prepare.readers.wga_rows import read_rows
 
 SITE = "https://www.wga.hu"
 _COLUMN_OF = {"artist": "author", "genre": "type", "location": "school", "period": "timeframe"}
-# "UNKNOWN MASTER, Flemish" and "MINIATURIST, French" are whoever is not known by name.
+# "UNKNOWN MASTER, Flemish" and "MINIATURIST, French" stand for people not known by name.
 _NOBODY = re.compile(r"(?:unknown|anonymous|miniaturist)\b", re.IGNORECASE)
 _PART = re.compile(
     r"""\s*[(\[]\s*(?:
@@ -32,7 +32,7 @@ _PART = re.compile(
 
 
 class NoPicturesError(DataError):
-    """Not one picture of the catalogue is there; `urls` are where they can be fetched."""
+    """No picture of the catalogue was found; `urls` are where they can be downloaded."""
 
     def __init__(self, message: str, urls: list[str]) -> None:
         super().__init__(message)
@@ -47,18 +47,18 @@ def read(
     """Reads the catalogue and finds its pictures.
 
     Labels are artist (AUTHOR), genre (TYPE), location (SCHOOL) and period (TIMEFRAME); an author who is
-    not known by name, such as `UNKNOWN MASTER, Flemish`, is no artist. What `work_id` means is told at
-    `base_title` and `_work_ids`.
+    not known by name, such as `UNKNOWN MASTER, Flemish`, is no artist. `base_title` and `_work_ids`
+    describe what `work_id` means.
 
     Args:
       manual_dir: holds `catalog.csv`, and `art/a/aachen/allegory.jpg` or `a/aachen/allegory.jpg`.
       forms: the values of FORM that are wanted.
-      most_frequent: by label, how many of its classes are kept, see `only_most_frequent`; the classes of
-        other labels all are.
+      most_frequent: by label, the number of classes to keep, see `only_most_frequent`. Other labels
+        keep all their classes.
 
     Raises:
-      NoPicturesError: if not one of the listed pictures is there.
-      DataError: if the catalogue is missing or cannot be meant, or has no work of these forms.
+      NoPicturesError: if none of the listed pictures was found.
+      DataError: if the catalogue is missing or invalid, or has no work of these forms.
     """
     file = _catalogue_file(manual_dir)
     rows, notes = read_rows(file)
@@ -94,12 +94,12 @@ def read(
 
 
 def base_title(title: str) -> str:
-    """A title without what it says at its end of the part, side or photograph that is shown.
+    """A title without the words at its end for the part, side or photograph that is shown.
 
-    Taken away are details, recto and verso, views, panels and wings of an altarpiece, its open and
+    Removed are details, recto and verso, views, panels and wings of an altarpiece, its open and
     closed state, restorations, and numbers: "(detail of the left wing)", "(view 2)", "(2)", "View 3" …
-    Rather too much than too little: that two works are kept in the same split costs nothing, while a
-    work that is both trained on and tested on makes the number a lie.
+    In doubt too much is removed: two works in the same split cost nothing, but a work in both train and
+    test makes the score wrong.
     """
     shorter = _PART.sub("", title)
     while shorter and shorter != title:
@@ -108,11 +108,11 @@ def base_title(title: str) -> str:
 
 
 def _work_ids(rows: Sequence[Mapping[str, str]]) -> list[str]:
-    """What pictures of one work share: author, base title, date and museum.
+    """The key that pictures of one work share: author, base title, date and museum.
 
     Many works of one author are called "Self-Portrait" or "Madonna and Child", so date and museum must
-    agree as well; rows where all four do are photographs of one work. A detail whose date or museum was
-    written otherwise than its work's belongs to the only work with this title that shares one of them.
+    agree as well; rows that agree in all four are photographs of one work. If a detail has another
+    date or museum than its work, it belongs to the only work with this title that shares one of them.
     """
     places: dict[tuple[str, str], set[tuple[str, str]]] = {}
     for row in rows:

@@ -1,4 +1,4 @@
-"""The rows of the Web Gallery of Art's catalogue, in the states in which it is found."""
+"""The rows of the Web Gallery of Art's catalogue, in every encoding and dialect in use."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ _URL = re.compile(
 def read_rows(file: Path) -> tuple[list[dict[str, str]], list[str]]:
     """Reads a catalogue in UTF-8, ISO-8859-1 or CP850; its columns may stand in any order.
 
-    HTML entities and quotation marks are undone. A row with separators too many is mended where its URL
-    shows which cells belong together. Rows that cannot be understood are left out.
+    HTML entities are decoded and quotation marks removed. A row with too many separators is repaired
+    if its URL shows which cells belong together. Rows that cannot be parsed are left out.
 
     Returns:
       The rows: tidy texts by `COLUMNS`, and `picture`, the picture's path on the site
@@ -39,7 +39,7 @@ def read_rows(file: Path) -> tuple[list[dict[str, str]], list[str]]:
 
     Raises:
       DataError: for an encoding that cannot be read, a column that is missing, or if most rows cannot
-        be understood.
+        be parsed.
     """
     text, encoding = _decoded(file)
     notes = [f"{file.name} is not UTF-8, and was read as {encoding}"] if encoding else []
@@ -69,12 +69,12 @@ def read_rows(file: Path) -> tuple[list[dict[str, str]], list[str]]:
         else:
             strange.append((number, line))
     if strange:
-        said = f"{len(strange):,} rows of {file.name} that cannot be understood, the first in line "
+        said = f"{len(strange):,} rows of {file.name} that cannot be parsed, the first in line "
         if len(strange) > len(rows):
             number, line = strange[0]
             raise DataError(
-                f"{file}: {said}{number}: {line.strip()[:60]!r}; only {len(rows):,} can, so this is "
-                "hardly the gallery's catalogue"
+                f"{file}: {said}{number}: {line.strip()[:60]!r}; only {len(rows):,} can, so this "
+                "does not look like the gallery's catalogue"
             )
         notes.append(f"left out: {said}{strange[0][0]}")
     return rows, notes
@@ -113,7 +113,7 @@ def _decoded(file: Path) -> tuple[str, str]:
 
 
 def _likely(text: str) -> int:
-    """How many characters beyond ASCII are letters, or typographic quotation marks, where they stand."""
+    """The number of non-ASCII characters that are letters or quotation marks and fit where they are."""
     return sum(
         (char.isalpha() and not (char.isupper() and before.islower()))
         or (char in _TYPOGRAPHIC and not (before.isalpha() and after.isalpha()))
@@ -142,7 +142,7 @@ def _without_quotes(cell: str) -> str:
 
 
 def _row(cells: list[str], header: tuple[str, ...], delimiter: str) -> dict[str, str] | None:
-    """A row by column, or None if it cannot be understood."""
+    """A row by column, or None if it cannot be parsed."""
     while len(cells) > len(header) and not cells[-1].strip():
         cells.pop()
     places = [i for i, cell in enumerate(cells) if cell.strip().lower().startswith("http")]

@@ -1,4 +1,4 @@
-"""The official lists of the WikiArt (refined) data set, as they really are."""
+"""The official lists of the WikiArt (refined) data set, with their irregularities."""
 
 from __future__ import annotations
 

@@ -19,10 +19,10 @@ def read_works_csv(file: Path) -> Catalogue:
     """Reads a `works.csv`: UTF-8, separated by comma, semicolon or tab.
 
     Its columns are `path` (relative to the file's folder) and any of artist, genre, location, style,
-    period, title, year and work_id, in any order; others are passed over, with a note.
+    period, title, year and work_id, in any order; others are ignored, with a note.
 
     Raises:
-      DataError: one line, with the row, for everything that cannot be meant.
+      DataError: one line, with the row, if something is invalid.
     """
     table = read_table(file)
     if "path" not in table.header:
@@ -69,7 +69,7 @@ def read_works_csv(file: Path) -> Catalogue:
     notes = []
     unknown = [name for name in table.header if name and name not in COLUMNS]
     if unknown:
-        notes.append(f"columns of {file.name} that mean nothing here: {', '.join(unknown)}")
+        notes.append(f"ignored columns of {file.name}: {', '.join(unknown)}")
     return Catalogue(works, class_names(works), notes=notes)
 
 

@@ -126,7 +126,7 @@ def test_metadata_without_the_label_leaves_the_class_folders(tmp_path):
     write(tmp_path, "metadata.csv", "file_name,caption\nAda/a.jpg,Hills\nBo/b.jpg,Lake\n")
     catalogue = read_folder(tmp_path, "artist")
     assert listed(catalogue) == {"Ada/a.jpg": "Ada", "Bo/b.jpg": "Bo"}
-    assert any("passed over" in note and "metadata.csv" in note for note in catalogue.notes)
+    assert any("ignored: " in note and "metadata.csv" in note for note in catalogue.notes)
 
 
 def test_a_broken_list_of_one_split_is_not_passed_over(tmp_path):
@@ -333,7 +333,7 @@ def test_links_to_a_store_of_files_are_read(tmp_path, tmp_path_factory):
     [
         (
             {"a.csv": "image,artist\n1.jpg,A\n", "b.csv": "image,artist\n1.jpg,A\n"},
-            "has several lists of its pictures: a.csv, b.csv; keep the one that is meant",
+            "has several lists of its pictures: a.csv, b.csv; keep one, and move the others elsewhere",
         ),
         (
             {

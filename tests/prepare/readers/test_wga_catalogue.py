@@ -338,7 +338,7 @@ def test_rows_that_cannot_be_understood_are_counted(gallery):
     catalogue = gallery.read(*lines)
     assert len(catalogue.works) == 2
     assert catalogue.notes == [
-        "left out: 2 rows of catalog.csv that cannot be understood, the first in line 3"
+        "left out: 2 rows of catalog.csv that cannot be parsed, the first in line 3"
     ]
 
 
@@ -355,7 +355,7 @@ def test_rows_that_cannot_be_understood_are_counted(gallery):
         (
             [row("a/b"), "x;y", "z"],
             HEADER,
-            "2 rows of catalog.csv that cannot be understood, the first in line 3: 'x;y'; only 1 can",
+            "2 rows of catalog.csv that cannot be parsed, the first in line 3: 'x;y'; only 1 can",
         ),
     ],
 )

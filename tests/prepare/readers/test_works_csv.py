@@ -85,7 +85,7 @@ def test_class_names_are_sorted_and_labels_without_column_have_none(folder):
 
 def test_unknown_columns_are_noted(folder):
     notes = read(folder, "path,artist,price\na.jpg,Ada,3\n").notes
-    assert notes == ["columns of works.csv that mean nothing here: price"]
+    assert notes == ["ignored columns of works.csv: price"]
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_unknown_columns_are_noted(folder):
         ("path,artist\n,A\n", "row 2: the path is empty"),
     ],
 )
-def test_what_cannot_be_meant_is_one_line(folder, text, says):
+def test_what_is_invalid_is_one_line(folder, text, says):
     with pytest.raises(DataError) as caught:
         read(folder, text)
     assert says in str(caught.value)
