@@ -128,7 +128,7 @@ def write_views(seen: Seen, train: Split, folder: Path) -> list[View]:
 
 
 def augmentations_in_words(magnitudes: ConfigDict) -> str:
-    """Which augmentations are on and with what magnitude, which are off, and which are not at the default."""
+    """Augmentations that are on, with their magnitudes; those that are off; what is not default."""
     default = config_lib.default_config().augment
     on, added, off = [], [], []
     for name in ("min_area", "max_stretch", "flip", *config_lib.AUGMENT_LIMITS):
