@@ -1,33 +1,48 @@
-"""Eight CPU devices for everybody, and a tiny prepared collection made by code."""
+"""Eight CPU devices and a strict JAX for everybody, and a tiny prepared collection made by code."""
 
-import atexit
 import os
 import shutil
-import tempfile
+from pathlib import Path
 
-# Compiling takes longer here than running, so it is done with less optimisation.
+# Compiling takes longer here than running, and half as long without LLVM's optimisations.
 os.environ["XLA_FLAGS"] = (
     os.environ.get("XLA_FLAGS", "")
-    + " --xla_force_host_platform_device_count=8 --xla_backend_optimization_level=1"
+    + " --xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0"
 )
 os.environ["JAX_PLATFORMS"] = "cpu"
-# Most of the time of the tests was XLA compiling the same programs again, also in the processes that
-# tests start; the cache is keyed by the program, so it cannot give a stale one.
-_CACHE = tempfile.mkdtemp(prefix="artjax-tests-")
-atexit.register(shutil.rmtree, _CACHE, ignore_errors=True)
-os.environ["JAX_COMPILATION_CACHE_DIR"] = _CACHE
+os.environ["JAX_NUMPY_RANK_PROMOTION"] = "raise"
+# Compiled programs are kept for the next run, and for the processes that tests start. The key of each is
+# the program, the compiler's options and its version, so none can be stale.
+_COMPILED = Path(__file__).parents[1] / ".cache" / "compiled-for-tests"
+_COMPILED_BYTES = 2**30
+os.environ["JAX_COMPILATION_CACHE_DIR"] = str(_COMPILED)
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
-from ml_collections import ConfigDict
-from tiny import tiny_config, write_tiny
+from tiny import write_tiny
 
 from artjax.models.vgg import VGG
+
+# Of one worker at its most: JAX with eight devices, TensorFlow and Keras.
+_WORKER_BYTES = 4 * 2**30
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Starts the kept programs anew when they have become too many."""
+    if hasattr(config, "workerinput") or not _COMPILED.is_dir():
+        return
+    if sum(entry.stat().st_size for entry in os.scandir(_COMPILED)) > _COMPILED_BYTES:
+        shutil.rmtree(_COMPILED)
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """A worker for each core, but no more than fit in memory, or than the tests can keep busy."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return max(1, min(len(os.sched_getaffinity(0)), 8, memory // _WORKER_BYTES))
 
 
 @pytest.fixture(scope="session")
@@ -38,18 +53,29 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def _narrow(batch_norm: bool) -> Callable[..., VGG]:
+    def create(
+        name: str, classes: Mapping[str, int], *, dropout: float, platform: str, **rest: Any
+    ) -> VGG:
+        return VGG(
+            ((8,), (16,), (16, 16)),
+            hidden=(),
+            classes=dict(classes),
+            batch_norm=batch_norm,
+            dropout=dropout if batch_norm else 0.0,
+            **rest,
+        )
+
+    return create
+
+
 @pytest.fixture
 def narrow_vgg(monkeypatch: pytest.MonkeyPatch) -> None:
     """Makes every model a VGG of four convolutions without BatchNorm and dropout: quick to compile."""
-
-    def create(name: str, classes: Mapping[str, int], *, dtype: Any, **rest: Any) -> VGG:
-        return VGG(
-            ((8,), (16,), (16, 16)), hidden=(), classes=dict(classes), dropout=0.0, dtype=dtype
-        )
-
-    monkeypatch.setattr("artjax.training.experiment.create_model", create)
+    monkeypatch.setattr("artjax.training.experiment.create_model", _narrow(batch_norm=False))
 
 
 @pytest.fixture
-def config() -> ConfigDict:
-    return tiny_config()
+def narrow_vgg_bn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same with BatchNorm and dropout, as `vgg_small` has them."""
+    monkeypatch.setattr("artjax.training.experiment.create_model", _narrow(batch_norm=True))

@@ -31,23 +31,13 @@ def rows_without_speed(workdir):
     ]
 
 
-def last_params(workdir):
-    restored = Checkpoints(workdir, read_only=True)
-    config = tiny_config()
-    from artjax.runtime.mesh import create_mesh
-    from artjax.training.experiment import Experiment
-
-    experiment = Experiment(config, {"artist": 3}, 60, create_mesh(devices=jax.devices()[:1]))
-    state = restored.restore(restored.latest_step, experiment.abstract_state)
-    restored.close()
-    return jax.device_get(state)
+def last_state(workdir):
+    return jax.device_get(evaluate.restore(workdir, "last").state)
 
 
 def assert_same_run(one_workdir, other_workdir):
     assert rows_without_speed(one_workdir) == rows_without_speed(other_workdir)
-    jax.tree.map(
-        np.testing.assert_array_equal, last_params(one_workdir), last_params(other_workdir)
-    )
+    jax.tree.map(np.testing.assert_array_equal, last_state(one_workdir), last_state(other_workdir))
     for split in ("validation", "test"):
         files = [w / "evaluation" / split / "metrics.json" for w in (one_workdir, other_workdir)]
         assert files[0].read_bytes() == files[1].read_bytes()
@@ -104,6 +94,7 @@ def test_resumed_run_equals_uninterrupted_run(finished, data_dir, tmp_path):
     assert_same_run(finished, workdir)
 
 
+@pytest.mark.usefixtures("narrow_vgg_bn")
 @pytest.mark.parametrize("devices", [1, 8])
 def test_resumed_run_equals_uninterrupted_run_with_every_augmentation(devices, data_dir, tmp_path):
     config = tiny_config(**AUGMENTED, steps=6, eval_every=3, log_every=2)
@@ -114,6 +105,32 @@ def test_resumed_run_equals_uninterrupted_run_with_every_augmentation(devices, d
     assert_same_run(tmp_path / "whole", tmp_path / "resumed")
 
 
+@pytest.mark.usefixtures("narrow_vgg")
+@pytest.mark.parametrize(
+    ("devices", "changes"),
+    [(1, {"ema_decay": 0.9}), (8, {"fsdp": 4}), (1, {"accumulate": 2})],
+    ids=["ema", "fsdp", "accumulate"],
+)
+def test_resumed_run_equals_uninterrupted_run_with(
+    devices, changes, data_dir, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("artjax.runtime.mesh.SMALLEST_SPREAD_ARRAY", 2**8)
+    config = tiny_config(**changes, steps=6, eval_every=3, log_every=2)
+    several = {"devices": jax.devices()[:devices]}
+    train(config, tmp_path / "whole", data_dir, **several)
+    for stop in (2, 4, None):
+        train(config, tmp_path / "resumed", data_dir, stop_after_steps=stop, **several)
+    assert_same_run(tmp_path / "whole", tmp_path / "resumed")
+    # What is tested took part: the average is no copy, and each device holds a share of the kernels.
+    state = evaluate.restore(tmp_path / "resumed", "last").state
+    if "ema_decay" in changes:
+        assert not np.array_equal(state.ema["conv1_1"]["kernel"], state.params["conv1_1"]["kernel"])
+    if "fsdp" in changes:
+        kernel = state.params["conv3_2"]["kernel"]
+        assert kernel.addressable_shards[0].data.size * 4 == kernel.size
+
+
+@pytest.mark.usefixtures("narrow_vgg_bn")
 @pytest.mark.parametrize("devices", [1, 8])
 def test_run_is_gone_on_with_from_another_source_to_the_same_bits(devices, data_dir, tmp_path):
     several = {"devices": jax.devices()[:devices]}
@@ -143,6 +160,7 @@ def test_streamed_run_resumes_to_the_same_bits_and_stays_streamed(data_dir, tmp_
     assert there == json.loads(whole.read_text())
 
 
+@pytest.mark.usefixtures("narrow_vgg")
 def test_no_thread_is_left_when_a_run_ends_early(data_dir, tmp_path):
     for source in ("device", "host", "stream"):
         config = tiny_config(source=source)
@@ -221,6 +239,7 @@ def test_loss_that_is_not_finite_ends_the_run_and_keeps_the_last_good_checkpoint
     checkpoints.close()
 
 
+@pytest.mark.usefixtures("narrow_vgg")
 def test_tasks_are_trained_together_with_unknown_labels_masked(data_dir, tmp_path):
     outcome = one(tiny_config(task=("artist", "genre"), steps=2), tmp_path, data_dir)
     tasks = outcome.results["test"]["tasks"]

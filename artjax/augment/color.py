@@ -107,7 +107,7 @@ def adjust_color(
     if contrast is not None:
         # The mean goes through the map so far: the maps are affine.
         mean = _apply(matrix, shift, pixels.mean(axis=(1, 2)))
-        grey = (mean * _LUMA).sum(axis=-1, keepdims=True)
+        grey = (mean * _LUMA[None]).sum(axis=-1, keepdims=True)
         matrix, shift = (
             matrix * contrast[:, None, None],
             shift * contrast[:, None] + grey * (1 - contrast[:, None]),
@@ -119,7 +119,9 @@ def adjust_color(
     if hue is not None:
         matrix = jnp.einsum("bij,bjk->bik", _hue_rotation(hue), matrix, precision="highest")
     if pca_multiples is not None:
-        shift += 255 * ((pca_multiples * _EIGENVALUES)[:, None, :] * _EIGENVECTORS).sum(axis=-1)
+        shift += 255 * ((pca_multiples * _EIGENVALUES[None])[:, None, :] * _EIGENVECTORS[None]).sum(
+            axis=-1
+        )
     changed = _apply(matrix[:, None, None], shift[:, None, None], pixels)
     return jnp.clip(changed, 0, 255).astype(images.dtype)
 
@@ -134,7 +136,7 @@ def _hue_rotation(turn: jax.Array) -> jax.Array:
     angle = 2 * jnp.pi * turn[:, None, None]
     # The sum of what is kept, what goes with the cosine, and what goes with the sine.
     kept, plane, across = (
-        jnp.asarray(np.linalg.inv(_YIQ) @ np.asarray(part, np.float64) @ _YIQ, jnp.float32)
+        jnp.asarray(np.linalg.inv(_YIQ) @ np.asarray(part, np.float64) @ _YIQ, jnp.float32)[None]
         for part in (
             ((1, 0, 0), (0, 0, 0), (0, 0, 0)),
             ((0, 0, 0), (0, 1, 0), (0, 0, 1)),

@@ -38,7 +38,7 @@ def gaussian_blur(images: jax.Array, deviation: jax.Array) -> jax.Array:
     def weights(size: int) -> jax.Array:
         apart = jnp.arange(size)[:, None] - jnp.arange(size)[None, :]
         # Far below a pixel the Gaussian is all in its centre; 0 itself would divide by zero.
-        scaled = apart / jnp.maximum(deviation, 1e-3)[:, None, None]
+        scaled = apart[None] / jnp.maximum(deviation, 1e-3)[:, None, None]
         gaussian = jnp.exp(-0.5 * scaled**2)
         return gaussian / gaussian.sum(axis=-1, keepdims=True)
 

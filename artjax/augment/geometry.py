@@ -169,7 +169,7 @@ def box_mask(
     """
 
     def inside(begin: jax.Array, extent: jax.Array, pixels: int) -> jax.Array:
-        centers = (jnp.arange(pixels) + 0.5) / pixels
+        centers = (jnp.arange(pixels)[None] + 0.5) / pixels
         return (centers >= begin[:, None]) & (centers < (begin + extent)[:, None])
 
     rows, columns = inside(top, height, shape[0]), inside(left, width, shape[1])

@@ -38,6 +38,11 @@ def batch_norm(
     return _forward(inputs, scale, bias, epsilon)[0]
 
 
+def _over_pixels(of_channels: jax.Array) -> jax.Array:
+    """[C] as [1, 1, 1, C]: said, since the tests allow no silent change of rank."""
+    return of_channels[None, None, None]
+
+
 def _forward(
     inputs: jax.Array, scale: jax.Array, bias: jax.Array, epsilon: float
 ) -> tuple[tuple[jax.Array, jax.Array, jax.Array], tuple[jax.Array, ...]]:
@@ -46,7 +51,9 @@ def _forward(
     # Both sums in one pass; rounding may leave the difference below 0.
     variance = jnp.maximum((x * x).mean(_BATCH_AXES) - mean * mean, 0)
     inverse = lax.rsqrt(variance + epsilon)
-    outputs = ((x - mean) * (inverse * scale) + bias).astype(inputs.dtype)
+    outputs = (
+        (x - _over_pixels(mean)) * _over_pixels(inverse * scale) + _over_pixels(bias)
+    ).astype(inputs.dtype)
     return (outputs, mean, variance), (inputs, mean, inverse, scale)
 
 
@@ -55,12 +62,14 @@ def _backward(
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     inputs, mean, inverse, scale = saved
     gradient = gradients[0].astype(jnp.float32)
-    centred = inputs.astype(jnp.float32) - mean
+    centred = inputs.astype(jnp.float32) - _over_pixels(mean)
     count = inputs.size // inputs.shape[-1]
     of_bias = gradient.sum(_BATCH_AXES)
     of_scale = (gradient * centred).sum(_BATCH_AXES) * inverse
-    of_inputs = (scale * inverse) * (
-        gradient - of_bias / count - centred * (inverse * of_scale / count)
+    of_inputs = _over_pixels(scale * inverse) * (
+        gradient
+        - _over_pixels(of_bias / count)
+        - centred * _over_pixels(inverse * of_scale / count)
     )
     return of_inputs.astype(inputs.dtype), of_scale, of_bias
 
@@ -97,7 +106,9 @@ class BatchNorm(nn.Module):
         running_variance = self.variable("batch_stats", "var", jnp.ones, channels)
         if not train:
             factor = scale * lax.rsqrt(running_variance.value + self.epsilon)
-            outputs = (inputs - running_mean.value) * factor + bias
+            outputs = (inputs - _over_pixels(running_mean.value)) * _over_pixels(
+                factor
+            ) + _over_pixels(bias)
             return outputs.astype(self.dtype)
         outputs, mean, variance = batch_norm(inputs, scale, bias, self.epsilon)
         if not self.is_initializing():

@@ -17,7 +17,8 @@ def inputs_and_variables(dtype):
     keys = jax.random.split(jax.random.key(0), 6)
     # Channels of other means and spreads, as convolutions give them.
     spread = jnp.exp(jax.random.normal(keys[0], (5,)))
-    x = jax.random.normal(keys[1], (6, 4, 8, 5)) * spread + jax.random.normal(keys[2], (5,))
+    x = jax.random.normal(keys[1], (6, 4, 8, 5)) * spread[None, None, None]
+    x += jax.random.normal(keys[2], (1, 1, 1, 5))
     params = {"scale": 1 + jax.random.normal(keys[3], (5,)), "bias": jnp.arange(5.0)}
     statistics = {"mean": jax.random.normal(keys[4], (5,)), "var": spread}
     weights = jax.random.normal(keys[5], x.shape)

@@ -30,7 +30,7 @@ def needed(batch_size, **changes):
 def test_estimate_is_near_what_the_compiler_says():
     small = experiment(batch_size=64)
     estimate = sum(small.estimated_bytes())
-    assert estimate == pytest.approx(needed(64), rel=0.6)
+    assert estimate == pytest.approx(needed(64), rel=0.25)
     state, gradients, _ = small.estimated_bytes()
     assert state == sum(leaf.nbytes for leaf in jax.tree.leaves(small.initial_state()))
     assert gradients == 4 * small.parameters
@@ -50,9 +50,9 @@ def test_accumulation_needs_less_memory():
 
 @pytest.mark.usefixtures("narrow_vgg")
 def test_largest_batch_fits_and_one_eighth_more_does_not():
-    free = needed(48)
+    free = needed(52)
     largest = memory._largest(lambda size: experiment(batch_size=size), free, 8, 64)
-    assert largest in (40, 48)  # the line is the compiler's at two smaller batches
+    assert needed(largest) <= free < needed(largest + largest // 8)
 
 
 @pytest.mark.usefixtures("narrow_vgg")
@@ -62,7 +62,7 @@ def test_step_that_does_not_fit_is_told_before_it_runs(data_dir, tmp_path, monke
         train(tiny_config(batch_size=64), tmp_path, data_dir, devices=jax.devices()[:1])
     said = str(caught.value)
     fits = int(re.search(r"try --config.batch_size=(\d+) \(the largest that fits", said)[1])
-    assert 24 <= fits <= 36
+    assert needed(fits) <= needed(32) < needed(fits + 1)
     assert "out of memory: a step with --config.batch_size=64 needs" in said
     assert "--config.accumulate=" in said
     assert "--config.remat=true" in said
