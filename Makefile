@@ -1,5 +1,6 @@
 # make train   set up and train on the embedded sample, or on WikiArt where it is prepared
 # make test    set up, then lint, format check, type check and all tests
+# make test-fast   lint, format check and the tests that take no more than about two seconds each
 #
 # ARGS reaches launch.py:   make train ARGS="--config configs/genre.py --config.epochs=10"
 # PYTHON picks another interpreter:   make train PYTHON=python3.12
@@ -8,9 +9,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?= --config configs/artist.py
+# Whoever is done with its own tests takes some of another's.
+PYTEST := $(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
 .DELETE_ON_ERROR:
-.PHONY: train test figures clean
+.PHONY: train test test-fast figures clean
 
 train: $(VENV)/installed-train
 	$(BIN)/python launch.py $(ARGS)
@@ -20,7 +23,12 @@ test: $(VENV)/installed-test
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest --numprocesses auto --dist worksteal
+	$(PYTEST)
+
+test-fast: $(VENV)/installed-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(PYTEST) -m "not slow"
 
 # The pictures of the README, from the finished run of `make train`.
 figures: $(VENV)/installed-test

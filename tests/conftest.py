@@ -5,10 +5,9 @@ import shutil
 from pathlib import Path
 
 # Compiling takes longer here than running, and half as long without LLVM's optimisations.
-os.environ["XLA_FLAGS"] = (
-    os.environ.get("XLA_FLAGS", "")
-    + " --xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0"
-)
+_FLAGS = "--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0"
+if _FLAGS not in (flags := os.environ.get("XLA_FLAGS", "")):  # the workers inherit them
+    os.environ["XLA_FLAGS"] = f"{flags} {_FLAGS}".strip()
 os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ["JAX_NUMPY_RANK_PROMOTION"] = "raise"
 # Compiled programs are kept for the next run, and for the processes that tests start. The key of each is

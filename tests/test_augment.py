@@ -408,6 +408,7 @@ def test_switching_one_on_leaves_the_draws_of_the_others():
     np.testing.assert_allclose(first, second, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_eight_devices_augment_as_one_and_move_no_batches():
     images, aspect = batch_of()
     key = jax.random.key(0)

@@ -6,6 +6,7 @@ from tiny import tiny_config
 from artjax.benchmark import benchmark, judge
 
 
+@pytest.mark.slow
 def test_benchmark_measures_three_rates_and_leaves_one_file(data_dir, tmp_path):
     said = []
     workdir = tmp_path / "run"

@@ -14,6 +14,8 @@ import scripts
 
 from artjax.errors import ConfigError
 
+pytestmark = pytest.mark.slow
+
 TINY_STEP = "--model vgg_small --image_size 16 --batch_size 8"
 
 SMALLEST = {

@@ -100,6 +100,7 @@ def test_errors_end_the_process_with_status_2_and_no_traceback(tmp_path):
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_source_that_does_not_fit_is_one_line_with_what_is_needed_and_there(data_dir, tmp_path):
     # Canvases of twice this machine's memory, as a file without contents.
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
@@ -128,6 +129,7 @@ def test_source_that_does_not_fit_is_one_line_with_what_is_needed_and_there(data
     assert not (tmp_path / "new").exists()
 
 
+@pytest.mark.slow
 def test_builders_end_tfds_with_status_2_and_no_traceback(tmp_path):
     (tmp_path / "museum").mkdir()
     (tmp_path / "museum" / "works.csv").write_text("file;artist\na.jpg;Ada\n")

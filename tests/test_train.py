@@ -94,6 +94,7 @@ def test_resumed_run_equals_uninterrupted_run(finished, data_dir, tmp_path):
     assert_same_run(finished, workdir)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("narrow_vgg_bn")
 @pytest.mark.parametrize("devices", [1, 8])
 def test_resumed_run_equals_uninterrupted_run_with_every_augmentation(devices, data_dir, tmp_path):
@@ -105,6 +106,7 @@ def test_resumed_run_equals_uninterrupted_run_with_every_augmentation(devices, d
     assert_same_run(tmp_path / "whole", tmp_path / "resumed")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("narrow_vgg")
 @pytest.mark.parametrize(
     ("devices", "changes"),
@@ -130,6 +132,7 @@ def test_resumed_run_equals_uninterrupted_run_with(
         assert kernel.addressable_shards[0].data.size * 4 == kernel.size
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("narrow_vgg_bn")
 @pytest.mark.parametrize("devices", [1, 8])
 def test_run_is_gone_on_with_from_another_source_to_the_same_bits(devices, data_dir, tmp_path):
@@ -142,6 +145,7 @@ def test_run_is_gone_on_with_from_another_source_to_the_same_bits(devices, data_
     assert_same_run(tmp_path / "whole", tmp_path / "moved")
 
 
+@pytest.mark.slow
 def test_streamed_run_resumes_to_the_same_bits_and_stays_streamed(data_dir, tmp_path, capsys):
     config = tiny_config(source="stream")
     one(config, tmp_path / "whole", data_dir, canvas_dir=tmp_path / "canvases")
@@ -160,6 +164,7 @@ def test_streamed_run_resumes_to_the_same_bits_and_stays_streamed(data_dir, tmp_
     assert there == json.loads(whole.read_text())
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("narrow_vgg")
 def test_no_thread_is_left_when_a_run_ends_early(data_dir, tmp_path):
     for source in ("device", "host", "stream"):
@@ -168,6 +173,7 @@ def test_no_thread_is_left_when_a_run_ends_early(data_dir, tmp_path):
         assert not any(thread.name == "prefetch" for thread in threading.enumerate())
 
 
+@pytest.mark.slow
 def test_loss_curve_is_the_same_on_eight_devices(finished, data_dir, tmp_path):
     train(tiny_config(), tmp_path / "eight", data_dir)
     eight = rows_without_speed(tmp_path / "eight")
@@ -219,6 +225,7 @@ def test_changed_data_is_refused(finished, data_dir, tmp_path):
         evaluate.evaluate_workdir(finished, "test", data_dir=tmp_path)
 
 
+@pytest.mark.slow
 def test_loss_that_is_not_finite_ends_the_run_and_keeps_the_last_good_checkpoint(
     data_dir, tmp_path
 ):
@@ -239,6 +246,7 @@ def test_loss_that_is_not_finite_ends_the_run_and_keeps_the_last_good_checkpoint
     checkpoints.close()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("narrow_vgg")
 def test_tasks_are_trained_together_with_unknown_labels_masked(data_dir, tmp_path):
     outcome = one(tiny_config(task=("artist", "genre"), steps=2), tmp_path, data_dir)
@@ -280,6 +288,7 @@ def wait_for(condition, seconds=120):
         time.sleep(0.02)
 
 
+@pytest.mark.slow
 def test_killed_run_goes_on_from_its_last_checkpoint(data_dir, tmp_path, pytestconfig):
     steps = "--config.steps=24"
     whole = launch(pytestconfig.rootpath, tmp_path / "whole", data_dir, steps)
@@ -302,6 +311,7 @@ def test_killed_run_goes_on_from_its_last_checkpoint(data_dir, tmp_path, pytestc
     assert_same_run(tmp_path / "whole", tmp_path / "killed")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_signals_save_and_exit(number, data_dir, tmp_path, pytestconfig):
     process = launch(pytestconfig.rootpath, tmp_path, data_dir, *LONG)
@@ -316,6 +326,7 @@ def test_signals_save_and_exit(number, data_dir, tmp_path, pytestconfig):
     checkpoints.close()
 
 
+@pytest.mark.slow
 def test_two_hosts_train_and_evaluate_what_one_does(finished, data_dir, tmp_path, pytestconfig):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

@@ -109,6 +109,7 @@ def test_adding_works_moves_no_other(tmp_path):
     assert before.items() <= after.items()
 
 
+@pytest.mark.slow
 def test_works_put_in_between_move_no_other_when_built_anew(tmp_path):
     """Half of the new works are near-duplicates of old ones, and come before them in the catalogue."""
     museum = make_pictures(tmp_path / "museum", 60)
@@ -128,6 +129,7 @@ def test_works_put_in_between_move_no_other_when_built_anew(tmp_path):
     assert not before.items() <= fresh.items()
 
 
+@pytest.mark.slow
 def test_a_killed_build_begun_again_is_the_same_bytes_as_one_that_was_not(tmp_path):
     """In processes of their own, since what differs between two (hash seeds) is the same in one."""
     museum = make_pictures(tmp_path / "museum", 40)
@@ -187,6 +189,7 @@ def test_folders_are_the_classes_of_the_label_named(tmp_path):
         build(tmp_path / "other", tmp_path / "museum")
 
 
+@pytest.mark.slow
 def test_a_hugging_face_folder_keeps_its_splits(tmp_path, capsys):
     for split, works in {"train": 60, "test": 10}.items():
         (tmp_path / "hf" / split).mkdir(parents=True)

@@ -2,11 +2,13 @@
 
 import tempfile
 
+import pytest
 import tensorflow_datasets as tfds
 
 from studio import studio_dataset_builder
 
 
+@pytest.mark.slow
 class StudioTest(tfds.testing.DatasetBuilderTestCase):
     DATASET_CLASS = studio_dataset_builder.Builder
     SPLITS = {"train": 60, "validation": 20, "test": 16}

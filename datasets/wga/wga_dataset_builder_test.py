@@ -78,6 +78,7 @@ def works_of(builder):
     ]
 
 
+@pytest.mark.slow
 class WgaTest(tfds.testing.DatasetBuilderTestCase):
     DATASET_CLASS = Builder
     SPLITS = {"train": 310, "validation": 37, "test": 31}
@@ -120,6 +121,7 @@ def test_details_never_leave_the_split_of_their_work(baumer_chen):
     assert len(set(place.values())) == len(works) - len(details)
 
 
+@pytest.mark.slow
 def test_full_keeps_every_class_with_ten_works_in_every_encoding(tmp_path):
     metadata = []
     for encoding in ("utf-8-sig", "cp850"):
@@ -132,6 +134,7 @@ def test_full_keeps_every_class_with_ten_works_in_every_encoding(tmp_path):
     assert set(metadata[0]["left_out_classes"]["genre"]) == set(GENRES[6:])
 
 
+@pytest.mark.slow
 def test_forms_and_numbers_are_settings(tmp_path):
     gallery = make_gallery(tmp_path / "gallery")
     Image.new("RGB", (8, 8)).save(gallery / "art/m/bust.jpg")
@@ -188,6 +191,7 @@ def fetch(command, site):
 needs_wget = pytest.mark.skipif(shutil.which("wget") is None, reason="no wget here")
 
 
+@pytest.mark.slow
 @needs_wget
 def test_the_printed_command_fetches_what_is_missing(tmp_path, capsys):
     site = make_gallery(tmp_path / "site")
@@ -209,6 +213,7 @@ def test_the_printed_command_fetches_what_is_missing(tmp_path, capsys):
     assert "missing" not in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_without_a_picture_the_build_fails_and_says_how_to_fetch_them(tmp_path):
     gallery = make_gallery(tmp_path / "gallery", missing=lambda path: True)
     done = subprocess.run(
@@ -259,6 +264,7 @@ def test_without_a_config_baumer_chen_is_meant(tmp_path, baumer_chen):
         prepared.find("wga", ("location",), tmp_path)
 
 
+@pytest.mark.slow
 def test_copied_canvases_too_mean_baumer_chen(tmp_path, baumer_chen):
     tasks = ("artist", "genre", "location")
     for config in ("baumer_chen", "full"):

@@ -43,6 +43,7 @@ def make_archive(folder, works=60, missing=()):
     return folder
 
 
+@pytest.mark.slow
 class WikiartTest(tfds.testing.DatasetBuilderTestCase):
     DATASET_CLASS = Builder
     SPLITS = {"train": 45, "validation": 3, "test": 12}

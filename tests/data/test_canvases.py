@@ -128,6 +128,7 @@ def test_copied_canvases_are_found_without_naming_the_only_config(data_dir, tmp_
         open_canvases(tiny_config(canvas_size=48, collection="mine"), tmp_path / "there", None)
 
 
+@pytest.mark.slow
 def test_training_from_copied_canvases_needs_no_tensorflow(data_dir, tmp_path, pytestconfig):
     open_canvases(tiny_config(), data_dir, tmp_path / "canvases")
     done = scripts.run(
@@ -144,6 +145,7 @@ def test_training_from_copied_canvases_needs_no_tensorflow(data_dir, tmp_path, p
     assert ARTISTS[0] in done.stdout
 
 
+@pytest.mark.slow
 def test_importing_artjax_imports_no_tensorflow(pytestconfig):
     code = (
         "import sys, pkgutil, importlib, artjax\n"

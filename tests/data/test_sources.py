@@ -82,6 +82,7 @@ def test_a_device_takes_indices_and_holds_only_the_works_of_the_split(data_dir, 
     assert device.works["image"].shape == (len(train), 40, 40, 3)
 
 
+@pytest.mark.slow
 def test_streamed_crops_are_those_that_the_step_cuts_out_of_canvases(data_dir):
     # At the size of the canvas, so that both have about the pixels of the picture.
     sizes = {"image_size": 64, "canvas_size": 64, "augment__flip": False}

@@ -157,6 +157,7 @@ def test_any_prepared_set_can_be_described(data_dir, tmp_path, capsys):
     assert summary["skipped"]["works"] == 0
 
 
+@pytest.mark.slow
 def test_a_hundred_classes_are_all_there(tmp_path):
     folder = tmp_path / "museum"
     rng = np.random.default_rng(0)

@@ -56,6 +56,7 @@ def given_to_the_network(config, source, steps):
     return [np.asarray(given(jnp.asarray(s), source.works, source.batch(0))) for s in steps]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("devices", "first", "steps", "changes"),
     [

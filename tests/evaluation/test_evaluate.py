@@ -140,6 +140,7 @@ def test_without_room_for_canvases_works_are_streamed_to_the_same_numbers(
     assert not list(tmp_path.glob("**/*.images.npy"))
 
 
+@pytest.mark.slow
 def test_a_model_spread_over_devices_is_evaluated_on_any_number(data_dir, tmp_path):
     config = tiny_config(batch_size=15, fsdp=3, steps=2, eval_every=2)
     train(config, tmp_path, data_dir, devices=jax.devices()[:3])

@@ -25,6 +25,7 @@ def count(params):
     return sum(leaf.size for leaf in jax.tree.leaves(params))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "oracle"), [("vgg16", "VGG16"), ("vgg19", "VGG19")])
 def test_outputs_and_parameter_count_equal_keras(name, oracle, monkeypatch):
     monkeypatch.setenv("KERAS_BACKEND", "jax")
@@ -117,6 +118,7 @@ def test_values_and_gradients_are_those_of_the_textbook(batch_norm, stem_channel
     )
 
 
+@pytest.mark.slow
 def test_every_class_starts_equally_likely():
     model = build("vgg_small", classes=7)
     images = jax.random.uniform(jax.random.key(1), (4, 64, 64, 3))

@@ -23,6 +23,8 @@ from artjax.prepare import cleaning, picture_decoding
 from artjax.prepare.catalogue import Work
 from artjax.prepare.cleaning import clean_works
 
+pytestmark = pytest.mark.slow
+
 BUILDER = Path(collection_dataset_builder.__file__).parent
 
 

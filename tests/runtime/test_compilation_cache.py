@@ -35,6 +35,7 @@ def start(root, workdir, data_dir, *more, **environment):
     return re.search(r"first step after [\d.]+ s: (.*)", done.stdout)[1], done.stderr
 
 
+@pytest.mark.slow
 def test_second_start_compiles_nothing(data_dir, tmp_path, pytestconfig):
     own = {"XDG_CACHE_HOME": str(tmp_path / "cache")}
     root = pytestconfig.rootpath
@@ -48,6 +49,7 @@ def test_second_start_compiles_nothing(data_dir, tmp_path, pytestconfig):
     assert re.fullmatch(rf"nothing compiled, \d+ compiled programs read from {folder}", said)
 
 
+@pytest.mark.slow
 def test_folder_that_cannot_be_written_is_a_warning_and_training_goes_on(
     data_dir, tmp_path, pytestconfig
 ):

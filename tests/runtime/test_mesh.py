@@ -10,6 +10,8 @@ import sys
 import pytest
 from tiny import open_canvases, tiny_config, write_tiny
 
+pytestmark = pytest.mark.slow
+
 HOST = """
 import json, sys
 from pathlib import Path

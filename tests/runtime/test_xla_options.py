@@ -26,6 +26,7 @@ class Textbook(nn.Module):
         return {"artist": nn.Dense(5, name="head_artist")(x.mean((1, 2)))}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("devices", [1, 8])
 def test_outputs_and_gradients_equal_the_textbook(devices):
     images = jax.random.uniform(jax.random.key(1), (16, 32, 32, 3), minval=-1)
@@ -93,6 +94,7 @@ def test_no_convolution_is_left_to_ynnpack():
     assert not inside_fusions(text(compiler_options("cpu")))
 
 
+@pytest.mark.slow
 def test_initial_state_compiled_quickly_has_the_bits_of_one_optimised_in_full():
     experiment = Experiment(
         tiny_config(), {"artist": 3}, 60, create_mesh(devices=jax.devices()[:1])

@@ -5,6 +5,7 @@ import sys
 from collections import Counter
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from artjax import studio
@@ -92,6 +93,7 @@ def test_pictures_have_the_promised_size():
         assert 0.6 <= picture.shape[1] / picture.shape[0] <= 1.7
 
 
+@pytest.mark.slow
 def test_colour_alone_does_not_tell_the_painter(tmp_path):
     # Genres alternate in fours: every second picture would show only two of them.
     paintings = PAINTINGS[::3]

@@ -27,6 +27,7 @@ def needed(batch_size, **changes):
     return memory.needed_bytes(experiment(batch_size=batch_size, **changes).compile_train_step())
 
 
+@pytest.mark.slow
 def test_estimate_is_near_what_the_compiler_says():
     small = experiment(batch_size=64)
     estimate = sum(small.estimated_bytes())
@@ -43,11 +44,13 @@ def test_estimate_follows_devices_accumulation_and_rematerialisation():
     assert experiment(batch_size=64, remat=True).estimated_bytes()[2] < 0.2 * activations
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("narrow_vgg")
 def test_accumulation_needs_less_memory():
     assert needed(64, accumulate=4) < 0.6 * needed(64)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("narrow_vgg")
 def test_largest_batch_fits_and_one_eighth_more_does_not():
     free = needed(52)
@@ -55,6 +58,7 @@ def test_largest_batch_fits_and_one_eighth_more_does_not():
     assert needed(largest) <= free < needed(largest + largest // 8)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("narrow_vgg")
 def test_step_that_does_not_fit_is_told_before_it_runs(data_dir, tmp_path, monkeypatch):
     monkeypatch.setattr(memory, "free_bytes", lambda mesh: needed(32))
@@ -86,6 +90,7 @@ def test_other_runtime_errors_keep_their_traceback():
     assert not memory.is_out_of_memory(ValueError("RESOURCE_EXHAUSTED"))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("narrow_vgg")
 def test_automatic_batch_size_is_the_largest_that_fits(monkeypatch):
     devices, accumulate = 4, 2
@@ -105,6 +110,7 @@ def test_automatic_batch_size_is_the_largest_that_fits(monkeypatch):
         memory.find_batch_size(of, mesh(devices), 600, accumulate)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("narrow_vgg")
 def test_automatic_batch_size_is_kept_in_the_workdir(data_dir, tmp_path, monkeypatch, capsys):
     config = tiny_config(batch_size=0, steps=3)

@@ -59,6 +59,7 @@ def run(experiment, steps=3, **of_batch):
     return jax.device_get(state), rows
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("narrow_vgg_bn")
 @pytest.mark.parametrize(("fsdp", "changes"), [(1, AUGMENTED), (2, {"accumulate": 2})])
 def test_eight_devices_compute_what_one_does(fsdp, changes, monkeypatch):
@@ -76,6 +77,7 @@ def test_eight_devices_compute_what_one_does(fsdp, changes, monkeypatch):
     )
 
 
+@pytest.mark.slow
 def test_fsdp_spreads_large_parameters():
     spread = experiment(8, fsdp=4)
     kernel = spread.initial_state().params["conv4_2"]["kernel"]
@@ -157,6 +159,7 @@ def test_moving_average_follows_its_definition():
     assert state.variables["params"] is state.ema
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("narrow_vgg")
 @pytest.mark.parametrize(
     ("devices", "mixing"), [(1, {}), (8, {"augment__mixup": 0.2, "augment__cutmix": 1.0})]
@@ -190,6 +193,7 @@ def largest_moved(compiled):
     return max(sizes, default=0)
 
 
+@pytest.mark.slow
 def test_accumulation_moves_no_pictures_between_devices():
     accumulated = experiment(8, accumulate=2, batch_size=32)
     assert largest_moved(accumulated.compile_train_step()) < 40**2
@@ -213,6 +217,7 @@ def test_parts_can_be_joined_again():
     jax.tree.map(np.testing.assert_array_equal, join_micro_batches(parts), given)
 
 
+@pytest.mark.slow
 def test_evaluation_in_parts_gives_each_work_its_own_logits():
     whole, parts = experiment(8), experiment(8, accumulate=2)
     state, _ = whole.train_step(whole.initial_state(), batch(seed=5))
@@ -227,6 +232,7 @@ def test_evaluation_in_parts_gives_each_work_its_own_logits():
     assert odd.logits(state, batch(works=2))["artist"].shape == (2, 3)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("narrow_vgg_bn")
 @pytest.mark.parametrize("changes", [{"accumulate": 2}])
 def test_rematerialisation_changes_nothing_but_memory(changes):
