@@ -402,7 +402,8 @@ def test_switching_one_on_leaves_the_draws_of_the_others():
     more, _ = augment.augmented(
         key, images, aspect, section(erase=0.4, noise=0.01, hue=0.1, cutmix=1.0), 32
     )
-    np.testing.assert_array_equal(alone == 0, more == 0)
+    grey = 127.5  # of the erased boxes
+    np.testing.assert_array_equal(alone == grey, more == grey)
     first = augment.random_color(key, jnp.full((4, 1, 1, 3), 90.0), brightness=0.4)
     second = augment.random_color(key, jnp.full((4, 1, 1, 3), 90.0), brightness=0.4, hue=0.1)
     np.testing.assert_allclose(first, second, atol=1e-3)
@@ -416,7 +417,7 @@ def test_eight_devices_augment_as_one_and_move_no_batches():
     over_all = NamedSharding(Mesh(np.asarray(jax.devices()), "data"), PartitionSpec("data"))
     spread = jax.jit(everything, in_shardings=(None, over_all, over_all), out_shardings=over_all)
     eight, eight_share = spread(key, images, aspect)
-    np.testing.assert_allclose(one, eight, atol=1e-4)
+    np.testing.assert_allclose(one, eight, atol=1e-2)  # of 255
     np.testing.assert_allclose(one_share, eight_share, atol=1e-6)
     program = spread.lower(key, images, aspect).compile().as_text()
     assert "collective-permute" in program  # a picture to the next device
@@ -427,5 +428,5 @@ def test_everything_together_is_what_the_network_takes():
     images, aspect = batch_of()
     ours, share = jax.jit(everything)(jax.random.key(0), images, aspect)
     assert (ours.shape, ours.dtype) == ((16, 32, 32, 3), jnp.float32)
-    assert -1 <= ours.min() <= ours.max() <= 1
+    assert 0 <= ours.min() <= ours.max() <= 255
     assert 0 <= share.min() <= share.max() <= 1

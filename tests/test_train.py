@@ -32,12 +32,18 @@ def rows_without_speed(workdir):
 
 
 def last_state(workdir):
-    return jax.device_get(evaluate.restore(workdir, "last").state)
+    """The whole training state of the last checkpoint, on the devices."""
+    experiment = evaluate.restore(workdir, "last").experiment
+    checkpoints = Checkpoints(workdir, read_only=True)
+    state = checkpoints.restore(checkpoints.latest_step, experiment.abstract_state)
+    checkpoints.close()
+    return state
 
 
 def assert_same_run(one_workdir, other_workdir):
     assert rows_without_speed(one_workdir) == rows_without_speed(other_workdir)
-    jax.tree.map(np.testing.assert_array_equal, last_state(one_workdir), last_state(other_workdir))
+    states = [jax.device_get(last_state(workdir)) for workdir in (one_workdir, other_workdir)]
+    jax.tree.map(np.testing.assert_array_equal, *states)
     for split in ("validation", "test"):
         files = [w / "evaluation" / split / "metrics.json" for w in (one_workdir, other_workdir)]
         assert files[0].read_bytes() == files[1].read_bytes()
@@ -124,7 +130,7 @@ def test_resumed_run_equals_uninterrupted_run_with(
         train(config, tmp_path / "resumed", data_dir, stop_after_steps=stop, **several)
     assert_same_run(tmp_path / "whole", tmp_path / "resumed")
     # What is tested took part: the average is no copy, and each device holds a share of the kernels.
-    state = evaluate.restore(tmp_path / "resumed", "last").state
+    state = last_state(tmp_path / "resumed")
     if "ema_decay" in changes:
         assert not np.array_equal(state.ema["conv1_1"]["kernel"], state.params["conv1_1"]["kernel"])
     if "fsdp" in changes:
@@ -307,7 +313,7 @@ def test_killed_run_goes_on_from_its_last_checkpoint(data_dir, tmp_path, pytestc
     again = launch(pytestconfig.rootpath, tmp_path / "killed", data_dir, *settings)
     said, _ = again.communicate()
     assert again.returncode == 0, said
-    assert "going on from the checkpoint of step" in said
+    assert "resuming from the checkpoint of step" in said
     assert_same_run(tmp_path / "whole", tmp_path / "killed")
 
 

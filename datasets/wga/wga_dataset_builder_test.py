@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
-from tiny import tiny_config
+from tiny import open_canvases, tiny_config
 
-from artjax.data import canvases, prepared
+from artjax.data import prepared
 from artjax.errors import ConfigError, DataError
 from wga import wga_dataset_builder
 
@@ -270,9 +270,9 @@ def test_copied_canvases_too_mean_baumer_chen(tmp_path, baumer_chen):
     for config in ("baumer_chen", "full"):
         shutil.copytree(baumer_chen.data_dir, tmp_path / "data" / "wga" / config / "1.0.0")
         there = tiny_config(collection=f"wga/{config}", task=tasks)
-        canvases.open_collection(there, tmp_path / "data", tmp_path / "canvases")
+        open_canvases(there, tmp_path / "data", tmp_path / "canvases")
     anywhere = tiny_config(collection="wga", task=tasks)
-    opened = canvases.open_collection(anywhere, tmp_path / "nowhere", tmp_path / "canvases")
+    opened = open_canvases(anywhere, tmp_path / "nowhere", tmp_path / "canvases")
     assert opened.prepared.name == "wga/baumer_chen"
     split = opened.split("train", {task: task for task in tasks})
     assert len(split) == 310

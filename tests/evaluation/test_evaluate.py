@@ -69,14 +69,14 @@ def test_every_work_counts_once_whatever_the_batch_size(workdir, data_dir, batch
     data = open_canvases(config, data_dir, None)
     split = data.split("test", {"artist": "artist"})
     experiment = Experiment(config, {"artist": 3}, 60, create_mesh())
-    state = restored_state(workdir, experiment)
-    known, predictions = evaluate.predict_split(experiment, state, split)["artist"]
+    variables = restored_variables(workdir, experiment)
+    known, predictions = evaluate.predict_split(experiment, variables, split)["artist"]
     np.testing.assert_array_equal(known, np.arange(19))
     reference = evaluate.predict_split(
         Experiment(
             tiny_config(batch_size=19), {"artist": 3}, 60, create_mesh(devices=jax.devices()[:1])
         ),
-        state,
+        variables,
         split,
     )["artist"][1]
     np.testing.assert_allclose(
@@ -84,11 +84,11 @@ def test_every_work_counts_once_whatever_the_batch_size(workdir, data_dir, batch
     )
 
 
-def restored_state(workdir, experiment):
+def restored_variables(workdir, experiment):
     checkpoints = Checkpoints(workdir, read_only=True)
-    state = checkpoints.restore(checkpoints.best_step, experiment.abstract_state)
+    variables = checkpoints.restore_variables(checkpoints.best_step, experiment.abstract_state)
     checkpoints.close()
-    return jax.device_get(state)
+    return jax.device_get(variables)
 
 
 def test_majority_is_the_most_frequent_class_of_train():

@@ -17,8 +17,8 @@ import json, sys
 from pathlib import Path
 import jax
 import numpy as np
-from tiny import tiny_config
-from artjax.data import canvases, sources
+from tiny import open_canvases, tiny_config
+from artjax.data import sources
 from artjax.errors import ArtjaxError
 from artjax.runtime.mesh import create_mesh
 address, host, scenes = sys.argv[1], int(sys.argv[2]), json.loads(sys.argv[3])

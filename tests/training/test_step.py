@@ -228,8 +228,8 @@ def test_evaluation_in_parts_gives_each_work_its_own_logits():
         atol=1e-5,
     )
     odd = experiment(1, accumulate=3)
-    state = odd.initial_state()
-    assert odd.logits(state, batch(works=2))["artist"].shape == (2, 3)
+    variables = odd.initial_state().variables
+    assert odd.logits(variables, batch(works=2))["artist"].shape == (2, 3)
 
 
 @pytest.mark.slow
