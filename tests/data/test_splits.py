@@ -73,6 +73,18 @@ def test_works_added_in_the_middle_move_no_other_that_was_divided_before():
     assert all(kept[i] == s for i, s in zip(old, splits, strict=True) if s)
 
 
+def test_a_previous_split_stays_where_the_hash_says_another():
+    works = [f"w{i}" for i in range(60)]
+    previous = dict.fromkeys(works[:40], "test") | {works[40]: "a split that is gone"}
+    splits = assign_splits(works, [None] * 60, previous=previous)
+    assert splits[:40] == ["test"] * 40
+    assert splits[40:] == [split_of(work) for work in works[40:]]
+
+
+def test_what_rounding_leaves_over_goes_to_the_last_split():
+    assert split_of("work", (("train", 0.0), ("validation", 0.0), ("test", 0.0))) == "test"
+
+
 def test_no_pair_straddles_and_what_could_only_straddle_is_in_no_split():
     rng = np.random.default_rng(1)
     works = [f"w{i // 2}" for i in range(400)]

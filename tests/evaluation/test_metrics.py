@@ -1,27 +1,29 @@
 import numpy as np
 import pytest
+from scipy import special
 from sklearn import metrics as oracle
 
 from artjax.evaluation import metrics
 from artjax.evaluation.metrics import Predictions
 
 
-def predictions(works=200, classes=7, seed=0):
-    rng = np.random.default_rng(seed)
+# Of 200 works every class is one's label or prediction; of 5, some occur once and some never.
+@pytest.mark.parametrize(("works", "classes"), [(200, 7), (5, 9)])
+def test_all_numbers_equal_scikit_learn(works, classes):
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, classes - 1, works)
     logits = rng.normal(size=(works, classes)).astype(np.float32)
-    return Predictions(rng.integers(0, classes - 1, works), metrics.log_softmax(logits))
-
-
-def test_all_numbers_equal_scikit_learn():
-    given = predictions()
-    labels, probabilities = given.labels, np.exp(given.log_probabilities)
-    classes = range(7)
-    assert metrics.top1(given) == pytest.approx(oracle.accuracy_score(labels, given.predicted))
-    top5 = oracle.top_k_accuracy_score(labels, probabilities, k=5, labels=classes)
+    given = Predictions(labels, metrics.log_softmax(logits))
+    probabilities = special.softmax(logits.astype(np.float64), axis=1)
+    np.testing.assert_allclose(np.exp(given.log_probabilities), probabilities, rtol=1e-12)
+    predicted = probabilities.argmax(axis=1)
+    np.testing.assert_array_equal(given.predicted, predicted)
+    assert metrics.top1(given) == pytest.approx(oracle.accuracy_score(labels, predicted))
+    top5 = oracle.top_k_accuracy_score(labels, probabilities, k=5, labels=range(classes))
     assert metrics.top5(given) == pytest.approx(top5)
-    loss = oracle.log_loss(labels, probabilities, labels=classes)
+    loss = oracle.log_loss(labels, probabilities, labels=range(classes))
     assert metrics.loss(given) == pytest.approx(loss)
-    f1 = oracle.f1_score(labels, given.predicted, average="macro", zero_division=0)
+    f1 = oracle.f1_score(labels, predicted, average="macro", zero_division=0)
     assert metrics.macro_f1(given) == pytest.approx(f1)
 
 
@@ -35,6 +37,12 @@ def test_bounds_of_the_interval_are_the_shares_that_a_score_test_just_rejects(ri
             assert (share - bound) ** 2 == pytest.approx(z**2 * bound * (1 - bound) / works)
     assert (low == 0) == (right == 0)
     assert (high == 1) == (right == works)
+
+
+def test_interval_ends_exactly_at_0_and_at_1():
+    # Not so for all n by its formula alone, whose rounding leaves 1e-17 or 0.9999999999999999.
+    assert {metrics.accuracy_interval(0, n)[0] for n in range(1, 100)} == {0.0}
+    assert {metrics.accuracy_interval(n, n)[1] for n in range(1, 100)} == {1.0}
 
 
 def test_rank_of_the_label_counts_equals_before_it_once():

@@ -1,6 +1,7 @@
 """What a step needs, and what is said when that is not there."""
 
 import json
+import os
 import re
 
 import jax
@@ -125,5 +126,6 @@ def test_automatic_batch_size_is_kept_in_the_workdir(data_dir, tmp_path, monkeyp
 
 def test_devices_of_a_cpu_share_the_memory_of_their_host():
     one, eight = memory.free_bytes(mesh(1)), memory.free_bytes(mesh(8))
-    assert 2**27 < one < 2**44
+    there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    assert there / 500 < one <= there
     assert eight == pytest.approx(one / 8, rel=0.2)

@@ -104,7 +104,23 @@ def test_optimizers_equal_optax_over_several_steps(name, theirs):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6), *results)
 
 
-def test_gradients_are_clipped_by_their_global_norm():
+@pytest.mark.parametrize("clip_norm", [0.5, 2.0])
+def test_gradients_are_clipped_by_their_global_norm(clip_norm):
     gradients = jax.tree.map(lambda p: jnp.full(p.shape, 100.0), PARAMS)
-    updates = update(gradients, name="sgd", momentum=0.0, weight_decay=0.0, clip_norm=2.0)
-    np.testing.assert_allclose(optax.global_norm(updates), 0.5 * 2.0, rtol=1e-5)
+    updates = update(gradients, name="sgd", momentum=0.0, weight_decay=0.0, clip_norm=clip_norm)
+    np.testing.assert_allclose(optax.global_norm(updates), 0.5 * clip_norm, rtol=1e-5)
+
+
+def test_weight_decay_is_not_clipped():
+    gradients = jax.tree.map(lambda p: jnp.full(p.shape, 100.0), PARAMS)
+    settings = {"name": "sgd", "momentum": 0.0, "clip_norm": 0.5}
+    plain, decayed = (update(gradients, weight_decay=decay, **settings) for decay in (0.0, 0.1))
+    more = decayed["conv"]["kernel"] - plain["conv"]["kernel"]
+    np.testing.assert_allclose(more, -0.5 * 0.1 * PARAMS["conv"]["kernel"], rtol=1e-5)
+
+
+def test_unknown_names_are_errors():
+    with pytest.raises(ValueError, match="unknown schedule 'sine'"):
+        ours("sine")
+    with pytest.raises(ValueError, match="unknown optimizer 'lion'"):
+        update(PARAMS, name="lion")

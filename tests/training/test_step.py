@@ -13,6 +13,7 @@ from artjax.runtime.mesh import create_mesh
 from artjax.training.experiment import Experiment
 from artjax.training.step import (
     _loss_and_top1,
+    activation_dtype,
     join_micro_batches,
     split_micro_batches,
     task_targets,
@@ -104,6 +105,20 @@ def test_unknown_labels_change_no_gradient_of_their_head():
     state, _ = both.train_step(both.initial_state(), batch(unknown=range(16)))
     np.testing.assert_array_equal(state.params["head_genre"]["bias"], 0)
     assert np.abs(state.params["head_artist"]["bias"]).max() > 0
+
+
+@pytest.mark.parametrize(
+    ("precision", "platform", "dtype"),
+    [
+        ("auto", "cpu", "float32"),
+        ("auto", "gpu", "bfloat16"),
+        ("auto", "tpu", "bfloat16"),
+        ("bfloat16", "cpu", "bfloat16"),
+        ("float32", "gpu", "float32"),
+    ],
+)
+def test_activations_are_bfloat16_on_accelerators_unless_set(precision, platform, dtype):
+    assert activation_dtype(precision, platform) == jnp.dtype(dtype)
 
 
 def test_label_smoothing_equals_optax():
@@ -230,6 +245,15 @@ def test_evaluation_in_parts_gives_each_work_its_own_logits():
     odd = experiment(1, accumulate=3)
     variables = odd.initial_state().variables
     assert odd.logits(variables, batch(works=2))["artist"].shape == (2, 3)
+
+
+@pytest.mark.usefixtures("narrow_vgg")
+def test_rematerialisation_computes_convolutions_again():
+    def convolutions(**changes):
+        of = experiment(1, **changes)
+        return of.train_step.lower(of.abstract_state, batch()).as_text().count(".convolution(")
+
+    assert convolutions(remat=True) > convolutions() > 0
 
 
 @pytest.mark.slow
