@@ -1,8 +1,9 @@
 from collections import Counter
 
 import numpy as np
+import pytest
 
-from artjax.data.splits import assign_splits, split_of
+from artjax.data.splits import assign_splits, split_named, split_of
 
 EXPECTED = [
     "test",
@@ -83,6 +84,22 @@ def test_a_previous_split_stays_where_the_hash_says_another():
 
 def test_what_rounding_leaves_over_goes_to_the_last_split():
     assert split_of("work", (("train", 0.0), ("validation", 0.0), ("test", 0.0))) == "test"
+
+
+@pytest.mark.parametrize(
+    ("split", "names"),
+    [
+        ("train", "train training Train train_1 train-00 train2017"),
+        ("validation", "validation val valid dev VAL val2"),
+        ("test", "test testing eval evaluation test_10"),
+        (None, "trains contest 2017 training_set portrait"),
+    ],
+)
+def test_publishers_names_of_splits(split, names):
+    assert {name: split_named(name) for name in names.split()} == dict.fromkeys(
+        names.split(), split
+    )
+    assert split_named(f" {names.split()[0]} ") == split
 
 
 def test_no_pair_straddles_and_what_could_only_straddle_is_in_no_split():
