@@ -7,6 +7,7 @@ from PIL import Image, ImageEnhance, ImageOps
 from artjax import studio
 from artjax.prepare import near_duplicates
 from artjax.prepare.near_duplicates import (
+    Fingerprint,
     aligned_correlations,
     find_near_duplicates,
     fingerprint_of,
@@ -101,6 +102,23 @@ def test_correlation_is_numpys(pictures):
     assert hopeless.sum() >= 5
     np.testing.assert_allclose(ours[hopeless], np.asarray(theirs)[hopeless], atol=1e-4)
     assert (ours >= np.asarray(theirs) - 1e-4).all()
+
+
+@pytest.mark.parametrize(("distance", "found"), [(15, [(0, 1, 15, 1.0)]), (16, [])])
+def test_hashes_may_differ_in_15_bits(distance, found):
+    grey = np.random.default_rng(0).integers(0, 256, (32, 32), np.uint8).tobytes()
+    assert find_near_duplicates([Fingerprint(7 << 30, grey), Fingerprint(7 << 30 ^ 2**distance - 1, grey)]) == found
+
+
+@pytest.mark.parametrize(("deviation", "correlates"), [(1.2, False), (3.0, True)])
+def test_nearly_flat_pictures_correlate_with_none(deviation, correlates):
+    rng = np.random.default_rng(0)
+    levels = np.where(rng.random((32, 32)) < 0.5, 100 - deviation, 100 + deviation)
+    first = levels.round().astype(np.uint8)[None]
+    second = first.copy()
+    second[0, 0, 0] += 1
+    (correlation,) = aligned_correlations(first, second)
+    assert correlation > 0.99 if correlates else correlation == 0
 
 
 def test_none_and_one_have_no_near_duplicates():

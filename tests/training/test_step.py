@@ -97,6 +97,8 @@ def test_loss_is_the_sum_of_the_tasks_over_works_whose_label_is_known():
     known = given["label/genre"] >= 0
     right = (given["label/genre"][known] == 0).mean()  # the first of equals is predicted
     np.testing.assert_allclose(metrics["genre/top1"], right, rtol=1e-6)
+    mean = (metrics["artist/top1"] + metrics["genre/top1"]) / 2
+    np.testing.assert_allclose(metrics["top1"], mean, rtol=1e-6)
 
 
 @pytest.mark.usefixtures("narrow_vgg")
@@ -128,6 +130,15 @@ def test_label_smoothing_equals_optax():
     targets = optax.smooth_labels(jax.nn.one_hot(labels[:4], 3), 0.2)
     expected = optax.softmax_cross_entropy(logits[:4], targets).mean()
     np.testing.assert_allclose(loss, expected, rtol=1e-6)
+
+
+def test_a_single_known_label_counts_in_full():
+    logits = jax.random.normal(jax.random.key(0), (5, 3))
+    label = int(logits[2].argmax())
+    labels = jnp.full(5, -1).at[2].set(label)
+    loss, metrics = loss_and_top1({"a": logits}, {"label/a": labels}, 0.0)
+    np.testing.assert_allclose(loss, -jax.nn.log_softmax(logits[2])[label], rtol=1e-6)
+    assert metrics["top1"] == 1
 
 
 def test_mixed_loss_is_the_mean_over_all_known_shares():
@@ -165,7 +176,9 @@ def test_moving_average_follows_its_definition():
     expected = jax.device_get(start.params)
     state = start
     for step in range(3):
-        state, _ = averaged.train_step(state, batch(seed=step))
+        state, metrics = averaged.train_step(state, batch(seed=step))
+        assert state.step == step + 1
+        assert metrics["learning_rate"] == averaged.schedule(step)
         params = jax.device_get(state.params)
         expected = jax.tree.map(lambda e, p: 0.75 * e + 0.25 * p, expected, params)
     jax.tree.map(
@@ -242,6 +255,11 @@ def test_evaluation_in_parts_gives_each_work_its_own_logits():
         parts.logits(state.variables, given)["artist"],
         atol=1e-5,
     )
+    loops = [
+        "stablehlo.while" in of.eval_step.lower(state.params, state.model_state, given).as_text()
+        for of in (whole, parts)
+    ]
+    assert loops == [False, True]
     odd = experiment(1, accumulate=3)
     variables = odd.initial_state().variables
     assert odd.logits(variables, batch(works=2))["artist"].shape == (2, 3)
