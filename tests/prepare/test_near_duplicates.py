@@ -107,7 +107,12 @@ def test_correlation_is_numpys(pictures):
 @pytest.mark.parametrize(("distance", "found"), [(15, [(0, 1, 15, 1.0)]), (16, [])])
 def test_hashes_may_differ_in_15_bits(distance, found):
     grey = np.random.default_rng(0).integers(0, 256, (32, 32), np.uint8).tobytes()
-    assert find_near_duplicates([Fingerprint(7 << 30, grey), Fingerprint(7 << 30 ^ 2**distance - 1, grey)]) == found
+    assert (
+        find_near_duplicates(
+            [Fingerprint(7 << 30, grey), Fingerprint(7 << 30 ^ 2**distance - 1, grey)]
+        )
+        == found
+    )
 
 
 @pytest.mark.parametrize(("deviation", "correlates"), [(1.2, False), (3.0, True)])
