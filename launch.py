@@ -1,4 +1,4 @@
-"""artjax's command line: flags and a mode; everything else is in the package."""
+"""The command line of artjax. It parses the flags and calls the function of the mode."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from artjax.errors import ConfigError
 if TYPE_CHECKING:
     from ml_collections import ConfigDict
 
-# What each mode does, and an example.
+# Description and example of each mode.
 MODES = {
     "train": (
-        "train, or resume, the run of a workdir, and evaluate its best checkpoint",
+        "train or resume the run of a workdir, then evaluate its best checkpoint",
         "python launch.py --config configs/artist.py",
     ),
     "describe": (
-        "write a page about a collection, before a network is trained",
+        "write a report about a collection, before training",
         "python launch.py --config configs/artist.py:collection --mode describe",
     ),
     "benchmark": (
-        "measure step, data and loop on this machine, and say what limits",
+        "measure the speed of step, data and loop, and find the bottleneck",
         "python launch.py --config configs/artist.py --mode benchmark",
     ),
     "evaluate": (
@@ -33,7 +33,7 @@ MODES = {
         "python launch.py --workdir runs/artist-studio --mode evaluate --split test",
     ),
     "predict": (
-        "write the likeliest labels of pictures",
+        "predict the labels of image files",
         "python launch.py --workdir runs/artist-studio --mode predict a.jpg folder/",
     ),
 }
@@ -41,14 +41,14 @@ VERBOSITIES = ("debug", "info", "warning", "error")
 
 
 class _Parser(argparse.ArgumentParser):
-    """Reports a wrong command line as every other error that a user can cause."""
+    """Reports an invalid command line like every other error of the user."""
 
     def error(self, message: str) -> NoReturn:
         raise ConfigError(f"{message}; see python launch.py --help")
 
 
 class _HelpFull(argparse.Action):
-    """Prints the help and the fields of the configuration, and ends."""
+    """Prints the help and all fields of the configuration, and exits."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(nargs=0, **settings)
@@ -62,7 +62,7 @@ class _HelpFull(argparse.Action):
         parser.exit()
 
 
-def _modes_in_words() -> str:
+def _describe_modes() -> str:
     return "\n".join(f"  {mode:<10} {what}\n{'':13}{line}" for mode, (what, line) in MODES.items())
 
 
@@ -70,10 +70,10 @@ def parse_args(argv: list[str]) -> tuple[argparse.Namespace, list[tuple[str, str
     """Returns the flags, and the pairs (field, text) of all `--config.field=text`."""
     parser = _Parser(
         prog="launch.py",
-        description="Train, evaluate and use networks that see art.\n\nmodes:\n"
-        + _modes_in_words(),
+        description="Train, evaluate and use networks that recognise artist, genre and location.\n\n"
+        "modes:\n" + _describe_modes(),
         epilog="Every field of the configuration can be set as --config.FIELD=VALUE, such as\n"
-        "--config.epochs=10 or --config.optim.peak_lr=0.05; --helpfull lists them all.",
+        "--config.epochs=10 or --config.optim.peak_lr=0.05; --helpfull lists all fields.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
@@ -96,45 +96,49 @@ def parse_args(argv: list[str]) -> tuple[argparse.Namespace, list[tuple[str, str
     )
     parser.add_argument("--data_dir", type=Path, help="TFDS's data directory (default: TFDS's own)")
     parser.add_argument(
-        "--canvas_dir", type=Path, help="where canvases are kept (default: DATA_DIR/canvases)"
+        "--canvas_dir", type=Path, help="the folder for canvases (default: DATA_DIR/canvases)"
     )
     parser.add_argument(
-        "--split", default="test", help="to evaluate: train, validation or test (default: test)"
+        "--split",
+        default="test",
+        help="with --mode evaluate: train, validation or test (default: test)",
     )
     parser.add_argument(
         "--checkpoint",
         default="best",
-        help="to evaluate or predict with: best by validation, or last (default: best)",
+        help="with --mode evaluate or predict: best (by validation) or last (default: best)",
     )
     parser.add_argument(
         "--compilation_cache",
         metavar="FOLDER",
         default="",
-        help="where compiled programs are kept for the next start, or 'off' (default: "
-        "JAX_COMPILATION_CACHE_DIR, else artjax/compiled in your cache folder)",
+        help="the folder for compiled programs, so that the next start need not compile, or 'off' "
+        "(default: JAX_COMPILATION_CACHE_DIR, else artjax/compiled in your cache folder)",
     )
     parser.add_argument(
         "--stop_after_steps",
         type=int,
-        help="save and stop after this many steps, to try things out",
+        help="save a checkpoint and stop after this total number of steps, to try things out",
     )
     parser.add_argument(
         "--coordinator",
         metavar="HOST:PORT",
-        help="train on several machines: the same address on each, or 'auto' on a cluster that JAX "
-        "knows (Slurm, Open MPI, Kubernetes, TPU)",
+        help="train with several processes: the same address for all, or 'auto' on a cluster that "
+        "JAX detects (Slurm, Open MPI, Kubernetes, TPU)",
     )
-    parser.add_argument("--num_processes", type=int, help="with --coordinator: how many in all")
     parser.add_argument(
-        "--process_id", type=int, help="with --coordinator: which one this is, from 0"
+        "--num_processes", type=int, help="with --coordinator: total number of processes"
+    )
+    parser.add_argument(
+        "--process_id", type=int, help="with --coordinator: number of this process, from 0"
     )
     parser.add_argument(
         "--verbosity",
         default="error",
-        help=f"what the libraries' own logs show: {', '.join(VERBOSITIES)} (default: error)",
+        help=f"level of the libraries' own logs: {', '.join(VERBOSITIES)} (default: error)",
     )
     parser.add_argument(
-        "pictures", nargs="*", type=Path, metavar="PICTURE_OR_FOLDER", help="with --mode predict"
+        "pictures", nargs="*", type=Path, metavar="FILE_OR_FOLDER", help="with --mode predict"
     )
     overrides, rest = _take_overrides(argv)
     args, unknown = parser.parse_known_intermixed_args(rest)
@@ -153,7 +157,7 @@ def parse_args(argv: list[str]) -> tuple[argparse.Namespace, list[tuple[str, str
                 f"{flag} {value}: valid are {', '.join(valid)}{nearest(value, valid)}"
             )
     if args.pictures and args.mode != "predict":
-        raise ConfigError(f"'{args.pictures[0]}' is no flag; pictures go with --mode predict")
+        raise ConfigError(f"'{args.pictures[0]}' is not a flag; files need --mode predict")
     return args, overrides
 
 
@@ -217,7 +221,7 @@ def _benchmark(args: argparse.Namespace, overrides: list[tuple[str, str]], data_
 def _config_and_data(
     args: argparse.Namespace, overrides: list[tuple[str, str]], data_dir: Path
 ) -> tuple[ConfigDict, Path]:
-    """The configuration of --config, or of the run in --workdir, and the data directory it goes with."""
+    """The configuration of --config, or of the run in --workdir, and its data directory."""
     from artjax import config as config_lib
     from artjax import workdir
     from artjax.evaluation import evaluate
@@ -227,7 +231,7 @@ def _config_and_data(
     config = workdir.read_config(args.workdir) if args.workdir else None
     if config is None:
         raise ConfigError(
-            f"what to {args.mode}? give --config configs/artist.py (or genre.py, location.py, "
+            f"nothing to {args.mode}: set --config configs/artist.py (or genre.py, location.py, "
             "style.py, all_labels.py), or the --workdir of a run"
         )
     config_lib.apply_overrides(config, overrides)
@@ -241,7 +245,7 @@ def _config_and_data(
 def _config(
     args: argparse.Namespace, overrides: list[tuple[str, str]], data_dir: Path
 ) -> ConfigDict:
-    """The configuration of the command line, with its collection chosen and, if the sample, built."""
+    """The configuration of --config. Chooses the collection if needed, and builds the studio."""
     from artjax import config as config_lib
     from artjax import default_collection
     from artjax.runtime import mesh
@@ -255,7 +259,7 @@ def _config(
         check_config(config)
         return config
 
-    # A typo is told before anything is looked for, drawn or decoded.
+    # Checked first, so that a typo is reported before anything is built.
     config = load(collection or default_collection.NAME)
     if not collection:
         chosen = mesh.texts_of_processes(
@@ -264,7 +268,7 @@ def _config(
         collection = chosen[0]
         if len(set(chosen)) > 1:
             raise ConfigError(
-                f"the hosts have different data, and would take {', '.join(chosen)}; name the "
+                f"the processes have different data, and would choose {', '.join(chosen)}; set the "
                 f"collection, as in --config {file}:{collection}"
             )
         if mesh.is_first_process():
@@ -303,7 +307,7 @@ def _predict(args: argparse.Namespace) -> int:
     from artjax.evaluation import predict
 
     if not args.pictures:
-        raise ConfigError("--mode predict needs pictures: give files or folders after it")
+        raise ConfigError("--mode predict needs image files: put files or folders after it")
     result = predict.predict(args.workdir, args.pictures, args.checkpoint)
     shown: Any = None
     for guess in result.guesses:
@@ -312,7 +316,7 @@ def _predict(args: argparse.Namespace) -> int:
             print(f"{guess.path}: {guess.task}")
         print(f"  {guess.probability:6.1%}  {guess.label}")
     for path, reason in result.unusable:
-        print(f"{path}: no usable picture: {reason}", file=sys.stderr)
+        print(f"{path}: not a usable image: {reason}", file=sys.stderr)
     print(f"written to {args.workdir / 'predict' / 'predictions.csv'}")
     named = {path for path, _ in result.unusable} & set(args.pictures)
     return 2 if named else 0
@@ -325,9 +329,7 @@ def _join_cluster(args: argparse.Namespace) -> None:
         jax.distributed.initialize()
     elif args.coordinator:
         if args.num_processes is None or args.process_id is None:
-            raise ConfigError(
-                "--coordinator HOST:PORT needs --num_processes and --process_id as well"
-            )
+            raise ConfigError("--coordinator HOST:PORT also needs --num_processes and --process_id")
         jax.distributed.initialize(args.coordinator, args.num_processes, args.process_id)
 
 
@@ -339,7 +341,7 @@ def main(argv: list[str]) -> int:
     from artjax.data import prepared
     from artjax.runtime import compilation_cache
 
-    # Orbax and TFDS log with absl. A run reports by itself what a user needs to know.
+    # Orbax and TFDS log with absl. By default only their errors are shown.
     absl_logging.set_verbosity(args.verbosity)
     warning = compilation_cache.use_cache(args.compilation_cache)
     if warning:
@@ -354,8 +356,8 @@ def main(argv: list[str]) -> int:
         return _benchmark(args, overrides, data_dir)
     if overrides:
         raise ConfigError(
-            f"--config.{overrides[0][0]}: --mode {args.mode} uses the checkpoint's own config; leave "
-            "it out"
+            f"--config.{overrides[0][0]}: --mode {args.mode} uses the checkpoint's own config; omit "
+            "this flag"
         )
     if args.workdir is None:
         if args.config is None:

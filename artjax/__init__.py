@@ -1,7 +1,7 @@
-"""artjax: teach a convolutional network to see art.
+"""artjax: trains convolutional networks on collections of digitised art.
 
-Importing this package imports neither TensorFlow nor TFDS; they load inside the functions that read
-or write TFRecords, and nowhere else.
+Importing this package does not import TensorFlow or TFDS. Only the functions that read or write
+TFRecords import them.
 """
 
 __version__ = "0.1.0"

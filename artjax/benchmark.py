@@ -1,4 +1,4 @@
-"""How fast this machine trains, and what limits it: step, data and whole loop, each by itself."""
+"""Measures the training speed of this machine: step alone, data alone, and the whole loop."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from artjax.training.experiment import Experiment
 from artjax.training.logs import read_rows
 from artjax.workdir import write_atomically
 
-# Of each of the three, after one that does not count; a minute in all, beside compiling.
+# For each of the three measurements, so that all take about a minute, plus compilation.
 SECONDS = 15.0
-_FEWEST_STEPS = 3
-_MOST_STEPS = 500
-# A source that is this much faster than the step is waited for now and then, but limits nothing.
+_MIN_STEPS = 3
+_MAX_STEPS = 500
+# A source that is this much faster than the step makes it wait only now and then.
 _CLEARLY_FASTER = 1.2
 
 
@@ -43,23 +43,24 @@ def benchmark(
     seconds: float = SECONDS,
     say: Callable[[str], None] = print,
 ) -> dict[str, Any]:
-    """Measures images per second, and writes `benchmark.json` into the workdir and nothing else.
+    """Measures images per second. It writes only `benchmark.json` to the workdir.
 
     Args:
       config: the configuration, with its collection.
-      workdir: of the run that is asked about; it need not be there.
+      workdir: the folder of the run; it need not exist.
       data_dir: TFDS's data directory.
-      canvas_dir: where canvases are kept; default `data_dir/canvases`.
-      seconds: spent on each of the three measurements.
-      say: takes each line.
+      canvas_dir: the folder for canvases; default `data_dir/canvases`.
+      seconds: duration of each of the three measurements.
+      say: prints a line.
 
     Returns:
-      What was written: `step` (one batch that stays on the devices), `data` (batches put on the devices
-      and used for nothing), `loop` (training, logs included), in images per second; `limits`, `step`,
-      `data` or `loop`; and the devices.
+      The contents of `benchmark.json`. In images per second: `step` (the same batch each time, already
+      on the devices), `data` (batches put on the devices, without training) and `loop` (training with
+      logs). `bound`: the bottleneck, `compute`, `input` or `loop`. Also the verdict, the devices and the
+      configuration.
 
     Raises:
-      ConfigError: if the configuration cannot be meant, or no batch size fits where it is left open.
+      ConfigError: if the configuration is invalid, or an automatic batch size does not fit.
     """
     check_config(config)
     mesh = mesh_lib.create_mesh(config.fsdp)
@@ -76,7 +77,7 @@ def benchmark(
         config = memory.with_batch_size_found(config, workdir, classes, len(split), mesh, say)
     experiment = Experiment(config, classes, len(split), mesh)
     say(
-        f"{config.model.name} at {config.image_size} px, {config.batch_size} works a step, "
+        f"{config.model.name} at {config.image_size} px, batches of {config.batch_size}, "
         f"{mesh_lib.describe(mesh)}, activations in {experiment.dtype.name}"
     )
     source = sources.open_source(config, data, split, mesh, experiment.crop_boxes)
@@ -94,17 +95,17 @@ def benchmark(
         "with one batch that stays on the devices"
     )
     data_rate = _data_rate(source.batch, config.batch_size, seconds)
-    say(f"data: {data_rate:,.0f} images/s put on the devices, and used for nothing")
-    steps = min(max(round(step_rate * seconds / config.batch_size), _FEWEST_STEPS), _MOST_STEPS)
+    say(f"data: {data_rate:,.0f} images/s put on the devices, without training")
+    steps = min(max(round(step_rate * seconds / config.batch_size), _MIN_STEPS), _MAX_STEPS)
     loop_rate = _loop_rate(experiment, data_dir, canvas_dir, steps)
-    say(f"loop: {loop_rate:,.0f} images/s in training, logs included")
-    limits, verdict = judge(step_rate, data_rate, loop_rate)
+    say(f"loop: {loop_rate:,.0f} images/s in training, with logs")
+    bound, verdict = judge(step_rate, data_rate, loop_rate)
     say(verdict)
     result = {
         "step": step_rate,
         "data": data_rate,
         "loop": loop_rate,
-        "limits": limits,
+        "bound": bound,
         "verdict": verdict,
         "devices": mesh_lib.describe(mesh),
         "config": config.to_dict(),
@@ -115,20 +116,27 @@ def benchmark(
 
 
 def judge(step: float, data: float, loop: float) -> tuple[str, str]:
-    """What limits the loop (`step`, `data` or `loop` itself), and the verdict in words."""
+    """Returns the bottleneck (`compute`, `input` or `loop`) and a sentence that explains it.
+
+    Args:
+      step: images per second of the step alone.
+      data: images per second of the data alone.
+      loop: images per second of the whole loop.
+    """
     if data < _CLEARLY_FASTER * step:
-        return "data", (
-            f"the data limits: it comes at {data / step:.2f} times the speed of the step; keep the "
-            "canvases on a faster disk or in memory, or take a larger network"
+        return "input", (
+            f"the run is input-bound: the data has {data / step:.2f} times the speed of the step; keep "
+            "the canvases on a faster disk or in memory, or train a larger network"
         )
     if loop < step / _CLEARLY_FASTER:
         return "loop", (
-            f"the loop limits: it reaches {loop / step:.0%} of the bare step though data comes "
-            f"{data / step:.1f} times as fast; a larger batch, or a larger --config.log_every, helps"
+            f"the run is bound by the loop: it has {loop / step:.0%} of the speed of the step, although "
+            f"the data is {data / step:.1f} times as fast; use a larger batch or a larger "
+            "--config.log_every"
         )
-    return "step", (
-        f"the step limits: data comes {data / step:.1f} times as fast, and the loop reaches "
-        f"{loop / step:.0%} of the bare step; only a faster device or a smaller network helps"
+    return "compute", (
+        f"the run is compute-bound: the data is {data / step:.1f} times as fast as the step, and the "
+        f"loop has {loop / step:.0%} of its speed; only a faster device or a smaller network helps"
     )
 
 
@@ -138,10 +146,10 @@ def _step_rate(experiment: Experiment, source: Source, seconds: float) -> float:
     state, metrics = train_step(experiment.initial_state(), batch)
     jax.block_until_ready(metrics)
     start, steps = time.perf_counter(), 0
-    while steps < _FEWEST_STEPS or time.perf_counter() - start < seconds:
+    while steps < _MIN_STEPS or time.perf_counter() - start < seconds:
         previous = metrics
         state, metrics = train_step(state, batch)
-        jax.block_until_ready(previous)  # a step ahead, no more: the clock would stop too late
+        jax.block_until_ready(previous)  # only one step ahead, or the clock would stop too late
         steps += 1
     jax.block_until_ready(metrics)
     return steps * experiment.config.batch_size / (time.perf_counter() - start)
@@ -156,7 +164,7 @@ def _data_rate(
     for arrays in feed:
         jax.block_until_ready(arrays)
         steps += 1
-        if steps >= _FEWEST_STEPS and time.perf_counter() - start > seconds:
+        if steps >= _MIN_STEPS and time.perf_counter() - start > seconds:
             break
     feed.close()
     return steps * batch_size / (time.perf_counter() - start)
@@ -165,9 +173,9 @@ def _data_rate(
 def _loop_rate(
     experiment: Experiment, data_dir: Path, canvas_dir: Path | None, steps: int
 ) -> float:
-    """Trains in a folder that is thrown away; as the run would, but without validations."""
+    """Trains like the run, but without validations and in a temporary folder."""
     config = config_lib.with_batch_size(experiment.config, experiment.config.batch_size)
-    # The schedule stays the run's own, and with it the program, which is compiled already.
+    # The schedule is that of the whole run, so the program is already compiled.
     last = max(2, min(steps + 1, experiment.steps - 1))
     config.eval_every = config.checkpoint_every = 2 * experiment.steps
     config.log_every = min(experiment.log_every, max(1, last // 2))
@@ -178,5 +186,5 @@ def _loop_rate(
         train(config, Path(folder), data_dir, canvas_dir=canvas_dir, stop_after_steps=last)
         rows = [row for row in read_rows(Path(folder)) if "perf/images_per_second" in row]
     rates = [row["perf/images_per_second"] for row in rows if row["step"] > 1]
-    # Rows are of equally many steps, so that their times add up.
+    # All rows have the same number of steps, so their mean speed is the harmonic mean.
     return len(rates) / sum(1 / rate for rate in rates) if rates else 0.0

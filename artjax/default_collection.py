@@ -15,7 +15,7 @@ NAME = collections.sample()
 
 
 def choose(tasks: tuple[str, ...], data_dir: Path, canvas_dir: Path | None) -> str:
-    """The collection for a config that names none: `preferred` where it is prepared, else the studio."""
+    """The default collection: `preferred` if it is prepared, else the studio."""
     collection = preferred(tasks)
     return collection if canvases.is_there(collection, tasks, data_dir, canvas_dir) else NAME
 
@@ -25,8 +25,8 @@ def why(collection: str, tasks: tuple[str, ...], data_dir: Path) -> str:
     if collection != NAME:
         return f"collection: {collection}, which is prepared in {data_dir}"
     return (
-        f"collection: {NAME}, the embedded synthetic sample, since no {preferred(tasks)} is prepared in "
-        f"{data_dir} (README: how to bring it, or your own pictures)"
+        f"collection: {NAME}, the embedded synthetic sample, because {preferred(tasks)} is not prepared "
+        f"in {data_dir} (see the README for how to prepare it, or your own images)"
     )
 
 
@@ -47,5 +47,5 @@ def build_if_missing(tasks: tuple[str, ...], data_dir: Path, canvas_dir: Path | 
         check=False,
     )
     if done.returncode:
-        said = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
-        raise DataError(f"building the {NAME} failed: {said[-1].removeprefix('artjax: ')}")
+        lines = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
+        raise DataError(f"building the {NAME} failed: {lines[-1].removeprefix('artjax: ')}")

@@ -1,4 +1,4 @@
-"""The errors that a user can cause, and how a command line shows them."""
+"""Errors that the user can cause and fix, and how a command line reports them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from types import TracebackType
 
 
 class ArtjaxError(Exception):
-    """Something a user can correct. The message is one or two lines: what, where, what to do."""
+    """An error that the user can fix. The message has one or two lines: what, where, what to do."""
 
 
 class ConfigError(ArtjaxError):
@@ -18,11 +18,11 @@ class ConfigError(ArtjaxError):
 
 
 class DataError(ArtjaxError):
-    """A collection, a catalogue or prepared data that is missing or unusable."""
+    """A collection, catalogue or prepared set that is missing or unusable."""
 
 
 class ImageError(DataError):
-    """A file that is no usable picture. The message is the reason, without the file's name."""
+    """A file that is not a usable image. The message is the reason, without the file's name."""
 
 
 class WorkdirError(ArtjaxError):
@@ -30,11 +30,11 @@ class WorkdirError(ArtjaxError):
 
 
 class TrainingError(ArtjaxError):
-    """A training run that cannot continue, such as one whose loss is no longer finite."""
+    """A training run that cannot continue, for instance because its loss is not finite."""
 
 
 def show_plainly() -> None:
-    """Makes uncaught `ArtjaxError`s end the process with their message alone and exit status 2.
+    """Makes an uncaught `ArtjaxError` end the process with only its message and exit status 2.
 
     Ctrl-C also ends it with one line (status 130). Replaces `sys.excepthook`, so only a main program, or
     `plain_if_uncaught`, calls it. Code that catches an error sees an ordinary exception.
@@ -47,9 +47,7 @@ def show_plainly() -> None:
         kind: type[BaseException], error: BaseException, traceback: TracebackType | None
     ) -> None:
         if isinstance(error, KeyboardInterrupt):
-            print(
-                "artjax: interrupted; files that are incomplete will not be used", file=sys.stderr
-            )
+            print("artjax: interrupted; incomplete files will not be used", file=sys.stderr)
             raise SystemExit(128 + signal.SIGINT)
         if not isinstance(error, ArtjaxError):
             previous(kind, error, traceback)

@@ -1,4 +1,4 @@
-"""What a run says of itself before it starts: what it will do, and what it has to beat."""
+"""The first lines of a run: its data, source, model and length, and the baselines to beat."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from artjax.data.sources import Source
 from artjax.evaluation import evaluate
 from artjax.evaluation.metrics import log_softmax
 from artjax.runtime import mesh as mesh_lib
-from artjax.runtime.resources import in_words
+from artjax.runtime.resources import format_bytes
 from artjax.training.experiment import Experiment
 from artjax.training.state import TrainState
 
@@ -29,7 +29,7 @@ def introduce(
     workdir: Path,
     say: Callable[[str], None],
 ) -> None:
-    """Says, a line each: task and collection, devices, splits, baselines, source, model, length."""
+    """Prints one line each: task and collection, devices, splits, baselines, source, model, length."""
     config, prepared, train = experiment.config, data.prepared, splits["train"]
     say(
         f"artjax {artjax.__version__}: {' and '.join(config.task)} on "
@@ -40,31 +40,31 @@ def introduce(
     for name, split in splits.items():
         official = prepared.official_works(name)
         of = f" of the {official:,} on the official list" if official is not None else ""
-        out = f", {split.left_out:,} without a label left out" if split.left_out else ""
-        say(f"{name}: {len(split):,} works{of}{out}")
+        unlabelled = f" ({split.left_out:,} without a label ignored)" if split.left_out else ""
+        say(f"{name}: {len(split):,} images{of}{unlabelled}")
     if prepared.metadata.get("skipped"):
         say(
-            f"{prepared.metadata['skipped']:,} listed works are missing or unusable: "
+            f"{prepared.metadata['skipped']:,} listed images are missing or unusable: "
             f"{prepared.directory / 'skipped.csv'}"
         )
     for task, labels in train.labels.items():
         names = prepared.labels[config_lib.label_features(config)[task]]
         majority = evaluate.majority_top1(labels, splits["validation"].labels[task])
-        biggest = names[np.bincount(labels[labels >= 0]).argmax()]
+        most_frequent = names[np.bincount(labels[labels >= 0]).argmax()]
         say(
-            f"{task}: {len(names)} classes; chance {1 / len(names):.1%}, always '{biggest}' "
-            f"{majority:.1%} on validation"
+            f"{task}: {len(names)} classes; top-1 on validation by chance {1 / len(names):.1%}, always "
+            f"'{most_frequent}' {majority:.1%}"
         )
-    kind = "pictures" if data.why_streamed else f"canvases: {data.size} px"
-    place = data.prepared.directory if data.why_streamed else data.directory
-    say(f"{kind}, {in_words(train.images.nbytes)} for train, in {place}")
+    kind = "TFRecords:" if data.why_streamed else f"canvases: {data.size} px,"
+    folder = data.prepared.directory if data.why_streamed else data.directory
+    say(f"{kind} {format_bytes(train.images.nbytes)} for train, in {folder}")
     say(f"source: {source.name}, {source.why}")
     say(
-        f"model: {config.model.name}, {experiment.parameters:,} parameters, pictures of "
+        f"model: {config.model.name}, {experiment.parameters:,} parameters, images of "
         f"{config.image_size} px"
     )
     say(
-        f"run: {experiment.steps:,} steps of {config.batch_size} works "
+        f"run: {experiment.steps:,} steps of {config.batch_size} images "
         f"({experiment.steps / experiment.steps_per_epoch:.1f} epochs), validation every "
         f"{experiment.eval_every}, checkpoint every {experiment.checkpoint_every}; "
         f"workdir {workdir}"
@@ -72,7 +72,7 @@ def introduce(
 
 
 def initial_loss(experiment: Experiment, state: TrainState, train: Split) -> str:
-    """The loss of the untrained network on the first batch, beside ln(classes), which it should be."""
+    """The loss of the untrained network on the first batch, and ln(classes), which it should equal."""
     config = experiment.config
     indices = batches.batch_indices(config.seed, 0, config.batch_size, len(train))
     batch = batches.put(train, indices, experiment.batch_sharding)

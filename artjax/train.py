@@ -1,6 +1,6 @@
-"""The training of a run, from its first or next step to its evaluation.
+"""Trains a run, from its first or next step to its evaluation.
 
-The only place where data, step, checkpoint and metrics meet.
+This module connects data, step, checkpoints and metrics.
 """
 
 from __future__ import annotations
@@ -43,13 +43,13 @@ if TYPE_CHECKING:  # only read here: benchmarks run where ml_collections is not
 
 @dataclass
 class Outcome:
-    """How a call of `train` ended.
+    """The result of `train`.
 
     Attributes:
       step: number of steps done.
       finished: whether the run is complete and evaluated.
-      signal: the signal that stopped it, or None.
-      results: what `metrics.json` holds, by split, of a finished run.
+      signal: number of the signal that stopped it, or None.
+      results: for a finished run, the contents of `metrics.json` for each split.
     """
 
     step: int
@@ -67,20 +67,21 @@ def train(
     devices: Sequence[jax.Device] | None = None,
     stop_after_steps: int | None = None,
 ) -> Outcome:
-    """Trains, or resumes, the run of a workdir, then evaluates its best checkpoint.
+    """Trains or resumes the run of a workdir, then evaluates its best checkpoint.
 
     Args:
       config: the configuration, with its collection.
-      workdir: the run's folder; made if it is not there.
+      workdir: the run's folder; it is created if it does not exist.
       data_dir: TFDS's data directory.
-      canvas_dir: where canvases are kept; default `data_dir/canvases`.
-      devices: to train on; default: all of all processes.
-      stop_after_steps: saves and returns when this many steps are done in all, for trying things out:
-        unlike `config.steps` it does not shape the schedule.
+      canvas_dir: the folder for canvases; default `data_dir/canvases`.
+      devices: the devices to train on; default: all devices of all processes.
+      stop_after_steps: save and return after this total number of steps, to try things out. Unlike
+        `config.steps` it does not change the schedule.
 
     Raises:
-      ArtjaxError: for everything that the user can mend, before anything in the workdir is changed;
-        `TrainingError` if the loss is no longer finite (the last good checkpoint is kept).
+      ArtjaxError: for an error that the user can fix, before anything in the workdir changes.
+      TrainingError: if the loss is no longer finite (the last good checkpoint is kept), or a step does
+        not fit in memory.
     """
     check_config(config)
     mesh = mesh_lib.create_mesh(config.fsdp, devices)
@@ -98,16 +99,16 @@ def train(
 
 @dataclass(frozen=True)
 class _Setup:
-    """All that a run is made of, before its first or next step.
+    """The components of a run.
 
     Attributes:
-      experiment: model, optimizer and steps.
+      experiment: model, optimizer and compiled steps.
       workdir: the run's folder.
       data: the collection.
-      splits: its splits by name.
-      source: where training batches come from.
-      record: what each checkpoint says of itself, plain JSON.
-      console: where the run reports.
+      splits: its splits, by name.
+      source: the source of the training batches.
+      record: the record of each checkpoint, plain JSON.
+      console: prints lines and the progress bar.
     """
 
     experiment: Experiment
@@ -127,11 +128,11 @@ def _set_up(
     mesh: Mesh,
     console: Console,
 ) -> _Setup:
-    """Opens the data and builds the experiment; changes nothing in the workdir."""
+    """Opens the data and builds the experiment. Does not change the workdir."""
     request = canvases.Request(**config_lib.collection_settings(config))
     data = canvases.open_collection(request, data_dir, canvas_dir)
     if data.why_streamed:
-        # Its pixels differ from those of canvases, so a run that began so continues so.
+        # Streamed pixels differ from those of canvases, so a streamed run must stay streamed.
         config = config.copy_and_resolve_references()
         config.source = "stream"
     features = request.label_features
@@ -154,7 +155,7 @@ def _set_up(
         "data_dir": str(data_dir.absolute()),
         "canvas_dir": str(canvas_dir.absolute()) if canvas_dir else "",
         "train_works": train_works,
-        # So that `predict` scales a picture as the builder did.
+        # `predict` scales images to the same size as the builder did.
         "short_side_px": data.prepared.metadata.get("short_side_px", SHORT_SIDE_PX),
         "versions": library_versions(),
     }
@@ -162,7 +163,7 @@ def _set_up(
 
 
 class _Run:
-    """One run from its first or next step to its evaluation."""
+    """A run, from its first or next step to its evaluation."""
 
     def __init__(
         self, setup: _Setup, checkpoints: Checkpoints, stop_after_steps: int | None
@@ -174,7 +175,7 @@ class _Run:
         self.steps = self.experiment.steps
         self.last_step = min(self.steps, stop_after_steps or self.steps)
         self.compilations = CompilationCounter()
-        self.ready_at = time.perf_counter()  # data and canvases are there
+        self.ready_at = time.perf_counter()  # data and canvases are ready
         self.free_bytes: int | None = None
 
     def run(self) -> Outcome:
@@ -199,8 +200,8 @@ class _Run:
         if signal_number is not None or step < self.steps:
             why = f"stopped by {signal.Signals(signal_number).name}" if signal_number else "stopped"
             self.say(
-                f"{why} at step {step:,} of {self.steps:,}, which is saved; the same command resumes "
-                "from there"
+                f"{why} at step {step:,} of {self.steps:,}, and saved a checkpoint; the same command "
+                "resumes from it"
             )
             return Outcome(step, finished=False, signal=signal_number)
         del state
@@ -209,7 +210,7 @@ class _Run:
         return Outcome(step, finished=True, results=results)
 
     def _compile(self) -> TrainStep:
-        """Compiles the step before anything is on the devices, to report at once what is too large."""
+        """Compiles the step before the state is allocated, to report early that it is too large."""
         self.free_bytes = memory.free_bytes(self.experiment.mesh)
         self.say(memory.describe_estimate(self.experiment, self.free_bytes))
         compiled, train_step = self.experiment.compile_from(self.setup.source)
@@ -233,7 +234,7 @@ class _Run:
     def _loop(
         self, train_step: TrainStep, step: int, state: TrainState, progress: Progress
     ) -> tuple[int, int | None]:
-        """Steps to the end, or to a signal; returns the steps done and the signal."""
+        """Trains to the end, or to a signal. Returns the number of steps done, and the signal."""
         experiment, source = self.experiment, self.setup.source
         best_score = self.checkpoints.best_score
         first_step = step
@@ -297,7 +298,7 @@ class _Run:
     def _save(
         self, step: int, state: TrainState, validation: dict[str, float], progress: Progress
     ) -> None:
-        progress.settle(step)  # so that a state that is no longer finite never replaces a good one
+        progress.settle(step)  # raises if the loss is not finite: keep the last good checkpoint
         progress.pause()
         record = self.setup.record | {"log": progress.window()}
         self.checkpoints.save(step, state, record, validation)
@@ -305,7 +306,7 @@ class _Run:
 
     def _evaluate_best(self) -> dict[str, dict[str, Any]]:
         best = self.checkpoints.best_step
-        assert best is not None  # the last step is always saved
+        assert best is not None  # `_loop` always saves the last step
         variables = self.checkpoints.restore_variables(best, self.experiment.abstract_state)
         restored = evaluate.Restored(self.experiment, variables, best, self.setup.record)
         return {
@@ -315,13 +316,13 @@ class _Run:
 
     def _with_advice(self, error: TrainingError) -> TrainingError:
         latest = self.checkpoints.latest_step
-        kept = (
-            f"the checkpoint of step {latest:,} is kept" if latest else "no checkpoint was due yet"
+        checkpoint = (
+            f"the checkpoint of step {latest:,} is kept" if latest else "there is no checkpoint yet"
         )
         optim = self.experiment.config.optim
         clip = f"{optim.clip_norm:g}" if optim.clip_norm else "off"
         return TrainingError(
-            f"{error}; {kept} in {self.setup.workdir}\n"
+            f"{error}; {checkpoint} in {self.setup.workdir}\n"
             f"try a lower --config.optim.peak_lr (now {optim.peak_lr:g}), a longer warm-up, "
             f"or a lower --config.optim.clip_norm (now {clip}), in a new --workdir"
         )

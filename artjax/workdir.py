@@ -1,4 +1,4 @@
-"""A run's folder: whose it is, and writing its files whole or not at all."""
+"""The folder of a run: atomic writes, and the configuration to which it belongs."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from artjax.errors import WorkdirError
 if TYPE_CHECKING:  # only read here: benchmarks run where ml_collections is not
     from ml_collections import ConfigDict
 
-_SHOWN_DIFFERENCES = 6
+_MAX_SHOWN_DIFFERENCES = 6
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """Writes a text file so that a reader, or a power cut, never meets half of it."""
+    """Writes a text file atomically: a reader never finds half of it, even after a power cut."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial")
     with partial.open("w", encoding="utf-8", newline="") as file:
@@ -27,11 +27,11 @@ def write_atomically(path: Path, text: str) -> None:
 
 
 def claim(workdir: Path, config: ConfigDict) -> None:
-    """Makes the workdir this configuration's own, or finds that it is already.
+    """Assigns a workdir to a configuration by writing `config.json`, unless it has one already.
 
     Raises:
-      WorkdirError: if it belongs to another configuration (the differences are shown), or cannot be
-        written.
+      WorkdirError: if the workdir belongs to another configuration (the message shows the differences),
+        or cannot be written.
     """
     previous = read_config(workdir)
     if previous is None:
@@ -44,21 +44,25 @@ def claim(workdir: Path, config: ConfigDict) -> None:
         return
     different = config_lib.differences(previous, config)
     if different:
-        shown = "; ".join(different[:_SHOWN_DIFFERENCES])
-        more = len(different) - _SHOWN_DIFFERENCES
+        shown = "; ".join(different[:_MAX_SHOWN_DIFFERENCES])
+        more = len(different) - _MAX_SHOWN_DIFFERENCES
         shown += f"; and {more} more" if more > 0 else ""
         raise WorkdirError(
             f"{workdir} belongs to a run with another config: {shown}\n"
-            "give this run its own --workdir, or repeat that run's settings to go on with it"
+            "use another --workdir for this run, or use that run's settings to resume it"
         )
 
 
 def read_config(workdir: Path) -> ConfigDict | None:
-    """The configuration that a workdir belongs to, or None where it has none."""
+    """The configuration to which a workdir belongs; None if it has no `config.json`.
+
+    Raises:
+      WorkdirError: if the file is not valid JSON.
+    """
     path = workdir / "config.json"
     if not path.is_file():
         return None
     try:
         return config_lib.from_json(path.read_text())
     except ValueError as error:
-        raise WorkdirError(f"{path} is not readable as JSON: {error}") from error
+        raise WorkdirError(f"{path} is not valid JSON: {error}") from error

@@ -1,4 +1,4 @@
-"""Who painted it, what kind of picture is it, and where does it come from? One trunk, a head each."""
+"""Artist, genre and location at once: one trunk, and a head for each label."""
 
 from ml_collections import ConfigDict
 
@@ -6,8 +6,8 @@ from configs import common
 
 
 def get_config(collection: str) -> ConfigDict:
-    """The recipe that fits the collection, for the tasks 'artist', 'genre' and 'location'."""
+    """The recipe for the collection, with the tasks 'artist', 'genre' and 'location'."""
     config = common.get_config(collection)
-    # Labels that a work lacks are masked: with wga, an artist outside the 20 still teaches the others.
+    # Unknown labels are masked: in wga, works of other artists than the 20 still train the other heads.
     config.task = ("artist", "genre", "location")
     return config

@@ -1,4 +1,4 @@
-"""Who painted it?"""
+"""Artist: who painted it?"""
 
 from ml_collections import ConfigDict
 
@@ -6,7 +6,7 @@ from configs import common
 
 
 def get_config(collection: str) -> ConfigDict:
-    """The recipe that fits the collection, for the task 'artist'."""
+    """The recipe for the collection, with the task 'artist'."""
     config = common.get_config(collection)
     config.task = ("artist",)
     return config

@@ -1,4 +1,4 @@
-"""What kind of picture is it?"""
+"""Genre: what kind of picture is it?"""
 
 from ml_collections import ConfigDict
 
@@ -6,7 +6,7 @@ from configs import common
 
 
 def get_config(collection: str) -> ConfigDict:
-    """The recipe that fits the collection, for the task 'genre'."""
+    """The recipe for the collection, with the task 'genre'."""
     config = common.get_config(collection)
     config.task = ("genre",)
     return config

@@ -1,4 +1,4 @@
-"""Where does it come from?"""
+"""Location: where does it come from?"""
 
 from ml_collections import ConfigDict
 
@@ -6,7 +6,7 @@ from configs import common
 
 
 def get_config(collection: str) -> ConfigDict:
-    """The recipe that fits the collection, for the task 'location'."""
+    """The recipe for the collection, with the task 'location'."""
     config = common.get_config(collection)
     config.task = ("location",)
     return config

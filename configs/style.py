@@ -1,4 +1,4 @@
-"""Which movement does it belong to?"""
+"""Style: which movement does it belong to?"""
 
 from ml_collections import ConfigDict
 
@@ -6,7 +6,7 @@ from configs import common
 
 
 def get_config(collection: str) -> ConfigDict:
-    """The recipe that fits the collection, for the task 'style'."""
+    """The recipe for the collection, with the task 'style'."""
     config = common.get_config(collection)
     config.task = ("style",)
     return config

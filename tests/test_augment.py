@@ -46,7 +46,7 @@ def test_crop_of_the_whole_of_a_square_picture_is_the_central_crop():
 
 
 def boxes_seen(aspect, **changes):
-    """Extent of crops, measured on canvases whose pixels say where they are."""
+    """Width and height of crops, measured on canvases whose pixels encode their position."""
     side, batch = 128, 256
     ramp = np.linspace(0, 255, side, dtype=np.float32)
     image = np.stack(np.broadcast_arrays(ramp[None, :], ramp[:, None], 0 * ramp[:, None]), -1)
@@ -93,7 +93,7 @@ def test_flip_mirrors_about_half_of_the_pictures():
     assert 16 < mirrored.sum() < 48
 
 
-STRENGTHS = {
+MAGNITUDES = {
     "rotate_degrees": 15.0,
     "brightness": 0.4,
     "contrast": 0.4,
@@ -109,8 +109,8 @@ STRENGTHS = {
 }
 COLORS = ("brightness", "contrast", "saturation", "hue", "pca_color")
 RANDOM = {
-    name: lambda key, images, strength, name=name: augment.random_color(
-        key, images, **{name: strength}
+    name: lambda key, images, magnitude, name=name: augment.random_color(
+        key, images, **{name: magnitude}
     )
     for name in COLORS
 } | {
@@ -123,15 +123,15 @@ RANDOM = {
 }
 
 
-def section(**strengths):
+def section(**magnitudes):
     settings = default_config().augment
-    settings.update(strengths)
+    settings.update(magnitudes)
     return settings
 
 
-@partial(jax.jit, static_argnames=("name", "strength"))
-def transformed(key, images, name, strength):
-    return RANDOM[name](key, images, strength)
+@partial(jax.jit, static_argnames=("name", "magnitude"))
+def transformed(key, images, name, magnitude):
+    return RANDOM[name](key, images, magnitude)
 
 
 BY_ITSELF = list(RANDOM)
@@ -141,7 +141,7 @@ BY_ITSELF = list(RANDOM)
 def test_each_is_a_function_of_the_key_that_keeps_shape_dtype_and_range(name):
     images = jnp.asarray(canvases(side=32), jnp.float32)
     one, again, other = (
-        transformed(jax.random.key(k), images, name, STRENGTHS[name]) for k in (0, 0, 1)
+        transformed(jax.random.key(k), images, name, MAGNITUDES[name]) for k in (0, 0, 1)
     )
     np.testing.assert_array_equal(one, again)
     assert np.abs(one - other).mean() > 0.1
@@ -149,30 +149,30 @@ def test_each_is_a_function_of_the_key_that_keeps_shape_dtype_and_range(name):
     assert 0 <= one.min() <= one.max() <= 255 + 1e-3
     # bfloat16 rounds to a grey level (to half of one, twice), and does nothing else.
     rounded = images.astype(jnp.bfloat16)
-    low = transformed(jax.random.key(0), rounded, name, STRENGTHS[name])
-    full = transformed(jax.random.key(0), rounded.astype(jnp.float32), name, STRENGTHS[name])
+    low = transformed(jax.random.key(0), rounded, name, MAGNITUDES[name])
+    full = transformed(jax.random.key(0), rounded.astype(jnp.float32), name, MAGNITUDES[name])
     assert low.dtype == jnp.bfloat16
     assert np.abs(low.astype(jnp.float32) - full).max() <= 0.51
 
 
 @pytest.mark.parametrize("name", BY_ITSELF)
-def test_strength_0_changes_nothing(name):
+def test_magnitude_0_changes_nothing(name):
     images = jnp.asarray(canvases(side=32), jnp.float32)
     same = transformed(jax.random.key(0), images, name, 0.0)
     np.testing.assert_allclose(same, images, atol=1e-4)
 
 
 @pytest.mark.parametrize("name", [n for n in BY_ITSELF if n not in ("mixup", "cutmix")])
-def test_each_picture_is_changed_for_itself(name):
+def test_each_image_is_changed_independently(name):
     images = canvases(side=32).astype(np.float32)
-    before = transformed(jax.random.key(0), images, name, STRENGTHS[name])
+    before = transformed(jax.random.key(0), images, name, MAGNITUDES[name])
     other = images.copy()
     other[1] = 255 - other[1]
-    after = transformed(jax.random.key(0), other, name, STRENGTHS[name])
+    after = transformed(jax.random.key(0), other, name, MAGNITUDES[name])
     for i in (0, 2, 3):
         np.testing.assert_array_equal(before[i], after[i])
-    # And not all by the same amount.
-    alike = np.asarray(transformed(jax.random.key(0), images[[0] * 4], name, STRENGTHS[name]))
+    # The amounts differ between images.
+    alike = np.asarray(transformed(jax.random.key(0), images[[0] * 4], name, MAGNITUDES[name]))
     assert min(np.abs(alike[i] - alike[0]).max() for i in (1, 2, 3)) > 1
 
 
@@ -193,7 +193,7 @@ def test_colors_equal_pillow(name, theirs):
         assert np.abs(expected - our).max() <= 1.6  # Pillow rounds the grey and the result
 
 
-def test_color_changes_together_equal_one_after_the_other():
+def test_color_changes_together_equal_single_ones_in_sequence():
     images = jnp.asarray(canvases(side=32) / 4 + 96, jnp.float32)  # so that nothing is clipped
     rng = np.random.default_rng(0)
     amounts = {name: rng.uniform(0.9, 1.1, 4) for name in ("brightness", "contrast", "saturation")}
@@ -269,8 +269,8 @@ def test_rotated_crop_equals_scipy(size):
 
 
 @pytest.mark.parametrize("aspect", [0.5, 1.0, 1.6])
-def test_rotated_crops_stay_within_the_picture(aspect):
-    # Where the canvas repeats its edge, the place that a pixel tells would stand still.
+def test_rotated_crops_stay_within_the_image(aspect):
+    # Outside the canvas the edge is repeated, so the encoded position would not change.
     side, batch = 128, 128
     ramp = np.linspace(0, 255, side, dtype=np.float32)
     image = np.stack(np.broadcast_arrays(ramp[None, :], ramp[:, None], 0 * ramp[:, None]), -1)
@@ -289,7 +289,7 @@ def test_rotated_crops_stay_within_the_picture(aspect):
     assert 35 < angle.max() < 45.5
 
 
-def test_rotation_of_0_degrees_is_the_crop_but_for_the_filter():
+def test_rotation_of_0_degrees_is_the_crop_except_for_the_filter():
     images = canvases()
     straight = crop(jax.random.key(0), images, np.ones(4), min_area=0.2)
     turned = crop(jax.random.key(0), images, np.ones(4), min_area=0.2, rotate_degrees=1e-4)
@@ -369,21 +369,21 @@ def test_weights_of_mixup_are_beta_distributed(a):
     assert stats.kstest(np.asarray(share, np.float64), stats.beta(a, a).cdf).pvalue > 0.01
 
 
-def test_with_both_on_about_half_of_the_works_take_each():
+def test_with_both_on_each_is_used_for_about_half_of_the_images():
     _, share = augment.mix(jax.random.key(0), jnp.zeros((400, 8, 8, 3)), mixup=3.0, cutmix=1.0)
-    of_pixels = np.asarray(share) * 64  # CutMix gives whole pixels
+    of_pixels = np.asarray(share) * 64  # the shares of CutMix are whole pixels
     assert 150 < (np.abs(of_pixels - of_pixels.round()) < 1e-4).sum() < 250
 
 
 def everything(key, images, aspect, **changes):
-    return augment.augmented(key, images, aspect, section(**(STRENGTHS | changes)), 32)
+    return augment.augmented(key, images, aspect, section(**(MAGNITUDES | changes)), 32)
 
 
 def batch_of(works=16):
     return canvases(works, 40), np.linspace(0.6, 1.6, works, dtype=np.float32)
 
 
-def test_without_strengths_crop_and_flip_draw_what_they_always_drew():
+def test_without_magnitudes_crop_and_flip_use_the_first_two_keys():
     images, aspect = batch_of()
     crop_key, flip_key = jax.random.split(jax.random.key(5))
     expected = augment.random_resized_crop(
@@ -395,7 +395,7 @@ def test_without_strengths_crop_and_flip_draw_what_they_always_drew():
     assert share is None
 
 
-def test_switching_one_on_leaves_the_draws_of_the_others():
+def test_switching_one_on_does_not_change_the_others():
     images, aspect = batch_of()
     key = jax.random.key(0)
     alone, _ = augment.augmented(key, images, aspect, section(erase=0.4), 32)
@@ -410,7 +410,7 @@ def test_switching_one_on_leaves_the_draws_of_the_others():
 
 
 @pytest.mark.slow
-def test_eight_devices_augment_as_one_and_move_no_batches():
+def test_eight_devices_augment_like_one_and_move_no_batches():
     images, aspect = batch_of()
     key = jax.random.key(0)
     one, one_share = jax.jit(everything)(key, images, aspect)
@@ -420,11 +420,11 @@ def test_eight_devices_augment_as_one_and_move_no_batches():
     np.testing.assert_allclose(one, eight, atol=1e-2)  # of 255
     np.testing.assert_allclose(one_share, eight_share, atol=1e-6)
     program = spread.lower(key, images, aspect).compile().as_text()
-    assert "collective-permute" in program  # a picture to the next device
+    assert "collective-permute" in program  # an image moves to the next device
     assert "all-gather" not in program
 
 
-def test_everything_together_is_what_the_network_takes():
+def test_all_augmentations_together_give_valid_images():
     images, aspect = batch_of()
     ours, share = jax.jit(everything)(jax.random.key(0), images, aspect)
     assert (ours.shape, ours.dtype) == ((16, 32, 32, 3), jnp.float32)

@@ -14,8 +14,8 @@ def test_benchmark_measures_three_rates_and_leaves_one_file(data_dir, tmp_path):
     result = benchmark(config, workdir, data_dir, seconds=0.2, say=said.append)
     assert [path.name for path in workdir.iterdir()] == ["benchmark.json"]
     assert json.loads((workdir / "benchmark.json").read_text()) == json.loads(json.dumps(result))
-    # Of 60 works no more than a sixteenth, but one for each of the 8 devices.
-    assert "batch size: auto is 8 works here; peak learning rate 0.05 as set" in said
+    # At most a sixteenth of the 60 works, but at least one for each of the 8 devices.
+    assert "batch size: auto is 8 here; the peak learning rate stays 0.05" in said
     assert result["config"]["batch_size"] == 8
     for name in ("step", "data", "loop"):
         assert result[name] > 0
@@ -25,14 +25,22 @@ def test_benchmark_measures_three_rates_and_leaves_one_file(data_dir, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("rates", "limits", "says"),
+    ("rates", "bound", "says"),
     [
-        ((100, 1000, 95), "step", "the step limits: data comes 10.0 times as fast"),
-        ((100, 50, 49), "data", "the data limits: it comes at 0.50 times the speed of the step"),
-        ((100, 1000, 40), "loop", "the loop limits: it reaches 40% of the bare step"),
+        ((100, 1000, 95), "compute", "the run is compute-bound: the data is 10.0 times as fast as"),
+        (
+            (100, 50, 49),
+            "input",
+            "the run is input-bound: the data has 0.50 times the speed of the",
+        ),
+        (
+            (100, 1000, 40),
+            "loop",
+            "the run is bound by the loop: it has 40% of the speed of the step",
+        ),
     ],
 )
-def test_verdict_names_what_limits(rates, limits, says):
+def test_verdict_names_the_bottleneck(rates, bound, says):
     found, verdict = judge(*rates)
-    assert found == limits
+    assert found == bound
     assert verdict.startswith(says)

@@ -32,7 +32,7 @@ def test_overrides_take_the_type_of_the_default():
     check(config)
 
 
-def test_steps_replace_epochs_and_the_other_way_round():
+def test_steps_replace_epochs_and_vice_versa():
     config = default_config()
     apply_overrides(config, [("steps", "10")])
     assert (config.steps, config.epochs) == (10, 0.0)
@@ -66,7 +66,7 @@ def test_wrong_overrides_name_the_field_and_the_nearest(field, text, says):
     ("changes", "says"),
     [
         ({"task": ("artists",)}, "did you mean artist?"),
-        ({"task": ("genre", "genre")}, "free of repetitions"),
+        ({"task": ("genre", "genre")}, "without duplicates"),
         ({"model__name": "vgg15"}, "valid are vgg11"),
         ({"steps": 0}, "exactly one of them must be above 0"),
         ({"epochs": 2.0}, "exactly one of them must be above 0"),
@@ -74,7 +74,7 @@ def test_wrong_overrides_name_the_field_and_the_nearest(field, text, says):
         ({"canvas_size": 16}, "at least image_size (32)"),
         ({"batch_size": -1}, "1 or more, or auto"),
         ({"optim__peak_lr": 0.0}, "above 0"),
-        ({"optim__drop_at": (0.7, 0.5)}, "rising fractions"),
+        ({"optim__drop_at": (0.7, 0.5)}, "increasing fractions"),
         ({"optim__warmup_steps": 3}, "set one of them to 0"),
         ({"model__dropout": 1.0}, "in [0, 1)"),
         ({"augment__min_area": 0.0}, "in (0, 1]"),
@@ -90,7 +90,7 @@ def test_impossible_combinations_are_one_line(changes, says):
 
 
 @pytest.mark.parametrize("field", config_lib.AUGMENT_LIMITS)
-def test_strengths_out_of_range_are_one_line(field):
+def test_magnitudes_out_of_range_are_one_line(field):
     config = tiny_config()
     config.augment[field] = float(config_lib.AUGMENT_LIMITS[field])
     check(config)
@@ -116,7 +116,7 @@ def test_json_gives_the_same_config_back():
     assert config_lib.differences(from_json(to_json(config)), config) == []
 
 
-def test_a_run_from_before_an_augmentation_existed_goes_on_without_it():
+def test_a_run_from_before_an_augmentation_existed_resumes_without_it():
     older = tiny_config()
     del older.augment.mixup
     assert config_lib.differences(from_json(to_json(older)), tiny_config()) == []
@@ -124,13 +124,13 @@ def test_a_run_from_before_an_augmentation_existed_goes_on_without_it():
     assert later == ["augment.mixup: 0.0 there, 0.2 now"]
 
 
-def test_a_run_from_before_accumulation_existed_goes_on_without_it():
+def test_a_run_from_before_accumulation_existed_resumes_without_it():
     older = tiny_config()
     del older.accumulate, older.remat
     assert config_lib.differences(from_json(to_json(older)), tiny_config()) == []
 
 
-def test_automatic_batch_size_is_a_word():
+def test_batch_size_can_be_auto():
     config = default_config()
     apply_overrides(config, [("batch_size", "auto")])
     assert config.batch_size == 0
@@ -161,7 +161,7 @@ def test_all_labels_checks_for_every_collection(pytestconfig):
         assert config.task == ("artist", "genre", "location")
 
 
-def test_missing_config_file_says_what_is_there(pytestconfig):
+def test_missing_config_file_lists_the_existing_ones(pytestconfig):
     with pytest.raises(
         ConfigError, match=r"no config file .*artst.py.* has all_labels.py, artist.py"
     ):

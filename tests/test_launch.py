@@ -1,4 +1,4 @@
-"""The command line: what a user types, and what is said when it cannot be meant."""
+"""The command line: its modes, and the messages for invalid input."""
 
 import math
 import os
@@ -14,7 +14,7 @@ from tiny import SPLITS, open_canvases, stripes, tiny_config
 import launch
 from artjax import default_collection
 from artjax.errors import ArtjaxError
-from artjax.runtime.resources import in_words
+from artjax.runtime.resources import format_bytes
 
 TINY = ["--config", "configs/artist.py:tiny"]
 SMALL = ["--config.image_size=32", "--config.canvas_size=40", "--config.model.name=vgg_small"]
@@ -28,7 +28,7 @@ def in_the_repository(pytestconfig, monkeypatch):
 @pytest.mark.parametrize(
     ("argv", "says"),
     [
-        ([], "what to train? give --config"),
+        ([], "nothing to train: set --config"),
         (
             ["--config", "configs/artst.py"],
             "no config file configs/artst.py; configs/ has all_labels.py, artist.py",
@@ -40,8 +40,8 @@ def in_the_repository(pytestconfig, monkeypatch):
         ),
         (["--mode", "evaluate"], "--mode evaluate needs the --workdir of a run"),
         (["--mode", "evaluate", "--workdir", "NEW"], "no checkpoint in"),
-        (["--mode", "predict", "--workdir", "NEW"], "needs pictures"),
-        (["picture.jpg", "--workdir", "NEW"], "'picture.jpg' is no flag; pictures go with"),
+        (["--mode", "predict", "--workdir", "NEW"], "needs image files"),
+        (["picture.jpg", "--workdir", "NEW"], "'picture.jpg' is not a flag; files need"),
         (["--mode", "evaluate", "--workdir", "NEW", "--config.seed=1"], "checkpoint's own config"),
         ([*TINY, "--config.optim.peek_lr=1"], "did you mean optim.peak_lr?"),
         ([*TINY, "--config.batch_size=x"], "not of type int"),
@@ -52,18 +52,18 @@ def in_the_repository(pytestconfig, monkeypatch):
         ([*TINY, "--config.batch_size"], "--config.batch_size needs a value"),
         (
             [*TINY, *SMALL, "--config.batch_size=17"],
-            "not divisible by the 8 devices; take 16 or 24",
+            "not divisible by the 8 devices; use 16 or 24",
         ),
         (
             [*TINY, *SMALL, "--config.batch_size=40", "--config.accumulate=3"],
-            "batch_size=40 is not divisible by the 8 devices x --config.accumulate=3; take 24 or 48",
+            "batch_size=40 is not divisible by the 8 devices x --config.accumulate=3; use 24 or 48",
         ),
         ([*TINY, "--config.accumulate=0"], "accumulate=0: it must be 1 or more"),
         ([*TINY, "--config.batch_size=-1"], "batch_size=-1: it must be 1 or more, or auto"),
         ([*TINY, "--config.fsdp=3"], "must divide the 8 devices"),
         (
             [*TINY, "--config.source=host", "--config.canvas_size=10000000", "--workdir", "NEW"],
-            "canvases of 10000000 px need 31,185,000.0 GB in",  # 99 works, and a twentieth to spare
+            "canvases of 10000000 px need 31,185,000.0 GB in",  # for 99 images, plus 5 %
         ),
         (
             [*TINY[:1], "configs/location.py:tiny"],
@@ -75,10 +75,10 @@ def in_the_repository(pytestconfig, monkeypatch):
             "tfds build datasets/collection --manual_dir",
         ),
         ([*TINY[:1], "configs/genre.py:wikiart"], "tfds build datasets/wikiart --config genre"),
-        ([*TINY, "--coordinator", "here:1"], "needs --num_processes and --process_id"),
+        ([*TINY, "--coordinator", "here:1"], "also needs --num_processes and --process_id"),
     ],
 )
-def test_what_cannot_be_meant_is_one_or_two_lines(argv, says, data_dir, tmp_path):
+def test_errors_of_the_user_are_one_or_two_lines(argv, says, data_dir, tmp_path):
     argv = [str(tmp_path / "new") if word == "NEW" else word for word in argv]
     with pytest.raises(ArtjaxError) as caught:
         launch.main([*argv, "--data_dir", str(data_dir)])
@@ -101,8 +101,8 @@ def test_errors_end_the_process_with_status_2_and_no_traceback(tmp_path):
 
 
 @pytest.mark.slow
-def test_source_that_does_not_fit_is_one_line_with_what_is_needed_and_there(data_dir, tmp_path):
-    # Canvases of twice this machine's memory, as a file without contents.
+def test_source_that_does_not_fit_is_one_line_with_needed_and_free_bytes(data_dir, tmp_path):
+    # Canvases of twice this machine's memory, as a sparse file.
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     side = math.isqrt(2 * memory // (3 * SPLITS["train"]))
     built = open_canvases(tiny_config(), data_dir, tmp_path / "canvases").directory
@@ -122,8 +122,8 @@ def test_source_that_does_not_fit_is_one_line_with_what_is_needed_and_there(data
     assert done.returncode == 2
     assert done.stdout == ""
     assert re.fullmatch(
-        rf"artjax: --config.source=device: canvases of {in_words(math.prod(shape))} do not fit in the "
-        r"[\d,.]+ [GM]B of memory that are free; take host, which reads them from the disk\n",
+        rf"artjax: --config.source=device: canvases of {format_bytes(math.prod(shape))} do not fit in "
+        r"the [\d,.]+ [GM]B of memory that are free; use host, which reads them from the disk\n",
         done.stderr,
     )
     assert not (tmp_path / "new").exists()
@@ -152,7 +152,7 @@ def test_builders_end_tfds_with_status_2_and_no_traceback(tmp_path):
     assert not list((tmp_path / "data").glob("collection/1.0.0"))
 
 
-def test_overrides_may_stand_apart_from_their_value():
+def test_an_override_and_its_value_may_be_two_arguments():
     args, overrides = launch.parse_args(
         [*TINY, "--config.seed", "3", "--config.optim.peak_lr=0.1", "--mode", "train"]
     )
@@ -177,12 +177,14 @@ def test_train_evaluate_and_predict_from_the_command_line(data_dir, tmp_path, ca
     assert launch.main([*predict, str(picture)]) == 0
     assert f"{picture}: artist" in capsys.readouterr().out
     assert launch.main([*predict, str(picture), str(tmp_path / "text.jpg")]) == 2
-    assert "text.jpg: no usable picture: not a picture" in capsys.readouterr().err
+    assert "text.jpg: not a usable image: not a picture" in capsys.readouterr().err
 
 
-def test_the_sample_is_chosen_where_wikiart_is_not_prepared(data_dir, tmp_path):
+def test_the_studio_is_chosen_if_wikiart_is_not_prepared(data_dir, tmp_path):
     assert default_collection.choose(("artist",), data_dir, None) == "studio"
-    assert "since no wikiart is prepared" in default_collection.why("studio", ("artist",), data_dir)
+    assert "because wikiart is not prepared" in default_collection.why(
+        "studio", ("artist",), data_dir
+    )
     (tmp_path / "wikiart").mkdir()
     shutil.copytree(data_dir / "tiny" / "1.0.0", tmp_path / "wikiart" / "artist" / "1.0.0")
     assert default_collection.choose(("artist",), tmp_path, None) == "wikiart"
@@ -193,4 +195,6 @@ def test_the_sample_is_chosen_where_wikiart_is_not_prepared(data_dir, tmp_path):
     shutil.copytree(data_dir / "tiny" / "1.0.0", tmp_path / "wga" / "baumer_chen" / "1.0.0")
     assert default_collection.choose(("artist", "genre"), tmp_path, None) == "wga"
     assert default_collection.choose(("artist",), tmp_path, None) == "wikiart"
-    assert "since no wga is prepared" in default_collection.why("studio", ("location",), data_dir)
+    assert "because wga is not prepared" in default_collection.why(
+        "studio", ("location",), data_dir
+    )

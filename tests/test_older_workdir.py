@@ -1,4 +1,4 @@
-"""A workdir that version 0.1.0 wrote is evaluated, resumed and predicted with, as by that version."""
+"""A workdir of version 0.1.0 can be evaluated, resumed and used to predict, with the same results."""
 
 import json
 import tarfile
@@ -22,11 +22,11 @@ FIXTURE = Path(__file__).parent / "fixtures" / "workdir-0.1.0.tar.xz"
 
 @pytest.fixture
 def older(tmp_path, data_dir):
-    """The workdir of a run of 12 steps that was stopped after 6, and what 0.1.0 itself made of it."""
+    """The workdir of a run stopped after 6 of 12 steps, and the results that 0.1.0 itself computed."""
     with tarfile.open(FIXTURE) as archive:
         archive.extractall(tmp_path, filter="data")
     workdir = tmp_path / "workdir-0.1.0"
-    # The data are drawn anew by each version of the libraries, to other bytes.
+    # The bytes of `tiny`, and so its fingerprint, depend on the versions of the libraries.
     file = workdir / "checkpoints" / "6" / "record" / "metadata"
     record = json.loads(file.read_text())
     record["fingerprint"] = prepared.find("tiny", ("artist",), data_dir).fingerprint
@@ -41,7 +41,7 @@ def assert_near(ours, theirs):
 
 
 @pytest.mark.parametrize("one_more_transform", [False, True])
-def test_is_evaluated_whatever_the_optimizer_is_by_now(
+def test_is_evaluated_even_if_the_optimizer_has_changed(
     older, data_dir, monkeypatch, one_more_transform
 ):
     if one_more_transform:
@@ -57,7 +57,7 @@ def test_is_evaluated_whatever_the_optimizer_is_by_now(
     assert_near(result["tasks"]["artist"], expected["evaluated"]["artist"])
 
 
-def test_is_resumed_as_it_would_have_gone_on(older, data_dir):
+def test_resumed_run_equals_that_of_0_1_0(older, data_dir):
     workdir, expected = older
     config = from_json((workdir / "config.json").read_text())
     outcome = train(config, workdir, data_dir, devices=jax.devices()[:1])
@@ -77,7 +77,7 @@ def test_predicts(older, tmp_path):
     assert {guess.label for guess in result.guesses} == {"ada", "bo", "cy"}
 
 
-def test_a_field_that_its_config_lacks_has_the_value_that_the_run_had(older):
+def test_a_missing_field_gets_the_value_that_the_run_had(older):
     text = (older[0] / "config.json").read_text()
     whole = from_json(text)
     defaults_of_0_1_0 = {

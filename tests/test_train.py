@@ -1,4 +1,4 @@
-"""Whole runs on `tiny`, as the command line starts them."""
+"""Whole runs on the collection `tiny`."""
 
 import json
 import os
@@ -51,7 +51,7 @@ def assert_same_run(one_workdir, other_workdir):
 
 @pytest.fixture(scope="module")
 def finished(data_dir, tmp_path_factory):
-    """An uninterrupted run, which tests only read (or copy)."""
+    """An uninterrupted run. Tests only read or copy it."""
     workdir = tmp_path_factory.mktemp("runs") / "finished"
     outcome = one(tiny_config(), workdir, data_dir)
     assert outcome.finished
@@ -81,7 +81,7 @@ def test_a_run_learns_and_leaves_a_complete_workdir(finished):
     assert names == {"checkpoints", "config", "evaluation", "events", "metrics"}
 
 
-def test_metrics_json_has_the_fields_that_others_rely_on(finished):
+def test_metrics_json_has_the_documented_fields(finished):
     result = json.loads((finished / "evaluation" / "test" / "metrics.json").read_text())
     assert set(result) >= {"split", "checkpoint_step", "tasks"}
     assert set(result["tasks"]["artist"]) == {
@@ -93,7 +93,7 @@ def test_metrics_json_has_the_fields_that_others_rely_on(finished):
 
 def test_resumed_run_equals_uninterrupted_run(finished, data_dir, tmp_path):
     workdir = tmp_path / "resumed"
-    for stop in (3, 7):  # before the first row and checkpoint were due, and in the middle of a row
+    for stop in (3, 7):  # before the first row and checkpoint, and between two rows
         outcome = one(tiny_config(), workdir, data_dir, stop_after_steps=stop)
         assert (outcome.step, outcome.finished) == (stop, False)
     one(tiny_config(), workdir, data_dir)
@@ -141,7 +141,7 @@ def test_resumed_run_equals_uninterrupted_run_with(
 @pytest.mark.slow
 @pytest.mark.usefixtures("narrow_vgg_bn")
 @pytest.mark.parametrize("devices", [1, 8])
-def test_run_is_gone_on_with_from_another_source_to_the_same_bits(devices, data_dir, tmp_path):
+def test_run_resumed_with_another_source_gives_the_same_bits(devices, data_dir, tmp_path):
     several = {"devices": jax.devices()[:devices]}
     shorter = {"steps": 6, "eval_every": 3, "log_every": 2}
     train(tiny_config(**shorter), tmp_path / "whole", data_dir, **several)
@@ -152,7 +152,7 @@ def test_run_is_gone_on_with_from_another_source_to_the_same_bits(devices, data_
 
 
 @pytest.mark.slow
-def test_streamed_run_resumes_to_the_same_bits_and_stays_streamed(data_dir, tmp_path, capsys):
+def test_streamed_run_resumed_gives_the_same_bits_and_stays_streamed(data_dir, tmp_path, capsys):
     config = tiny_config(source="stream")
     one(config, tmp_path / "whole", data_dir, canvas_dir=tmp_path / "canvases")
     one(config, tmp_path / "resumed", data_dir, stop_after_steps=7)
@@ -197,19 +197,19 @@ def test_a_finished_run_says_so_and_changes_nothing(finished, data_dir, capsys):
     assert (finished / "metrics.jsonl").read_bytes() == before
 
 
-def test_first_lines_say_what_is_about_to_happen(data_dir, tmp_path, capsys):
+def test_first_lines_describe_the_run(data_dir, tmp_path, capsys):
     one(tiny_config(), tmp_path, data_dir, stop_after_steps=1)
     said = capsys.readouterr().out
     for part in (
         *(
             "artist on tiny 1.0.0",
             "1 × CPU",
-            "source: host, the devices compute from its memory",
-            "train: 60 works",
-            "test: 19 works",
+            "source: host, the devices use the host's memory",
+            "train: 60 images",
+            "test: 19 images",
             "3 classes",
         ),
-        *("chance 33.3%", "parameters", "12 steps of 16 works", "1.0986 (ln 3 = 1.0986)"),
+        *("chance 33.3%", "parameters", "12 steps of 16 images", "1.0986 (ln 3 = 1.0986)"),
     ):
         assert part in said
 
@@ -295,7 +295,7 @@ def wait_for(condition, seconds=120):
 
 
 @pytest.mark.slow
-def test_killed_run_goes_on_from_its_last_checkpoint(data_dir, tmp_path, pytestconfig):
+def test_killed_run_resumes_from_its_last_checkpoint(data_dir, tmp_path, pytestconfig):
     steps = "--config.steps=24"
     whole = launch(pytestconfig.rootpath, tmp_path / "whole", data_dir, steps)
     assert whole.wait() == 0, whole.stdout.read()
@@ -333,23 +333,23 @@ def test_signals_save_and_exit(number, data_dir, tmp_path, pytestconfig):
 
 
 @pytest.mark.slow
-def test_two_hosts_train_and_evaluate_what_one_does(finished, data_dir, tmp_path, pytestconfig):
+def test_two_processes_train_and_evaluate_like_one(finished, data_dir, tmp_path, pytestconfig):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
     workdir = tmp_path / "two"
-    hosts = [
+    processes = [
         launch(
             *(pytestconfig.rootpath, workdir, data_dir),
             *("--coordinator", address, "--num_processes=2", f"--process_id={i}"),
-            "--config.source=device",  # and to evaluate, works are read on the hosts
+            "--config.source=device",  # evaluation reads from host memory
             devices=2,
         )
         for i in range(2)
     ]
-    said = [host.communicate(timeout=300)[0] for host in hosts]
-    assert [host.returncode for host in hosts] == [0, 0], said
-    assert "4 × CPU (2 hosts)" in said[0]
+    said = [process.communicate(timeout=300)[0] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], said
+    assert "4 × CPU (2 processes)" in said[0]
     for a, b in zip(rows_without_speed(finished), rows_without_speed(workdir), strict=True):
         if "train/loss" in a:
             np.testing.assert_allclose(a["train/loss"], b["train/loss"], rtol=0.02, atol=2e-3)

@@ -1,7 +1,7 @@
-"""On-device transforms of batches: pure functions of (key, batch), used inside the compiled step.
+"""Augmentation of batches on the device: pure functions of (key, batch), used in the compiled step.
 
-Pictures are float32 or bfloat16 on the scale [0, 255] and keep their dtype; whatever is computed is
-computed in float32. What is random is drawn for each picture alone. `augmented` is all of them in order.
+Images are float32 or bfloat16 on the scale [0, 255] and keep their dtype. All arithmetic is float32.
+Each image draws its own random numbers. `augmented` applies all transforms in order.
 """
 
 from artjax.augment.chain import augmented, crop_boxes

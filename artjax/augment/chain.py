@@ -1,4 +1,4 @@
-"""All augmentations of a training batch, in the order in which a picture meets them."""
+"""All augmentations of a training batch, in order."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import jax.numpy as jnp
 
 from artjax.augment import color, damage, geometry, mixing
 
-if TYPE_CHECKING:  # only read here: benchmarks run where ml_collections is not
+if TYPE_CHECKING:  # benchmarks run where ml_collections is not installed
     from ml_collections import ConfigDict
 
-# A key of its own for each, by a number that never changes: switching one on, or adding another, leaves
-# the randomness of the others as it was. The crop and the flip have always had 0 and 1.
+# Each augmentation folds its own number into the key. The numbers never change, so switching one on, or
+# adding another, does not change the random numbers of the others.
 _CROP, _FLIP, _COLOR, _BLUR, _NOISE, _DROP_PIXELS, _ERASE, _MIX = range(8)
 _COLORS = ("brightness", "contrast", "saturation", "hue", "pca_color")
 
@@ -26,14 +26,14 @@ def augmented(
     Args:
       key: a PRNG key.
       images: canvases, uint8 [B, S, S, 3].
-      aspect: true width / height, float32 [B]; None where the boxes of `crop_boxes` were cut out
-        already, S being `size`.
-      magnitudes: the `augment` section of a configuration; what is 0 there costs nothing.
+      aspect: true width / height, float32 [B]; None if the images are the boxes of `crop_boxes` already.
+        Then S = `size`.
+      magnitudes: the `augment` section of a configuration. A transform of magnitude 0 is skipped.
       size: side of the result in pixels.
 
     Returns:
-      float32 [B, size, size, 3] on the scale [0, 255], and each work's own share in its picture, float32
-      [B] (the rest is that of its `mixing.partner`), or None where works are not mixed.
+      The images, float32 [B, size, size, 3] on the scale [0, 255]. And the share of each image that is
+      its own, float32 [B] (the rest belongs to its `mixing.partner`), or None if images are not mixed.
     """
     if aspect is None:
         images = images.astype(jnp.float32)
@@ -56,7 +56,7 @@ def augmented(
         images = damage.random_blur(jax.random.fold_in(key, _BLUR), images, magnitudes.blur)
     own_share = None
     if magnitudes.mixup or magnitudes.cutmix:
-        # Before the noise: what is mixed is used twice, and XLA computes it for each use.
+        # Before the noise: XLA computes the inputs of the mix twice, once for each use.
         images, own_share = mixing.mix(
             jax.random.fold_in(key, _MIX), images, mixup=magnitudes.mixup, cutmix=magnitudes.cutmix
         )
@@ -71,10 +71,10 @@ def augmented(
 
 
 def crop_boxes(key: jax.Array, aspect: jax.Array, magnitudes: ConfigDict) -> jax.Array:
-    """The boxes that `augmented` cuts out with this key, if it does not rotate.
+    """The boxes that `augmented` crops with this key, if `rotate_degrees` is 0.
 
     Returns:
-      left, top, width and height, as shares of the picture's sides, float32 [B, 4].
+      left, top, width and height, as shares of the image's sides, float32 [B, 4].
     """
     boxes = geometry.random_boxes(
         jax.random.fold_in(key, _CROP),

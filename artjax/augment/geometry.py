@@ -1,7 +1,7 @@
-"""Where in the picture: crops in its true proportions, rotated or not, flips, and boxes within it.
+"""Crops, rotations, flips and boxes.
 
-A canvas is a whole picture squashed to a square; `aspect` is its true width / height. Boxes are
-chosen in the picture's true proportions, so that what the network sees is not squashed.
+A canvas is a whole image resized to a square; `aspect` is its true width / height. Boxes are chosen in
+the true proportions of the image, so the network sees undistorted crops.
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ def random_resized_crop(
 ) -> jax.Array:
     """Cuts a random box out of each canvas and resamples it to a square.
 
-    After Szegedy et al., Going Deeper with Convolutions (2015), section 6, with two differences: the
-    box's proportions are those of the true picture, and its area is a share of the largest box of its
-    proportions that fits (so no draw has to be repeated or clipped). A rotated box fits within the
-    picture too, so it has no empty corners, and is smaller for it. The rotation is part of the one
-    resampling; since it is not separable, rotated crops are gathered instead of multiplied with a matrix
-    for each axis.
+    After Szegedy et al., Going Deeper with Convolutions (2015), section 6, with two differences. The
+    proportions of the box are measured in the true image. Its area is a share of the largest box of the
+    same proportions that fits, so no draw is repeated or clipped.
+
+    A rotated box also stays within the image: it has no empty corners, but is smaller. One resampling
+    rotates and scales. A rotation is not separable, so rotated crops use a gather, and others one matrix
+    product for each axis.
 
     Args:
       key: a PRNG key.
       images: canvases, uint8 or float [B, S, S, 3].
       aspect: true width / height, float32 [B].
       size: side of the result in pixels.
-      min_area: smallest share of the largest fitting box, in (0, 1]; the largest is 1.
+      min_area: the area is uniform in [min_area, 1], as a share of the largest box; in (0, 1].
       max_stretch: the box's true width / height is log-uniform in [1 / max_stretch, max_stretch].
-      rotate_degrees: the box is turned by an angle uniform in [-rotate_degrees, rotate_degrees]; in
-        [0, 180].
+      rotate_degrees: the angle of the box is uniform in [-rotate_degrees, rotate_degrees]; in [0, 180].
 
     Returns:
       float32 [B, size, size, 3] on the scale of `images`.
@@ -45,7 +45,7 @@ def random_resized_crop(
     if rotate_degrees:
         batch = images.shape[0]
         area, stretch, across, down = _draw(key, batch, min_area, max_stretch)
-        # 0 to 3 are the keys above.
+        # `_draw` splits the key into four; `fold_in` with 4 gives an independent one.
         turn = jax.random.uniform(jax.random.fold_in(key, 4), (batch,), minval=-1.0, maxval=1.0)
         angle = jnp.deg2rad(rotate_degrees) * turn
         width, height = _largest_rotated_box(aspect, stretch, angle)
@@ -61,10 +61,10 @@ def random_resized_crop(
 def random_boxes(
     key: jax.Array, aspect: jax.Array, *, min_area: float, max_stretch: float
 ) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
-    """The boxes that `random_resized_crop` cuts out where it does not rotate.
+    """The boxes that `random_resized_crop` cuts out if `rotate_degrees` is 0.
 
     Returns:
-      left, top, width and height, as shares of the picture's sides, float32 [B].
+      left, top, width and height, as shares of the image's sides, each float32 [B].
     """
     area, stretch, across, down = _draw(key, aspect.shape[0], min_area, max_stretch)
     width, height = _largest_box(aspect, stretch)
@@ -82,23 +82,23 @@ def rotated_crop(
     angle: jax.Array,
     size: int,
 ) -> jax.Array:
-    """Resamples a rotated box of each true picture to a square: one affine gather, bilinear.
+    """Resamples a rotated box of each true image to a square, with one bilinear affine gather.
 
-    Canvases of 1.5 times `size` and more are sampled at several points for each pixel, and averaged,
-    against aliasing.
+    If the canvas is at least 1.5 times as large as `size`, each pixel is the mean of several points, to
+    avoid aliasing. All lengths are in units of the image's height.
 
     Args:
       images: canvases, uint8 or float [B, S, S, 3].
       aspect: true width / height, float32 [B].
-      center_x: of the box, in [0, aspect], as all lengths in heights of the picture; float32 [B].
-      center_y: of the box, in [0, 1].
-      width: of the box, before it is turned.
-      height: of the box.
-      angle: by which the box is turned clockwise (its contents anticlockwise), radians, float32 [B].
+      center_x: centre of the box, in [0, aspect], float32 [B].
+      center_y: centre of the box, in [0, 1], float32 [B].
+      width: width of the box before its rotation, float32 [B].
+      height: height of the box before its rotation, float32 [B].
+      angle: clockwise rotation of the box in radians, float32 [B]. Its contents turn anticlockwise.
       size: side of the result in pixels.
 
     Returns:
-      float32 [B, size, size, 3] on the scale of `images`; beyond the canvas its edge is repeated.
+      float32 [B, size, size, 3] on the scale of `images`. Outside the canvas its edge is repeated.
     """
     batch, canvas = images.shape[:2]
     points = max(1, round(canvas / size))
@@ -113,7 +113,7 @@ def rotated_crop(
     to_right, to_bottom = (x - left)[..., None], (y - top)[..., None]
     x0, y0 = left.astype(jnp.int32), top.astype(jnp.int32)
     x1, y1 = jnp.minimum(x0 + 1, canvas - 1), jnp.minimum(y0 + 1, canvas - 1)
-    # Gathered as they are: bytes are a quarter of the traffic of floats.
+    # Gathered before the conversion to float: uint8 is a quarter of the memory traffic.
     pixels = images.reshape(batch, canvas * canvas, 3)
 
     def at(y: jax.Array, x: jax.Array) -> jax.Array:
@@ -128,13 +128,13 @@ def rotated_crop(
 def central_crop(
     images: jax.Array, aspect: jax.Array, size: int, side_share: float = 1.0
 ) -> jax.Array:
-    """Cuts the largest central square of the true picture, or a share of it, and resamples it.
+    """Cuts out the largest central square of the true image, or a share of it, and resamples it.
 
     Args:
       images: canvases, uint8 or float [B, S, S, 3].
       aspect: true width / height, float32 [B].
       size: side of the result in pixels.
-      side_share: side of the square as a share of the largest one's, in (0, 1].
+      side_share: side of the square, as a share of the largest square's side, in (0, 1].
 
     Returns:
       float32 [B, size, size, 3] on the scale of `images`.
@@ -146,7 +146,7 @@ def central_crop(
 
 
 def random_flip(key: jax.Array, images: jax.Array) -> jax.Array:
-    """Mirrors each picture left to right with probability 1/2; [B, H, W, 3], any dtype."""
+    """Mirrors each image left to right with probability 1/2; [B, H, W, 3], any dtype."""
     flip = jax.random.bernoulli(key, 0.5, (images.shape[0], 1, 1, 1))
     return jnp.where(flip, images[:, :, ::-1], images)
 
@@ -158,13 +158,15 @@ def box_mask(
     height: jax.Array,
     shape: tuple[int, int],
 ) -> jax.Array:
-    """Which pixels have their centre in a box; bool [B, H, W, 1].
+    """Whether the centre of each pixel is in a box; bool [B, H, W, 1].
+
+    A box may extend beyond the image.
 
     Args:
-      left: of each box, as a share of the picture's width, float32 [B].
-      top: of each box, as a share of the picture's height.
-      width: of each box, as a share of the picture's width; it may reach beyond the picture.
-      height: of each box, as a share of the picture's height.
+      left: left edge of each box, as a share of the image's width, float32 [B].
+      top: top edge of each box, as a share of the image's height, float32 [B].
+      width: width of each box, as a share of the image's width, float32 [B].
+      height: height of each box, as a share of the image's height, float32 [B].
       shape: H and W in pixels.
     """
 
@@ -179,7 +181,7 @@ def box_mask(
 def _draw(
     key: jax.Array, batch: int, min_area: float, max_stretch: float
 ) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
-    """Area, stretch, and the place across and down in [0, 1), float32 [batch]."""
+    """Area, stretch, and the horizontal and vertical position in [0, 1), each float32 [batch]."""
     area_key, stretch_key, x_key, y_key = jax.random.split(key, 4)
     area = jax.random.uniform(area_key, (batch,), minval=min_area, maxval=1.0)
     limit = jnp.log(max_stretch)
@@ -196,14 +198,14 @@ def _largest_box(aspect: jax.Array, stretch: jax.Array) -> tuple[jax.Array, jax.
 def _largest_rotated_box(
     aspect: jax.Array, stretch: jax.Array, angle: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
-    """The same for a box turned by `angle`, in heights of the picture (as `angle` is a true one)."""
+    """The same for a box rotated by `angle`, in units of the image's height."""
     reach_x, reach_y = _reach(stretch, jnp.ones_like(stretch), angle)
     height = jnp.minimum(aspect / (2 * reach_x), 1 / (2 * reach_y))
     return stretch * height, height
 
 
 def _reach(width: jax.Array, height: jax.Array, angle: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """How far a box turned by `angle` reaches from its centre, in x and in y."""
+    """How far a box rotated by `angle` extends from its centre, in x and in y."""
     cos, sin = jnp.abs(jnp.cos(angle)), jnp.abs(jnp.sin(angle))
     return (width * cos + height * sin) / 2, (width * sin + height * cos) / 2
 

@@ -1,4 +1,4 @@
-"""Mixup and CutMix: a picture of two works, whose labels count by their shares."""
+"""Mixup and CutMix: images of two works. Each label is weighted by its work's share of the image."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _QUANTILES = 4096
 
 
 def partner(values: jax.Array) -> jax.Array:
-    """What each work is mixed with: the work before it in the global batch; any shape [B, …].
+    """For each work, the values of its partner: the work before it in the global batch; [B, …].
 
-    The order of works is random already. A roll by one moves a single picture from device to device,
-    and gives every number of devices the same pairs.
+    The order of the works is random already. A roll by one moves only one image to the next device, and
+    the pairs do not depend on the number of devices.
     """
     return jnp.roll(values, 1, axis=0)
 
@@ -24,23 +24,24 @@ def partner(values: jax.Array) -> jax.Array:
 def mix(
     key: jax.Array, images: jax.Array, *, mixup: float, cutmix: float
 ) -> tuple[jax.Array, jax.Array]:
-    """Mixes each picture with its partner's.
+    """Mixes each image with its partner's.
 
     Mixup (Zhang et al., mixup: Beyond Empirical Risk Minimization (2018), section 2) is the weighted
-    mean of both. CutMix (Yun et al., CutMix: Regularization Strategy to Train Strong Classifiers with
-    Localizable Features (2019), section 3.1) puts a box of the partner's picture into it; the part of
-    the box that falls outside does not count. The weight is drawn from Beta(a, a) for each work, not for
-    each batch: a batch with one weight is a single draw of it. Where both are on, each work takes one of
-    them with probability 1/2.
+    mean of both images. CutMix (Yun et al., CutMix: Regularization Strategy to Train Strong Classifiers
+    with Localizable Features (2019), section 3.1) replaces a box of the image by the same box of its
+    partner. The part of the box outside the image does not count.
+
+    The weight is drawn from Beta(a, a) for each image, not once for each batch: that would be a single
+    sample of the distribution. If both are on, each image uses one of them, with probability 1/2.
 
     Args:
       key: a PRNG key.
       images: float [B, H, W, 3], on any scale.
-      mixup: a of mixup's Beta distribution; 0 = no mixup.
-      cutmix: a of CutMix' Beta distribution; 0 = no CutMix.
+      mixup: the parameter a of mixup's Beta distribution; 0 = no mixup.
+      cutmix: the parameter a of CutMix's Beta distribution; 0 = no CutMix.
 
     Returns:
-      The mixed pictures, of the same dtype, and each work's own share in its picture, float32 [B]; the
+      The mixed images, of the same dtype, and the share of each image that is its own, float32 [B]. The
       rest is its partner's.
     """
     batch = images.shape[0]
@@ -67,8 +68,8 @@ def mix(
 def _beta(key: jax.Array, a: float, batch: int) -> jax.Array:
     """Draws from Beta(a, a), float32 [batch].
 
-    One of 4,096 equally likely quantiles: `jax.random.beta` rejects draws in a loop, whose condition a
-    GPU has to ask the host about.
+    It draws one of 4,096 equally likely quantiles. `jax.random.beta` uses rejection sampling in a loop,
+    and for the condition of a loop a GPU waits for the host.
     """
     middles = (np.arange(_QUANTILES) + 0.5) / _QUANTILES
     quantiles = jnp.asarray(special.betaincinv(a, a, middles), jnp.float32)

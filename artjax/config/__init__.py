@@ -1,9 +1,9 @@
-"""Configurations: their fields, how they are read, and whether they are valid.
+"""Configurations: their fields, reading them, and checking them.
 
-A configuration is an `ml_collections.ConfigDict`. `configs/*.py` write short differences from
-`default_config`; the command line changes single fields (`--config.optim.peak_lr=0.1`), which
-`apply_overrides` reads; `check` looks at the whole before anything compiles. Another kind of section
-serves as well, so that `ml_collections` is imported only where its own kind is made.
+A configuration is an `ml_collections.ConfigDict`. `configs/*.py` change a few fields of
+`default_config`. The command line sets single fields (`--config.optim.peak_lr=0.1`), which
+`apply_overrides` reads. `check` validates the whole configuration before anything compiles.
+`ml_collections` is imported only where a ConfigDict is created: other classes can be used as well.
 """
 
 from artjax.config.checking import check, require

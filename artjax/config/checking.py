@@ -1,4 +1,4 @@
-"""Whether a configuration as a whole is valid."""
+"""Validates a configuration."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
 
 def check(config: ConfigDict, tables: Mapping[str, Iterable[str]]) -> None:
-    """Checks every field by itself, and then what two of them mean together.
+    """Checks every field, and then the combinations of fields.
 
     Args:
       config: the configuration.
-      tables: the names in each table that a field of the kind `NameIn` refers to.
+      tables: for each table that a `NameIn` refers to, its names.
 
     Raises:
-      ConfigError: one line that names the field and its value, with the nearest valid one.
+      ConfigError: if a field is invalid. One line names the field, its value and the nearest valid one.
     """
     values = dict(leaves(config))
     for name, value in values.items():
@@ -44,12 +44,12 @@ def check(config: ConfigDict, tables: Mapping[str, Iterable[str]]) -> None:
         and list(drops) == sorted(set(drops)),
         config,
         "optim.drop_at",
-        "rising fractions in (0, 1)",
+        "increasing fractions in (0, 1)",
     )
 
 
 def require(holds: bool, config: ConfigDict, name: str, must: str) -> None:
-    """Raises `ConfigError` (field, value, and what it must be) unless the condition holds."""
+    """Raises `ConfigError` with field, value and what it must be, unless the condition holds."""
     if not holds:
         value = dict(leaves(config))[name]
         raise ConfigError(f"--config.{name}={value}: it must be {must}")
@@ -88,12 +88,12 @@ def _check_task(config: ConfigDict) -> None:
     for task in config.task:
         if task not in LABELS and not config.label_feature:
             raise ConfigError(
-                f"--config.task={','.join(config.task)}: '{task}' is no label; valid are "
+                f"--config.task={','.join(config.task)}: '{task}' is not a label; valid are "
                 f"{', '.join(LABELS)}{nearest(task, LABELS)}, or set --config.label_feature"
             )
-    require(len(set(config.task)) == len(config.task), config, "task", "free of repetitions")
+    require(len(set(config.task)) == len(config.task), config, "task", "without duplicates")
     one_task = not config.label_feature or len(config.task) == 1
-    require(one_task, config, "label_feature", "empty for several tasks")
+    require(one_task, config, "label_feature", "empty if there are several tasks")
 
 
 def _check_durations(config: ConfigDict) -> None:

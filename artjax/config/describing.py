@@ -1,4 +1,4 @@
-"""The fields of a configuration in words: for `--helpfull` and for docs/config.md."""
+"""Descriptions of all fields, for `--helpfull` and for docs/config.md."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _WIDTH = 100
 
 
 def as_text(tables: Mapping[str, Iterable[str]]) -> str:
-    """All fields for a terminal: name and default, and below it what it is.
+    """All fields as text for a terminal: name and default, then a description.
 
     Args:
       tables: as for `checking.check`.
@@ -21,15 +21,15 @@ def as_text(tables: Mapping[str, Iterable[str]]) -> str:
         lines.append(f"{title}:")
         for field in fields:
             valid = _valid(field, tables)
-            words = field.reason + (f" Valid: {valid}." if valid else "")
-            lines.append(f"  --config.{field.name}={_shown(field.default)}")
-            lines += textwrap.wrap(words, _WIDTH, initial_indent=" " * 6, subsequent_indent=" " * 6)
+            text = field.reason + (f" Valid: {valid}." if valid else "")
+            lines.append(f"  --config.{field.name}={_format_value(field.default)}")
+            lines += textwrap.wrap(text, _WIDTH, initial_indent=" " * 6, subsequent_indent=" " * 6)
         lines.append("")
     return "\n".join(lines)
 
 
 def as_markdown(tables: Mapping[str, Iterable[str]]) -> str:
-    """The page docs/config.md.
+    """The text of docs/config.md.
 
     Args:
       tables: as for `checking.check`.
@@ -40,20 +40,20 @@ def as_markdown(tables: Mapping[str, Iterable[str]]) -> str:
         "Set a field as `--config.NAME=VALUE`. `configs/*.py` set a few of them for each task.",
         "`python launch.py --helpfull` prints this list.",
         "",
-        "This page is written from artjax/config/fields.py by `python docs/make_config_page.py`.",
+        "`python docs/make_config_page.py` generates this page from artjax/config/fields.py.",
     ]
     for title, fields in GROUPS.items():
         lines += [
             "",
             f"## {title}",
             "",
-            "| field | default | valid | what it is |",
+            "| field | default | valid | meaning |",
             "|---|---|---|---|",
         ]
         for field in fields:
             cells = [
                 f"`{field.name}`",
-                f"`{_shown(field.default)}`" if field.default != "" else "(empty)",
+                f"`{_format_value(field.default)}`" if field.default != "" else "(empty)",
                 _valid(field, tables),
                 field.reason,
             ]
@@ -61,7 +61,7 @@ def as_markdown(tables: Mapping[str, Iterable[str]]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _shown(value: object) -> str:
+def _format_value(value: object) -> str:
     if isinstance(value, tuple):
         return ",".join(map(str, value))
     return f"{value:.4g}" if isinstance(value, float) else str(value)
@@ -69,7 +69,7 @@ def _shown(value: object) -> str:
 
 def _valid(field: Field, tables: Mapping[str, Iterable[str]]) -> str:
     if field.name == "task":
-        return f"one or several of {', '.join(LABELS)}"
+        return f"one or more of {', '.join(LABELS)}"
     if isinstance(field.valid, NameIn):
         return ", ".join(tables[field.valid.table])
     if isinstance(field.valid, OneOf):

@@ -1,4 +1,4 @@
-"""Configurations from files, the command line and JSON, and what differs between two of them."""
+"""Reads configurations from files, the command line and JSON, and compares them."""
 
 from __future__ import annotations
 
@@ -19,42 +19,42 @@ if TYPE_CHECKING:
 
 
 def load_config_file(path: str | Path, collection: str) -> ConfigDict:
-    """Runs `get_config(collection)` of the Python file at `path`.
+    """Calls `get_config(collection)` of the Python file at `path`.
 
     Raises:
-      ConfigError: if there is no such file, or it has no `get_config`.
+      ConfigError: if there is no such file, or it does not define `get_config`.
     """
     path = Path(path)
     if not path.is_file():
-        beside = sorted(p.name for p in path.parent.glob("*.py")) if path.parent.is_dir() else []
-        there = f"; {path.parent}/ has {', '.join(beside)}" if beside else ""
-        raise ConfigError(f"no config file {path}{there}")
+        others = sorted(p.name for p in path.parent.glob("*.py")) if path.parent.is_dir() else []
+        hint = f"; {path.parent}/ has {', '.join(others)}" if others else ""
+        raise ConfigError(f"no config file {path}{hint}")
     spec = importlib.util.spec_from_file_location(f"artjax_config_{path.stem}", path)
     if spec is None or spec.loader is None:
-        raise ConfigError(f"{path} is no Python file: give one like configs/artist.py")
+        raise ConfigError(f"{path} is not a Python file: use one like configs/artist.py")
     module = importlib.util.module_from_spec(spec)
-    # So that it can say `from configs import common`, wherever the command is called.
+    # So that `from configs import common` works in any working directory.
     sys.path.insert(0, str(path.resolve().parents[1]))
     try:
         spec.loader.exec_module(module)
     finally:
         sys.path.pop(0)
     if not hasattr(module, "get_config"):
-        raise ConfigError(f"{path} defines no get_config(collection): see configs/artist.py")
+        raise ConfigError(f"{path} does not define get_config(collection): see configs/artist.py")
     config: ConfigDict = module.get_config(collection)
     config.collection = collection
     return config
 
 
 def apply_overrides(config: ConfigDict, overrides: Iterable[tuple[str, str]]) -> None:
-    """Sets fields from text, in place.
+    """Sets fields of a configuration, in place, from values as typed by the user.
 
     Args:
       config: the configuration to change.
-      overrides: pairs of dotted field name and value as typed, such as ("optim.peak_lr", "0.1").
+      overrides: pairs of dotted field name and text, such as ("optim.peak_lr", "0.1").
 
     Raises:
-      ConfigError: for an unknown field (with the nearest name) or a value of the wrong type.
+      ConfigError: for an unknown field (the message has the nearest name), or a value of the wrong type.
     """
     for name, text in overrides:
         if name == "collection":
@@ -63,16 +63,16 @@ def apply_overrides(config: ConfigDict, overrides: Iterable[tuple[str, str]]) ->
         if field is None:
             raise ConfigError(f"unknown config field --config.{name}{_nearest_field(name)}")
         set_field(config, name, _parse(name, text, field.default))
-        if field.excludes:  # a duration in steps replaces the default in epochs, and the reverse
+        if field.excludes:  # a duration in steps replaces one in epochs, and vice versa
             other = FIELDS[field.excludes]
             set_field(config, other.name, type(other.default)(0))
 
 
 def _nearest_field(name: str) -> str:
-    """`; did you mean X?` for a field that people know by this name, or whose name is like it."""
+    """`; did you mean X?` for a field with this alias, else with the most similar name."""
     leaf = name.rpartition(".")[2]
-    known_as = next((field.name for field in FIELDS.values() if leaf in field.also), None)
-    return f"; did you mean {known_as}?" if known_as else nearest(name, FIELDS)
+    of_alias = next((field.name for field in FIELDS.values() if leaf in field.also), None)
+    return f"; did you mean {of_alias}?" if of_alias else nearest(name, FIELDS)
 
 
 def with_batch_size(config: ConfigDict, batch_size: int) -> ConfigDict:
@@ -83,17 +83,17 @@ def with_batch_size(config: ConfigDict, batch_size: int) -> ConfigDict:
 
 
 def canvas_size(config: ConfigDict) -> int:
-    """Side of the stored canvas in pixels: what is set, else 8/7 of image_size, in steps of 8."""
+    """Side of a stored canvas in pixels: as set, else 8/7 of image_size, rounded to a multiple of 8."""
     return config.canvas_size or round(config.image_size * 8 / 7 / 8) * 8
 
 
 def label_features(config: ConfigDict) -> dict[str, str]:
-    """Name of the feature that holds the label, by task."""
+    """For each task, the name of the feature that holds its label."""
     return {task: config.label_feature or task for task in config.task}
 
 
 def collection_settings(config: ConfigDict) -> dict[str, Any]:
-    """What a configuration says of its data: the arguments of `artjax.data.canvases.Request`."""
+    """The part of a configuration about data, as arguments for `artjax.data.canvases.Request`."""
     return {
         "collection": config.collection,
         "label_features": label_features(config),
@@ -104,14 +104,14 @@ def collection_settings(config: ConfigDict) -> dict[str, Any]:
 
 
 def to_json(config: ConfigDict) -> str:
-    """The configuration as JSON text with sorted keys, the form in which runs are compared."""
+    """The configuration as JSON text with sorted keys."""
     return json.dumps(config.to_dict(), indent=2, sort_keys=True) + "\n"
 
 
 def from_json(text: str) -> ConfigDict:
-    """The inverse of `to_json`; JSON has no tuples, a configuration no lists.
+    """The inverse of `to_json`. Lists become tuples: JSON has no tuples, a configuration no lists.
 
-    A field that did not exist when the text was written gets the value that `Field.when_absent` says.
+    A field that is missing in the text gets the value `Field.when_absent`.
     """
     from ml_collections import ConfigDict
 
@@ -121,17 +121,17 @@ def from_json(text: str) -> ConfigDict:
         return tuple(value) if isinstance(value, list) else value
 
     config: ConfigDict = restored(json.loads(text))
-    there = dict(leaves(config))
+    present = dict(leaves(config))
     for field in FIELDS.values():
-        if field.name not in there:
+        if field.name not in present:
             set_field(config, field.name, field.when_absent, ConfigDict)
     return config
 
 
 def differences(old: ConfigDict, new: ConfigDict) -> list[str]:
-    """One line for each field that differs: `optim.peak_lr: 0.1 there, 0.2 now`.
+    """One text for each field that differs, such as `optim.peak_lr: 0.1 there, 0.2 now`.
 
-    `source` differs only where one of the two is `stream`: all others give the same bits.
+    Two sources count as different only if one of them is `stream`: all others give the same bits.
     """
     before, after = dict(leaves(old)), dict(leaves(new))
     if "stream" not in (before.get("source"), after.get("source")):
@@ -144,7 +144,7 @@ def differences(old: ConfigDict, new: ConfigDict) -> list[str]:
 
 
 def nearest(name: str, valid: Iterable[str]) -> str:
-    """`; did you mean X?` for the valid name most like the one typed, or an empty string."""
+    """`; did you mean X?` with the most similar valid name; an empty string if none is similar."""
     near = difflib.get_close_matches(name, list(valid), n=1, cutoff=0.5)
     return f"; did you mean {near[0]}?" if near else ""
 
@@ -170,11 +170,11 @@ def _parse(name: str, text: str, default: Any) -> Any:
 
 
 def _parse_tuple(text: str, default: tuple, wrong: ConfigError) -> tuple:
-    """Reads `artist,genre` or `('artist', 'genre')`; the items take the default's item type."""
+    """Reads `artist,genre` or `('artist', 'genre')`. Items get the type of the default's items."""
     try:
         value = ast.literal_eval(text)
     except (ValueError, SyntaxError):
-        value = [part.strip() for part in text.split(",") if part.strip()]
+        value = [item.strip() for item in text.split(",") if item.strip()]
     items = value if isinstance(value, list | tuple) else (value,)
     kind = type(default[0])
     try:

@@ -1,1 +1,1 @@
-"""From TFRecords to batches on the devices."""
+"""Reads TFRecords, keeps decoded copies of the images, and puts batches on the devices."""

@@ -1,4 +1,4 @@
-"""From (seed, step) to a batch on the devices."""
+"""Batches on the devices. A batch depends on (seed, step) alone."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _Item = TypeVar("_Item")
 
 @lru_cache(maxsize=4)
 def order(seed: int, epoch: int, works: int) -> np.ndarray:
-    """The order in which an epoch visits the works: a permutation of range(works), int64.
+    """The order of the works in an epoch: a permutation of range(works), int64.
 
-    A function of its arguments alone, so the position in the data needs no checkpoint of its own.
+    It depends on the arguments alone, so a checkpoint need not store the position in the data.
     """
     return np.random.default_rng([seed, epoch]).permutation(works)
 
@@ -30,34 +30,36 @@ def order(seed: int, epoch: int, works: int) -> np.ndarray:
 def batch_indices(seed: int, step: int, batch_size: int, works: int) -> np.ndarray:
     """Indices of the works in the global batch of a step, int64 [batch_size].
 
-    The epochs follow each other without a gap: no work is dropped at the end of an epoch, and the
-    batch may be larger than the collection.
+    A batch may contain the end of one epoch and the start of the next, so no work is dropped. It may
+    also be larger than the collection.
     """
     positions = np.arange(step * batch_size, (step + 1) * batch_size)
-    epochs, places = np.divmod(positions, works)
+    epochs, positions_in_epoch = np.divmod(positions, works)
     indices = np.empty(batch_size, np.int64)
     for epoch in np.unique(epochs):
-        here = epochs == epoch
-        indices[here] = order(seed, int(epoch), works)[places[here]]
+        selected = epochs == epoch
+        indices[selected] = order(seed, int(epoch), works)[positions_in_epoch[selected]]
     return indices
 
 
 def put(split: Split, indices: np.ndarray, sharding: NamedSharding) -> dict[str, jax.Array]:
-    """Puts the works at `indices` on the devices; each host reads only the rows of its own devices.
+    """Puts the works at `indices` on the devices.
+
+    Each process reads only the rows of its own devices.
 
     Args:
-      split: where the works are read.
-      indices: of the global batch, int [B]; -1 pads (its row is masked out).
-      sharding: of the first axis.
+      split: the works are read from it.
+      indices: the works of the global batch, int [B]; -1 is padding, whose `mask` is False.
+      sharding: how the first axis is divided over the devices.
 
     Returns:
       `image` uint8 [B, S, S, 3], `aspect` float32 [B], `label/<task>` int32 [B], `mask` bool [B].
     """
 
     def read(rows: slice) -> dict[str, np.ndarray]:
-        wanted = indices[rows]
-        real = wanted >= 0
-        arrays = split.gather(np.where(real, wanted, 0)) | {"mask": real}
+        own = indices[rows]
+        real = own >= 0
+        arrays = split.gather(np.where(real, own, 0)) | {"mask": real}
         return {
             name: np.where(real, array, -1) if name.startswith("label/") else array
             for name, array in arrays.items()
@@ -69,28 +71,28 @@ def put(split: Split, indices: np.ndarray, sharding: NamedSharding) -> dict[str,
 def put_rows(
     read: Callable[[slice], Mapping[str, np.ndarray]], batch_size: int, sharding: NamedSharding
 ) -> dict[str, jax.Array]:
-    """Puts on each device of this host the rows of the global batch that `read` gives for it.
+    """Builds a global batch: each device of this process gets the rows that `read` returns for it.
 
-    From ordinary memory, which XLA copies through pinned buffers of its own: batches gathered into
-    pinned memory would be copied once more.
+    The arrays are in ordinary memory, which XLA copies through its own pinned buffers. Batches
+    gathered into pinned memory would be copied once more.
     """
     shards: dict[str, list[jax.Array]] = {}
     for device, index in sharding.addressable_devices_indices_map((batch_size,)).items():
-        assert index is not None  # every device has a share: `check_batch_size`
+        assert index is not None  # `check_batch_size` gives every device a share
         for name, array in read(index[0]).items():
             shards.setdefault(name, []).append(jax.device_put(array, device))
     return {
         name: jax.make_array_from_single_device_arrays(
-            (batch_size, *parts[0].shape[1:]), sharding, parts
+            (batch_size, *arrays[0].shape[1:]), sharding, arrays
         )
-        for name, parts in shards.items()
+        for name, arrays in shards.items()
     }
 
 
 def evaluation_batches(
     split: Split, batch_size: int, sharding: NamedSharding
 ) -> Iterator[tuple[np.ndarray, dict[str, jax.Array]]]:
-    """Every work of a split exactly once, in order; the last batch is padded, so shapes never change.
+    """Yields every work of a split exactly once, in order. The last batch is padded to the same shape.
 
     Yields:
       The indices of the real works in the batch, int [<= batch_size], and the batch as from `put`.
@@ -105,7 +107,7 @@ def evaluation_batches(
 
 
 class Timed(Generic[_Item]):
-    """An iterator that measures how long it was waited for."""
+    """An iterator that measures how long its user waits for items."""
 
     def __init__(self, items: Generator[_Item, None, None]) -> None:
         self._items = items
@@ -122,27 +124,27 @@ class Timed(Generic[_Item]):
             self._seconds += time.perf_counter() - since
 
     def take_seconds(self) -> float:
-        """Seconds that it was waited for since the last call."""
+        """Seconds spent waiting since the last call of this method."""
         seconds, self._seconds = self._seconds, 0.0
         return seconds
 
     def close(self) -> None:
-        """Closes what it iterates over."""
+        """Closes the underlying generator."""
         self._items.close()
 
 
 def prefetch(
     produce: Callable[[int], _Item], start: int, stop: int, depth: int = 2
 ) -> Generator[_Item, None, None]:
-    """Yields produce(start), …, produce(stop - 1), computed ahead by a thread.
+    """Yields produce(start), …, produce(stop - 1), computed ahead in a thread.
 
     An exception in `produce` is raised here. Closing the iterator ends the thread.
 
     Args:
-      produce: a function of the number.
-      start: first number.
-      stop: number after the last.
-      depth: how many results may wait; each holds a batch in device memory.
+      produce: a function of the item's number, such as the step.
+      start: the first number.
+      stop: the number after the last one.
+      depth: how many finished items may wait. Each holds a batch in device memory.
     """
     results: queue.Queue[tuple[_Item | None, BaseException | None]] = queue.Queue(depth)
     closed = threading.Event()
@@ -160,9 +162,7 @@ def prefetch(
         for number in range(start, stop):
             try:
                 item = produce(number)
-            except (
-                BaseException
-            ) as error:  # whatever it is, it is raised where the batch is awaited
+            except BaseException as error:  # raised again in the thread that waits for the item
                 offer(None, error)
                 return
             if not offer(item, None):

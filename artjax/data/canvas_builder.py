@@ -1,4 +1,4 @@
-"""Writing canvases, or the places of the pictures within the TFRecords, once for all trainings."""
+"""Writes canvases, or the positions of the images in the TFRecords. All later runs use them."""
 
 from __future__ import annotations
 
@@ -30,14 +30,17 @@ _LEFTOVER_AGE_S = 24 * 3600
 
 
 def bytes_needed_for(prepared: Prepared, size: int) -> float:
-    """Bytes of the canvases of all splits, with some room to spare."""
+    """Bytes of the canvases of all splits, plus 5 %."""
     return 1.05 * sum(prepared.splits.values()) * size * size * 3
 
 
 def build(prepared: Prepared, size: int, directory: Path, image_feature: str) -> None:
-    """Writes all files into a folder beside `directory`, which takes its place when it is whole.
+    """Writes all files to a temporary folder, and renames it to `directory` when it is complete.
 
-    With a size of 0, the places of the pictures instead of canvases.
+    With a size of 0 it writes the positions of the images instead of canvases.
+
+    Raises:
+      DataError: if the folder cannot be written, or the disk has no room.
     """
     bytes_needed = bytes_needed_for(prepared, size)
     try:
@@ -45,9 +48,10 @@ def build(prepared: Prepared, size: int, directory: Path, image_feature: str) ->
         free = resources.on_disk(directory)
         if free < bytes_needed:
             raise DataError(
-                f"canvases of {size} px need {resources.in_words(bytes_needed)} in {directory.parent}, "
-                f"where {resources.in_words(free)} are free; make room, give another place with "
-                "--canvas_dir, or do without them with --config.source=stream"
+                f"canvases of {size} px need {resources.format_bytes(bytes_needed)} in "
+                f"{directory.parent}, where {resources.format_bytes(free)} are free; free some space, "
+                "set another folder with --canvas_dir, or train without canvases with "
+                "--config.source=stream"
             )
         _remove_leftovers(directory)
         partial = Path(
@@ -55,13 +59,13 @@ def build(prepared: Prepared, size: int, directory: Path, image_feature: str) ->
         )
     except OSError as error:
         raise DataError(
-            f"cannot write canvases to {directory.parent} ({error.strerror}); give a place with "
+            f"cannot write canvases to {directory.parent} ({error.strerror}); set another folder with "
             "--canvas_dir"
         ) from error
     try:
         total = sum(prepared.splits.values())
-        doing = f"canvases {size} px" if size else "finding the works"
-        with tqdm(total=total, desc=doing, unit="work", delay=2) as bar:
+        action = f"canvases {size} px" if size else "indexing images"
+        with tqdm(total=total, desc=action, unit="image", delay=2) as bar:
             for split, works in prepared.splits.items():
                 _build_split(prepared, split, works, size, partial, image_feature, bar)
         description = asdict(prepared) | {"directory": str(prepared.directory)}
@@ -100,7 +104,7 @@ def _build_split(
     else:
         items = np.empty((works, 5), np.int64)
         files = tfrecords.files_of(prepared.directory, split)
-        made = _placed(files, examples, image_feature)
+        made = _with_positions(files, examples, image_feature)
     columns: dict[str, Any] = {
         f"label/{label}": np.full(works, -1, np.int32) for label in prepared.labels
     }
@@ -113,7 +117,7 @@ def _build_split(
         columns["year"][i] = example.get("year", -1)
         for label in prepared.labels:
             columns[f"label/{label}"][i] = example[label]
-        # Sets that artjax did not prepare have no file names; the position is as good a key.
+        # Sets that artjax did not prepare have no file names. The position serves as the key.
         key = example.get("file_name", b"").decode() or f"{split}-{i:06d}"
         file_names.append(key)
         work_ids.append(example.get("work_id", b"").decode() or key)
@@ -134,10 +138,12 @@ def _build_split(
 
 
 def read_examples(prepared: Prepared, split: str, image_feature: str) -> Iterator[dict[str, Any]]:
-    """Examples of a split in the order of its records, which is that of its canvases; pictures encoded.
+    """Yields the examples of a split in the order of its records, with encoded images.
+
+    The canvases have the same order.
 
     Raises:
-      DataError: if they cannot be read here, or have no such feature.
+      DataError: if TensorFlow or TFDS is not installed, or the examples have no such feature.
     """
     try:
         import tensorflow as tf
@@ -145,7 +151,7 @@ def read_examples(prepared: Prepared, split: str, image_feature: str) -> Iterato
     except ImportError as error:
         raise DataError(
             f"reading the TFRecords of '{prepared.name}' needs tensorflow-cpu and "
-            f"tensorflow-datasets, which cannot be imported here ({error}); "
+            f"tensorflow-datasets, which cannot be imported ({error}); "
             "install them, or copy the canvases from a machine where they were built"
         ) from error
     tf.config.set_visible_devices([], "GPU")
@@ -153,8 +159,8 @@ def read_examples(prepared: Prepared, split: str, image_feature: str) -> Iterato
     if image_feature not in builder.info.features:
         has = ", ".join(sorted(builder.info.features))
         raise DataError(
-            f"'{prepared.name}' has no feature '{image_feature}' to take the picture from; it has "
-            f"{has}: set --config.image_feature"
+            f"'{prepared.name}' has no image feature '{image_feature}'; its features are {has}: set "
+            "--config.image_feature"
         )
     dataset = builder.as_dataset(
         split=split,
@@ -165,20 +171,20 @@ def read_examples(prepared: Prepared, split: str, image_feature: str) -> Iterato
     yield from tfds.as_numpy(dataset)
 
 
-def _placed(
+def _with_positions(
     files: list[Path], examples: Iterator[dict[str, Any]], image_feature: str
 ) -> Iterator[tuple[tuple[int, ...], float, dict[str, Any]]]:
-    """Place and sides, true width / height and example of each work."""
+    """For each work: (file, offset, length, width, height), true width / height, and the example."""
     to_find, to_yield = tee(examples)
-    places = tfrecords.find_pictures(files, (example[image_feature] for example in to_find))
-    for place, example in zip(places, to_yield, strict=True):
+    positions = tfrecords.find_pictures(files, (example[image_feature] for example in to_find))
+    for position, example in zip(positions, to_yield, strict=True):
         with Image.open(io.BytesIO(example[image_feature])) as image:
             sides = image.size if is_plain_jpeg(image) else (0, 0)
-            yield (*place, *sides), image.width / image.height, example
+            yield (*position, *sides), image.width / image.height, example
 
 
 def _parallel(function: Any, items: Iterable[_Item]) -> Iterator[Any]:
-    """`map` over threads (Pillow decodes outside the interpreter's lock), in order, few in flight."""
+    """An ordered `map` over threads that holds few items at once. Pillow releases the GIL."""
     workers = os.cpu_count() or 1
     iterator = iter(items)
     with ThreadPoolExecutor(workers) as pool:
@@ -187,7 +193,7 @@ def _parallel(function: Any, items: Iterable[_Item]) -> Iterator[Any]:
 
 
 def _remove_leftovers(directory: Path) -> None:
-    """Removes what a killed process left, but never what another one is writing just now."""
+    """Removes the folders of killed processes. A recent one may still be written by another process."""
     for path in directory.parent.glob(f"{directory.name}.incomplete-*"):
         if time.time() - path.stat().st_mtime > _LEFTOVER_AGE_S:
             shutil.rmtree(path, ignore_errors=True)

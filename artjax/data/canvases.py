@@ -1,6 +1,7 @@
-"""The working copy of a collection: every work decoded once into a memory-mapped uint8 array.
+"""Canvases: every image of a collection, decoded once into a memory-mapped uint8 array.
 
-Or, where there is no room for that, an index of the works within the TFRecords.
+If the disk has no room for them, there is only an index of the images in the TFRecords, and images are
+decoded for each batch ("streamed").
 """
 
 from __future__ import annotations
@@ -23,23 +24,23 @@ from artjax.data.tfrecords import Records
 from artjax.errors import DataError
 from artjax.runtime import mesh as mesh_lib
 from artjax.runtime import resources
-from artjax.runtime.resources import in_words
+from artjax.runtime.resources import format_bytes
 
 _STREAMED = "streamed"
-_READERS = 8  # threads; more than fill the memory's bandwidth
-_WORTH_THREADS = 2**20  # bytes
+_READER_THREADS = 8  # more than enough to use all memory bandwidth
+_MIN_BYTES_FOR_THREADS = 2**20
 
 
 @dataclass(frozen=True)
 class Request:
-    """Which collection is wanted, and in what form.
+    """A collection, and the form in which a run needs it.
 
     Attributes:
       collection: name of a prepared set: `NAME`, `NAME/CONFIG` or `NAME/CONFIG/VERSION`.
-      label_features: name of the feature that holds the label, by task.
-      image_feature: name of the feature that holds the picture.
+      label_features: for each task, the name of the feature that holds its label.
       canvas_size: side of a canvas in pixels.
-      source: where batches are to come from: `auto`, `device`, `host` or `stream`.
+      image_feature: name of the feature that holds the image.
+      source: where batches come from: `auto`, `device`, `host` or `stream`.
     """
 
     collection: str
@@ -50,24 +51,24 @@ class Request:
 
     @property
     def tasks(self) -> tuple[str, ...]:
-        """The labels that are wanted."""
+        """The names of the tasks."""
         return tuple(self.label_features)
 
 
 @dataclass(frozen=True)
 class Split:
-    """Works of one split, in a fixed order, all with at least one of the labels asked for.
+    """Works of one split, in a fixed order. Each has a known label for at least one task.
 
     Attributes:
       name: `train`, `validation` or `test`.
-      images: all canvases of the file, memory-mapped uint8 [M, S, S, 3]; or where to decode them from.
-      rows: which of them belong to this split, int64 [N].
+      images: all canvases of the file, memory-mapped uint8 [M, S, S, 3]; or the records to decode.
+      rows: the rows of `images` that belong to this split, int64 [N].
       aspect: true width / height, float32 [N].
-      labels: by task, int32 [N], -1 = unknown.
+      labels: for each task, int32 [N], -1 = unknown.
       file_names: unique keys, str [N].
-      left_out: works of the split that have none of the labels asked for.
-      years: int32 [N], -1 = unknown; empty where nobody knows.
-      source: the split of the prepared set that the canvases are of.
+      left_out: number of works of the split that were left out, because all their labels are unknown.
+      years: int32 [N], -1 = unknown; empty if the collection has no years.
+      source: the split of the prepared set from which the works are taken.
     """
 
     name: str
@@ -89,20 +90,20 @@ class Split:
         return {"image": images} | self.columns(indices)
 
     def columns(self, indices: np.ndarray) -> dict[str, np.ndarray]:
-        """All but the pictures: `aspect` [n], `label/<task>` [n]."""
+        """Everything except the images: `aspect` [n], `label/<task>` [n]."""
         aspect = {"aspect": self.aspect[indices]}
         return aspect | {f"label/{task}": values[indices] for task, values in self.labels.items()}
 
 
 @dataclass(frozen=True)
 class Canvases:
-    """All works of a prepared set as canvases of one size, which are on the disk or decoded when read.
+    """All works of a prepared set as canvases of one size, stored on disk or decoded at each read.
 
     Attributes:
-      directory: where the files are.
-      prepared: the description of the set that they were made from.
+      directory: the folder of the files.
+      prepared: the prepared set from which they were made.
       size: side of a canvas in pixels.
-      why_streamed: why they are not on the disk; empty where they are.
+      why_streamed: why the canvases are not stored on disk; empty if they are.
     """
 
     directory: Path
@@ -111,7 +112,7 @@ class Canvases:
     why_streamed: str = ""
 
     def images(self, source: str) -> np.ndarray | Records:
-        """The canvases of a split of the prepared set, uint8 [M, S, S, 3]."""
+        """The canvases of one split of the prepared set, uint8 [M, S, S, 3]."""
         if not self.why_streamed:
             images: np.ndarray = np.load(self.directory / f"{source}.images.npy", mmap_mode="r")
             return images
@@ -120,17 +121,17 @@ class Canvases:
             return Records(files, index["places"], index["sides"], self.size)
 
     def split(self, name: str, label_features: dict[str, str]) -> Split:
-        """Opens a split, with its works that have at least one of the labels.
+        """Opens the works of a split that have a known label for at least one task.
 
-        A set without a `validation` split gives a tenth of its train split for it, cut by a hash of
-        the work; a set without `test` gives another tenth for that.
+        If the set has no `validation` split, a tenth of its train split is used, chosen by a hash of
+        the work. If it has no `test` split, another tenth is used.
 
         Args:
           name: `train`, `validation` or `test`.
-          label_features: name of the feature that holds the label, by task.
+          label_features: for each task, the name of the feature that holds its label.
 
         Raises:
-          DataError: if no work is left.
+          DataError: if no work has a known label.
         """
         missing = [s for s in ("validation", "test") if s not in self.prepared.splits]
         source = name if name in self.prepared.splits else "train"
@@ -139,9 +140,9 @@ class Canvases:
             arrays = {key: works[key] for key in works.files}
         keep = np.ones(len(images), bool)
         if source == "train" and missing:
-            cut = [split_of(work) for work in arrays["work_id"]]
-            part = [s if s in missing else "train" for s in cut]
-            keep = np.asarray([s == name for s in part])
+            by_hash = [split_of(work) for work in arrays["work_id"]]
+            assigned = [s if s in missing else "train" for s in by_hash]
+            keep = np.asarray([s == name for s in assigned])
         known = np.zeros(len(images), bool)
         for feature in label_features.values():
             known |= arrays[f"label/{feature}"] >= 0
@@ -171,21 +172,21 @@ class Canvases:
 
 
 def open_collection(request: Request, data_dir: Path, canvas_dir: Path | None) -> Canvases:
-    """Opens the canvases of a collection; builds them first if they are missing or out of date.
+    """Opens the canvases of a collection, and builds them first if they are missing or out of date.
 
-    With the source `stream`, and with `auto` where the disk has no room for them, only the places of
-    the pictures in the TFRecords are noted. Where these are not on this machine, canvases copied from
-    another one are used as they are. All hosts must open it together; their disks may differ, but where
-    one has to stream, all do.
+    The source `stream` stores no canvases, only the positions of the images in the TFRecords. So does
+    `auto` if the disk has no room. If the TFRecords are not on this machine, canvases that were copied
+    from another machine are used. All processes must call this together. Their disks may differ, but if
+    one process has to stream, all stream.
 
     Args:
-      request: which collection, and in what form.
+      request: the collection and its form.
       data_dir: TFDS's data directory.
-      canvas_dir: where canvases are kept; default `data_dir/canvases`.
+      canvas_dir: the folder for canvases; default `data_dir/canvases`.
 
     Raises:
-      DataError: if neither prepared data nor canvases are there, a label is lacking, the disk has no
-        room, or the hosts do not have the same data.
+      DataError: if there are neither prepared data nor canvases, a label is missing, the disk has no
+        room, or the processes have different data.
     """
     root = canvas_dir or data_dir / "canvases"
     size = request.canvas_size
@@ -196,12 +197,13 @@ def open_collection(request: Request, data_dir: Path, canvas_dir: Path | None) -
             "" if copied else _why_streamed(request.source, prepared, size, place / f"{size}px")
         )
     _check_same_data(prepared)
-    host, why_streamed = _first_to_stream(own_why)
+    process, why_streamed = _first_to_stream(own_why)
     with mesh_lib.stop_together():
         if why_streamed and copied:
             raise DataError(
-                f"the TFRecords of '{prepared.name}' are not on this machine, and host {host} has to "
-                f"stream from its own ({why_streamed}); give it canvases as well, or this one TFRecords"
+                f"the TFRecords of '{prepared.name}' are not on this machine, but process {process} has "
+                f"to stream from its own ({why_streamed}); copy the canvases to that process's machine, "
+                "or the TFRecords to this one"
             )
     directory = place / (_STREAMED if why_streamed else f"{size}px")
     with mesh_lib.first_process_first():
@@ -211,15 +213,15 @@ def open_collection(request: Request, data_dir: Path, canvas_dir: Path | None) -
             existing = _read(directory)
     assert existing is not None
     if why_streamed and not own_why:
-        why_streamed = f"host {host}: {why_streamed}"
-    # Where the records are now, which may not be where they were when the canvases were built.
+        why_streamed = f"process {process}: {why_streamed}"
+    # The prepared set may have been moved since the canvases were built: use its present folder.
     return replace(existing, prepared=prepared, size=size, why_streamed=why_streamed)
 
 
 def is_there(
     collection: str, tasks: tuple[str, ...], data_dir: Path, canvas_dir: Path | None
 ) -> bool:
-    """Whether a collection with these labels is prepared, or its canvases (of any size) are."""
+    """Whether a collection with these labels is prepared, or has canvases of any size."""
     if prepared_lib.has_collection(collection, tasks, data_dir):
         return True
     copied = _find_copied(canvas_dir or data_dir / "canvases", collection, tasks, "*")
@@ -227,30 +229,30 @@ def is_there(
 
 
 def take(images: np.ndarray | Records, rows: np.ndarray) -> np.ndarray:
-    """images[rows]; from an array by several threads, since one cannot read as fast as memory gives."""
+    """Returns images[rows]. An array is read by several threads: one does not use all bandwidth."""
     if isinstance(images, Records):
         return images[rows]
     taken = np.empty((len(rows), *images.shape[1:]), images.dtype)
 
     def read(begin: int, end: int) -> None:
-        # `clip`, as `raise` would copy through a buffer; the rows are all there.
+        # The mode `raise` would copy through a buffer. All rows are valid, so `clip` changes nothing.
         np.take(images, rows[begin:end], 0, out=taken[begin:end], mode="clip")
 
-    if taken.nbytes < _WORTH_THREADS:
+    if taken.nbytes < _MIN_BYTES_FOR_THREADS:
         read(0, len(rows))
     else:
-        ends = np.linspace(0, len(rows), min(_READERS, os.cpu_count() or 1) + 1).astype(int)
-        list(_readers().map(read, ends[:-1], ends[1:]))
+        ends = np.linspace(0, len(rows), min(_READER_THREADS, os.cpu_count() or 1) + 1).astype(int)
+        list(_reader_pool().map(read, ends[:-1], ends[1:]))
     return taken
 
 
 @cache
-def _readers() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(_READERS, thread_name_prefix="read")
+def _reader_pool() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(_READER_THREADS, thread_name_prefix="read")
 
 
 def _find(request: Request, data_dir: Path, root: Path) -> tuple[Prepared, Canvases | None]:
-    """The prepared set; and canvases that were copied here, where its TFRecords are not."""
+    """The prepared set, and copied canvases if its TFRecords are not on this machine."""
     copied = None
     try:
         prepared = prepared_lib.find(request.collection, request.tasks, data_dir)
@@ -264,34 +266,34 @@ def _find(request: Request, data_dir: Path, root: Path) -> tuple[Prepared, Canva
 
 
 def _check_same_data(prepared: Prepared) -> None:
-    said = f"{prepared.name} {prepared.version} (fingerprint {prepared.fingerprint[:8]})"
-    on_hosts = mesh_lib.texts_of_processes(said)
-    for host, other in enumerate(on_hosts):
-        if other != on_hosts[0]:
+    own = f"{prepared.name} {prepared.version} (fingerprint {prepared.fingerprint[:8]})"
+    by_process = mesh_lib.texts_of_processes(own)
+    for process, other in enumerate(by_process):
+        if other != by_process[0]:
             raise DataError(
-                f"the hosts have different data: {on_hosts[0]} on host 0, {other} on host {host}; copy "
-                "it from one to the other"
+                f"the processes have different data: process 0 has {by_process[0]}, process {process} "
+                f"has {other}; copy the data from one machine to the other"
             )
 
 
 def _first_to_stream(why: str) -> tuple[int, str]:
-    """The first host that has to stream, and why; an empty string where none has to."""
-    whys = mesh_lib.texts_of_processes(why)
-    return next(((host, why) for host, why in enumerate(whys) if why), (0, ""))
+    """The first process that has to stream, and its reason; (0, "") if none has to."""
+    reasons = mesh_lib.texts_of_processes(why)
+    return next(((process, reason) for process, reason in enumerate(reasons) if reason), (0, ""))
 
 
 def _why_streamed(source: str, prepared: Prepared, size: int, directory: Path) -> str:
-    """Why the pictures are decoded when read, or an empty string where there are to be canvases."""
+    """Why no canvases are stored; an empty string if they are, or will be, stored."""
     if source == "stream":
         return "as set"
-    there = _read(directory)
-    if source != "auto" or (there and there.prepared.fingerprint == prepared.fingerprint):
+    existing = _read(directory)
+    if source != "auto" or (existing and existing.prepared.fingerprint == prepared.fingerprint):
         return ""
     needed, free = bytes_needed_for(prepared, size), resources.on_disk(directory)
     if free >= needed:
         return ""
     return (
-        f"canvases of {in_words(needed)} do not fit in the {in_words(free)} that are free in "
+        f"canvases of {format_bytes(needed)} do not fit in the {format_bytes(free)} that are free in "
         f"{directory.parent}"
     )
 

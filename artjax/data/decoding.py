@@ -1,4 +1,4 @@
-"""Encoded pictures to pixels: the whole of one as a canvas, or a box of it."""
+"""Decodes images: a whole image to a canvas, or a box of it to a square."""
 
 from __future__ import annotations
 
@@ -10,36 +10,36 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-_MOST_HALVINGS = 3  # that a JPEG can be decoded with
+_MAX_HALVINGS = 3  # a JPEG can be decoded at 1/2, 1/4 or 1/8 of its size
 
 
 def squash(picture: bytes, size: int) -> tuple[np.ndarray, float]:
-    """Decodes an encoded upright picture and squashes the whole of it to a canvas.
+    """Decodes an upright image and resizes it to a square canvas, without cropping.
 
     Args:
-      picture: the bytes of a JPEG (or anything else that Pillow reads).
+      picture: the bytes of a JPEG (or of any other format that Pillow reads).
       size: side of the canvas in pixels.
 
     Returns:
-      The canvas, uint8 [size, size, 3], and the picture's true width / height.
+      The canvas, uint8 [size, size, 3], and the image's true width / height.
     """
     with Image.open(io.BytesIO(picture)) as image:
         width, height = image.size
-        image.draft("RGB", (2 * size, 2 * size))  # never decode far more pixels than are kept
+        image.draft("RGB", (2 * size, 2 * size))  # a JPEG is decoded at about the size needed
         canvas = image.convert("RGB").resize((size, size), Image.Resampling.LANCZOS)
     return np.asarray(canvas), width / height
 
 
 def crop(encoded: Sequence[bytes], sides: np.ndarray, boxes: np.ndarray, size: int) -> np.ndarray:
-    """Decodes a box of each of some encoded upright pictures, and resamples it to a square.
+    """Decodes one box of each image and resamples it to a square. The images are upright.
 
-    Of a JPEG only the box is decoded, shrunk as far as its sides stay at least `size`, so that the
-    linear resampling skips no pixel.
+    For a JPEG, only the box is decoded. It is decoded at the smallest scale at which its sides are still
+    at least `size`, so that the linear resampling skips no pixel.
 
     Args:
-      encoded: the bytes of n JPEGs (or anything else that Pillow reads).
-      sides: their widths and heights in pixels, int [n, 2]; zeros for what is not `is_plain_jpeg`.
-      boxes: left, top, width and height as shares of the pictures' sides, float [n, 4].
+      encoded: the bytes of n JPEGs (or of any other format that Pillow reads).
+      sides: widths and heights in pixels, int [n, 2]; zeros if the image is not `is_plain_jpeg`.
+      boxes: left, top, width and height as shares of the image's sides, float [n, 4].
       size: side of the results in pixels.
 
     Returns:
@@ -57,9 +57,13 @@ def crop(encoded: Sequence[bytes], sides: np.ndarray, boxes: np.ndarray, size: i
 
 
 def _windows(sides: np.ndarray, boxes: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Top, left, height and width in pixels of the shrunk pictures, and how often to halve them."""
-    room = (boxes[:, 2:] * sides).min(axis=1) / size
-    halvings = np.clip(np.floor(np.log2(np.maximum(room, 1))), 0, _MOST_HALVINGS).astype(np.int32)
+    """How often to halve each image, and its box in pixels of the halved image.
+
+    Returns:
+      top, left, height and width, int32 [n, 4], and the numbers of halvings, int32 [n].
+    """
+    ratio = (boxes[:, 2:] * sides).min(axis=1) / size
+    halvings = np.clip(np.floor(np.log2(np.maximum(ratio, 1))), 0, _MAX_HALVINGS).astype(np.int32)
     sides = -(-sides // 2 ** halvings[:, None])
     start = np.minimum(np.rint(boxes[:, :2] * sides), sides - 1).astype(np.int32)
     extent = np.maximum(np.minimum(np.rint(boxes[:, 2:] * sides), sides - start), 1)
@@ -68,9 +72,9 @@ def _windows(sides: np.ndarray, boxes: np.ndarray, size: int) -> tuple[np.ndarra
 
 @cache
 def _decoder(size: int) -> Callable[[Sequence[bytes], np.ndarray, np.ndarray], np.ndarray]:
-    """(JPEGs, windows, halvings) → uint8 [n, size, size, 3], by one call of TensorFlow's graph.
+    """A TensorFlow graph (JPEGs, windows, halvings) → uint8 [n, size, size, 3].
 
-    Operations called one by one wait for the interpreter's lock between them: 1.3 times as long.
+    Separate calls of its operations take 1.3 times as long, because they wait for the GIL in between.
     """
     import tensorflow as tf
 
@@ -82,7 +86,7 @@ def _decoder(size: int) -> Callable[[Sequence[bytes], np.ndarray, np.ndarray], n
             halvings,
             [
                 partial(tf.io.decode_and_crop_jpeg, jpeg, window, channels=3, ratio=2**h)
-                for h in range(_MOST_HALVINGS + 1)
+                for h in range(_MAX_HALVINGS + 1)
             ],
         )
         resampled = tf.image.resize(pixels, (size, size))
@@ -105,15 +109,15 @@ def _decoder(size: int) -> Callable[[Sequence[bytes], np.ndarray, np.ndarray], n
     compiled = crop_all.get_concrete_function()
 
     def crop(jpegs: Sequence[bytes], windows: np.ndarray, halvings: np.ndarray) -> np.ndarray:
-        given = tf.constant(jpegs), tf.constant(windows), tf.constant(halvings)
-        result: np.ndarray = compiled(*given).numpy()
+        inputs = tf.constant(jpegs), tf.constant(windows), tf.constant(halvings)
+        result: np.ndarray = compiled(*inputs).numpy()
         return result
 
     return crop
 
 
 def is_plain_jpeg(image: Image.Image) -> bool:
-    """Whether it is a JPEG of the colours that `crop` decodes without Pillow."""
+    """Whether the image is an RGB or grey JPEG, which `crop` decodes without Pillow."""
     return image.format == "JPEG" and image.mode in ("RGB", "L")
 
 

@@ -1,6 +1,7 @@
-"""Where training batches come from: the devices' memory, the host's, or the TFRecords.
+"""Sources of training batches: device memory, host memory, or the TFRecords.
 
-All give the same works in the same order for a (seed, step); `device` and `host` the same bits.
+For a given (seed, step) all sources return the same works in the same order. `device` and `host` return
+the same bits.
 """
 
 from __future__ import annotations
@@ -21,15 +22,15 @@ from artjax.data.tfrecords import Records
 from artjax.errors import ConfigError
 from artjax.runtime import mesh as mesh_lib
 from artjax.runtime import resources
-from artjax.runtime.resources import in_words
+from artjax.runtime.resources import format_bytes
 
 if TYPE_CHECKING:  # only read here: benchmarks run where ml_collections is not
     from ml_collections import ConfigDict
 
 Batch = dict[str, jax.Array]
 
-# Of the memory that is free before training: parameters and activations need the rest.
-_SHARE = 1 / 3
+# Share of the free device memory for canvases. Parameters and activations need the rest.
+_CANVAS_SHARE = 1 / 3
 
 
 @dataclass(frozen=True)
@@ -38,10 +39,10 @@ class Source:
 
     Attributes:
       name: `device`, `host` or `stream`.
-      why: why this one, in words.
-      batch: from a step to what goes to the devices for it; it may run in any thread.
-      works: what stays on the devices; empty but for `device`.
-      gather: (works, what `batch` gave) → the batch; pure, for use inside the compiled step.
+      why: the reason for this choice, for people.
+      batch: step → the arrays that are sent to the devices for this step. Any thread may call it.
+      works: the arrays that stay on the devices; empty unless the source is `device`.
+      gather: (`works`, result of `batch`) → the batch; pure, for use inside the compiled step.
     """
 
     name: str
@@ -52,7 +53,7 @@ class Source:
 
 
 class Choice(NamedTuple):
-    """A source, why it is this one, and whether each device holds only its share of the canvases."""
+    """A source, the reason for it, and whether each device holds only a share of the canvases."""
 
     name: str
     why: str
@@ -68,40 +69,40 @@ def choose(
       wanted: `auto`, `device` or `host`.
       canvas_bytes: size of all canvases of the training split.
       devices: number of devices.
-      free: bytes free on each device; None where that is the host's memory.
+      free: bytes free on each device; None if the devices use the host's memory.
       host_free: bytes free in the host's memory.
 
     Raises:
-      ConfigError: if the canvases do not fit where they are wanted.
+      ConfigError: if `device` is wanted and the canvases do not fit there.
     """
-    size, share = f"canvases of {in_words(canvas_bytes)}", -(-canvas_bytes // devices)
+    size, share = f"canvases of {format_bytes(canvas_bytes)}", -(-canvas_bytes // devices)
     if wanted == "host":
         return Choice("host", "as set")
     if free is None:
         if wanted == "auto":
-            return Choice("host", "the devices compute from its memory")
+            return Choice("host", "the devices use the host's memory")
         if canvas_bytes > host_free:
             raise ConfigError(
-                f"--config.source=device: {size} do not fit in the {in_words(host_free)} of memory "
-                "that are free; take host, which reads them from the disk"
+                f"--config.source=device: {size} do not fit in the {format_bytes(host_free)} of memory "
+                "that are free; use host, which reads them from the disk"
             )
         return Choice("device", "as set", spread=devices > 1)
-    there = f"the {in_words(free)} that are free on each device"
-    if canvas_bytes <= _SHARE * free:
-        why = "as set, whole on each device" if wanted == "device" else f"{size} fit in {there}"
+    room = f"the {format_bytes(free)} that are free on each device"
+    if canvas_bytes <= _CANVAS_SHARE * free:
+        why = "as set, all on each device" if wanted == "device" else f"{size} fit in {room}"
         return Choice("device", why)
-    if devices > 1 and share <= (free if wanted == "device" else _SHARE * free):
+    if devices > 1 and share <= (free if wanted == "device" else _CANVAS_SHARE * free):
         return Choice(
-            "device", f"{size}, spread, {in_words(share)} on each of {devices} devices", True
+            "device", f"{size}, sharded, {format_bytes(share)} on each of {devices} devices", True
         )
     if wanted == "auto":
-        limit = f"a third of {there}" if canvas_bytes <= free else there
+        limit = f"a third of {room}" if canvas_bytes <= free else room
         return Choice("host", f"{size} do not fit in {limit}")
     if share <= free:
         return Choice("device", "as set")
     raise ConfigError(
-        f"--config.source=device: {size} need {in_words(share)} on each device, which does not fit in "
-        f"{there}; take host or auto"
+        f"--config.source=device: {size} need {format_bytes(share)} on each device, which does not fit "
+        f"in {room}; use host or auto"
     )
 
 
@@ -112,14 +113,14 @@ def open_source(
     mesh: Mesh,
     draw_boxes: Callable[[int, np.ndarray], np.ndarray],
 ) -> Source:
-    """Opens the source that is set, or the first of `device`, `host`, `stream` that fits.
+    """Opens the source that is set; with `auto`, the first of `device`, `host`, `stream` that fits.
 
     Args:
       config: `source`, `seed`, `batch_size`, `image_size` and `augment` are read.
-      data: the collection; `stream` is decided by whether there are canvases.
+      data: the collection. If it has no canvases, the source is `stream`.
       train: its training split.
       mesh: the devices.
-      draw_boxes: (step, aspects of its works) → the boxes that its crops are to be, float [B, 4].
+      draw_boxes: (step, aspects of its works, float32 [B]) → the boxes of its crops, float [B, 4].
 
     Raises:
       ConfigError: if the source does not fit.
@@ -127,7 +128,7 @@ def open_source(
     if config.source == "stream" and not data.why_streamed:
         raise ConfigError(
             f"--config.source=stream: the TFRecords of '{data.prepared.name}' are not on this machine, "
-            "but its canvases are; take auto"
+            "but its canvases are; use auto"
         )
     sharding = mesh_lib.batch_sharding(mesh)
 
@@ -170,20 +171,20 @@ def open_source(
 
 
 def crops_before_step(config: ConfigDict, train: Split) -> bool:
-    """Whether pictures are cropped where they are decoded, rather than out of canvases in the step."""
-    # A rotated box is no rectangle of the picture: then the devices cut it out of a canvas.
+    """Whether images are cropped when they are decoded. Otherwise the step crops the canvases."""
+    # The decoder cannot cut out a rotated box, so the devices cut it out of a canvas.
     return isinstance(train.images, Records) and not config.augment.rotate_degrees
 
 
 def gather_crops(
     train: Split, indices: np.ndarray, boxes: np.ndarray, size: int
 ) -> dict[str, np.ndarray]:
-    """Decodes boxes of works that lie in TFRecords.
+    """Decodes a box of each work from the TFRecords.
 
     Args:
-      train: the split.
-      indices: of the works, int [n].
-      boxes: left, top, width and height as shares of the pictures' sides, float [n, 4].
+      train: the split; its images are `Records`.
+      indices: the works, int [n].
+      boxes: left, top, width and height as shares of the image's sides, float [n, 4].
       size: side of the result in pixels.
 
     Returns:
@@ -191,23 +192,23 @@ def gather_crops(
     """
     assert isinstance(train.images, Records)
     columns = train.columns(indices)
-    del columns["aspect"]  # so that the step knows that they are cropped already
+    del columns["aspect"]  # tells the step that the images are cropped already
     return columns | {"image": train.images.crops(train.rows[indices], boxes, size)}
 
 
 def put_works(train: Split, mesh: Mesh, spread: bool) -> Batch:
-    """Puts all works of a split on the devices: `image`, `aspect`, `label/<task>`, of N works each.
+    """Puts all N works of a split on the devices: `image`, `aspect`, `label/<task>`.
 
     Args:
       train: the split.
       mesh: the devices.
-      spread: each device holds a share of the images (N is rounded up to a multiple of the devices)
-        rather than all.
+      spread: whether each device holds only a share of the images. Then their number is rounded up to a
+        multiple of the devices.
     """
     images = train.images
     assert not isinstance(images, Records)
     count = len(train)
-    # What rounding up adds is never asked for.
+    # No index refers to the rows that rounding up adds.
     rows = np.pad(train.rows, (0, -count % mesh.size if spread else 0))
 
     def put(read: Callable[[slice], np.ndarray], count: int, spread: bool) -> jax.Array:
@@ -217,17 +218,17 @@ def put_works(train: Split, mesh: Mesh, spread: bool) -> Batch:
             shape, sharding, lambda index: read(index[0] if index else slice(None))
         )
 
-    works = {"image": put(lambda part: take(images, rows[part]), len(rows), spread)}
+    works = {"image": put(lambda own: take(images, rows[own]), len(rows), spread)}
     for name, values in train.columns(np.arange(count)).items():
         works[name] = put(values.__getitem__, count, False)
     return works
 
 
 def gatherer(mesh: Mesh, spread: bool) -> Callable[[Batch, Batch], Batch]:
-    """A pure function (works, {`index`: int32 [B]}) → the batch as from `batches.put`.
+    """A pure function (works, {`index`: int32 [B]}) → the same batch as from `batches.put`.
 
-    Where the images are spread, each device gives of the global batch those that it holds, zeros for the
-    others, and the sum over the devices is scattered to where each row belongs: no device ever holds
+    If the images are spread, each device builds the global batch with zeros for the images that it does
+    not hold. The sum over the devices is then scattered to the devices of the rows. So no device holds
     more than one global batch besides its share.
     """
     axes = mesh.axis_names
@@ -250,7 +251,7 @@ def gatherer(mesh: Mesh, spread: bool) -> Callable[[Batch, Batch], Batch]:
         gathered = jax.shard_map(local, mesh=mesh, in_specs=(specs, split), out_specs=split)(
             works, batch["index"]
         )
-        # So that what follows is compiled as for a batch that came from the host, to the same bits.
+        # The step must compile as for a batch from the host, so that both give the same bits.
         return lax.optimization_barrier(gathered)
 
     return gather

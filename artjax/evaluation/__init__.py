@@ -1,1 +1,1 @@
-"""Exact numbers, and predictions, from a checkpoint."""
+"""Evaluates checkpoints on a split, and predicts labels of image files."""

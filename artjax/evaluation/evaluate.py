@@ -1,4 +1,4 @@
-"""Honest numbers: every work of a split exactly once, from a checkpoint, with its uncertainty."""
+"""Evaluates a checkpoint on a split: every work exactly once, with a confidence interval."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ CHECKPOINTS = ("best", "last")
 
 
 class Restored(NamedTuple):
-    """A model as a checkpoint left it, with all that the checkpoint says of itself."""
+    """A model restored from a checkpoint, with the record of the checkpoint."""
 
     experiment: Experiment
     variables: dict[str, Any]
@@ -39,25 +39,25 @@ class Restored(NamedTuple):
 
 
 def restore(workdir: Path, which: str = "best") -> Restored:
-    """Restores a checkpoint of a workdir, which needs nothing else.
+    """Restores a model from a checkpoint of a workdir. Nothing but the workdir is needed.
 
     Args:
-      workdir: of a run.
+      workdir: the folder of a run.
       which: `best` by validation, or `last`.
 
     Raises:
-      ConfigError: for another word.
-      WorkdirError: if there is none, or it cannot be read.
+      ConfigError: if `which` is neither of them.
+      WorkdirError: if there is no checkpoint, or it cannot be read.
     """
     if which not in CHECKPOINTS:
         raise ConfigError(f"--checkpoint {which}: valid are {', '.join(CHECKPOINTS)}")
     checkpoints = Checkpoints(workdir, read_only=True)
     step = checkpoints.best_step if which == "best" else checkpoints.latest_step
-    assert step is not None  # a read-only manager refuses a workdir without checkpoints
+    assert step is not None  # `Checkpoints` refuses to read a workdir without checkpoints
     record = checkpoints.record(step)
     config = config_lib.from_json(json.dumps(record["config"]))
     classes = {task: len(names) for task, names in record["classes"].items()}
-    # There may be other devices than in training, over which its parameters cannot be spread alike.
+    # The present number of devices may not be divisible by the run's `fsdp`.
     mesh = create_mesh(math.gcd(config.fsdp, jax.device_count()))
     experiment = Experiment(config, classes, record["train_works"], mesh)
     variables = checkpoints.restore_variables(step, experiment.abstract_state)
@@ -76,18 +76,19 @@ def evaluate_workdir(
     """Evaluates a checkpoint of a workdir on a split and writes `evaluation/<split>/`.
 
     Args:
-      workdir: of a run.
+      workdir: the folder of a run.
       split: `train`, `validation` or `test`.
       which: the checkpoint, `best` by validation or `last`.
-      data_dir: where the data is now, if not where it was in training.
-      canvas_dir: likewise; without room for canvases there, works are streamed.
+      data_dir: the present data directory, if it differs from that of training.
+      canvas_dir: the present folder for canvases, likewise. Without room for canvases there, images are
+        streamed.
 
     Returns:
-      What `metrics.json` holds.
+      The contents of `metrics.json`.
 
     Raises:
       ConfigError: for an unknown split or checkpoint.
-      WorkdirError: if there is no checkpoint, or the data is not the data that it was trained with.
+      WorkdirError: if there is no checkpoint, or the run was trained on other data.
       DataError: if the data cannot be found.
     """
     if split not in SPLITS:
@@ -98,7 +99,7 @@ def evaluate_workdir(
     record = restored.record
     request = canvases.Request(**config_lib.collection_settings(restored.experiment.config))
     if request.source != "stream":
-        # Where training had its batches is no matter; without room for canvases, works are streamed.
+        # The source of the run does not matter here. `auto` streams if there is no room for canvases.
         request = replace(request, source="auto")
     data = canvases.open_collection(request, *where_data_is(record, data_dir, canvas_dir))
     check_same_data(workdir, record, data.prepared)
@@ -136,10 +137,10 @@ def evaluate_split(workdir: Path, restored: Restored, data: Canvases, name: str)
 def predict_split(
     experiment: Experiment, variables: Mapping[str, Any], split: Split
 ) -> dict[str, tuple[np.ndarray, metrics.Predictions]]:
-    """Runs the model over a split.
+    """Predicts all works of a split.
 
     Returns:
-      By task: the indices of the works whose label is known, int [N], and what was said of them.
+      For each task: the indices of the works whose label is known, int [N], and their predictions.
     """
     collected: dict[str, list[np.ndarray]] = {task: [] for task in split.labels}
     sharding = experiment.batch_sharding
@@ -147,9 +148,9 @@ def predict_split(
         for task, logits in experiment.logits(variables, batch).items():
             collected[task].append(np.asarray(logits)[: len(real)])
     result = {}
-    for task, parts in collected.items():
+    for task, batch_logits in collected.items():
         known = np.flatnonzero(split.labels[task] >= 0)
-        log_probabilities = metrics.log_softmax(np.concatenate(parts)[known])
+        log_probabilities = metrics.log_softmax(np.concatenate(batch_logits)[known])
         result[task] = known, metrics.Predictions(split.labels[task][known], log_probabilities)
     return result
 
@@ -161,7 +162,7 @@ def summarise(
     prepared: Prepared,
     with_near_duplicate: Collection[str] | None = None,
 ) -> dict[str, dict[str, Any]]:
-    """The numbers of `metrics.json` for each task; tasks without a known label are left out.
+    """Computes the metrics in `metrics.json` for each task. Tasks without known labels are left out.
 
     Args:
       predictions: as from `predict_split`.
@@ -193,19 +194,19 @@ def summarise(
 
 
 def majority_top1(train_labels: np.ndarray, labels: np.ndarray) -> float:
-    """Top-1 of always naming the class most frequent in training, in [0, 1]; nan where none is known."""
+    """Top-1 of always predicting the majority class of training, in [0, 1]; nan without known labels."""
     majority = np.bincount(train_labels[train_labels >= 0]).argmax()
     known = labels[labels >= 0]
     return float((known == majority).mean()) if len(known) else float("nan")
 
 
 def latest_record(workdir: Path) -> dict[str, Any]:
-    """The record of a workdir's last checkpoint, or `{}` where there is none."""
+    """The record of a workdir's last checkpoint; `{}` if it has none."""
     try:
         checkpoints = Checkpoints(workdir, read_only=True)
     except WorkdirError:
         return {}
-    assert checkpoints.latest_step is not None  # else the manager would have refused
+    assert checkpoints.latest_step is not None  # otherwise `Checkpoints` has raised an error
     record = checkpoints.record(checkpoints.latest_step)
     checkpoints.close()
     return record
@@ -214,27 +215,27 @@ def latest_record(workdir: Path) -> dict[str, Any]:
 def where_data_is(
     record: Mapping[str, Any], data_dir: Path | None, canvas_dir: Path | None
 ) -> tuple[Path, Path | None]:
-    """(data_dir, canvas_dir): those given, else those of training, from a checkpoint's record."""
+    """Returns (data_dir, canvas_dir): as given, else those of training, from a checkpoint's record."""
     recorded = Path(record["canvas_dir"]) if record["canvas_dir"] else None
     return data_dir or Path(record["data_dir"]), canvas_dir or recorded
 
 
 def check_same_data(workdir: Path, record: Mapping[str, Any], prepared: Prepared) -> None:
-    """Raises `WorkdirError` if the prepared data is not that of the checkpoint's record.
+    """Raises `WorkdirError` if the prepared data differs from that of the checkpoint's record.
 
-    A rebuilt set may have moved works between the splits, and a test score on works that were
-    trained on is worth nothing.
+    A set that was built again may have moved works between splits. A test score on works of the training
+    split would be worthless.
     """
     if record["fingerprint"] != prepared.fingerprint:
         raise WorkdirError(
-            f"{workdir} was trained on another state of '{record['collection']}' than the one in "
-            f"{prepared.directory} (its fingerprint differs)\n"
-            "give the --data_dir of the data it was trained on, or train anew in another --workdir"
+            f"{workdir} was trained on other data of '{record['collection']}' than those in "
+            f"{prepared.directory} (the fingerprint differs)\n"
+            "set the --data_dir of the data it was trained on, or train again in another --workdir"
         )
 
 
 def report_lines(result: Mapping[str, Any]) -> list[str]:
-    """A result in words, one line for each task."""
+    """Formats a result for people, one line for each task."""
     lines = []
     for task, row in result["tasks"].items():
         official = row["official_n"]
@@ -242,7 +243,7 @@ def report_lines(result: Mapping[str, Any]) -> list[str]:
         if official is not None:
             works = f"{row['n']:,} of the {official:,} official {result['split']} works"
         lines.append(
-            f"{result['split']} {task}: {metrics.in_words(row)} on {works}; "
+            f"{result['split']} {task}: {metrics.format_metrics(row)} on {works}; "
             f"majority class {row['majority_top1']:.1%}"
         )
         near_duplicates = row["n"] - row.get("n_without_near_duplicates", row["n"])

@@ -1,4 +1,4 @@
-"""Exact numbers over a whole split, in float64 on the host."""
+"""Metrics over a whole split, computed in float64 on the host."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import numpy as np
 
 
 class Predictions(NamedTuple):
-    """What a model said of the works of a split whose label is known, for one task.
+    """Predictions for one task, of the works of a split whose label is known.
 
     Attributes:
       labels: true classes, int [N], all 0 or more.
-      log_probabilities: natural logarithms, float64 [N, classes].
+      log_probabilities: natural logarithms of the probabilities, float64 [N, classes].
     """
 
     labels: np.ndarray
@@ -21,12 +21,12 @@ class Predictions(NamedTuple):
 
     @property
     def predicted(self) -> np.ndarray:
-        """The likeliest class of each work, int [N]; the first of equals."""
+        """The most probable class of each work, int [N]; of equal ones the first."""
         return self.log_probabilities.argmax(axis=1)
 
     @property
     def label_ranks(self) -> np.ndarray:
-        """Rank of the true class, int [N], 1 = likeliest; among equals, the lower class first."""
+        """Rank of the true class, int [N], 1 = most probable; equal ones are ranked by class number."""
         rows = np.arange(len(self.labels))
         own = self.log_probabilities[rows, self.labels][:, None]
         classes = np.arange(self.log_probabilities.shape[1])
@@ -37,30 +37,30 @@ class Predictions(NamedTuple):
 
 
 def log_softmax(logits: np.ndarray) -> np.ndarray:
-    """Logarithms of the softmax along the last axis, in float64."""
+    """Logarithm of the softmax along the last axis, in float64."""
     logits = logits.astype(np.float64)
     shifted = logits - logits.max(axis=-1, keepdims=True)
     return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
 
 
 def top1(predictions: Predictions) -> float:
-    """Share of works whose likeliest class is the true one, in [0, 1]."""
+    """Share of works whose most probable class is the true one, in [0, 1]."""
     return float((predictions.predicted == predictions.labels).mean())
 
 
 def top5(predictions: Predictions) -> float:
-    """Share of works whose true class is among the five likeliest, in [0, 1]."""
+    """Share of works whose true class is among the five most probable ones, in [0, 1]."""
     return float((predictions.label_ranks <= 5).mean())
 
 
 def loss(predictions: Predictions) -> float:
-    """Mean negative log-likelihood of the true class in nats (no label smoothing)."""
+    """Mean negative log-likelihood of the true class in nats, without label smoothing."""
     rows = np.arange(len(predictions.labels))
     return float(-predictions.log_probabilities[rows, predictions.labels].mean())
 
 
 def macro_f1(predictions: Predictions) -> float:
-    """Unweighted mean of the F1 scores of the classes that occur, as label or as prediction.
+    """Unweighted mean of the F1 scores of all classes that occur as a label or as a prediction.
 
     F1 = 2 TP / (2 TP + FP + FN): Manning et al., Introduction to Information Retrieval (2008),
     section 8.3, and 13.6 for the macro average. Equals scikit-learn's `f1_score(average="macro")`.
@@ -74,12 +74,12 @@ def macro_f1(predictions: Predictions) -> float:
 
 
 def accuracy_interval(correct: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Confidence interval of the share `correct / n` of n independent trials, in [0, 1].
+    """Confidence interval of the proportion `correct / n` in n independent trials, in [0, 1].
 
     Wilson, Probable Inference (1927); Brown et al., Interval Estimation for a Binomial Proportion
-    (2001), section 3.1.1. Unlike share ± z s it stays in [0, 1] and is right near 0 and 1.
+    (2001), section 3.1.1. The normal approximation can leave [0, 1], and is wrong near 0 and 1.
     """
-    # Here, because it takes half a second, which other modes need not wait.
+    # Imported here, because it takes half a second, and other modes do not need it.
     from scipy.stats import binomtest
 
     interval = binomtest(correct, n).proportion_ci(confidence, method="wilson")
@@ -87,15 +87,15 @@ def accuracy_interval(correct: int, n: int, confidence: float = 0.95) -> tuple[f
 
 
 class Metric(NamedTuple):
-    """A number that says how good predictions are.
+    """A metric of predictions.
 
     Attributes:
-      function: of `Predictions`.
-      words: how a report writes the number.
+      function: computes it.
+      template: formats its name and value in a report.
     """
 
     function: Callable[[Predictions], float]
-    words: str
+    template: str
 
 
 METRICS: Mapping[str, Metric] = {
@@ -104,11 +104,11 @@ METRICS: Mapping[str, Metric] = {
     "macro_f1": Metric(macro_f1, "macro-F1 {:.3f}"),
     "loss": Metric(loss, "loss {:.3f}"),
 }
-"""What is measured, in the order of a report. A metric that is added here is in every `metrics.json`."""
+"""All metrics, in the order of a report. A metric that is added here appears in every `metrics.json`."""
 
 
 def summary(predictions: Predictions) -> dict[str, float | int | list[float]]:
-    """All of `METRICS`, n, the number of classes, and the interval of top-1, ready for JSON."""
+    """Computes `METRICS`, n, the number of classes and the 95 % interval of top-1, ready for JSON."""
     correct = int((predictions.predicted == predictions.labels).sum())
     n = len(predictions.labels)
     return {
@@ -119,9 +119,9 @@ def summary(predictions: Predictions) -> dict[str, float | int | list[float]]:
     }
 
 
-def in_words(row: Mapping[str, Any]) -> str:
-    """What `summary` gives, as a report writes it."""
-    parts = [metric.words.format(row[name]) for name, metric in METRICS.items()]
+def format_metrics(row: Mapping[str, Any]) -> str:
+    """Formats the result of `summary` for a report."""
+    formatted = [metric.template.format(row[name]) for name, metric in METRICS.items()]
     low, high = row["top1_ci95"]
-    parts[0] += f" (95 % interval {low:.1%} to {high:.1%})"
-    return ", ".join(parts)
+    formatted[0] += f" (95 % interval {low:.1%} to {high:.1%})"
+    return ", ".join(formatted)

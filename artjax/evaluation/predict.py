@@ -1,4 +1,4 @@
-"""The likeliest labels of any picture file, with exactly the pixels that training would have seen."""
+"""Predicts labels of image files, which are cleaned and resized exactly as in training."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from artjax.evaluation.evaluate import restore
 from artjax.prepare import picture_decoding
 from artjax.workdir import write_atomically
 
-LIKELIEST = 5
+TOP_K = 5
 _BATCH_SIZE = 64
 
 
 class Guess(NamedTuple):
-    """One of the likeliest labels of a picture; `probability` in [0, 1], `rank` from 1."""
+    """One of the most probable labels of an image; `probability` in [0, 1], `rank` from 1."""
 
     path: Path
     task: str
@@ -35,27 +35,27 @@ class Guess(NamedTuple):
 
 
 class Result(NamedTuple):
-    """Guesses for all usable pictures, and the reason for each file that is none."""
+    """Guesses for all usable images, and (file, reason) for each unusable one."""
 
     guesses: list[Guess]
     unusable: list[tuple[Path, str]]
 
 
 def predict(workdir: Path, paths: Sequence[Path], which: str = "best") -> Result:
-    """Predicts the labels of pictures with a checkpoint of a workdir.
+    """Predicts the labels of images with a checkpoint of a workdir.
 
     Args:
-      workdir: of a run; it holds all that is needed.
-      paths: picture files, and folders whose files are all looked at.
+      workdir: the folder of a run. Nothing else is needed.
+      paths: image files, and folders. All files in a folder and its subfolders are used.
       which: the checkpoint, `best` by validation or `last`.
 
     Returns:
-      The five likeliest labels (or all, if there are fewer) for each picture and task; also written to
-      `predict/predictions.csv` in the workdir.
+      For each image and task the five most probable labels (or all, if there are fewer). They are also
+      written to `predict/predictions.csv` in the workdir.
 
     Raises:
       WorkdirError: if there is no checkpoint.
-      DataError: if a path does not exist, or none of the files is a usable picture.
+      DataError: if a path does not exist, or none of the files is a usable image.
     """
     files = _files(paths)
     restored = restore(workdir, which)
@@ -69,7 +69,7 @@ def predict(workdir: Path, paths: Sequence[Path], which: str = "best") -> Result
         split = _as_split([(canvas, aspect) for _, canvas, aspect in chunk])
         count = restored.experiment.mesh.size
         rows = np.arange(len(chunk))
-        # Padded to a power of two, so that a folder of any size compiles few shapes.
+        # Padded to a power of two, so that few shapes are compiled.
         padded = max(count, 1 << (len(chunk) - 1).bit_length())
         padded = -(-padded // count) * count
         indices = np.pad(rows, (0, padded - len(rows)), constant_values=-1)
@@ -78,10 +78,10 @@ def predict(workdir: Path, paths: Sequence[Path], which: str = "best") -> Result
             probabilities = np.exp(metrics.log_softmax(np.asarray(logits)[: len(chunk)]))
             names = restored.record["classes"][task]
             for (path, _, _), row in zip(chunk, probabilities, strict=True):
-                likeliest = np.argsort(-row, kind="stable")[:LIKELIEST]
+                top = np.argsort(-row, kind="stable")[:TOP_K]
                 result.guesses.extend(
                     Guess(path, task, rank, names[c], float(row[c]))
-                    for rank, c in enumerate(likeliest, start=1)
+                    for rank, c in enumerate(top, start=1)
                 )
         chunk.clear()
 
@@ -99,8 +99,8 @@ def predict(workdir: Path, paths: Sequence[Path], which: str = "best") -> Result
         flush()
     if not usable:
         path, reason = unusable[0]
-        more = f" (nor is any of the {len(unusable)} files)" if len(unusable) > 1 else ""
-        raise DataError(f"{path} is no usable picture: {reason}{more}")
+        more = f" (all {len(unusable)} files are unusable)" if len(unusable) > 1 else ""
+        raise DataError(f"{path} is not a usable image: {reason}{more}")
     write_atomically(workdir / "predict" / "predictions.csv", _csv(result.guesses))
     return result
 
@@ -116,14 +116,12 @@ def _files(paths: Sequence[Path]) -> list[Path]:
                 if not name.startswith(".")
             )
             if not inside:
-                raise DataError(f"the folder {path} holds no files")
+                raise DataError(f"the folder {path} has no files")
             files.extend(inside)
         elif path.is_file():
             files.append(path)
         else:
-            raise DataError(
-                f"no picture or folder {path}; give files or folders after --mode predict"
-            )
+            raise DataError(f"no file or folder {path}; put files or folders after --mode predict")
     return files
 
 

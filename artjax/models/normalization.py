@@ -1,4 +1,4 @@
-"""BatchNorm with a gradient of its own."""
+"""BatchNorm with a hand-written gradient."""
 
 from __future__ import annotations
 
@@ -10,30 +10,30 @@ from flax import linen as nn
 from jax import lax
 
 _BATCH_AXES = (0, 1, 2)
-_MOMENTUM = 0.9  # of the running averages; torch's default, which calls it 0.1
+_MOMENTUM = 0.9  # of the running averages; the default of torch, which writes it as 0.1
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(3,))
 def batch_norm(
     inputs: jax.Array, scale: jax.Array, bias: jax.Array, epsilon: float
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Normalises each channel by its mean and variance over the batch and the picture.
+    """Normalises each channel by its mean and variance over batch, height and width.
 
-    Ioffe & Szegedy, Batch Normalization (2015), algorithm 1, computed in float32. Through the mean and
-    the variance that it returns no gradient flows.
+    Ioffe & Szegedy, Batch Normalization (2015), algorithm 1, computed in float32. No gradient flows
+    through the returned mean and variance.
 
-    The gradient is written out (section 3) because differentiating the forward pass sums three things
-    over the batch where two are enough, and reads the activations again for it.
+    The gradient is written by hand (section 3). Automatic differentiation computes three sums over the
+    batch, where two are enough, and reads the activations once more.
 
     Args:
       inputs: floating point, [B, H, W, C].
       scale: float32 [C].
       bias: float32 [C].
-      epsilon: is added to the variance.
+      epsilon: added to the variance.
 
     Returns:
-      The normalised inputs in the inputs' dtype; their mean and their variance (with divisor B H W),
-      float32 [C].
+      The normalised inputs, in the inputs' dtype; their mean and their variance (with divisor B H W),
+      each float32 [C].
     """
     return _forward(inputs, scale, bias, epsilon)[0]
 
@@ -48,7 +48,7 @@ def _forward(
 ) -> tuple[tuple[jax.Array, jax.Array, jax.Array], tuple[jax.Array, ...]]:
     x = inputs.astype(jnp.float32)
     mean = x.mean(_BATCH_AXES)
-    # Both sums in one pass; rounding may leave the difference below 0.
+    # One pass computes both sums. Rounding may make the difference negative.
     variance = jnp.maximum((x * x).mean(_BATCH_AXES) - mean * mean, 0)
     inverse = lax.rsqrt(variance + epsilon)
     outputs = (
@@ -78,11 +78,11 @@ batch_norm.defvjp(_forward, _backward)
 
 
 class BatchNorm(nn.Module):
-    """`flax.linen.BatchNorm` over [B, H, W, C], with the same variables by the same names.
+    """Replaces `flax.linen.BatchNorm` for inputs [B, H, W, C]; variables and names are the same.
 
     Attributes:
-      epsilon: is added to the variance.
-      dtype: of the outputs; parameters and statistics are float32.
+      epsilon: added to the variance.
+      dtype: dtype of the outputs. Parameters and statistics are float32.
     """
 
     epsilon: float = 1e-5
@@ -90,14 +90,14 @@ class BatchNorm(nn.Module):
 
     @nn.compact
     def __call__(self, inputs: jax.Array, *, train: bool) -> jax.Array:
-        """Normalises by the batch's own statistics when training, else by the running averages.
+        """Normalises by the batch's statistics in training, else by the running averages.
 
         Args:
           inputs: floating point, [B, H, W, C].
-          train: also moves the running averages.
+          train: whether to use the batch's statistics, and to update the running averages.
 
         Returns:
-          `dtype`, [B, H, W, C].
+          The normalised inputs, of dtype `dtype`, [B, H, W, C].
         """
         channels = (inputs.shape[-1],)
         scale = self.param("scale", nn.initializers.ones_init(), channels)

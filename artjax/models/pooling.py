@@ -1,4 +1,4 @@
-"""Pooling that XLA's own `reduce_window` does slowly or not at all."""
+"""Pooling for which XLA's `reduce_window` is slow or does not exist."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import numpy as np
 def max_pool_2x2(inputs: jax.Array) -> jax.Array:
     """Max-pool with window and stride 2.
 
-    The same values and gradients as `flax.linen.max_pool(inputs, (2, 2), (2, 2))`, ties included
-    (the first of equals, row by row, takes the gradient), written as reshape-and-max because the
-    gradient of `reduce_window` is the slowest operation of a textbook VGG step.
+    Values and gradients equal those of `flax.linen.max_pool(inputs, (2, 2), (2, 2))`. If several values
+    of a window are the maximum, the first one, row by row, takes the gradient. It is written as reshape
+    and max, because the gradient of `reduce_window` is the slowest operation of a textbook VGG step.
 
     Args:
       inputs: floating point, [B, H, W, C] with even H and W.
@@ -39,11 +39,11 @@ def _backward(saved: tuple[jax.Array, jax.Array], gradient: jax.Array) -> tuple[
     windows = _windows(inputs)
     is_max = [windows[:, :, i, :, j, :] == outputs for i in (0, 1) for j in (0, 1)]
     taken = jnp.zeros_like(is_max[0])
-    parts = []
+    corners = []
     for here in is_max:
-        parts.append(jnp.where(here & ~taken, gradient, 0))
+        corners.append(jnp.where(here & ~taken, gradient, 0))
         taken = taken | here
-    rows = [jnp.stack(parts[0:2], axis=3), jnp.stack(parts[2:4], axis=3)]
+    rows = [jnp.stack(corners[0:2], axis=3), jnp.stack(corners[2:4], axis=3)]
     return (jnp.stack(rows, axis=2).reshape(inputs.shape),)
 
 
@@ -51,15 +51,15 @@ max_pool_2x2.defvjp(_forward, _backward)
 
 
 def adaptive_average_pool(inputs: jax.Array, size: int) -> jax.Array:
-    """Averages over a grid of size x size bins, whatever the height and width of the inputs.
+    """Averages over a grid of size x size bins, for inputs of any height and width.
 
-    Bin i of n spans the rows floor(i H / n) to ceil((i + 1) H / n), as in torchvision's VGG, so that
-    the fully connected layers keep their shapes at any picture size. With H = W = size it is the
-    identity.
+    So the fully connected layers have the same shapes for every image size. Bin i of n spans the rows
+    floor(i H / n) to ceil((i + 1) H / n), as in torchvision's VGG. For H = W = size the result equals
+    the inputs.
 
     Args:
       inputs: floating point, [B, H, W, C].
-      size: the number of bins on each side.
+      size: number of bins on each side.
 
     Returns:
       The inputs' dtype, [B, size, size, C].

@@ -1,4 +1,4 @@
-"""From pixels on the scale [0, 255] to the input of a network."""
+"""Maps pixels on the scale [0, 255] to the input of a network."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """What a network expects as its input; the default is RGB in [-1, 1].
+    """The input that a network expects. The default is RGB in [-1, 1].
 
     Attributes:
-      mean: of each channel of the input, in [0, 1], in the order RGB.
-      std: of each channel, in (0, 1].
+      mean: mean of each channel, in [0, 1], in the order RGB.
+      std: standard deviation of each channel, in (0, 1], in the order RGB.
       channel_order: `RGB` or `BGR`.
-      crop_share: side of the central square that evaluation looks at, as a share of the largest one that
+      crop_share: side of the central square that evaluation uses, as a share of the largest square that
         fits, in (0, 1].
     """
 
@@ -27,13 +27,13 @@ class Preprocessing:
     crop_share: float = 1.0
 
     def normalise(self, images: jax.Array) -> jax.Array:
-        """The input of the network.
+        """Returns the input of the network.
 
         Args:
           images: RGB on the scale [0, 255], [B, H, W, 3].
 
         Returns:
-          float32 [B, H, W, 3], (x / 255 - mean) / std, in the order of `channel_order`.
+          float32 [B, H, W, 3], (x / 255 - mean) / std, with the channels in `channel_order`.
         """
         mean, std = np.asarray(self.mean), np.asarray(self.std)
         scale = jnp.asarray(255 * std, jnp.float32)[None, None, None]

@@ -1,4 +1,4 @@
-"""The table of model families. A family is one file, which registers itself here when it is imported."""
+"""The table of model families. Each family is one file, whose import calls `register`."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from flax import linen as nn
 from artjax.models.preprocessing import Preprocessing
 
 HEAD = "head"
-"""What `Family.part_of` says of a parameter that belongs to the head of a task."""
+"""`Family.part_of` returns this for a parameter of a task's head."""
 
 
 @dataclass(frozen=True)
 class Family:
-    """Networks that are built by one function.
+    """The networks that one function builds.
 
     Attributes:
-      names: what `--config.model.name` may be.
-      create: (name, classes, dtype=, platform=, **options) → a module that takes images float32
-        [B, H, W, 3] and `train`, and gives logits by task, float32 [B, classes]. It marks the output of
-        each stage with `jax.ad_checkpoint.checkpoint_name`.
-      options: the fields of `config.model` that it takes, beside the name.
-      size_multiple: name → the side of a picture is a multiple of this, in pixels.
-      stages: name → the names of its stages, in order. Rematerialisation keeps their outputs;
-        freezing and features refer to them.
+      names: the values of `--config.model.name` that select this family.
+      create: (name, classes, dtype=, platform=, **options) → a module. The module takes images float32
+        [B, H, W, 3] and `train`, and returns logits for each task, float32 [B, classes]. It marks the
+        output of each stage with `jax.ad_checkpoint.checkpoint_name`.
+      options: the fields of `config.model` that `create` takes, besides the name.
+      size_multiple: name → the side of an image must be a multiple of this, in pixels.
+      stages: name → the names of its stages, in order. Rematerialisation keeps their outputs; freezing
+        and features refer to them.
       part_of: path of a parameter, such as `conv1_2/kernel` → the name of its stage, or `HEAD`.
-      preprocessing: what its input is.
+      preprocessing: maps pixels to the input of the networks.
     """
 
     names: tuple[str, ...]
@@ -45,10 +45,10 @@ _FAMILIES: dict[str, Family] = {}
 
 
 def register(family: Family) -> Family:
-    """Adds a family to the table.
+    """Adds a family to the table, and returns it.
 
     Raises:
-      ValueError: if a name is in the table already.
+      ValueError: if one of its names is registered already.
     """
     taken = [name for name in family.names if name in _FAMILIES]
     if taken:
@@ -63,7 +63,7 @@ def names() -> tuple[str, ...]:
 
 
 def family_of(name: str) -> Family:
-    """The family of a model.
+    """The family of the model `name`.
 
     Raises:
       KeyError: if there is no such model.
@@ -74,14 +74,14 @@ def family_of(name: str) -> Family:
 def create_model(
     name: str, classes: Mapping[str, int], *, dtype: jnp.dtype, platform: str, **options: Any
 ) -> nn.Module:
-    """Builds the model that `--config.model.name` asks for.
+    """Builds the model of `--config.model.name`.
 
     Args:
       name: one of `names()`.
-      classes: number of classes for each task; one head each.
-      dtype: of the activations; parameters and statistics stay float32.
-      platform: `cpu`, `gpu` or `tpu`, for which the model may choose the faster of equal forms.
-      options: the fields of `config.model`; those that the family does not have are left out.
+      classes: number of classes for each task. Each task has its own head.
+      dtype: dtype of the activations. Parameters and statistics stay float32.
+      platform: `cpu`, `gpu` or `tpu`. The model may choose the equivalent form that is faster there.
+      options: the fields of `config.model`. Those that the family does not use are ignored.
 
     Raises:
       KeyError: if there is no such model.

@@ -22,16 +22,16 @@ DEPTHS: Mapping[str, tuple[tuple[int, ...], ...]] = {
     "vgg16": ((64,) * 2, (128,) * 2, (256,) * 3, (512,) * 3, (512,) * 3),
     "vgg19": ((64,) * 2, (128,) * 2, (256,) * 4, (512,) * 4, (512,) * 4),
 }
-"""Channels of each convolution, by stage; a 2x2 max-pool ends every stage."""
+"""Channels of each convolution, stage by stage. Every stage ends with a 2x2 max-pool."""
 
-# He et al., Delving Deep into Rectifiers (2015), section 2.2: keeps the variance through ReLUs.
+# He et al., Delving Deep into Rectifiers (2015), section 2.2: layers with ReLU keep the variance.
 HE_NORMAL = nn.initializers.variance_scaling(2.0, "fan_in", "truncated_normal")
 
-# A quarter of the channels and no hidden layers: learns 64 px pictures on a CPU in minutes.
+# A quarter of the channels and no hidden layers: trains on 64 px images on a CPU in minutes.
 SMALL = ((16,), (32,), (64, 64), (128, 128))
 
-# A GPU's tensor cores take 8 channels at once: on an H200 the first layer of a VGG does 57 to 117
-# TFLOP/s with them, 12 to 20 without. On a CPU the zeros cost more than they bring.
+# GPU tensor cores process 8 channels at once. On an H200 the first layer of a VGG reaches 57 to 117
+# TFLOP/s with 8 channels, 12 to 20 with 3. On a CPU the padding with zeros makes it slower.
 _STEM_CHANNELS = {"gpu": 8}
 
 
@@ -39,17 +39,17 @@ class VGG(nn.Module):
     """A VGG with one linear head for each task.
 
     Attributes:
-      stages: channels of each 3x3 convolution, by stage.
-      hidden: widths of the fully connected layers; with none, the features are averaged over the
-        picture instead and go straight to the heads.
+      stages: channels of each 3x3 convolution, stage by stage.
+      hidden: widths of the fully connected layers. Without them the features are averaged over the
+        image and passed directly to the heads.
       classes: number of classes for each task.
-      batch_norm: BatchNorm after each convolution, which then has no bias.
-      dropout: rate after each hidden layer (before the heads where there is none), in [0, 1).
-      relu_after_pool: the last ReLU of each stage comes after its max-pool: both only pick or clip,
-        so the values are the same, on a quarter of the numbers.
-      stem_channels: to which the picture's three are filled up with zeros, and the first kernel with
-        them: the same values, but the tensor cores of a GPU want a multiple of 8.
-      dtype: of the activations; parameters and statistics are float32.
+      batch_norm: whether BatchNorm follows each convolution, which then has no bias.
+      dropout: rate after each hidden layer (without hidden layers: before the heads), in [0, 1).
+      relu_after_pool: whether the last ReLU of each stage comes after its max-pool. The two commute, so
+        the values are the same, but the ReLU has a quarter of the values to process.
+      stem_channels: number of channels to which the three channels of the image, and the first kernel,
+        are padded with zeros. The values are the same; GPU tensor cores need a multiple of 8.
+      dtype: dtype of the activations. Parameters and statistics are float32.
     """
 
     stages: tuple[tuple[int, ...], ...]
@@ -67,13 +67,13 @@ class VGG(nn.Module):
 
         Args:
           images: float, [B, H, W, 3] in [-1, 1]; H and W are multiples of 2 ** len(stages).
-          train: uses the batch's own statistics, and dropout (which needs the "dropout" key).
+          train: whether to use the batch's statistics, and dropout (which needs the "dropout" key).
 
         Returns:
           Logits for each task, float32 [B, classes].
         """
         x = images.astype(self.dtype)
-        convolve = partial(_filled_up_convolution, self.stem_channels)
+        convolve = partial(_padded_convolution, self.stem_channels)
         for s, widths in enumerate(self.stages, start=1):
             for c, channels in enumerate(widths, start=1):
                 x = nn.Conv(
@@ -96,7 +96,7 @@ class VGG(nn.Module):
 
         dropout = partial(nn.Dropout, self.dropout, deterministic=not train)
         if self.hidden:
-            # 7x7 is what a 224 px picture has left after five halvings.
+            # A 224 px image has 7x7 features after five halvings.
             x = adaptive_average_pool(x, 7)
             x = x.reshape(x.shape[0], -1)
         else:
@@ -104,7 +104,7 @@ class VGG(nn.Module):
         for i, width in enumerate(self.hidden, start=1):
             x = nn.Dense(width, kernel_init=HE_NORMAL, dtype=self.dtype, name=f"fc{i}")(x)
             x = dropout()(nn.relu(x))
-        # Zero kernels: every class starts equally likely, so the first loss is ln(classes) exactly.
+        # With zero kernels all classes are equally likely at first, so the loss is exactly ln(classes).
         return {
             task: nn.Dense(
                 number,
@@ -116,10 +116,10 @@ class VGG(nn.Module):
         }
 
 
-def _filled_up_convolution(
+def _padded_convolution(
     channels: int, inputs: jax.Array, kernel: jax.Array, *arguments: Any, **options: Any
 ) -> jax.Array:
-    """`lax.conv_general_dilated` on [B, H, W, C] with C filled up to `channels` where it is less."""
+    """`lax.conv_general_dilated` on [B, H, W, C]. If C < `channels`, C is padded with zeros."""
     missing = max(0, channels - inputs.shape[-1])
     if missing:
         inputs = jnp.pad(inputs, ((0, 0), (0, 0), (0, 0), (0, missing)))
@@ -154,7 +154,7 @@ def _stages_of(name: str) -> tuple[tuple[int, ...], ...]:
 
 
 def _part_of(path: str) -> str:
-    """`conv2_1/kernel` and `bn2_1/scale` are of stage2, `fc1/bias` of the last stage, hidden."""
+    """`conv2_1/kernel` and `bn2_1/scale` belong to `stage2`, `fc1/bias` to the last stage, `hidden`."""
     layer = path.partition("/")[0]
     if layer.startswith("head_"):
         return HEAD
@@ -166,7 +166,7 @@ register(
         names=(*(f"{base}{norm}" for base in DEPTHS for norm in ("", "_bn")), "vgg_small"),
         create=_create,
         options=("dropout", "relu_after_pool"),
-        # The max-pools halve it down to 1.
+        # Each stage halves the side, and at least one pixel must be left.
         size_multiple=lambda name: 2 ** len(_stages_of(name)),
         stages=lambda name: (
             *(f"stage{s}" for s in range(1, len(_stages_of(name)) + 1)),

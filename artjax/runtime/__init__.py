@@ -1,1 +1,1 @@
-"""Devices, memory, compiler and clock: what the machine is."""
+"""The machine: devices, processes, memory, compiler options, compilation cache and throughput."""

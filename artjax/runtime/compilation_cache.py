@@ -1,4 +1,4 @@
-"""Compiled programs: kept on disk, so that the second start compiles nothing; and counted."""
+"""Keeps compiled programs on disk, so that the second start compiles nothing, and counts them."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ _BACKEND_COMPILE = "/jax/core/compile/backend_compile_duration"
 
 
 def use_cache(folder: str = "") -> str | None:
-    """Keeps compiled programs in a folder; to be called before anything is compiled.
+    """Keeps compiled programs in a folder. Call it before anything is compiled.
 
     Args:
-      folder: where; `off` for nowhere; "" for what JAX_COMPILATION_CACHE_DIR says, else
-        `artjax/compiled` in the user's own cache (XDG_CACHE_HOME, or ~/.cache). A folder of one's own:
-        what is read from it is run.
+      folder: the folder, or `off` for no cache. "" means JAX_COMPILATION_CACHE_DIR if it is set, else
+        `artjax/compiled` in the user's cache folder (XDG_CACHE_HOME, or ~/.cache). The programs in it
+        are executed, so only the user may write to it.
 
     Returns:
-      A warning, if the folder cannot be written: everything works without it, only slower.
+      A warning if the folder cannot be written. Everything still works, but each start compiles again.
     """
     if folder == OFF:
         jax.config.update("jax_compilation_cache_dir", None)
@@ -40,22 +40,22 @@ def use_cache(folder: str = "") -> str | None:
         jax.config.update("jax_compilation_cache_dir", None)
         return (
             f"compiled programs cannot be kept in {path} ({error.strerror}), so every start compiles "
-            "anew; give a folder with --compilation_cache, or 'off'"
+            "again; set another folder with --compilation_cache, or 'off'"
         )
     jax.config.update("jax_compilation_cache_dir", str(path))
     if "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS" not in os.environ:
-        # JAX keeps only what took a second; a start has few programs, and this keeps them all.
+        # By default JAX keeps only programs that took a second to compile. A run has few: keep all.
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     return None
 
 
 class CompilationCounter:
-    """Counts the programs of a start, and the seconds until they were there, from now on.
+    """A context manager that counts the programs that JAX compiles or reads from the cache.
 
     Attributes:
-      programs: how many were needed.
-      from_cache: how many of them were read from the cache on disk.
-      seconds: spent compiling and reading them.
+      programs: number of programs that were needed.
+      from_cache: number of those that were read from the cache on disk.
+      seconds: time spent compiling and reading them.
     """
 
     def __init__(self) -> None:
@@ -81,12 +81,12 @@ class CompilationCounter:
         self.from_cache += event == _CACHE_HIT
 
     def _on_duration(self, event: str, duration_secs: float, **kwargs: str | int) -> None:
-        if event == _BACKEND_COMPILE:  # also where the program then comes from the cache
+        if event == _BACKEND_COMPILE:  # JAX records it for programs from the cache, too
             self.programs += 1
             self.seconds += duration_secs
 
     def describe(self) -> str:
-        """What was compiled and what was not, in words."""
+        """One line for people: what was compiled, and what was read from the cache."""
         folder = jax.config.jax_compilation_cache_dir  # type: ignore[attr-defined]
         compiled = self.programs - self.from_cache
         read = f"{self.from_cache} compiled programs read from {folder}"

@@ -1,4 +1,4 @@
-"""Devices, shardings and hosts: one program for one device, eight, and several machines."""
+"""Devices, shardings and processes. The same program runs on one device, many, or several machines."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from artjax.errors import ArtjaxError, ConfigError
 
-# Arrays smaller than this are not worth the communication that spreading them costs.
-SMALLEST_SPREAD_ARRAY = 2**16
+# Elements. For smaller arrays the communication costs more than the memory that sharding saves.
+MIN_SHARDED_SIZE = 2**16
 
 _TEXT_BYTES = 4096
 
 
 def create_mesh(fsdp: int = 1, devices: Sequence[jax.Device] | None = None) -> Mesh:
-    """Arranges the devices (default: all, of all hosts) as a mesh ('data', 'fsdp').
+    """Arranges devices as a mesh ('data', 'fsdp').
 
     Args:
-      fsdp: number of devices over which large parameters are spread; 1 = all devices hold all.
-      devices: the devices to use.
+      fsdp: number of devices over which large parameters are sharded; 1 = every device holds them all.
+      devices: the devices to use; default: all devices of all processes.
 
     Raises:
-      ConfigError: if the devices cannot be arranged so.
+      ConfigError: if `fsdp` does not divide the number of devices.
     """
     devices = jax.devices() if devices is None else devices
     if len(devices) % fsdp:
@@ -36,39 +36,46 @@ def create_mesh(fsdp: int = 1, devices: Sequence[jax.Device] | None = None) -> M
 
 
 def check_batch_size(batch_size: int, mesh: Mesh, accumulate: int = 1) -> None:
-    """Raises `ConfigError` unless every device gets the same share of each part of the global batch."""
+    """Raises `ConfigError` unless the devices get equal shares of every micro-batch.
+
+    Args:
+      batch_size: size of the global batch.
+      mesh: the devices.
+      accumulate: number of micro-batches into which the global batch is divided.
+    """
     shares = mesh.size * accumulate
     if batch_size % shares:
         below = batch_size - batch_size % shares
         near = " or ".join(str(size) for size in (below, below + shares) if size)
-        parts = f" x --config.accumulate={accumulate}" if accumulate > 1 else ""
+        times = f" x --config.accumulate={accumulate}" if accumulate > 1 else ""
         raise ConfigError(
-            f"--config.batch_size={batch_size} is not divisible by the {mesh.size} devices{parts}; "
-            f"take {near}"
+            f"--config.batch_size={batch_size} is not divisible by the {mesh.size} devices{times}; "
+            f"use {near}"
         )
 
 
 def batch_sharding(mesh: Mesh) -> NamedSharding:
-    """The first axis of a batch is spread over all devices."""
+    """The sharding of a batch: its first axis is divided over all devices."""
     return NamedSharding(mesh, PartitionSpec(("data", "fsdp")))
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
-    """Every device holds the whole array."""
+    """The sharding of an array that every device holds as a whole."""
     return NamedSharding(mesh, PartitionSpec())
 
 
 def state_sharding(mesh: Mesh, state: Any) -> Any:
     """Shardings for a pytree of arrays (or of their shapes).
 
-    With fsdp = 1 everything is replicated. Otherwise each large array is split along its longest
-    axis that 'fsdp' divides; optimizer statistics, having the parameters' shapes, go with them.
+    With fsdp = 1 everything is replicated. Otherwise each large array is split along its longest axis
+    that 'fsdp' divides. The optimizer's statistics have the shapes of the parameters, so they are split
+    in the same way.
     """
     fsdp = mesh.shape["fsdp"]
 
     def spec(leaf: Any) -> NamedSharding:
         divisible = [axis for axis, size in enumerate(leaf.shape) if size % fsdp == 0]
-        if fsdp == 1 or leaf.size < SMALLEST_SPREAD_ARRAY or not divisible:
+        if fsdp == 1 or leaf.size < MIN_SHARDED_SIZE or not divisible:
             return replicated(mesh)
         longest = max(divisible, key=lambda axis: leaf.shape[axis])
         return NamedSharding(
@@ -79,51 +86,53 @@ def state_sharding(mesh: Mesh, state: Any) -> Any:
 
 
 def describe(mesh: Mesh) -> str:
-    """The devices in words, such as "8 x NVIDIA H200 (2 hosts)"."""
+    """The devices, such as "8 × NVIDIA H200 (2 processes)"."""
     first = mesh.devices.flat[0]
     kind = "CPU" if first.platform == "cpu" else first.device_kind
-    hosts = f" ({jax.process_count()} hosts)" if jax.process_count() > 1 else ""
-    spread = f", parameters spread over {mesh.shape['fsdp']}" if mesh.shape["fsdp"] > 1 else ""
-    return f"{mesh.size} × {kind}{hosts}{spread}"
+    processes = f" ({jax.process_count()} processes)" if jax.process_count() > 1 else ""
+    sharded = f", parameters sharded over {mesh.shape['fsdp']}" if mesh.shape["fsdp"] > 1 else ""
+    return f"{mesh.size} × {kind}{processes}{sharded}"
 
 
 def is_first_process() -> bool:
-    """Whether this process is the one that writes logs and files."""
+    """Whether this is process 0, the only one that writes logs and files."""
     return jax.process_index() == 0
 
 
 @contextmanager
 def stop_together() -> Iterator[None]:
-    """All hosts run the block; where it fails on one, it fails on all, so that none waits for another.
+    """Runs the block in all processes. If it fails in one, it fails in all, so that none waits.
+
+    All processes must enter it together.
 
     Raises:
-      ArtjaxError: on the hosts where the block did not fail itself, with what was said on the first
-        where it did.
+      ArtjaxError: in the processes in which the block itself succeeded. It has the message of the first
+        process in which the block failed.
     """
     error = None
     try:
         yield
     except Exception as own:
         error = own
-    said = texts_of_processes(str(error) or repr(error) if error else "")
+    messages = texts_of_processes(str(error) or repr(error) if error else "")
     if error:
         raise error
-    for host, reason in enumerate(said):
-        if reason:
-            raise ArtjaxError(f"host {host} (counted from 0): {reason}")
+    for process, message in enumerate(messages):
+        if message:
+            raise ArtjaxError(f"process {process}: {message}")
 
 
 @contextmanager
 def first_process_first() -> Iterator[None]:
-    """The first host runs the block before the others do, which then find what it made.
+    """Runs the block in process 0 first, then in the others, which find the files that it wrote.
 
-    Where it fails on one, it fails on all: see `stop_together`.
+    If it fails in one process, it fails in all: see `stop_together`.
     """
     if is_first_process():
         with stop_together():
             yield
         with stop_together():
-            pass  # the others run it
+            pass  # the other processes run the block
     else:
         with stop_together():
             pass
@@ -132,19 +141,19 @@ def first_process_first() -> Iterator[None]:
 
 
 def texts_of_processes(text: str) -> list[str]:
-    """What each host says, its first 4,096 bytes; all hosts must ask together."""
+    """The text of each process, at most 4,096 bytes of it. All processes must call this together."""
     if jax.process_count() == 1:
         return [text]
-    # Of one size, whatever is said: hosts that ask for different things still meet.
+    # A fixed size, so that calls match even if processes exchange different texts.
     encoded = np.zeros(_TEXT_BYTES, np.uint8)
-    given = np.frombuffer(text.encode()[:_TEXT_BYTES], np.uint8)
-    encoded[: len(given)] = given
+    own = np.frombuffer(text.encode()[:_TEXT_BYTES], np.uint8)
+    encoded[: len(own)] = own
     gathered = np.asarray(multihost_utils.process_allgather(encoded))
     return [row.tobytes().rstrip(b"\0").decode(errors="ignore") for row in gathered]
 
 
 def least_over_processes(number: int) -> int:
-    """The smallest of all hosts' numbers; all hosts must ask together."""
+    """The smallest number of all processes. All processes must call this together."""
     if jax.process_count() == 1:
         return number
     return min(
@@ -153,7 +162,7 @@ def least_over_processes(number: int) -> int:
 
 
 def any_process(flag: bool) -> bool:
-    """Whether the flag is set on any host; all hosts must ask together."""
+    """Whether the flag is set in any process. All processes must call this together."""
     if jax.process_count() == 1:
         return flag
     return bool(np.any(multihost_utils.process_allgather(np.asarray(flag))))

@@ -1,4 +1,4 @@
-"""How fast a step is, in the terms of the device: counted arithmetic over published peaks."""
+"""Throughput in FLOP/s: counted arithmetic, compared with the published peak of the device."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from jax.sharding import Mesh
 
 
 class Peak(NamedTuple):
-    """A device's dense bfloat16 peak."""
+    """The peak of a device for dense bfloat16 arithmetic, and where it is published."""
 
     tflops_per_second: float
     source: str
@@ -23,7 +23,7 @@ _ADA = "NVIDIA L4, L40 and L40S datasheets, without sparsity"
 _GA102 = "NVIDIA GA102 whitepaper, appendix A"
 _TPU = "Google Cloud TPU documentation"
 
-# By the start of the name that JAX gives the device; the longest that fits counts.
+# The keys are prefixes of JAX's device names. The longest matching prefix is used.
 PEAKS: Mapping[str, Peak] = {
     "NVIDIA H200": Peak(989, _HOPPER),
     "NVIDIA H200 NVL": Peak(836, _HOPPER),
@@ -47,8 +47,8 @@ PEAKS: Mapping[str, Peak] = {
 
 
 def peak_of(device_kind: str, dtype: str) -> Peak | None:
-    """The peak of a device for activations of a dtype, or None where it is not known here."""
-    # "NVIDIA A100-SXM4-80GB" is an A100, but "NVIDIA L40S" is no L40.
+    """The peak of a device for activations of a dtype; None if it is not in `PEAKS`."""
+    # "NVIDIA A100-SXM4-80GB" is an A100, but "NVIDIA L40S" is not an L40.
     names = [
         name
         for name in PEAKS
@@ -58,8 +58,10 @@ def peak_of(device_kind: str, dtype: str) -> Peak | None:
 
 
 def count_flops(jaxpr: Any) -> float:
-    """Floating-point operations of the convolutions and matrix products in a jaxpr, 2 for each
-    multiply-add; nothing else counts, and the padding of a convolution does."""
+    """Counts the floating-point operations of the convolutions and matrix products in a jaxpr.
+
+    A multiply-add counts as 2, also on the padding of a convolution. Other operations do not count.
+    """
     total = 0.0
     for equation in jaxpr.eqns:
         name, parameters = equation.primitive.name, equation.params
@@ -74,26 +76,38 @@ def count_flops(jaxpr: Any) -> float:
             outputs = kernel.shape[parameters["dimension_numbers"].rhs_spec[0]]
             total += 2 * equation.outvars[0].aval.size * kernel.size / outputs
         else:
-            inner = sum(count_flops(part) for part in _inner(parameters))
+            inner = sum(count_flops(jaxpr) for jaxpr in _inner_jaxprs(parameters))
             total += inner * (parameters["length"] if name == "scan" else 1)
     return total
 
 
-def _inner(parameters: Mapping[str, Any]) -> list[Any]:
+def _inner_jaxprs(parameters: Mapping[str, Any]) -> list[Any]:
+    """The jaxprs among the parameters of an equation, such as the body of a scan."""
     found = []
     for value in parameters.values():
-        for part in value if isinstance(value, tuple | list) else (value,):
-            part = getattr(part, "jaxpr", part)
-            if hasattr(part, "eqns"):
-                found.append(part)
+        for item in value if isinstance(value, tuple | list) else (value,):
+            item = getattr(item, "jaxpr", item)
+            if hasattr(item, "eqns"):
+                found.append(item)
     return found
 
 
 def row(
     mesh: Mesh, dtype: str, images_per_second: float, flops_per_image: float
 ) -> dict[str, float]:
-    """What the log says of the devices: `perf/tflops_per_second` of all of them, `perf/mfu`, the share
-    of their peak (where it is known), and `perf/peak_memory_gb`, of the fullest (where they tell)."""
+    """The columns of the log about the devices.
+
+    Args:
+      mesh: the devices.
+      dtype: name of the dtype of the activations.
+      images_per_second: training speed of all devices together.
+      flops_per_image: arithmetic of training on one image.
+
+    Returns:
+      `perf/tflops_per_second` of all devices together; `perf/mfu`, that as a share of their peak, in
+      [0, 1], if the peak is known; and `perf/peak_memory_gb`, the maximum over the devices of this
+      process, if they report it.
+    """
     tflops = images_per_second * flops_per_image / 1e12
     numbers = {"perf/tflops_per_second": tflops}
     peak = peak_of(mesh.devices.flat[0].device_kind, dtype)

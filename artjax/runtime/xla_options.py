@@ -1,4 +1,4 @@
-"""What depends on the platform that the code is compiled for."""
+"""Compiler options for each platform."""
 
 from __future__ import annotations
 
@@ -6,24 +6,27 @@ import functools
 
 import jax
 
-# jaxlib 0.10 hands float32 convolutions on CPU to YNNPACK, whose kernels take up to 4 times as long
-# as the Eigen ones that they replaced; the kernel gradients are the slowest. Naming what else YNNPACK
-# may do (reductions, at which it is the faster one) takes convolutions and matrix products from it.
-# Figures: docs/performance.md.
+# On CPU, jaxlib 0.10 uses YNNPACK for float32 convolutions. It takes up to 4 times as long as Eigen,
+# which it replaced; the gradients of the kernels are the slowest. This option limits YNNPACK to
+# reductions, where it is faster than Eigen. Figures: docs/performance.md.
 _CPU_OPTIONS = {"xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_REDUCE"}
 
-# The initial weights of `vgg_small` took 6.3 s of CPU time to compile, and take 1.8 s with this: the
-# same bits, computed as fast.
+# Compiling the initialisation of `vgg_small` took 6.3 s of CPU time; with this option it takes 1.8 s.
+# The initial weights have the same bits and are computed as fast.
 _CPU_OPTIONS_ONCE = {"xla_backend_optimization_level": "1"}
 
 
 @functools.cache
 def compiler_options(platform: str, *, runs_once: bool = False) -> dict[str, str]:
-    """Options for `jax.jit(…, compiler_options=…)` on a platform: "cpu", "gpu", "tpu".
+    """Options for `jax.jit(…, compiler_options=…)` on a platform: "cpu", "gpu" or "tpu".
 
-    They choose kernels and leave arithmetic as it is: no fast-math. A program that runs once is
-    optimised less, as compiling it takes longer than running it. An option that the installed jaxlib
-    does not know is left out, for these names are XLA's own and change without notice.
+    They only choose kernels and allow no fast-math. Options that the installed jaxlib does not know are
+    left out: their names are internal to XLA and change without notice.
+
+    Args:
+      platform: name of the platform.
+      runs_once: whether the program runs only once. It is optimised less, because compiling it takes
+        longer than running it.
     """
     if platform != "cpu":
         return {}

@@ -1,1 +1,1 @@
-"""From a configuration to a trained state."""
+"""Model state, training step, optimizer, checkpoints, logs and memory."""

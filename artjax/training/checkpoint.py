@@ -1,4 +1,4 @@
-"""Checkpoints with Orbax: the last one and the best by validation, each enough by itself."""
+"""Checkpoints with Orbax: the last one, and the best one by validation. Each is self-contained."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from orbax.checkpoint import checkpoint_managers as policies
 from artjax.errors import WorkdirError
 from artjax.training.state import TrainState, variables_of
 
-_LONGEST_REASON = 200  # characters
+_MAX_REASON_LENGTH = 200  # characters
 
 LIBRARIES = ("artjax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 
@@ -21,9 +21,10 @@ LIBRARIES = ("artjax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "nu
 class Checkpoints:
     """The checkpoints of a workdir.
 
-    Saving is asynchronous and atomic: a checkpoint is there whole or not at all, and an older one is
-    removed only after the newer one stands. Beside the state each holds a record (plain JSON): the
-    config, class names, the data set's fingerprint, library versions, and the log's position.
+    Saving is asynchronous and atomic: a checkpoint is complete or does not exist. An older checkpoint is
+    removed only after the newer one is complete. Besides the state, each checkpoint holds a record
+    (plain JSON): the config, class names, fingerprint of the data, library versions, and the sums of the
+    current log window.
     """
 
     def __init__(self, workdir: Path, *, read_only: bool = False) -> None:
@@ -53,35 +54,35 @@ class Checkpoints:
 
     @property
     def latest_step(self) -> int | None:
-        """Step of the last checkpoint, or None."""
+        """Step of the last checkpoint; None if there is no checkpoint."""
         return self._manager.latest_step()
 
     @property
     def best_step(self) -> int | None:
-        """Step of the best checkpoint by validation; the last one where none was validated."""
+        """Step of the best checkpoint by validation; the last one if none was validated."""
         scored = [(score(self.metrics(s)), s) for s in self._manager.all_steps() if self.metrics(s)]
         return max(scored)[1] if scored else self.latest_step
 
     @property
     def best_score(self) -> float:
-        """What a validation has to exceed to be the best; -inf where there was none."""
+        """Score of the best checkpoint; -inf if none was validated."""
         scores = [score(self.metrics(s)) for s in self._manager.all_steps() if self.metrics(s)]
         return max(scores, default=float("-inf"))
 
     def metrics(self, step: int) -> dict[str, float]:
-        """The validation's metrics that a checkpoint was saved with, or `{}`."""
+        """The validation metrics with which a checkpoint was saved; `{}` if it was not validated."""
         return self._manager.metrics(step) or {}
 
     def save(
         self, step: int, state: TrainState, record: dict[str, Any], validation: dict[str, float]
     ) -> None:
-        """Starts to save; returns when the state may be changed again.
+        """Starts to save a checkpoint, and returns as soon as the state may be changed again.
 
         Args:
           step: number of steps done.
-          state: all of it is saved.
+          state: the whole state, which is saved.
           record: plain JSON values.
-          validation: metrics of this very step's validation, or `{}` where there was none.
+          validation: metrics of the validation at this step, or `{}` if there was none.
 
         Raises:
           WorkdirError: if this or the previous checkpoint could not be written.
@@ -99,14 +100,14 @@ class Checkpoints:
             raise self._not_written(error) from error
 
     def wait(self) -> None:
-        """Returns when everything is on disk; raises `WorkdirError` if it could not be written."""
+        """Waits until everything is on disk. Raises `WorkdirError` if it could not be written."""
         try:
             self._manager.wait_until_finished()
         except (OSError, ValueError) as error:
             raise self._not_written(error) from error
 
     def close(self) -> None:
-        """Waits and frees the manager's threads."""
+        """Waits as `wait` does, then frees the threads of Orbax."""
         self.wait()
         self._manager.close()
 
@@ -119,24 +120,24 @@ class Checkpoints:
         """Reads the state of a checkpoint onto the devices.
 
         Args:
-          step: of the checkpoint.
-          abstract_state: shapes, dtypes and shardings, as from `Experiment.abstract_state`; the
-            shardings need not be those that it was saved with.
+          step: step of the checkpoint.
+          abstract_state: shapes, dtypes and shardings, as from `Experiment.abstract_state`. The
+            shardings may differ from those of the saved state.
 
         Raises:
-          WorkdirError: if it cannot be read.
+          WorkdirError: if the checkpoint cannot be read.
         """
         return self._restore(step, abstract_state)
 
     def restore_variables(self, step: int, abstract_state: TrainState) -> dict[str, Any]:
-        """Reads only what evaluation uses, as `TrainState.variables` gives it; the optimizer is ignored.
+        """Reads only the variables that evaluation uses, the same as `TrainState.variables`.
 
         Args:
-          step: of the checkpoint.
-          abstract_state: as for `restore`; its `opt_state` is ignored.
+          step: step of the checkpoint.
+          abstract_state: as for `restore`. Its `opt_state` is ignored.
 
         Raises:
-          WorkdirError: if it cannot be read.
+          WorkdirError: if the checkpoint cannot be read.
         """
         params = "params" if abstract_state.ema is None else "ema"
         wanted = {
@@ -147,7 +148,7 @@ class Checkpoints:
         return variables_of(state[params], state["model_state"])
 
     def _restore(self, step: int, wanted: Any) -> Any:
-        """Reads the part of a state that is wanted, given as a pytree of shapes with shardings."""
+        """Reads the part of a state that the pytree `wanted` describes by shapes with shardings."""
         args = ocp.args.PyTreeRestore(
             wanted,
             restore_args=ocp.checkpoint_utils.construct_restore_args(wanted),
@@ -164,32 +165,32 @@ class Checkpoints:
         full = "No space left" in str(error) or getattr(error, "errno", None) == 28
         why = "the disk is full" if full else _shortened(error)
         return WorkdirError(
-            f"a checkpoint could not be written to {self._directory}: {why}; the last good one is step "
-            f"{self.latest_step}, and the same command goes on from there"
+            f"a checkpoint could not be written to {self._directory}: {why}; the last complete one is "
+            f"that of step {self.latest_step}; the same command resumes from it"
         )
 
 
 def _shortened(error: Exception) -> str:
-    """The first line of a message, of which Orbax fills pages."""
-    return textwrap.shorten((str(error) or repr(error)).splitlines()[0], _LONGEST_REASON)
+    """The first line of an error's message. Those of Orbax are pages long."""
+    return textwrap.shorten((str(error) or repr(error)).splitlines()[0], _MAX_REASON_LENGTH)
 
 
 def library_versions() -> dict[str, str]:
-    """Versions of the libraries that a result depends on."""
+    """Versions of the libraries on which a result depends."""
     return {name: importlib.metadata.version(name) for name in LIBRARIES}
 
 
 def score(metrics: dict[str, float]) -> float:
-    """Orders validations: top-1 decides; among equals (it moves in steps of 1/N) the lower loss does."""
+    """Ranks validations by top-1; if that is equal (it has steps of 1/N), by the lower loss."""
     return metrics["validation/top1"] - 1e-6 * min(metrics["validation/loss"], 1e3)
 
 
 def _none_in(workdir: Path) -> str:
-    there = ", ".join(sorted(p.name for p in workdir.iterdir())) if workdir.is_dir() else ""
-    holds = (
-        f"it holds {there}" if there else "it is empty" if workdir.is_dir() else "no such folder"
+    found = ", ".join(sorted(p.name for p in workdir.iterdir())) if workdir.is_dir() else ""
+    contents = (
+        f"it holds {found}" if found else "it is empty" if workdir.is_dir() else "no such folder"
     )
     return (
-        f"no checkpoint in {workdir} ({holds}); train first: "
+        f"no checkpoint in {workdir} ({contents}); train first: "
         f"python launch.py --config configs/artist.py --workdir {workdir}"
     )

@@ -1,4 +1,4 @@
-"""Whether a configuration can be trained: its fields, and what the tables have for them."""
+"""Checks of a configuration against the tables of models, optimizers and schedules."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:  # benchmarks run where ml_collections is not installed
 
 
 def tables() -> Mapping[str, Iterable[str]]:
-    """The names that the fields `model.name`, `optim.name` and `optim.schedule` choose from."""
+    """The valid names for the fields `model.name`, `optim.name` and `optim.schedule`."""
     return {
         "model": models.names(),
         "optimizer": tuple(optim.OPTIMIZERS),
@@ -23,7 +23,7 @@ def tables() -> Mapping[str, Iterable[str]]:
 
 
 def check_config(config: ConfigDict) -> None:
-    """Raises `ConfigError`, one line that names field and value, if the configuration is invalid."""
+    """Raises `ConfigError` if the configuration is invalid: one line that names field and value."""
     config_lib.check(config, tables())
     name = config.model.name
     multiple = models.family_of(name).size_multiple(name)

@@ -1,4 +1,4 @@
-"""From a configuration and the sizes of the data to everything that runs on the devices."""
+"""Builds everything that runs on the devices, from a configuration and the sizes of the data."""
 
 from __future__ import annotations
 
@@ -35,16 +35,16 @@ if TYPE_CHECKING:  # only read here: benchmarks run where ml_collections is not
 
 TrainStep = Callable[[TrainState, Batch], tuple[TrainState, dict[str, jax.Array]]]
 
-# Works in a traced forward pass; a prime that is no side of a kernel, so that what has it in front is
-# known to grow with the batch.
-_TRACED_WORKS = 11
+# Batch size of a traced forward pass. No other axis has this size, so an array whose first axis has it
+# is known to grow with the batch.
+_TRACED_BATCH_SIZE = 11
 
 
 def create_crop_boxes(config: ConfigDict) -> Callable[[int, np.ndarray], np.ndarray]:
-    """Builds (step, aspects of its works) → the boxes of its crops, for pictures cropped before it.
+    """Builds a function (step, aspects of its works) → the boxes of its crops, float32 [B, 4].
 
-    They are float32 [B, 4], as from `augment.crop_boxes`, and computed on the CPU, so that the
-    accelerators' queues are left alone.
+    It is for images that are cropped before the step. The boxes equal those of `augment.crop_boxes`.
+    They are computed on the CPU, so as not to wait in the queue of an accelerator.
     """
 
     @jax.jit
@@ -63,12 +63,18 @@ class Experiment:
     """Model, optimizer, schedule and compiled steps of one configuration on one mesh.
 
     Attributes:
-      config: the configuration, checked.
-      steps: length of the whole run.
-      steps_per_epoch: global batches in one pass over the training split.
-      train_step: (state, batch) → (state, metrics), compiled at its first call; the state is donated.
-      eval_step: (variables, batch) → logits by task, the same on every process.
-      crop_boxes: what `create_crop_boxes` gives.
+      config: the configuration; it has been checked.
+      mesh: the devices.
+      steps: length of the whole run in steps.
+      steps_per_epoch: number of global batches in one pass over the training split.
+      dtype: dtype of the activations.
+      schedule: step → learning rate.
+      abstract_state: shapes, dtypes and shardings of the state.
+      batch_sharding: sharding of the first axis of a batch.
+      train_step: (state, batch) → (state, metrics). It is compiled at its first call. The state is
+        donated.
+      eval_step: (variables, batch) → logits for each task, the same in every process.
+      crop_boxes: the function from `create_crop_boxes`.
     """
 
     def __init__(
@@ -139,7 +145,7 @@ class Experiment:
         )
 
     def initial_state(self) -> TrainState:
-        """The state at step 0, on the devices."""
+        """Computes the state at step 0, on the devices."""
         return jax.jit(
             self._create_state,
             out_shardings=self._shardings,
@@ -147,12 +153,12 @@ class Experiment:
         )()
 
     def with_batch_size(self, batch_size: int) -> Experiment:
-        """The same with another batch size, and so with other numbers of steps."""
+        """Returns the same experiment with another batch size, so its numbers of steps differ, too."""
         config = config_lib.with_batch_size(self.config, batch_size)
         return Experiment(config, self._classes, self._train_works, self.mesh)
 
     def compile_train_step(self) -> jax.stages.Compiled:
-        """Compiles `train_step`, for batches that hold their images; called in the same way."""
+        """Compiles `train_step` for batches that contain their images."""
         canvas, works = config_lib.canvas_size(self.config), self.config.batch_size
         arrays = {
             "image": ((works, canvas, canvas, 3), jnp.uint8),
@@ -167,7 +173,11 @@ class Experiment:
         return self.train_step.lower(self.abstract_state, batch).compile()
 
     def compile_from(self, source: Source) -> tuple[jax.stages.Compiled, TrainStep]:
-        """Compiles the step for the batches of a source; the program, and how it is called."""
+        """Compiles the step for the batches of a source.
+
+        Returns:
+          The program, and a function (state, result of `source.batch`) → (state, metrics) that calls it.
+        """
         step, held = self._step_and_held(source)
         compiled = step.lower(self.abstract_state, *held, source.batch(0)).compile()
         return compiled, lambda state, batch: compiled(state, *held, batch)
@@ -204,27 +214,27 @@ class Experiment:
     @property
     def _forward_arguments(self) -> tuple[Any, Any, Any]:
         size = self.config.image_size
-        images = jax.ShapeDtypeStruct((_TRACED_WORKS, size, size, 3), jnp.float32)
+        images = jax.ShapeDtypeStruct((_TRACED_BATCH_SIZE, size, size, 3), jnp.float32)
         return self.abstract_state.params, self.abstract_state.model_state, images
 
     @cached_property
     def flops_per_image(self) -> float:
-        """Arithmetic of training on one picture: three times that of the forward pass.
+        """FLOPs of training on one image: three times those of the forward pass.
 
-        The backward pass takes a gradient by the inputs and one by the kernels of each convolution and
-        matrix product. What rematerialisation computes again is not counted, nor anything
-        element by element, nor what a model adds for an accelerator, such as zeros in the stem. See PaLM
-        (Chowdhery et al. (2022), appendix B) and its model FLOPs utilisation.
+        For each convolution and matrix product, the backward pass computes two gradients: of the inputs
+        and of the kernels. Not counted are recomputation (rematerialisation), elementwise operations,
+        and padding for an accelerator, such as zeros in the stem. This is the definition of model FLOPs
+        utilisation: PaLM, Chowdhery et al. (2022), appendix B.
         """
         forward = partial(self._forward, model=self._create_model("cpu"))
         jaxpr = jax.make_jaxpr(forward)(*self._forward_arguments).jaxpr
-        return 3 * throughput.count_flops(jaxpr) / _TRACED_WORKS
+        return 3 * throughput.count_flops(jaxpr) / _TRACED_BATCH_SIZE
 
     def estimated_bytes(self) -> tuple[float, float, float]:
-        """State, gradient and activations on each device, from shapes alone.
+        """Estimates the bytes of state, gradient and activations on each device, from shapes alone.
 
-        The activations are what JAX keeps for the backward pass. The compiler keeps less of some and
-        needs room to work in, so the sum is no promise.
+        The activations are the arrays that JAX keeps for the backward pass. The compiler may keep less,
+        and needs temporary memory, so the sum is only an estimate.
         """
 
         def on_each_device(tree: Any) -> float:
@@ -243,11 +253,11 @@ class Experiment:
         kept = sum(
             leaf.size * leaf.dtype.itemsize
             for leaf in jax.tree.leaves(saved)
-            if leaf.shape[:1] == (_TRACED_WORKS,)
+            if leaf.shape[:1] == (_TRACED_BATCH_SIZE,)
         )
         works = self.config.batch_size / self.config.accumulate / self.mesh.size
         params = on_each_device(self.abstract_state.params)
-        return on_each_device(self.abstract_state), params, kept / _TRACED_WORKS * works
+        return on_each_device(self.abstract_state), params, kept / _TRACED_BATCH_SIZE * works
 
     @property
     def parameters(self) -> int:
@@ -256,25 +266,25 @@ class Experiment:
 
     @property
     def eval_every(self) -> int:
-        """Steps between validations: as set, else an epoch, but at most about 40 in a run."""
+        """Steps between validations: as set, else one epoch, but at most about 40 validations."""
         return self.config.eval_every or max(1, round(self.steps_per_epoch), self.steps // 40)
 
     @property
     def checkpoint_every(self) -> int:
-        """Steps between checkpoints: as set, else at each validation."""
+        """Steps between checkpoints: as set, else as between validations."""
         return self.config.checkpoint_every or self.eval_every
 
     @property
     def log_every(self) -> int:
-        """Steps between rows of metrics: as set, else about 2 % of the run, at most 50."""
+        """Steps between rows of the log: as set, else about 2 % of the run, but at most 50."""
         return self.config.log_every or min(50, max(1, self.steps // 50))
 
     @property
     def eval_batch_size(self) -> int:
-        """Works in an evaluation batch: the training batch, rounded up to what the devices can share."""
+        """Size of an evaluation batch: that of a training batch, rounded up to equal shares."""
         shares = self.mesh.size * self.config.accumulate
         return -(-self.config.batch_size // shares) * shares
 
     def logits(self, variables: Any, batch: Mapping[str, Any]) -> dict[str, jax.Array]:
-        """Logits by task, float32 [B, classes], from parameters and statistics."""
+        """Logits for each task, float32 [B, classes]; `variables` as from `TrainState.variables`."""
         return self.eval_step(variables, batch)

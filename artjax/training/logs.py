@@ -1,4 +1,4 @@
-"""What a run says: metrics.jsonl, TensorBoard events, and the console."""
+"""Logs of a run: metrics.jsonl, TensorBoard events, and the console."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ class MetricsLog:
     """Rows of numbers, written to `metrics.jsonl` and as TensorBoard events.
 
     Args:
-      workdir: where the files are.
-      resume_step: rows of later steps are dropped; they were written by a process that was killed
-        before its next checkpoint, and this run will write them again.
-      enabled: False on all hosts but the first.
+      workdir: the folder of the files.
+      resume_step: rows of later steps are dropped. A killed process wrote them after its last
+        checkpoint, and the resumed run will write them again.
+      enabled: False in all processes except process 0.
     """
 
     def __init__(self, workdir: Path, resume_step: int, *, enabled: bool = True) -> None:
@@ -49,13 +49,13 @@ class MetricsLog:
             self._writer.add_scalar(name, value, step)
 
     def close(self) -> None:
-        """Writes what is buffered."""
+        """Writes buffered events, and closes the files."""
         if self._enabled:
             self._writer.close()
 
 
 def read_rows(workdir: Path) -> list[dict[str, float]]:
-    """The rows of `metrics.jsonl`; a last line that a killed process left half-written is dropped."""
+    """The rows of `metrics.jsonl`, without a last line that is incomplete because of a kill."""
     path = workdir / "metrics.jsonl"
     rows = []
     for line in path.read_text().splitlines() if path.is_file() else []:
@@ -67,9 +67,9 @@ def read_rows(workdir: Path) -> list[dict[str, float]]:
 
 
 class Window:
-    """Means over the steps since the last row.
+    """Means of the metrics over the steps since the last row.
 
-    Its sums are saved with each checkpoint, so that a resumed run writes the same rows.
+    The sums are saved with each checkpoint, so that a resumed run writes the same rows.
     """
 
     def __init__(self, saved: dict[str, Any] | None = None) -> None:
@@ -78,7 +78,7 @@ class Window:
         self._sums: dict[str, float] = dict(saved.get("sums", {}))
 
     def add(self, step: int, metrics: dict[str, float]) -> None:
-        """Adds one step.
+        """Adds the metrics of one step.
 
         Raises:
           TrainingError: if the loss or the gradient is not finite.
@@ -94,41 +94,41 @@ class Window:
             self._sums[name] = self._sums.get(name, 0.0) + value
 
     def means(self) -> dict[str, float]:
-        """The means, after which the window is empty."""
+        """Returns the means, and empties the window."""
         means = {name: total / self._count for name, total in self._sums.items()}
         self._count, self._sums = 0, {}
         return means
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values from which the window can be made again, exactly."""
+        """Plain values, from which the constructor restores the window exactly."""
         return {"count": self._count, "sums": self._sums}
 
 
 class Clock:
-    """Seconds spent training; stands still while `paused` (validation, checkpoints, compilation)."""
+    """Measures the seconds of training. It is paused in validation, checkpoints and compilation."""
 
     def __init__(self) -> None:
         self._seconds = 0.0
         self._since: float | None = None
 
     def run(self) -> None:
-        """Starts or goes on; does nothing while it runs."""
+        """Starts or resumes the clock; does nothing if it runs already."""
         if self._since is None:
             self._since = time.perf_counter()
 
     def pause(self) -> None:
-        """Stands still until `run`."""
+        """Pauses the clock until `run` is called."""
         self._seconds = self.seconds
         self._since = None
 
     @property
     def seconds(self) -> float:
-        """Seconds that it has run."""
+        """Seconds that the clock has run."""
         return self._seconds + (time.perf_counter() - self._since if self._since else 0.0)
 
 
 class Console:
-    """A bar on a terminal, plain lines in a log; silent on all hosts but the first."""
+    """A progress bar on a terminal, else plain lines. Silent in all processes except process 0."""
 
     def __init__(self, *, enabled: bool = True) -> None:
         self._enabled = enabled
@@ -141,7 +141,7 @@ class Console:
             sys.stdout.flush()
 
     def start(self, step: int, steps: int) -> None:
-        """Opens the bar, where standard error is a terminal."""
+        """Opens the bar if standard error is a terminal."""
         if self._enabled and sys.stderr.isatty():
             self._bar = tqdm(
                 initial=step,
@@ -174,7 +174,7 @@ class Console:
 
 
 def duration(seconds: float) -> str:
-    """Seconds as 4:05 or 1:02:03."""
+    """Formats seconds as 4:05 or 1:02:03."""
     whole = max(0, round(seconds))
     hours, minutes = whole // 3600, whole // 60 % 60
     return f"{hours}:{minutes:02}:{whole % 60:02}" if hours else f"{minutes}:{whole % 60:02}"

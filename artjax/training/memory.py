@@ -1,4 +1,4 @@
-"""What a step needs of a device's memory, what there is, and the largest batch that fits."""
+"""Device memory: what a step needs, what is free, and the largest batch that fits."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from artjax import config as config_lib
 from artjax import workdir as workdir_lib
 from artjax.errors import ConfigError, TrainingError
 from artjax.runtime import resources
-from artjax.runtime.resources import in_words
+from artjax.runtime.resources import format_bytes
 from artjax.training.experiment import Experiment
 
 if TYPE_CHECKING:  # only read here: benchmarks run where ml_collections is not
     from ml_collections import ConfigDict
 
-# A batch found for the user leaves this share free, for what other programs and the next batches take.
-_FILL = 0.9
-# Beyond these a larger batch fills no device better, and learns worse from the same epochs.
-_LARGEST_AUTO = 1024
-_FEWEST_STEPS_PER_EPOCH = 16
+# An automatic batch size uses at most this share. Other programs and prefetched batches need the rest.
+_USABLE_SHARE = 0.9
+# Larger batches, or fewer steps, use the devices no better and learn less from the same epochs.
+_MAX_AUTO_BATCH_SIZE = 1024
+_MIN_STEPS_PER_EPOCH = 16
 
 
 def free_bytes(mesh: Mesh) -> int | None:
-    """Bytes that each device can still give, the least of all; None where it is unknown.
+    """Free bytes on the device that has the fewest; None if unknown.
 
-    CPU devices share what their host has left.
+    CPU devices share the free memory of their machine equally.
     """
     if mesh.devices.flat[0].platform != "cpu":
         return resources.on_devices(mesh)
@@ -37,40 +37,41 @@ def free_bytes(mesh: Mesh) -> int | None:
 
 
 def needed_bytes(compiled: jax.stages.Compiled) -> int | None:
-    """What a compiled step takes on each device, by the compiler's own analysis; None if it has none."""
+    """Bytes that a compiled step needs on each device, by the compiler's analysis; None without one."""
     analysis: Any = compiled.memory_analysis()
     if analysis is None:
         return None
     return int(
         analysis.argument_size_in_bytes
         + analysis.output_size_in_bytes
-        - analysis.alias_size_in_bytes  # the state is donated: the new one takes its place
+        - analysis.alias_size_in_bytes  # the state is donated: the new one uses the same memory
         + analysis.temp_size_in_bytes
     )
 
 
 def describe_estimate(experiment: Experiment, free: int | None) -> str:
-    """What the step will need, counted from the shapes of the model before anything is compiled."""
+    """One line about the memory of a step, estimated from shapes before anything is compiled."""
     state, gradients, activations = experiment.estimated_bytes()
-    of = f", of {in_words(free)} free" if free else ""
+    of = f", of {format_bytes(free)} free" if free else ""
     return (
-        f"memory: about {in_words(state + gradients + activations)} on each device{of} (estimate: state "
-        f"{in_words(state)}, gradient {in_words(gradients)}, activations {in_words(activations)})"
+        f"memory: about {format_bytes(state + gradients + activations)} on each device{of} (estimate: "
+        f"state {format_bytes(state)}, gradient {format_bytes(gradients)}, activations "
+        f"{format_bytes(activations)})"
     )
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """Whether a device, or the compiler for it, had no memory left."""
+    """Whether JAX reports that a device, or the compiler for it, ran out of memory."""
     return isinstance(error, jax.errors.JaxRuntimeError) and "RESOURCE_EXHAUSTED" in str(error)
 
 
 def too_large(experiment: Experiment, free: int | None, needed: int | None) -> TrainingError:
-    """What to say, and what would fit, when the step of an experiment does not.
+    """The error for a step that does not fit. Its message says what would fit.
 
     Args:
-      experiment: whose step does not fit.
-      free: bytes on each device before the run took any.
-      needed: bytes that the step takes, where it could be compiled.
+      experiment: the experiment whose step does not fit.
+      free: free bytes on each device before the run used any; None if unknown.
+      needed: bytes that the step needs; None if it could not be compiled.
     """
     config = experiment.config
     shares = experiment.mesh.size * config.accumulate
@@ -79,29 +80,31 @@ def too_large(experiment: Experiment, free: int | None, needed: int | None) -> T
     if free:
         below = batch_size - shares
         fits = min(below, _largest(experiment.with_batch_size, free, shares, batch_size))
-    needs = f"needs {in_words(needed)}" if needed else "needs more memory"
-    there = f"{in_words(free)} are free" if free else "there is"
-    ways = []
+    needs = f"needs {format_bytes(needed)}" if needed else "needs more memory"
+    where = f", where {format_bytes(free)} are free" if free else ""
+    remedies = []
     if fits >= shares:
-        ways.append(
+        remedies.append(
             f"--config.batch_size={fits} (the largest that fits, by the compiler's figures)"
         )
-    parts = next(
+    micro_batches = next(
         (
-            parts * config.accumulate
-            for parts in range(2, batch_size // shares + 1)
-            if batch_size // shares % parts == 0 and fits * parts >= batch_size
+            count * config.accumulate
+            for count in range(2, batch_size // shares + 1)
+            if batch_size // shares % count == 0 and fits * count >= batch_size
         ),
         None,
     )
-    if parts:
-        ways.append(f"--config.accumulate={parts} for the same batch in {parts} parts")
+    if micro_batches:
+        remedies.append(
+            f"--config.accumulate={micro_batches} (the same batch in {micro_batches} micro-batches)"
+        )
     if not config.remat:
-        ways.append("--config.remat=true")
-    ways.append(f"a smaller --config.image_size (now {config.image_size})")
+        remedies.append("--config.remat=true")
+    remedies.append(f"a smaller --config.image_size (now {config.image_size})")
     return TrainingError(
-        f"out of memory: a step with --config.batch_size={batch_size} {needs} on each device, where "
-        f"{there}\ntry {', or '.join(ways)}, in a new --workdir"
+        f"out of memory: a step with --config.batch_size={batch_size} {needs} on each device"
+        f"{where}\ntry {', or '.join(remedies)}, in a new --workdir"
     )
 
 
@@ -113,21 +116,23 @@ def with_batch_size_found(
     mesh: Mesh,
     say: Callable[[str], None],
 ) -> ConfigDict:
-    """The configuration with what `auto` stands for: the workdir's own number, else what fits.
+    """Returns the configuration with a number in place of `auto`.
+
+    A run that exists already keeps its batch size. Otherwise see `find_batch_size`.
 
     Args:
-      config: with the batch size that is to be found.
-      workdir: of the run.
-      classes: number of them, by task.
+      config: a configuration with the batch size `auto` (0).
+      workdir: the run's folder.
+      classes: number of classes for each task.
       train_works: number of works in the training split.
       mesh: the devices.
-      say: takes the line with the number that was found.
+      say: prints the line with the batch size that was found.
 
     Raises:
       ConfigError: if the free memory is unknown, or nothing fits.
     """
     previous = workdir_lib.read_config(workdir)
-    if previous is not None:  # whatever else runs on the device by now, a run keeps its batches
+    if previous is not None:  # also if the free memory is different now
         return config_lib.with_batch_size(config, previous.batch_size)
 
     def experiment_of(batch_size: int) -> Experiment:
@@ -136,19 +141,18 @@ def with_batch_size_found(
         )
 
     found = find_batch_size(experiment_of, mesh, train_works, config.accumulate)
-    say(
-        f"batch size: auto is {found} works here; peak learning rate {config.optim.peak_lr:g} as set"
-    )
+    say(f"batch size: auto is {found} here; the peak learning rate stays {config.optim.peak_lr:g}")
     return config_lib.with_batch_size(config, found)
 
 
 def find_batch_size(
     experiment_of: Callable[[int], Experiment], mesh: Mesh, train_works: int, accumulate: int
 ) -> int:
-    """The batch size that `auto` stands for: the largest that fits, halved from shares of the devices.
+    """Finds the batch size for `auto`.
 
-    Never more than 1,024, nor than a sixteenth of the training split. The memory that a step needs is
-    what the compiler says of two small batches, continued in a straight line.
+    It is the largest number of the form devices x micro-batches x 2^n that fits. It is at most 1,024,
+    and at most a sixteenth of the training split. The memory of a step is extrapolated linearly from
+    the compiler's figures for two small batches.
 
     Raises:
       ConfigError: if the free memory is unknown, or nothing fits.
@@ -157,14 +161,15 @@ def find_batch_size(
     free = free_bytes(mesh)
     if free is None:
         raise ConfigError(
-            "--config.batch_size=auto: the devices do not tell how much memory is free; give a number"
+            "--config.batch_size=auto: the devices do not report their free memory; set a number"
         )
-    upper = max(shares, min(_LARGEST_AUTO, train_works // _FEWEST_STEPS_PER_EPOCH))
-    largest = min(upper, _largest(experiment_of, int(_FILL * free), shares, upper))
+    upper = max(shares, min(_MAX_AUTO_BATCH_SIZE, train_works // _MIN_STEPS_PER_EPOCH))
+    largest = min(upper, _largest(experiment_of, int(_USABLE_SHARE * free), shares, upper))
     if largest < shares:
         raise ConfigError(
-            f"--config.batch_size=auto: not even {shares} works fit in {in_words(free)} on each device; "
-            "take a smaller --config.image_size or --config.model.name, or --config.remat=true"
+            f"--config.batch_size=auto: not even a batch of {shares} fits in the {format_bytes(free)} "
+            "that are free on each device; try a smaller --config.image_size or --config.model.name, or "
+            "--config.remat=true"
         )
     size = shares
     while 2 * size <= largest:
@@ -173,8 +178,11 @@ def find_batch_size(
 
 
 def _largest(experiment_of: Callable[[int], Experiment], free: int, shares: int, below: int) -> int:
-    """The largest multiple of `shares` whose step takes at most `free`, from two sizes under `below`."""
-    sizes = sorted({max(shares, below // part // shares * shares) for part in (8, 4)})
+    """The largest multiple of `shares` whose step needs at most `free` bytes; 0 if unknown.
+
+    It is extrapolated from two batch sizes, of about an eighth and a quarter of `below`.
+    """
+    sizes = sorted({max(shares, below // divisor // shares * shares) for divisor in (8, 4)})
     needs = []
     for size in sizes:
         try:
@@ -186,7 +194,7 @@ def _largest(experiment_of: Callable[[int], Experiment], free: int, shares: int,
     if None in needs:
         return 0
     low, high = int(needs[0] or 0), int(needs[-1] or 0)
-    if len(sizes) == 1:  # not enough works for a line: all is taken to grow with the batch
+    if len(sizes) == 1:  # one point gives no line: assume that all memory grows with the batch
         return int(free * sizes[0] / high) // shares * shares
     slope = max((high - low) / (sizes[1] - sizes[0]), 1.0)
     return int(sizes[0] + (free - low) / slope) // shares * shares

@@ -1,4 +1,4 @@
-"""Learning-rate schedules, and the chain from gradient to update."""
+"""Learning-rate schedules and optimizers."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any
 import jax
 import optax
 
-if TYPE_CHECKING:  # only read here: benchmarks run where ml_collections is not
+if TYPE_CHECKING:  # benchmarks run where ml_collections is not installed
     from ml_collections import ConfigDict
 
 
 def create_schedule(optim: ConfigDict, steps: int, steps_per_epoch: float) -> optax.Schedule:
-    """Builds the learning rate as a function of the step: a linear warm-up from 0, then `SCHEDULES`.
+    """Builds the learning-rate schedule: a linear warm-up from 0, then one of `SCHEDULES`.
 
     Args:
       optim: the `optim` section of a configuration.
-      steps: length of the whole run.
-      steps_per_epoch: global batches in one pass over the training split.
+      steps: length of the whole run in steps.
+      steps_per_epoch: number of global batches in one pass over the training split.
 
     Returns:
       A function from step (int) to learning rate (float).
@@ -31,7 +31,7 @@ def create_schedule(optim: ConfigDict, steps: int, steps_per_epoch: float) -> op
 
 
 def warmup_steps(optim: ConfigDict, steps: int, steps_per_epoch: float) -> int:
-    """Length of the warm-up in steps, never more than half of the run."""
+    """Length of the warm-up in steps, at most half of the run."""
     wanted = optim.warmup_steps or round(optim.warmup_epochs * steps_per_epoch)
     return min(wanted, steps // 2)
 
@@ -41,19 +41,19 @@ def _constant(optim: ConfigDict, steps: int, warmup: int) -> optax.Schedule:
 
 
 def _cosine(optim: ConfigDict, steps: int, warmup: int) -> optax.Schedule:
-    """Down to `peak_lr * end_lr_fraction`: Loshchilov & Hutter, SGDR (2017), equation 5, one period."""
+    """Decays to `peak_lr * end_lr_fraction`: Loshchilov & Hutter, SGDR (2017), eq. 5, one period."""
     remaining = max(1, steps - warmup)
     return optax.cosine_decay_schedule(optim.peak_lr, remaining, alpha=optim.end_lr_fraction)
 
 
 def _linear(optim: ConfigDict, steps: int, warmup: int) -> optax.Schedule:
-    """Down to `peak_lr * end_lr_fraction`."""
+    """Decays linearly to `peak_lr * end_lr_fraction`."""
     end = optim.peak_lr * optim.end_lr_fraction
     return optax.linear_schedule(optim.peak_lr, end, max(1, steps - warmup))
 
 
 def _step(optim: ConfigDict, steps: int, warmup: int) -> optax.Schedule:
-    """Multiplied by `drop_factor` at each fraction in `drop_at` (of all steps, warm-up included)."""
+    """Multiplies by `drop_factor` at each of `drop_at`: fractions of all steps, warm-up included."""
     drops = {round(at * steps) - warmup: optim.drop_factor for at in optim.drop_at}
     return optax.piecewise_constant_schedule(optim.peak_lr, drops)
 
@@ -64,19 +64,19 @@ SCHEDULES: Mapping[str, Callable[[ConfigDict, int, int], optax.Schedule]] = {
     "linear": _linear,
     "step": _step,
 }
-"""By name: (the `optim` section, steps, warm-up steps) → the learning rate after the warm-up."""
+"""Name → function (`optim` section, steps, warm-up steps) → the schedule after the warm-up."""
 
 
 def create_optimizer(optim: ConfigDict, schedule: optax.Schedule) -> optax.GradientTransformation:
-    """Chains clipping, the optimizer and the schedule.
+    """Chains gradient clipping, the optimizer and the schedule.
 
-    The gradient is clipped by its global norm first (Pascanu et al., On the difficulty of training
-    recurrent neural networks (2013), section 3.2), so that weight decay is never clipped.
+    Clipping by the global norm (Pascanu et al., On the difficulty of training recurrent neural networks
+    (2013), section 3.2) comes first, so weight decay is never clipped.
     """
-    parts = OPTIMIZERS[optim.name](optim)
+    transforms = OPTIMIZERS[optim.name](optim)
     if optim.clip_norm > 0:
-        parts.insert(0, optax.clip_by_global_norm(optim.clip_norm))
-    return optax.chain(*parts, optax.scale_by_learning_rate(schedule))
+        transforms.insert(0, optax.clip_by_global_norm(optim.clip_norm))
+    return optax.chain(*transforms, optax.scale_by_learning_rate(schedule))
 
 
 def _sgd(optim: ConfigDict) -> list[optax.GradientTransformation]:
@@ -103,7 +103,7 @@ OPTIMIZERS: Mapping[str, Callable[[ConfigDict], list[optax.GradientTransformatio
     "adam": _adam,
     "adamw": _adamw,
 }
-"""By name: the `optim` section → what follows on clipping, up to the learning rate."""
+"""Name → function (`optim` section) → the transforms between clipping and the learning rate."""
 
 
 def _weight_decay(optim: ConfigDict) -> optax.GradientTransformation:
@@ -111,5 +111,5 @@ def _weight_decay(optim: ConfigDict) -> optax.GradientTransformation:
 
 
 def kernels_only(params: Any) -> Any:
-    """True for convolution and dense kernels, False for biases and BatchNorm's scale and bias."""
+    """A mask: True for convolution and dense kernels, False for biases and BatchNorm's scale."""
     return jax.tree_util.tree_map_with_path(lambda path, _: path[-1].key == "kernel", params)

@@ -1,4 +1,4 @@
-"""What the loop reports while it trains: rows of metrics, speed, and the time that is left."""
+"""Progress of the training loop: rows of metrics, speed, and the remaining time."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from artjax.runtime.mesh import is_first_process
 from artjax.training.experiment import Experiment
 from artjax.training.logs import Clock, Console, MetricsLog, Window
 
-# How many steps the host may run ahead of the device; each holds its batch in device memory.
-_STEPS_IN_FLIGHT = 16
+# The host may run this many steps ahead of the devices. Each step holds its batch in device memory.
+_MAX_STEPS_AHEAD = 16
 
 
 class Progress:
-    """The metrics of steps, from the devices to the log and the console.
+    """Moves the metrics of the steps from the devices to the log and the console.
 
-    Metrics are read a step late, so that the devices never wait for the host.
+    Metrics are read at least one step later, so that the devices never wait for the host.
 
     Args:
-      experiment: its lengths and rates are read.
-      workdir: where the log is written.
-      console: where it is shown.
+      experiment: its numbers of steps and its batch size are used.
+      workdir: the folder of the log.
+      console: where rows are shown.
       step: number of steps done.
-      saved_window: `Window.to_json()` of the checkpoint that the run resumes from, or None.
+      saved_window: `Window.to_json()` from the checkpoint from which the run resumes, or None.
     """
 
     def __init__(
@@ -51,14 +51,14 @@ class Progress:
         console.start(step, experiment.steps)
 
     def start_clock(self, step: int) -> None:
-        """Starts to measure, after the first step: it was compiled, and that is not training time."""
+        """Starts the clock after the first step, whose time includes compilation."""
         self._start_time = time.perf_counter()
         self._first_step = self._last_row_step = step
         self._waited = 0.0
         self._clock.run()
 
     def add(self, step: int, metrics: dict[str, jax.Array], waited: float) -> None:
-        """Takes the metrics of a step, which may still be computed.
+        """Adds the metrics of a step. The devices may still be computing them.
 
         Args:
           step: number of steps done.
@@ -70,11 +70,11 @@ class Progress:
         """
         self._pending.append((step, metrics))
         self._waited += waited
-        if (step - 1) % self._experiment.log_every == 0 or len(self._pending) > _STEPS_IN_FLIGHT:
+        if (step - 1) % self._experiment.log_every == 0 or len(self._pending) > _MAX_STEPS_AHEAD:
             self.settle(step - 1)
 
     def settle(self, step: int) -> None:
-        """Reads the metrics of all steps up to `step`, and writes the rows that are due.
+        """Waits for the metrics of all steps up to `step`, and writes the rows that are due.
 
         Raises:
           TrainingError: if the loss or the gradient is not finite.
@@ -109,22 +109,22 @@ class Progress:
         self._console.progress(step, experiment.steps, row, seconds_left)
 
     def write(self, step: int, row: dict[str, float]) -> None:
-        """Writes a row of other numbers, such as those of a validation."""
+        """Writes another row to the log, such as that of a validation."""
         self._log.write(step, row)
 
     def window(self) -> dict[str, Any]:
-        """The means since the last row, from which a resumed run continues; plain JSON."""
+        """The sums since the last row, as plain JSON. A resumed run continues with them."""
         return self._window.to_json()
 
     def pause(self) -> None:
-        """Stops the clock, for what is no training."""
+        """Pauses the clock, for work that is not training."""
         self._clock.pause()
 
     def resume(self) -> None:
-        """Lets the clock run again."""
+        """Resumes the clock."""
         self._clock.run()
 
     def close(self) -> None:
-        """Writes what is buffered."""
+        """Closes the log and the console."""
         self._log.close()
         self._console.close()

@@ -12,14 +12,14 @@ from flax import linen as nn
 
 
 class TrainState(flax.struct.PyTreeNode):
-    """Everything that a step changes.
+    """Everything that a training step changes.
 
     Attributes:
       step: number of steps done, int32 scalar.
       params: the model's parameters, float32.
       model_state: BatchNorm's running statistics (`{"batch_stats": …}`), or `{}`.
       opt_state: Optax's state.
-      ema: EMA of the parameters, or `None` where there is none.
+      ema: EMA of the parameters, or `None` if the run keeps none.
     """
 
     step: jax.Array
@@ -30,12 +30,12 @@ class TrainState(flax.struct.PyTreeNode):
 
     @property
     def variables(self) -> dict[str, Any]:
-        """What evaluation uses: the parameters (their EMA, where there is one) and the statistics."""
+        """The variables for evaluation: the parameters (their EMA, if there is one) and statistics."""
         return variables_of(self.params if self.ema is None else self.ema, self.model_state)
 
 
 def variables_of(params: Any, model_state: Any) -> dict[str, Any]:
-    """The argument of a model's `apply`."""
+    """The variables for a model's `apply`."""
     return {"params": params, **model_state}
 
 
@@ -47,14 +47,14 @@ def create_state(
     *,
     with_ema: bool,
 ) -> TrainState:
-    """Initialises a state; pure, so that it can be jitted or only traced for its shapes.
+    """Initialises a state. It is pure, so it can be jitted, or traced for its shapes.
 
     Args:
-      model: a model that takes images float32 [B, H, W, 3].
+      model: takes images float32 [B, H, W, 3].
       optimizer: its state is created from the parameters.
-      image_size: side of the pictures in pixels.
-      seed: the initial parameters follow from it alone.
-      with_ema: whether an EMA of the parameters is kept.
+      image_size: side of the images in pixels.
+      seed: determines the initial parameters.
+      with_ema: whether to keep an EMA of the parameters.
     """
     key = jax.random.key(seed)
     variables = model.init(key, jnp.zeros((1, image_size, image_size, 3), jnp.float32))
@@ -65,6 +65,6 @@ def create_state(
         params=params,
         model_state=model_state,
         opt_state=optimizer.init(params),
-        # A copy: a donated buffer must not be given twice.
+        # A copy, because the state is donated and the same buffer must not be donated twice.
         ema=jax.tree.map(jnp.copy, params) if with_ema else None,
     )

@@ -1,4 +1,4 @@
-"""The pure steps: from a state and a batch to a new state, or to logits."""
+"""The training step (state, batch) → new state, and the evaluation step. Both are pure functions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from artjax import augment
 from artjax.models.preprocessing import Preprocessing
 from artjax.training.state import TrainState
 
-if TYPE_CHECKING:  # only read here: benchmarks run where ml_collections is not
+if TYPE_CHECKING:  # benchmarks run where ml_collections is not installed
     from ml_collections import ConfigDict
 
 Batch = Mapping[str, jax.Array]
@@ -23,15 +23,15 @@ _RGB = Preprocessing()
 
 
 def save_stages(stages: Iterable[str]) -> Any:
-    """What rematerialisation keeps: the small output of each stage of the network.
+    """The rematerialisation policy: keep only the small output of each stage of the network.
 
-    The backward pass computes the rest again, stage by stage.
+    The backward pass recomputes all other activations, stage by stage.
     """
     return jax.checkpoint_policies.save_only_these_names(*stages)
 
 
 def activation_dtype(precision: str, platform: str) -> Any:
-    """The dtype of activations: bfloat16 on accelerators, float32 on CPU, unless it is set."""
+    """The dtype of the activations. `auto` is float32 on CPU, bfloat16 on accelerators."""
     if precision == "auto":
         precision = "float32" if platform == "cpu" else "bfloat16"
     return jnp.dtype(precision)
@@ -46,7 +46,7 @@ class TaskTargets(NamedTuple):
 
     @property
     def known(self) -> jax.Array:
-        """The share of each work whose label is known, float32 [B]."""
+        """The share of each image whose label is known, float32 [B]; 0 or 1 if images are not mixed."""
         known = (self.labels >= 0).astype(jnp.float32)
         if self.own_share is None or self.partner_labels is None:
             return known
@@ -55,13 +55,13 @@ class TaskTargets(NamedTuple):
 
     @property
     def larger(self) -> jax.Array:
-        """The label of the work with the larger share, int32 [B]."""
+        """The label of the work with the larger share of the image, int32 [B]."""
         if self.own_share is None or self.partner_labels is None:
             return self.labels
         return jnp.where(self.own_share >= 0.5, self.labels, self.partner_labels)
 
     def smoothed(self, classes: int, smoothing: float) -> jax.Array:
-        """Smoothed target distributions, float32 [B, classes]; an unknown label adds nothing."""
+        """Smoothed target distributions, float32 [B, classes]. An unknown label contributes zeros."""
         own = _smoothed(self.labels, classes, smoothing)
         if self.own_share is None or self.partner_labels is None:
             return own
@@ -70,7 +70,7 @@ class TaskTargets(NamedTuple):
 
     def totals(self) -> tuple[jax.Array, jax.Array]:
         """The divisors of the loss and of the top-1 of the whole batch, float32 scalars."""
-        # With less than one known work in all, the loss fades: a few pixels must not speak for a batch.
+        # If the known shares sum to less than 1, the divisor stays 1, so a few pixels weigh little.
         counted = (self.larger >= 0).astype(jnp.float32).sum()
         return jnp.maximum(self.known.sum(), 1.0), jnp.maximum(counted, 1.0)
 
@@ -83,34 +83,32 @@ def create_train_step(
     preprocessing: Preprocessing = _RGB,
     stages: Iterable[str] = (),
 ) -> Callable[[TrainState, Batch], tuple[TrainState, dict[str, jax.Array]]]:
-    """Builds the training step.
+    """Builds the training step, a function (state, batch) → (new state, metrics).
 
-    Everything random in it is a function of (config.seed, state.step).
+    The batch holds `image` uint8 [B, S, S, 3]; `aspect` float32 [B], absent if the images are cropped
+    already; and `label/<task>` int32 [B], -1 for unknown. The metrics are float32 scalars: `loss` (sum
+    over the tasks of the mean cross-entropy over known labels), `top1` (mean over the tasks; with
+    several tasks also `<task>/top1`), `learning_rate`, and `gradient_norm` (before clipping). All random
+    numbers depend only on (config.seed, state.step).
 
-    The step takes a state and a batch (`image` uint8 [B, S, S, 3]; `aspect` float32 [B], absent where
-    the images are cropped already; `label/<task>` int32 [B] with -1 for unknown) and returns the new
-    state and float32 scalars: `loss` (sum over tasks of the mean cross-entropy of the works whose label
-    is known), `top1` (mean over tasks; also `<task>/top1` where there are several), `learning_rate` and
-    `gradient_norm` (before clipping).
+    In a mixed image (mixup, CutMix) each of the two labels is weighted by its work's share of the image.
+    An unknown label has no weight, and the other one keeps its weight: the loss is the mean over all
+    known shares. `top1` uses the label of the work with the larger share.
 
-    In a mixed picture (mixup, CutMix) each of the two labels counts by the share of its work. An unknown
-    label counts for nothing, and the other one keeps its share: the loss is the mean over all known
-    shares. `top1` counts the label of the work with the larger share.
-
-    With `config.accumulate` = A > 1 the network processes A micro-batches one after the other, and the
-    update follows from the sum of their gradients. This is the gradient of the whole batch, because the
-    batch is augmented as a whole, and every sum is divided by the known works of the whole batch. Two
-    things differ: BatchNorm normalises each micro-batch by its own statistics (and moves its running
-    averages A times), and dropout has a key for each micro-batch.
+    With `config.accumulate` = A > 1 the network processes A micro-batches one after the other, and their
+    gradients are added. The sum is the gradient of the whole batch, because the batch is augmented as a
+    whole, and the divisors are those of the whole batch. Two things differ: BatchNorm normalises each
+    micro-batch by its own statistics (and updates its running averages A times), and dropout has a key
+    for each micro-batch.
 
     Args:
-      model: takes images float32 [B, S, S, 3] and `train`; returns logits by task.
-      optimizer: turns gradients into updates.
+      model: takes images float32 [B, S, S, 3] and `train`; returns logits for each task.
+      optimizer: maps gradients to updates.
       schedule: step → learning rate, for the log.
       config: `seed`, `image_size`, `augment`, `remat`, `accumulate`, `ema_decay` and
         `optim.label_smoothing` are read.
       preprocessing: the input that the model expects.
-      stages: names of the model's stages, whose outputs rematerialisation keeps.
+      stages: names of the model's stages. Rematerialisation keeps their outputs.
     """
     base_key = jax.random.key(config.seed)
 
@@ -181,16 +179,16 @@ def create_train_step(
 
 
 def keys_of_step(base_key: jax.Array, step: jax.Array | int) -> tuple[jax.Array, jax.Array]:
-    """The keys of a step's augmentation and of its dropout."""
+    """The keys for the augmentation and the dropout of a step."""
     augment_key, dropout_key = jax.random.split(jax.random.fold_in(base_key, step))
     return augment_key, dropout_key
 
 
 def split_micro_batches(batch: Any, count: int) -> Any:
-    """Arrays [B, …] as [count, B / count, …]: micro-batch m has the works m, m + count, m + 2 count …
+    """Reshapes arrays [B, …] to [count, B / count, …].
 
-    Neighbours go to different micro-batches. So every device keeps its own works, and any number of
-    devices has the same micro-batches.
+    Micro-batch m has the works m, m + count, m + 2 count, … So no work moves to another device, and the
+    micro-batches do not depend on the number of devices.
     """
 
     def split(array: jax.Array) -> jax.Array:
@@ -211,7 +209,7 @@ def join_micro_batches(batch: Any) -> Any:
 def _summed_over_micro_batches(
     function: Callable[..., tuple[Any, Any]], model_state: Any, micro_batches: Any, keys: jax.Array
 ) -> tuple[Any, Any]:
-    """The last model state, and the sum of what the function returns for each micro-batch."""
+    """Calls the function for each micro-batch; returns the last model state, and the sum of the rest."""
 
     def add(carry: tuple[Any, Any], micro_batch: Any) -> tuple[tuple[Any, Any], None]:
         model_state, sums = carry
@@ -222,7 +220,7 @@ def _summed_over_micro_batches(
     first = jax.tree.map(lambda array: array[0], (micro_batches, keys))
     shapes = jax.eval_shape(function, model_state, *first[0], first[1])[1]
     zeros = jax.tree.map(lambda shape: jnp.zeros(shape.shape, shape.dtype), shapes)
-    # A loop, although XLA compiles convolutions in one far slower on CPU: unrolled, it saves no memory.
+    # Not unrolled, although convolutions in a loop are far slower on CPU: unrolling saves no memory.
     (model_state, sums), _ = jax.lax.scan(add, (model_state, zeros), (micro_batches, keys))
     return model_state, sums
 
@@ -233,15 +231,14 @@ def create_eval_step(
     micro_batches: int = 1,
     preprocessing: Preprocessing = _RGB,
 ) -> Callable[[Any, Batch], dict[str, jax.Array]]:
-    """Builds the evaluation step: (variables, batch) → logits by task, float32 [B, classes].
+    """Builds the evaluation step: (variables, batch) → logits for each task, float32 [B, classes].
 
-    Each work is seen once, as the largest central square of the true picture (or the share of it that
-    `preprocessing.crop_share` says).
+    It uses the largest central square of the true image, or its share `preprocessing.crop_share`.
 
     Args:
       model: as for `create_train_step`; `variables` are its parameters and statistics.
-      image_size: side of the pictures that it sees, in pixels.
-      micro_batches: into how many the batch is divided, as in accumulated training.
+      image_size: side of the network's input in pixels.
+      micro_batches: number of micro-batches into which a batch is divided, as in training.
       preprocessing: the input that the model expects.
     """
 
@@ -252,7 +249,7 @@ def create_eval_step(
             return logits
 
         works = batch["image"], batch["aspect"]
-        # A few pictures to predict are no large batch.
+        # A small batch, as in predict, may not be divisible, and needs little memory.
         if micro_batches == 1 or len(batch["image"]) % micro_batches:
             return logits_of(works)
         logits: Any = jax.lax.map(logits_of, split_micro_batches(works, micro_batches))
@@ -262,7 +259,7 @@ def create_eval_step(
 
 
 def task_targets(batch: Batch, own_share: jax.Array | None = None) -> dict[str, TaskTargets]:
-    """The targets of each task; `own_share` is None where works are not mixed."""
+    """The targets of each task; `own_share` is None if images are not mixed."""
     targets = {}
     for name, labels in batch.items():
         if name.startswith("label/"):
@@ -277,7 +274,7 @@ def _loss_and_top1(
     totals: Mapping[str, tuple[jax.Array, jax.Array]],
     smoothing: float,
 ) -> tuple[jax.Array, dict[str, jax.Array]]:
-    """Loss and top-1 of a batch, or what a micro-batch adds to them: `totals` are the whole batch's.
+    """Loss and top-1 of a batch, or the terms of a micro-batch. `totals` belong to the whole batch.
 
     Label smoothing as in Szegedy et al., Rethinking the Inception Architecture (2016), section 7.
     Mixed labels as in Zhang et al., mixup (2018), section 2.
@@ -297,6 +294,6 @@ def _loss_and_top1(
 
 
 def _smoothed(labels: jax.Array, classes: int, smoothing: float) -> jax.Array:
-    """Smoothed targets, float32 [B, classes], zeros where unknown."""
+    """Smoothed targets, float32 [B, classes]; zeros for unknown labels."""
     targets = optax.smooth_labels(jax.nn.one_hot(labels, classes), smoothing)
     return targets * (labels >= 0).astype(jnp.float32)[:, None]

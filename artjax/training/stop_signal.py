@@ -1,4 +1,4 @@
-"""Stopping on a signal, after the step that is running."""
+"""Stops the training loop on a signal, after the current step."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from types import FrameType
 
 
 class StopSignal:
-    """Notes SIGINT and SIGTERM, so that the loop ends after its step; a second one ends at once.
+    """Records SIGINT and SIGTERM, so that the loop can end after its step. A second signal ends at once.
 
     Attributes:
       signal: the number of the signal, or None.

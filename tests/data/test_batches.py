@@ -64,7 +64,7 @@ def test_evaluation_sees_every_work_once_in_batches_of_one_shape(works):
     assert seen == list(range(works))
 
 
-def test_prefetch_keeps_the_order_and_raises_what_was_raised():
+def test_prefetch_keeps_the_order_and_raises_the_error_of_its_thread():
     def produce(number):
         if number == 3:
             raise ValueError("third")

@@ -37,7 +37,7 @@ def test_canvases_hold_every_work_of_the_records(data_dir):
         for i, file_name in enumerate(split.file_names):
             picture = Image.fromarray(examples[file_name]["image"])
             whole = np.asarray(picture.resize((40, 40), Image.Resampling.LANCZOS), np.float32)
-            # Scaled decoding of the JPEG may differ from decoding all of it, by little.
+            # Decoding a JPEG at a smaller scale differs a little from decoding all of it.
             assert np.abs(whole - batch["image"][i]).mean() < 6
             assert batch["aspect"][i] == pytest.approx(picture.width / picture.height)
             assert batch["label/artist"][i] == examples[file_name]["artist"]
@@ -55,7 +55,7 @@ def test_canvases_are_built_once_and_again_when_the_data_changed(own_data_dir):
     assert len(data.split("train", FEATURES)) == 31
 
 
-def test_half_written_canvases_are_not_taken_for_whole(own_data_dir, monkeypatch):
+def test_half_written_canvases_are_not_used(own_data_dir, monkeypatch):
     def fail_late(*args, **kwargs):
         raise OSError(28, "No space left on device")
 
@@ -72,7 +72,7 @@ def test_canvases_can_be_kept_elsewhere(data_dir, tmp_path):
     assert data.directory.is_relative_to(tmp_path / "fast disk")
 
 
-def test_too_little_room_is_said_before_anything_is_written(data_dir, tmp_path, monkeypatch):
+def test_too_little_room_is_reported_before_anything_is_written(data_dir, tmp_path, monkeypatch):
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1000))
     with pytest.raises(DataError, match=r"need 499 kB in .*, where 1 kB are free; .* --canvas_dir"):
@@ -89,7 +89,7 @@ def test_works_without_any_of_the_labels_are_left_out_and_counted(data_dir):
     assert (both.labels["genre"] == -1).sum() == 20
 
 
-def test_a_missing_label_is_named_with_those_that_are_there(data_dir):
+def test_a_missing_label_is_named_with_the_existing_ones(data_dir):
     with pytest.raises(DataError, match=r"no label 'location'.*it has artist, genre"):
         open_canvases(tiny_config(task=("location",)), data_dir, None)
 

@@ -42,7 +42,7 @@ def test_sources_agree(devices, data_dir):
         opened(name, data_dir, devices)[0] for name in ("host", "device", "stream")
     )
     assert [source.name for source in (host, device, stream)] == ["host", "device", "stream"]
-    for step in (0, 3, 4, 57):  # 3 and 57 go over from an epoch into the next
+    for step in (0, 3, 4, 57):  # the batches of 3 and 57 contain the end of an epoch
         expected, same = batch_of(host, step), batch_of(device, step)
         assert expected.keys() == same.keys()
         for name, values in expected.items():
@@ -58,12 +58,12 @@ def test_sources_agree(devices, data_dir):
 
 @pytest.mark.parametrize("fsdp", [1, 2])
 @pytest.mark.parametrize("spread", [False, True])
-def test_works_whole_on_each_of_eight_devices_or_spread_give_the_same_bits(spread, fsdp, data_dir):
+def test_works_on_every_device_or_spread_over_eight_give_the_same_bits(spread, fsdp, data_dir):
     host, train, _ = opened("host", data_dir, 8)
     mesh = create_mesh(fsdp)
     works = sources.put_works(train, mesh, spread)
     rows = {shard.data.shape[0] for shard in works["image"].addressable_shards}
-    assert rows == {8 if spread else 60}  # of 60 works, rounded up to 64 to be spread
+    assert rows == {8 if spread else 60}  # 60 works, rounded up to 64 if spread
     index = batches.put_rows(
         lambda rows: {"index": batches.batch_indices(0, 5, 16, 60)[rows].astype(np.int32)},
         16,
@@ -84,17 +84,17 @@ def test_a_device_takes_indices_and_holds_only_the_works_of_the_split(data_dir, 
 
 @pytest.mark.slow
 def test_streamed_crops_are_those_that_the_step_cuts_out_of_canvases(data_dir):
-    # At the size of the canvas, so that both have about the pixels of the picture.
+    # Crops have the size of the canvas, so that both have about the pixels of the image.
     sizes = {"image_size": 64, "canvas_size": 64, "augment__flip": False}
     host, _, _ = opened("host", data_dir, **sizes)
     stream, _, experiment = opened("stream", data_dir, **sizes)
     key, _ = keys_of_step(jax.random.key(experiment.config.seed), 3)
     ours = batch_of(host, 3)
-    strengths = experiment.config.augment
-    cut, _ = augment.augmented(key, ours["image"], ours["aspect"], strengths, 64)
-    streamed, _ = augment.augmented(key, batch_of(stream, 3)["image"], None, strengths, 64)
+    magnitudes = experiment.config.augment
+    cut, _ = augment.augmented(key, ours["image"], ours["aspect"], magnitudes, 64)
+    streamed, _ = augment.augmented(key, batch_of(stream, 3)["image"], None, magnitudes, 64)
     other_key, _ = keys_of_step(jax.random.key(experiment.config.seed), 4)
-    other, _ = augment.augmented(other_key, ours["image"], ours["aspect"], strengths, 64)
+    other, _ = augment.augmented(other_key, ours["image"], ours["aspect"], magnitudes, 64)
 
     def alike(one, two):
         pairs = zip(np.asarray(one), np.asarray(two), strict=True)
@@ -104,7 +104,7 @@ def test_streamed_crops_are_those_that_the_step_cuts_out_of_canvases(data_dir):
     assert np.median(alike(other, streamed)) < 0.7
 
 
-def test_with_rotation_whole_pictures_are_streamed(data_dir):
+def test_with_rotation_whole_images_are_streamed(data_dir):
     stream, _, _ = opened("stream", data_dir, augment__rotate_degrees=10.0)
     host, _, _ = opened("host", data_dir)
     for name, values in batch_of(host, 1).items():
@@ -136,11 +136,11 @@ GB = 10**9
     [
         ("auto", 8, 1, 100, "device", False, "8.0 GB fit in the 100.0 GB that are free on each"),
         ("auto", 40, 1, 100, "host", False, "40.0 GB do not fit in a third of the 100.0 GB"),
-        ("auto", 40, 8, 100, "device", True, "40.0 GB, spread, 5.0 GB on each of 8 devices"),
+        ("auto", 40, 8, 100, "device", True, "40.0 GB, sharded, 5.0 GB on each of 8 devices"),
         ("auto", 400, 8, 100, "host", False, "400.0 GB do not fit in the 100.0 GB that are free"),
-        ("auto", 8, 1, None, "host", False, "the devices compute from its memory"),
+        ("auto", 8, 1, None, "host", False, "the devices use the host's memory"),
         ("host", 8, 1, 100, "host", False, "as set"),
-        ("device", 8, 8, 100, "device", False, "as set, whole on each device"),
+        ("device", 8, 8, 100, "device", False, "as set, all on each device"),
         ("device", 80, 1, 100, "device", False, "as set"),
         ("device", 400, 8, 100, "device", True, "50.0 GB on each of 8 devices"),
         ("device", 8, 8, None, "device", True, "as set"),
@@ -169,11 +169,11 @@ def test_choice_by_size_and_free_memory(wanted, canvas_gb, devices, free_gb, nam
         (
             1,
             None,
-            "canvases of 12.0 GB do not fit in the 10.0 GB of memory that are free; take host",
+            "canvases of 12.0 GB do not fit in the 10.0 GB of memory that are free; use host",
         ),
     ],
 )
-def test_a_device_without_room_is_one_line_with_what_is_needed_and_there(devices, free, says):
+def test_a_device_without_room_is_one_line_with_needed_and_free_bytes(devices, free, says):
     with pytest.raises(ConfigError) as caught:
         sources.choose("device", 12 * GB, devices, free, host_free=10 * GB)
     assert says in str(caught.value)
@@ -181,7 +181,7 @@ def test_a_device_without_room_is_one_line_with_what_is_needed_and_there(devices
     assert "\n" not in str(caught.value)
 
 
-def test_memory_of_accelerators_is_asked_for(data_dir, monkeypatch):
+def test_free_memory_of_accelerators_decides(data_dir, monkeypatch):
     monkeypatch.setattr(resources, "on_devices", lambda mesh: GB)
     assert opened("auto", data_dir)[0].name == "device"
     monkeypatch.setattr(resources, "on_devices", lambda mesh: 1)
@@ -195,7 +195,7 @@ def test_auto_streams_where_the_disk_has_no_room(data_dir, tmp_path, monkeypatch
     data = open_canvases(config, data_dir, tmp_path)
     assert "canvases of 499 kB do not fit in the 1 kB that are free in" in data.why_streamed
     config.source = "host"
-    with pytest.raises(DataError, match=r"do without them with --config.source=stream"):
+    with pytest.raises(DataError, match=r"train without canvases with --config.source=stream"):
         open_canvases(config, data_dir, tmp_path)
 
 
@@ -206,22 +206,22 @@ def test_streaming_needs_the_records(data_dir, tmp_path):
         opened("stream", tmp_path)
 
 
-def test_auto_keeps_to_canvases_that_are_there(data_dir, tmp_path, monkeypatch):
+def test_auto_uses_existing_canvases(data_dir, tmp_path, monkeypatch):
     open_canvases(tiny_config(), data_dir, tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=0))
     assert not open_canvases(tiny_config(), data_dir, tmp_path).why_streamed
 
 
-def test_records_that_changed_are_told(data_dir, tmp_path):
+def test_truncated_records_are_an_error(data_dir, tmp_path):
     own = tmp_path / "data"
     shutil.copytree(data_dir / "tiny", own / "tiny")
     train = open_canvases(tiny_config(source="stream"), own, None).split("train", FEATURES)
     (file,) = tfrecords.files_of(own / "tiny" / "1.0.0", "train")
     with file.open("r+b") as stream:
         stream.truncate(os.path.getsize(file) // 2)
-    with pytest.raises(DataError, match="cut short; build it again"):
+    with pytest.raises(DataError, match="is truncated; build it again"):
         train.gather(np.arange(60))
-    with pytest.raises(DataError, match="no whole TFRecord file"):
+    with pytest.raises(DataError, match="not a complete TFRecord file"):
         list(tfrecords.payloads(file))
 
 
@@ -258,6 +258,6 @@ def test_crops_are_the_boxes_of_the_pictures(side):
 def test_many_rows_are_read_by_threads_as_by_indexing():
     images = np.random.default_rng(0).integers(0, 256, (50, 40, 40, 3), np.uint8)
     rows = np.random.default_rng(1).integers(0, 50, 1000)
-    assert images[rows].nbytes > canvases._WORTH_THREADS
+    assert images[rows].nbytes > canvases._MIN_BYTES_FOR_THREADS
     np.testing.assert_array_equal(canvases.take(images, rows), images[rows])
     np.testing.assert_array_equal(canvases.take(images, rows[:0]), images[:0])

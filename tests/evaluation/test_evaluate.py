@@ -96,7 +96,7 @@ def test_majority_is_the_most_frequent_class_of_train():
     assert evaluate.majority_top1(labels, np.asarray([2, 2, 0, 1, -1])) == 0.5
 
 
-def test_official_counts_are_said(data_dir):
+def test_official_counts_are_reported(data_dir):
     row = {
         **{"top1": 0.5, "top1_ci95": [0.4, 0.6], "top5": 0.9, "macro_f1": 0.4, "loss": 1.0},
         **{"majority_top1": 0.1, "n": 5500, "official_n": 5706},
@@ -128,12 +128,10 @@ def test_near_duplicates_can_be_left_out_of_the_score(workdir, data_dir, tmp_pat
     assert row["top1_without_near_duplicates"] == pytest.approx(np.mean(right))
     assert row["top1"] == whole["top1"]
     (line,) = evaluate.report_lines(result)
-    assert f"without the 7 that have a near-duplicate in train, top-1 {np.mean(right):.1%}" in line
+    assert f"without the 7 with a near-duplicate in train, top-1 {np.mean(right):.1%}" in line
 
 
-def test_without_room_for_canvases_works_are_streamed_to_the_same_numbers(
-    workdir, tmp_path, monkeypatch
-):
+def test_streaming_without_room_for_canvases_gives_the_same_numbers(workdir, tmp_path, monkeypatch):
     there = evaluate.evaluate_workdir(workdir, "test")
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=1000))
     assert evaluate.evaluate_workdir(workdir, "test", canvas_dir=tmp_path) == there
@@ -147,7 +145,7 @@ def test_a_model_spread_over_devices_is_evaluated_on_any_number(data_dir, tmp_pa
     assert evaluate.evaluate_workdir(tmp_path, "test")["tasks"]["artist"]["n"] == 19
 
 
-def test_the_last_checkpoint_can_be_asked_for(workdir):
+def test_the_last_checkpoint_can_be_chosen(workdir):
     checkpoints = Checkpoints(workdir, read_only=True)
     steps = {"best": checkpoints.best_step, "last": checkpoints.latest_step}
     checkpoints.close()
@@ -163,7 +161,7 @@ def test_unknown_split_is_one_line(workdir):
         evaluate.evaluate_workdir(workdir, "tset")
 
 
-def test_workdir_without_checkpoint_says_what_is_there(tmp_path):
+def test_workdir_without_checkpoint_says_what_it_holds(tmp_path):
     with pytest.raises(WorkdirError, match=r"no checkpoint in .* \(it is empty\)"):
         evaluate.evaluate_workdir(tmp_path, "test")
     with pytest.raises(WorkdirError, match="no such folder"):

@@ -28,7 +28,7 @@ def test_all_numbers_equal_scikit_learn(works, classes):
 
 
 @pytest.mark.parametrize(("right", "works"), [(0, 9), (9, 9), (62, 100), (1, 3)])
-def test_bounds_of_the_interval_are_the_shares_that_a_score_test_just_rejects(right, works):
+def test_the_interval_ends_at_the_shares_that_a_score_test_just_rejects(right, works):
     low, high = metrics.accuracy_interval(right, works)
     share, z = right / works, 1.959963984540054  # the normal distribution has 2.5 % above z
     assert 0 <= low <= share <= high <= 1
@@ -45,7 +45,7 @@ def test_interval_ends_exactly_at_0_and_at_1():
     assert {metrics.accuracy_interval(n, n)[1] for n in range(1, 100)} == {1.0}
 
 
-def test_rank_of_the_label_counts_equals_before_it_once():
+def test_equal_probabilities_are_ranked_by_class_number():
     ties = Predictions(np.asarray([0, 1, 2]), np.log(np.full((3, 3), 1 / 3)))
     assert list(ties.label_ranks) == [1, 2, 3]
     assert list(ties.predicted) == [0, 0, 0]

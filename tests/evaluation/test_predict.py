@@ -45,7 +45,7 @@ def test_a_folder_is_predicted_and_written(workdir, pictures):
 
 
 def test_prediction_of_a_file_equals_its_evaluation(workdir, data_dir, tmp_path):
-    """The pixels that predict sees are those that the builder and the canvases made."""
+    """Predict computes the same pixels as the builder and the canvases."""
     import tensorflow_datasets as tfds
 
     builder = tfds.builder_from_directory(str(data_dir / "tiny" / "1.0.0"))
@@ -57,12 +57,12 @@ def test_prediction_of_a_file_equals_its_evaluation(workdir, data_dir, tmp_path)
         path.write_bytes(work["image"])
         row = evaluated[work["file_name"].decode()]
         guess = predict(workdir, [path]).guesses[0]
-        # The builder's JPEG is encoded once more here, which moves pixels by a level or two.
+        # The builder's JPEG is encoded again here, which changes pixels by a level or two.
         assert guess.label == row["predicted"]
         assert guess.probability == pytest.approx(float(row["probability"]), abs=0.05)
 
 
-def test_many_pictures_go_in_several_batches(workdir, tmp_path):
+def test_many_images_are_predicted_in_several_batches(workdir, tmp_path):
     rng = np.random.default_rng(1)
     for i in range(70):
         stripes(i % 3, rng).save(tmp_path / f"{i:02d}.png")
@@ -74,11 +74,11 @@ def test_many_pictures_go_in_several_batches(workdir, tmp_path):
     assert alone.probability == pytest.approx(same.probability, abs=1e-3)
 
 
-def test_what_is_no_picture_is_one_line(workdir, pictures, tmp_path):
-    with pytest.raises(DataError, match=r"notes.txt is no usable picture: not a picture"):
+def test_an_unusable_path_is_one_line(workdir, pictures, tmp_path):
+    with pytest.raises(DataError, match=r"notes.txt is not a usable image: not a picture"):
         predict(workdir, [pictures / "notes.txt"])
-    with pytest.raises(DataError, match=r"no picture or folder .*nowhere.jpg"):
+    with pytest.raises(DataError, match=r"no file or folder .*nowhere.jpg"):
         predict(workdir, [tmp_path / "nowhere.jpg"])
     (tmp_path / "empty").mkdir()
-    with pytest.raises(DataError, match="holds no files"):
+    with pytest.raises(DataError, match="has no files"):
         predict(workdir, [tmp_path / "empty"])

@@ -15,7 +15,7 @@ def textbook(train, dtype):
 
 def inputs_and_variables(dtype):
     keys = jax.random.split(jax.random.key(0), 6)
-    # Channels of other means and spreads, as convolutions give them.
+    # Channels with different means and variances, like the outputs of convolutions.
     spread = jnp.exp(jax.random.normal(keys[0], (5,)))
     x = jax.random.normal(keys[1], (6, 4, 8, 5)) * spread[None, None, None]
     x += jax.random.normal(keys[2], (1, 1, 1, 5))

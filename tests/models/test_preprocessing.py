@@ -15,7 +15,7 @@ def test_default_maps_bytes_to_minus_one_to_one():
 
 
 @pytest.mark.parametrize("order", ["RGB", "BGR"])
-def test_channels_have_their_own_mean_and_deviation_in_the_order_that_is_said(order):
+def test_channels_have_their_own_mean_and_deviation_in_the_given_order(order):
     mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
     values = Preprocessing(mean, std, order).normalise(jnp.asarray(PIXELS))
     expected = (PIXELS.astype(np.float64) / 255 - mean) / std

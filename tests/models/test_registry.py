@@ -1,4 +1,4 @@
-"""A family of models is one registration: everything else follows from it."""
+"""One registration is all that a model family needs."""
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +19,7 @@ from artjax.training.experiment import Experiment
 
 
 class Patches(nn.Module):
-    """A network that has nothing in common with a VGG: patches, a dense layer, the mean."""
+    """A network unlike a VGG: patches, a dense layer, the mean."""
 
     classes: dict
     dropout: float
@@ -54,7 +54,7 @@ def patches(monkeypatch):
     return {"model__name": "patches4", "image_size": 28, "canvas_size": 32}
 
 
-def test_is_trained_resumed_and_evaluated_from_its_registration_alone(patches, data_dir, tmp_path):
+def test_a_registered_family_is_trained_resumed_and_evaluated(patches, data_dir, tmp_path):
     config = tiny_config(**patches, remat=True, accumulate=2, steps=6)
     one = {"devices": jax.devices()[:1]}
     train(config, tmp_path, data_dir, stop_after_steps=3, **one)
@@ -66,7 +66,7 @@ def test_is_trained_resumed_and_evaluated_from_its_registration_alone(patches, d
     assert again["tasks"]["artist"]["n"] == trained["n"] == 19
 
 
-def test_sees_its_own_preprocessing(patches, monkeypatch):
+def test_input_has_the_preprocessing_of_the_family(patches, monkeypatch):
     seen = []
 
     def record(self, images, *, train=False):
@@ -89,7 +89,7 @@ def test_sees_its_own_preprocessing(patches, monkeypatch):
     np.testing.assert_allclose(seen[0][0, 0, 0], expected, atol=1e-5)
 
 
-def test_checks_messages_and_help_follow(patches):
+def test_checks_messages_and_help_include_the_family(patches):
     check_config(tiny_config(**patches))
     with pytest.raises(ConfigError, match="vgg_small, patches4; did you mean patches4"):
         check_config(tiny_config(model__name="patches"))
@@ -103,7 +103,7 @@ def test_a_name_is_registered_once(patches):
         models.register(FAMILY)
 
 
-def test_every_parameter_of_every_model_has_a_stage_or_is_of_a_head(patches):
+def test_every_parameter_of_every_model_belongs_to_a_stage_or_a_head(patches):
     for name in models.names():
         family = models.family_of(name)
         options = {"dropout": 0.0, "relu_after_pool": True}

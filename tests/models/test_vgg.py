@@ -63,7 +63,7 @@ def test_parameters_as_in_the_paper(name, parameters):
 
 
 class Textbook(nn.Module):
-    """A VGG of Flax' own layers, in their usual order."""
+    """A VGG of Flax's own layers, in the usual order."""
 
     batch_norm: bool
 
@@ -119,7 +119,7 @@ def test_values_and_gradients_are_those_of_the_textbook(batch_norm, stem_channel
 
 
 @pytest.mark.slow
-def test_every_class_starts_equally_likely():
+def test_all_classes_are_equally_likely_at_first():
     model = build("vgg_small", classes=7)
     images = jax.random.uniform(jax.random.key(1), (4, 64, 64, 3))
     logits = model.init_with_output(jax.random.key(0), images)[0]["artist"]

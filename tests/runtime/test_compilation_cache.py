@@ -44,13 +44,13 @@ def test_second_start_compiles_nothing(data_dir, tmp_path, pytestconfig):
     assert re.fullmatch(
         rf"\d+ programs compiled in [\d.]+ s, kept in {folder} for the next start", said
     )
-    assert folder.stat().st_mode & 0o077 == 0  # what is read from it is run: nobody else may write
+    assert folder.stat().st_mode & 0o077 == 0  # its programs are executed: nobody else may write
     said, _ = start(root, tmp_path / "two", data_dir, **own)
     assert re.fullmatch(rf"nothing compiled, \d+ compiled programs read from {folder}", said)
 
 
 @pytest.mark.slow
-def test_folder_that_cannot_be_written_is_a_warning_and_training_goes_on(
+def test_folder_that_cannot_be_written_is_a_warning_and_training_continues(
     data_dir, tmp_path, pytestconfig
 ):
     (tmp_path / "file").write_text("")
@@ -82,11 +82,11 @@ def test_where_programs_are_kept(restored, tmp_path, monkeypatch):
     assert jax.config.jax_compilation_cache_dir is None
 
 
-def test_watch_counts_programs_only_while_it_is_open():
+def test_counter_counts_programs_only_while_it_is_open():
     function = jax.jit(lambda x: x * 3 + 7)
-    with CompilationCounter() as watch:
+    with CompilationCounter() as counter:
         function(jnp.ones(5))
-    programs = watch.programs
+    programs = counter.programs
     assert programs >= 1
     function(jnp.ones(6))
-    assert watch.programs == programs
+    assert counter.programs == programs

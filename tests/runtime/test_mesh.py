@@ -1,4 +1,4 @@
-"""Two hosts whose disks differ: they agree on where works come from, or stop together."""
+"""Two processes with different disks: they agree on the source of their batches, or stop together."""
 
 import json
 import os
@@ -12,7 +12,7 @@ from tiny import open_canvases, tiny_config, write_tiny
 
 pytestmark = pytest.mark.slow
 
-HOST = """
+PROCESS = """
 import json, sys
 from pathlib import Path
 import jax
@@ -21,12 +21,12 @@ from tiny import open_canvases, tiny_config
 from artjax.data import sources
 from artjax.errors import ArtjaxError
 from artjax.runtime.mesh import create_mesh
-address, host, scenes = sys.argv[1], int(sys.argv[2]), json.loads(sys.argv[3])
-jax.distributed.initialize(address, 2, host)
+address, process, scenes = sys.argv[1], int(sys.argv[2]), json.loads(sys.argv[3])
+jax.distributed.initialize(address, 2, process)
 mesh, said = create_mesh(), {}
 whole = lambda step, aspect: np.tile(np.float32([0, 0, 1, 1]), (len(aspect), 1))
 for name, (folders, side) in scenes.items():
-    data_dir, canvas_dir = map(Path, folders[host])
+    data_dir, canvas_dir = map(Path, folders[process])
     config = tiny_config(canvas_size=side)
     try:
         data = open_canvases(config, data_dir, canvas_dir)
@@ -38,16 +38,16 @@ for name, (folders, side) in scenes.items():
 print(json.dumps(said))
 """
 
-TOO_LARGE = 10**7  # side of canvases for which no disk has room
+TOO_LARGE = 10**7  # side of canvases that fit on no disk
 
 
 @pytest.fixture(scope="module")
 def said(data_dir, tmp_path_factory, pytestconfig):
-    """By scene, what each of two hosts says that open a collection together."""
-    tmp = tmp_path_factory.mktemp("hosts")
+    """For each scene, the results of two processes that open a collection together."""
+    tmp = tmp_path_factory.mktemp("processes")
     large = tmp / "large"
     built = open_canvases(tiny_config(), data_dir, large).directory
-    built.rename(built.with_name(f"{TOO_LARGE}px"))  # only their names are looked at
+    built.rename(built.with_name(f"{TOO_LARGE}px"))  # only the folder's name is read
     nothing = tmp / "nothing"
     other = tmp / "other"
     write_tiny(other, splits={"train": 20, "validation": 9, "test": 9})
@@ -64,58 +64,58 @@ def said(data_dir, tmp_path_factory, pytestconfig):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
-    hosts = [
+    processes = [
         subprocess.Popen(
-            [sys.executable, "-c", HOST, address, str(host), json.dumps(scenes, default=str)],
+            [sys.executable, "-c", PROCESS, address, str(process), json.dumps(scenes, default=str)],
             env=os.environ | {"XLA_FLAGS": "", "PYTHONPATH": os.pathsep.join(["tests", *sys.path])},
             cwd=pytestconfig.rootpath,
             stdout=subprocess.PIPE,
             text=True,
         )
-        for host in range(2)
+        for process in range(2)
     ]
-    out = [host.communicate(timeout=120)[0] for host in hosts]
-    assert [host.returncode for host in hosts] == [0, 0]
-    first, second = (json.loads(text.splitlines()[-1]) for text in out)  # Gloo speaks before
+    out = [process.communicate(timeout=120)[0] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0]
+    first, second = (json.loads(text.splitlines()[-1]) for text in out)  # Gloo prints lines before
     shutil.rmtree(tmp)
     return {scene: (first[scene], second[scene]) for scene in scenes}
 
 
-def test_each_host_builds_the_canvases_that_it_lacks(said):
-    same = ["host", "the devices compute from its memory", [16, 40, 40, 3]]
+def test_each_process_builds_its_missing_canvases(said):
+    same = ["host", "the devices use the host's memory", [16, 40, 40, 3]]
     assert said["each its own"] == (same, same)
 
 
-def test_all_hosts_stream_where_one_has_no_room(said):
+def test_all_processes_stream_if_one_has_no_room(said):
     first, second = said["no room on one"]
     assert first[0] == second[0] == "stream"
     assert second[1].startswith("canvases of 31,185,000.0 GB do not fit in the ")
-    assert first[1] == f"host 1: {second[1]}"
+    assert first[1] == f"process 1: {second[1]}"
     assert first[2] == second[2] == [16, 32, 32, 3]
 
 
-def test_host_with_nothing_but_canvases_cannot_stream_with_the_others(said):
+def test_process_without_records_cannot_stream_with_the_others(said):
     first, second = said["only canvases on one"]
     assert second.startswith(
-        "the TFRecords of 'tiny' are not on this machine, and host 0 has to stream from its own "
+        "the TFRecords of 'tiny' are not on this machine, but process 0 has to stream from its own "
         "(canvases of 31,185,000.0 GB do not fit in"
     )
-    assert first == f"host 1 (counted from 0): {second}"
+    assert first == f"process 1: {second}"
 
 
-def test_data_that_one_host_lacks_stops_all(said):
+def test_data_missing_for_one_process_stops_all(said):
     first, second = said["nothing on one"]
     assert second.startswith("no prepared data set 'tiny' under")
-    assert first == f"host 1 (counted from 0): {second}"
+    assert first == f"process 1: {second}"
 
 
-def test_hosts_with_different_data_are_told(said):
+def test_processes_with_different_data_are_an_error(said):
     first, second = said["other data on one"]
     assert first == second
-    assert first.startswith("the hosts have different data: tiny 1.0.0 (fingerprint ")
+    assert first.startswith("the processes have different data: tiny 1.0.0 (fingerprint ")
 
 
-def test_where_the_first_host_fails_the_others_do_not_wait(said):
+def test_if_process_0_fails_the_others_do_not_wait(said):
     first, second = said["the first cannot write"]
     assert first.startswith("cannot write canvases to")
-    assert second == f"host 0 (counted from 0): {first}"
+    assert second == f"process 0: {first}"

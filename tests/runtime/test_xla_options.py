@@ -13,7 +13,7 @@ from artjax.training.experiment import Experiment
 
 
 class Textbook(nn.Module):
-    """vgg_small from Flax's own parts, under artjax's names of parameters."""
+    """vgg_small from Flax's own layers, with the parameter names of artjax."""
 
     @nn.compact
     def __call__(self, x):
@@ -95,7 +95,7 @@ def test_no_convolution_is_left_to_ynnpack():
 
 
 @pytest.mark.slow
-def test_initial_state_compiled_quickly_has_the_bits_of_one_optimised_in_full():
+def test_initial_state_has_the_same_bits_as_with_full_optimisation():
     experiment = Experiment(
         tiny_config(), {"artist": 3}, 60, create_mesh(devices=jax.devices()[:1])
     )

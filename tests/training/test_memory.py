@@ -1,4 +1,4 @@
-"""What a step needs, and what is said when that is not there."""
+"""The memory of a step, and the messages if it does not fit."""
 
 import json
 import os
@@ -63,7 +63,7 @@ def test_largest_batch_fits_and_one_eighth_more_does_not():
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("narrow_vgg")
-def test_step_that_does_not_fit_is_told_before_it_runs(data_dir, tmp_path, monkeypatch):
+def test_step_that_does_not_fit_is_an_error_before_it_runs(data_dir, tmp_path, monkeypatch):
     monkeypatch.setattr(memory, "free_bytes", lambda mesh: needed(32))
     with pytest.raises(TrainingError) as caught:
         train(tiny_config(batch_size=64), tmp_path, data_dir, devices=jax.devices()[:1])
@@ -78,7 +78,7 @@ def test_step_that_does_not_fit_is_told_before_it_runs(data_dir, tmp_path, monke
     assert not (tmp_path / "metrics.jsonl").exists()
 
 
-def test_device_that_runs_out_of_memory_is_told_in_the_same_way(data_dir, tmp_path, monkeypatch):
+def test_device_that_runs_out_of_memory_gives_the_same_error(data_dir, tmp_path, monkeypatch):
     def runs_out(self):
         raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 9 bytes.")
 
@@ -106,7 +106,7 @@ def test_automatic_batch_size_is_the_largest_that_fits(monkeypatch):
     monkeypatch.setattr(memory, "free_bytes", lambda mesh: int(room))
     assert memory.find_batch_size(of, mesh(devices), 4000, accumulate) == 64
     monkeypatch.setattr(memory, "free_bytes", lambda mesh: 2**50)
-    # A sixteenth of the works at most, so that there are steps to learn in.
+    # At most a sixteenth of the works, so that an epoch has enough steps.
     assert memory.find_batch_size(of, mesh(devices), 600, accumulate) == 32
     monkeypatch.setattr(memory, "free_bytes", lambda mesh: 1000)
     with pytest.raises(ArtjaxError, match="not even"):
@@ -120,13 +120,13 @@ def test_automatic_batch_size_is_kept_in_the_workdir(data_dir, tmp_path, monkeyp
     one = {"devices": jax.devices()[:1]}
     monkeypatch.setattr(memory, "find_batch_size", lambda *arguments: 8)
     train(config, tmp_path, data_dir, stop_after_steps=1, **one)
-    assert "batch size: auto is 8 works here" in capsys.readouterr().out
+    assert "batch size: auto is 8 here" in capsys.readouterr().out
     assert json.loads((tmp_path / "config.json").read_text())["batch_size"] == 8
     monkeypatch.setattr(memory, "find_batch_size", lambda *arguments: 16)
     assert train(config, tmp_path, data_dir, stop_after_steps=2, **one).step == 2
 
 
-def test_devices_of_a_cpu_share_the_memory_of_their_host():
+def test_cpu_devices_share_the_memory_of_their_machine():
     one, eight = memory.free_bytes(mesh(1)), memory.free_bytes(mesh(8))
     there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     assert there / 500 < one <= there

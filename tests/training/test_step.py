@@ -95,7 +95,7 @@ def test_loss_is_the_sum_of_the_tasks_over_works_whose_label_is_known():
     # The heads start at zero, so every known label costs ln(classes).
     np.testing.assert_allclose(metrics["loss"], np.log(3) + np.log(2), rtol=1e-6)
     known = given["label/genre"] >= 0
-    right = (given["label/genre"][known] == 0).mean()  # the first of equals is predicted
+    right = (given["label/genre"][known] == 0).mean()  # of equal logits the first is predicted
     np.testing.assert_allclose(metrics["genre/top1"], right, rtol=1e-6)
     mean = (metrics["artist/top1"] + metrics["genre/top1"]) / 2
     np.testing.assert_allclose(metrics["top1"], mean, rtol=1e-6)
@@ -170,15 +170,15 @@ def test_mixed_works_without_any_known_label_cost_nothing():
 
 
 @pytest.mark.usefixtures("narrow_vgg")
-def test_moving_average_follows_its_definition():
-    averaged = experiment(ema_decay=0.75)
-    start = averaged.initial_state()
+def test_ema_follows_its_definition():
+    with_ema = experiment(ema_decay=0.75)
+    start = with_ema.initial_state()
     expected = jax.device_get(start.params)
     state = start
     for step in range(3):
-        state, metrics = averaged.train_step(state, batch(seed=step))
+        state, metrics = with_ema.train_step(state, batch(seed=step))
         assert state.step == step + 1
-        assert metrics["learning_rate"] == averaged.schedule(step)
+        assert metrics["learning_rate"] == with_ema.schedule(step)
         params = jax.device_get(state.params)
         expected = jax.tree.map(lambda e, p: 0.75 * e + 0.25 * p, expected, params)
     jax.tree.map(
@@ -199,15 +199,15 @@ def test_accumulation_equals_the_large_batch(devices, mixing):
     unknown = (0, 3, 4, 9, 12, 17)
     given = {"works": 32, "unknown": unknown, "steps": 2}
     whole, whole_rows = run(experiment(devices, **settings), **given)
-    parts, parts_rows = run(experiment(devices, accumulate=4, **settings), **given)
-    for a, b in zip(whole_rows, parts_rows, strict=True):
+    divided, divided_rows = run(experiment(devices, accumulate=4, **settings), **given)
+    for a, b in zip(whole_rows, divided_rows, strict=True):
         assert a.keys() == b.keys()
         for name, value in a.items():
             np.testing.assert_allclose(value, b[name], rtol=2e-5, err_msg=name)
     jax.tree.map(
         lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=2e-6),
         whole.params,
-        parts.params,
+        divided.params,
     )
 
 
@@ -222,11 +222,11 @@ def largest_moved(compiled):
 
 
 @pytest.mark.slow
-def test_accumulation_moves_no_pictures_between_devices():
+def test_accumulation_moves_no_images_between_devices():
     accumulated = experiment(8, accumulate=2, batch_size=32)
     assert largest_moved(accumulated.compile_train_step()) < 40**2
 
-    # Whereas parts of neighbours would move half of them.
+    # Micro-batches of neighbours would move half of them.
     def neighbours(images):
         return images.reshape(2, -1, *images.shape[1:])
 
@@ -237,27 +237,27 @@ def test_accumulation_moves_no_pictures_between_devices():
     assert largest_moved(moving) >= 40 * 40 * 3
 
 
-def test_parts_can_be_joined_again():
+def test_micro_batches_can_be_joined_again():
     given = batch(works=12)
-    parts = split_micro_batches(given, 3)
-    assert parts["image"].shape == (3, 4, 40, 40, 3)
-    np.testing.assert_array_equal(parts["label/artist"][1], given["label/artist"][1::3])
-    jax.tree.map(np.testing.assert_array_equal, join_micro_batches(parts), given)
+    micro_batches = split_micro_batches(given, 3)
+    assert micro_batches["image"].shape == (3, 4, 40, 40, 3)
+    np.testing.assert_array_equal(micro_batches["label/artist"][1], given["label/artist"][1::3])
+    jax.tree.map(np.testing.assert_array_equal, join_micro_batches(micro_batches), given)
 
 
 @pytest.mark.slow
-def test_evaluation_in_parts_gives_each_work_its_own_logits():
-    whole, parts = experiment(8), experiment(8, accumulate=2)
+def test_evaluation_in_micro_batches_keeps_the_order_of_the_works():
+    whole, divided = experiment(8), experiment(8, accumulate=2)
     state, _ = whole.train_step(whole.initial_state(), batch(seed=5))
     given = jax.device_put(batch(works=16), whole.batch_sharding)
     np.testing.assert_allclose(
         whole.logits(state.variables, given)["artist"],
-        parts.logits(state.variables, given)["artist"],
+        divided.logits(state.variables, given)["artist"],
         atol=1e-5,
     )
     loops = [
-        "stablehlo.while" in of.eval_step.lower(state.params, state.model_state, given).as_text()
-        for of in (whole, parts)
+        "stablehlo.while" in of.eval_step.lower(state.variables, given).as_text()
+        for of in (whole, divided)
     ]
     assert loops == [False, True]
     odd = experiment(1, accumulate=3)
