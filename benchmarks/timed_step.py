@@ -11,7 +11,7 @@ import numpy as np
 
 from artjax.config import canvas_size
 from artjax.runtime.mesh import check_batch_size, create_mesh
-from artjax.runtime.resources import in_words
+from artjax.runtime.resources import format_bytes
 from artjax.training import memory
 from artjax.training.experiment import Experiment
 
@@ -37,7 +37,7 @@ def compile_step(experiment: Experiment) -> jax.stages.Compiled:
         config = experiment.config
         raise common.CannotRunError(
             f"not enough memory: {config.model.name} at {config.image_size} px with batches of "
-            f"{config.batch_size} needs {in_words(needed)} on each device, {in_words(free)} are free; "
+            f"{config.batch_size} needs {format_bytes(needed)} on each device, {format_bytes(free)} are free; "
             "give a smaller batch or picture size"
         )
     return compiled
