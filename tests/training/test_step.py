@@ -144,7 +144,7 @@ def test_a_single_known_label_counts_in_full():
 def test_mixed_loss_is_the_mean_over_all_known_shares():
     rng = np.random.default_rng(0)
     logits = rng.normal(size=(6, 3)).astype(np.float32)
-    labels = np.asarray([0, -1, 2, 2, -1, -1])
+    labels = np.asarray([0, -1, 2, 1, -1, -1])
     share = np.asarray([0.9, 0.8, 0.3, 0.5, 0.6, 0.25], np.float32)
     loss, metrics = loss_and_top1(
         {"a": jnp.asarray(logits)}, {"label/a": jnp.asarray(labels)}, 0.0, jnp.asarray(share)
@@ -167,6 +167,17 @@ def test_mixed_works_without_any_known_label_cost_nothing():
     unknown = {"label/a": jnp.full(4, -1)}
     loss, metrics = loss_and_top1({"a": jnp.ones((4, 3))}, unknown, 0.1, jnp.full(4, 0.3))
     assert loss == metrics["top1"] == 0
+
+
+@pytest.mark.usefixtures("narrow_vgg_bn")
+def test_training_moves_every_running_average_of_batch_norm():
+    trained = experiment()
+    before = jax.device_get(trained.initial_state().model_state)
+    state, _ = trained.train_step(trained.initial_state(), batch())
+    moved = jax.tree.map(
+        lambda a, b: bool((a != b).all()), before, jax.device_get(state.model_state)
+    )
+    assert jax.tree.leaves(moved) == [True] * 2 * 4
 
 
 @pytest.mark.usefixtures("narrow_vgg")
