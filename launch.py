@@ -66,8 +66,7 @@ def _describe_modes() -> str:
     return "\n".join(f"  {mode:<10} {what}\n{'':13}{line}" for mode, (what, line) in MODES.items())
 
 
-def parse_args(argv: list[str]) -> tuple[argparse.Namespace, list[tuple[str, str]]]:
-    """Returns the flags, and the pairs (field, text) of all `--config.field=text`."""
+def _create_parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="launch.py",
         description="Train, evaluate and use networks that recognise artist, genre and location.\n\n"
@@ -140,6 +139,16 @@ def parse_args(argv: list[str]) -> tuple[argparse.Namespace, list[tuple[str, str
     parser.add_argument(
         "pictures", nargs="*", type=Path, metavar="FILE_OR_FOLDER", help="with --mode predict"
     )
+    return parser
+
+
+def parse_args(argv: list[str]) -> tuple[argparse.Namespace, list[tuple[str, str]]]:
+    """Returns the flags, and the pairs (field, text) of all `--config.field=text`.
+
+    Raises:
+      ConfigError: for an unknown flag or a value that no flag has.
+    """
+    parser = _create_parser()
     overrides, rest = _take_overrides(argv)
     args, unknown = parser.parse_known_intermixed_args(rest)
     flags = [option for action in parser._actions for option in action.option_strings]

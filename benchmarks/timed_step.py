@@ -37,8 +37,8 @@ def compile_step(experiment: Experiment) -> jax.stages.Compiled:
         config = experiment.config
         raise common.CannotRunError(
             f"not enough memory: {config.model.name} at {config.image_size} px with batches of "
-            f"{config.batch_size} needs {format_bytes(needed)} on each device, {format_bytes(free)} are free; "
-            "give a smaller batch or picture size"
+            f"{config.batch_size} needs {format_bytes(needed)} on each device, "
+            f"{format_bytes(free)} are free; give a smaller batch or picture size"
         )
     return compiled
 

@@ -12,7 +12,7 @@ from flax import linen as nn
 
 from artjax import augment
 from artjax.models.preprocessing import Preprocessing
-from artjax.training.state import TrainState
+from artjax.training.state import TrainState, variables_of
 
 if TYPE_CHECKING:  # benchmarks run where ml_collections is not installed
     from ml_collections import ConfigDict
@@ -111,6 +111,7 @@ def create_train_step(
       stages: names of the model's stages. Rematerialisation keeps their outputs.
     """
     base_key = jax.random.key(config.seed)
+    gradients_of = _create_gradients(model, config, stages)
 
     def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, dict[str, jax.Array]]:
         augment_key, dropout_key = keys_of_step(base_key, state.step)
@@ -119,44 +120,7 @@ def create_train_step(
         )
         images = preprocessing.normalise(images)
         targets = task_targets(batch, own_share)
-        totals = {task: of_task.totals() for task, of_task in targets.items()}
-
-        def loss_of(
-            params: Any, model_state: Any, images: jax.Array, targets: Any, dropout_key: jax.Array
-        ) -> tuple[jax.Array, tuple[Any, dict[str, jax.Array]]]:
-            logits, model_state = model.apply(
-                {"params": params, **model_state},
-                images,
-                train=True,
-                rngs={"dropout": dropout_key},
-                mutable=list(model_state),
-            )
-            loss, metrics = _loss_and_top1(logits, targets, totals, config.optim.label_smoothing)
-            return loss, (model_state, metrics)
-
-        if config.remat:
-            loss_of = jax.checkpoint(loss_of, policy=save_stages(stages))
-        gradient_of = jax.value_and_grad(loss_of, has_aux=True)
-
-        def gradient_of_micro_batch(
-            model_state: Any, images: jax.Array, targets: Any, dropout_key: jax.Array
-        ) -> tuple[Any, Any]:
-            (loss, (model_state, metrics)), gradients = gradient_of(
-                state.params, model_state, images, targets, dropout_key
-            )
-            return model_state, (gradients, metrics | {"loss": loss})
-
-        if config.accumulate == 1:
-            model_state, (gradients, metrics) = gradient_of_micro_batch(
-                state.model_state, images, targets, dropout_key
-            )
-        else:
-            model_state, (gradients, metrics) = _summed_over_micro_batches(
-                gradient_of_micro_batch,
-                state.model_state,
-                split_micro_batches((images, targets), config.accumulate),
-                jax.random.split(dropout_key, config.accumulate),
-            )
+        model_state, gradients, metrics = gradients_of(state, images, targets, dropout_key)
         updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         ema = state.ema
@@ -176,6 +140,55 @@ def create_train_step(
         return new_state, metrics
 
     return train_step
+
+
+def _create_gradients(
+    model: nn.Module, config: ConfigDict, stages: Iterable[str]
+) -> Callable[[TrainState, jax.Array, Any, jax.Array], tuple[Any, Any, dict[str, jax.Array]]]:
+    """Builds (state, images, targets, dropout key) → (model state, gradients, loss and top-1)."""
+
+    def gradients_of(
+        state: TrainState, images: jax.Array, targets: Any, dropout_key: jax.Array
+    ) -> tuple[Any, Any, dict[str, jax.Array]]:
+        totals = {task: of_task.totals() for task, of_task in targets.items()}
+
+        def loss_of(
+            params: Any, model_state: Any, images: jax.Array, targets: Any, dropout_key: jax.Array
+        ) -> tuple[jax.Array, tuple[Any, dict[str, jax.Array]]]:
+            logits, model_state = model.apply(
+                variables_of(params, model_state),
+                images,
+                train=True,
+                rngs={"dropout": dropout_key},
+                mutable=list(model_state),
+            )
+            loss, metrics = _loss_and_top1(logits, targets, totals, config.optim.label_smoothing)
+            return loss, (model_state, metrics)
+
+        if config.remat:
+            loss_of = jax.checkpoint(loss_of, policy=save_stages(stages))
+        gradient_of = jax.value_and_grad(loss_of, has_aux=True)
+
+        def of_micro_batch(
+            model_state: Any, images: jax.Array, targets: Any, dropout_key: jax.Array
+        ) -> tuple[Any, Any]:
+            (loss, (model_state, metrics)), gradients = gradient_of(
+                state.params, model_state, images, targets, dropout_key
+            )
+            return model_state, (gradients, metrics | {"loss": loss})
+
+        if config.accumulate == 1:
+            model_state, sums = of_micro_batch(state.model_state, images, targets, dropout_key)
+        else:
+            model_state, sums = _summed_over_micro_batches(
+                of_micro_batch,
+                state.model_state,
+                split_micro_batches((images, targets), config.accumulate),
+                jax.random.split(dropout_key, config.accumulate),
+            )
+        return model_state, *sums
+
+    return gradients_of
 
 
 def keys_of_step(base_key: jax.Array, step: jax.Array | int) -> tuple[jax.Array, jax.Array]:
