@@ -65,10 +65,10 @@ def test_resumed_run_equals_that_of_0_1_0(older, data_dir):
     rows = [row for row in read_rows(workdir) if row["step"] > 6]
     assert len(rows) == len(expected["rows_after_resuming"])
     for ours, theirs in zip(rows, expected["rows_after_resuming"], strict=True):
-        for name, value in theirs.items():
-            # Batches of eight: other devices and compilers round to other normalised values.
-            assert ours[name] == pytest.approx(value, rel=0.1), name
-    assert_near(outcome.results["test"]["tasks"]["artist"], expected["test"]["artist"])
+        assert ours.keys() >= theirs.keys()
+        # 0.1.0 evaluated the EMA of the parameters with the running statistics of others.
+        for name in theirs.keys() - {"validation/loss", "validation/top1"}:
+            assert ours[name] == pytest.approx(theirs[name], rel=0.02), name
 
 
 def test_predicts(older, tmp_path):

@@ -7,6 +7,8 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers as policies
 
@@ -14,6 +16,9 @@ from artjax.errors import WorkdirError
 from artjax.training.state import TrainState, variables_of
 
 _MAX_REASON_LENGTH = 200  # characters
+
+# Of the saved state. 1: the EMA has parameters only; 2: it has the running statistics as well.
+FORMAT = 2
 
 LIBRARIES = ("artjax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 
@@ -91,7 +96,8 @@ class Checkpoints:
             self._manager.save(
                 step,
                 args=ocp.args.Composite(
-                    state=ocp.args.PyTreeSave(state), record=ocp.args.JsonSave(record)
+                    state=ocp.args.PyTreeSave(state),
+                    record=ocp.args.JsonSave(record | {"format": FORMAT}),
                 ),
                 metrics=validation or None,
                 force=True,
@@ -127,7 +133,11 @@ class Checkpoints:
         Raises:
           WorkdirError: if the checkpoint cannot be read.
         """
-        return self._restore(step, abstract_state)
+        if abstract_state.ema is None or self._format(step) > 1:
+            return self._restore(step, abstract_state)
+        state = self._restore(step, abstract_state.replace(ema=abstract_state.params))
+        statistics = jax.tree.map(jnp.copy, state.model_state)
+        return state.replace(ema=variables_of(state.ema, statistics))
 
     def restore_variables(self, step: int, abstract_state: TrainState) -> dict[str, Any]:
         """Reads only the variables that evaluation uses, the same as `TrainState.variables`.
@@ -139,13 +149,16 @@ class Checkpoints:
         Raises:
           WorkdirError: if the checkpoint cannot be read.
         """
+        if abstract_state.ema is not None and self._format(step) > 1:
+            ema: dict[str, Any] = self._restore(step, {"ema": abstract_state.ema})["ema"]
+            return ema
         params = "params" if abstract_state.ema is None else "ema"
-        wanted = {
-            params: getattr(abstract_state, params),
-            "model_state": abstract_state.model_state,
-        }
+        wanted = {params: abstract_state.params, "model_state": abstract_state.model_state}
         state = self._restore(step, wanted)
         return variables_of(state[params], state["model_state"])
+
+    def _format(self, step: int) -> int:
+        return int(self.record(step).get("format", 1))
 
     def _restore(self, step: int, wanted: Any) -> Any:
         """Reads the part of a state that the pytree `wanted` describes by shapes with shardings."""

@@ -19,7 +19,8 @@ class TrainState(flax.struct.PyTreeNode):
       params: the model's parameters, float32.
       model_state: BatchNorm's running statistics (`{"batch_stats": …}`), or `{}`.
       opt_state: Optax's state.
-      ema: EMA of the parameters, or `None` if the run keeps none.
+      ema: EMA of what evaluation uses, parameters and running statistics alike, in the form of
+        `variables`; `None` where there is none.
     """
 
     step: jax.Array
@@ -30,8 +31,12 @@ class TrainState(flax.struct.PyTreeNode):
 
     @property
     def variables(self) -> dict[str, Any]:
-        """The variables for evaluation: the parameters (their EMA, if there is one) and statistics."""
-        return variables_of(self.params if self.ema is None else self.ema, self.model_state)
+        """What evaluation uses, the argument of a model's `apply`: the EMA, where there is one.
+
+        Parameters and running statistics belong together: BatchNorm's statistics of one set of
+        parameters are wrong for another.
+        """
+        return variables_of(self.params, self.model_state) if self.ema is None else self.ema
 
 
 def variables_of(params: Any, model_state: Any) -> dict[str, Any]:
@@ -54,7 +59,7 @@ def create_state(
       optimizer: its state is created from the parameters.
       image_size: side of the images in pixels.
       seed: determines the initial parameters.
-      with_ema: whether to keep an EMA of the parameters.
+      with_ema: whether to keep an EMA.
     """
     key = jax.random.key(seed)
     variables = model.init(key, jnp.zeros((1, image_size, image_size, 3), jnp.float32))
@@ -66,5 +71,5 @@ def create_state(
         model_state=model_state,
         opt_state=optimizer.init(params),
         # A copy, because the state is donated and the same buffer must not be donated twice.
-        ema=jax.tree.map(jnp.copy, params) if with_ema else None,
+        ema=jax.tree.map(jnp.copy, variables_of(params, model_state)) if with_ema else None,
     )

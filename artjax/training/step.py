@@ -125,7 +125,8 @@ def create_train_step(
         params = optax.apply_updates(state.params, updates)
         ema = state.ema
         if ema is not None:
-            ema = optax.incremental_update(params, ema, 1 - config.ema_decay)
+            decay = ema_decay(config.ema_decay, state.step)
+            ema = optax.incremental_update(variables_of(params, model_state), ema, 1 - decay)
         metrics |= {
             "learning_rate": jnp.asarray(schedule(state.step), jnp.float32),
             "gradient_norm": optax.global_norm(gradients),
@@ -189,6 +190,16 @@ def _create_gradients(
         return model_state, *sums
 
     return gradients_of
+
+
+def ema_decay(limit: float, step: jax.Array) -> jax.Array:
+    """Decay of the EMA at a step, float32: `min(limit, (1 + step) / (10 + step))`.
+
+    At first the decay is smaller, so that the initial parameters soon have no weight. This is the
+    formula of TensorFlow's `ExponentialMovingAverage` with `num_updates`.
+    """
+    step = step.astype(jnp.float32)
+    return jnp.minimum(limit, (1 + step) / (10 + step))
 
 
 def keys_of_step(base_key: jax.Array, step: jax.Array | int) -> tuple[jax.Array, jax.Array]:
