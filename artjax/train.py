@@ -29,7 +29,8 @@ from artjax.runtime import mesh as mesh_lib
 from artjax.runtime.compilation_cache import CompilationCounter
 from artjax.startup_report import initial_loss, introduce
 from artjax.training import memory
-from artjax.training.checkpoint import Checkpoints, library_versions, score
+from artjax.training.best import Validation, standard_error
+from artjax.training.checkpoint import Checkpoints, library_versions
 from artjax.training.checks import check_config
 from artjax.training.experiment import Experiment, TrainStep
 from artjax.training.logs import Console
@@ -174,6 +175,7 @@ class _Run:
         self.checkpoints = checkpoints
         self.steps = self.experiment.steps
         self.last_step = min(self.steps, stop_after_steps or self.steps)
+        self.best = checkpoints.best_so_far(self.experiment.warmup_steps)
         self.compilations = CompilationCounter()
         self.ready_at = time.perf_counter()  # data and canvases are ready
         self.free_bytes: int | None = None
@@ -184,8 +186,9 @@ class _Run:
         if latest is not None:
             record = self.checkpoints.record(latest)
             evaluate.check_same_data(setup.workdir, record, setup.data.prepared)
-        if latest == self.steps and (results := self._earlier_results()):
+        if latest == self.steps:
             self.say(f"this run is finished: {self.steps:,} of {self.steps:,} steps done")
+            results = self._earlier_results() or self._evaluate_best()
             self._conclude(results)
             return Outcome(self.steps, finished=True, results=results)
         try:
@@ -236,7 +239,6 @@ class _Run:
     ) -> tuple[int, int | None]:
         """Trains to the end, or to a signal. Returns the number of steps done, and the signal."""
         experiment, source = self.experiment, self.setup.source
-        best_score = self.checkpoints.best_score
         first_step = step
         feed = batches.Timed(batches.prefetch(source.batch, step, self.last_step))
         try:
@@ -252,14 +254,11 @@ class _Run:
                     stopping = step == self.last_step
                     if jax.process_count() == 1 or step % experiment.log_every == 0:
                         stopping |= mesh_lib.any_process(stop.signal is not None)
-                    validation: dict[str, float] = {}
+                    is_best = False
                     if step % experiment.eval_every == 0 or step == self.steps:
-                        validation = self._validate(step, state, progress)
-                    better = bool(validation) and score(validation) > best_score
-                    if better or stopping or step % experiment.checkpoint_every == 0:
-                        self._save(step, state, validation, progress)
-                    if better:
-                        best_score = score(validation)
+                        is_best = self.best.consider(self._validate(step, state, progress))
+                    if is_best or stopping or step % experiment.checkpoint_every == 0:
+                        self._save(step, state, progress)
                     if stopping:
                         break
                 self.checkpoints.wait()
@@ -275,7 +274,7 @@ class _Run:
         seconds = time.perf_counter() - self.ready_at
         self.say(f"first step after {seconds:.1f} s: {self.compilations.describe()}")
 
-    def _validate(self, step: int, state: TrainState, progress: Progress) -> dict[str, float]:
+    def _validate(self, step: int, state: TrainState, progress: Progress) -> Validation:
         progress.settle(step)
         progress.pause()
         split, train = self.setup.splits["validation"], self.setup.splits["train"]
@@ -293,15 +292,14 @@ class _Run:
             f"top-1 {row['validation/top1']:.1%} on {len(split):,} works"
         )
         progress.resume()
-        return row
+        error = standard_error({task: (row["top1"], row["n"]) for task, row in tasks.items()})
+        return Validation(step, row["validation/top1"], row["validation/loss"], error)
 
-    def _save(
-        self, step: int, state: TrainState, validation: dict[str, float], progress: Progress
-    ) -> None:
-        progress.settle(step)  # raises if the loss is not finite: keep the last good checkpoint
+    def _save(self, step: int, state: TrainState, progress: Progress) -> None:
+        progress.settle(step)  # so that a state that is no longer finite never replaces a good one
         progress.pause()
         record = self.setup.record | {"log": progress.window()}
-        self.checkpoints.save(step, state, record, validation)
+        self.checkpoints.save(step, state, record, self.best)
         progress.resume()
 
     def _evaluate_best(self) -> dict[str, dict[str, Any]]:
@@ -331,14 +329,17 @@ class _Run:
         results = {}
         for name in ("validation", "test"):
             path = self.setup.workdir / "evaluation" / name / "metrics.json"
-            if not path.is_file():
-                return {}
-            results[name] = json.loads(path.read_text())
+            result = json.loads(path.read_text()) if path.is_file() else {}
+            if result.get("checkpoint_step") != self.checkpoints.best_step:
+                return {}  # of another checkpoint, or not there
+            results[name] = result
         return results
 
     def _conclude(self, results: dict[str, dict[str, Any]]) -> None:
         step = results["test"]["checkpoint_step"]
-        self.say(f"best checkpoint by validation: step {step:,} of {self.steps:,}")
+        self.say(
+            f"best checkpoint by validation: step {step:,} of {self.steps:,} ({self.best.reason()})"
+        )
         for result in results.values():
             for line in evaluate.report_lines(result):
                 self.say(line)

@@ -68,7 +68,7 @@ def test_resumed_run_equals_that_of_0_1_0(older, data_dir):
         assert ours.keys() >= theirs.keys()
         # 0.1.0 evaluated the EMA of the parameters with the running statistics of others.
         for name in theirs.keys() - {"validation/loss", "validation/top1"}:
-            assert ours[name] == pytest.approx(theirs[name], rel=0.02), name
+            assert ours[name] == pytest.approx(theirs[name], rel=0.1), name
 
 
 def test_predicts(older, tmp_path):

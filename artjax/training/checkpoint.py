@@ -13,6 +13,7 @@ import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers as policies
 
 from artjax.errors import WorkdirError
+from artjax.training.best import BestSoFar, Validation
 from artjax.training.state import TrainState, variables_of
 
 _MAX_REASON_LENGTH = 200  # characters
@@ -39,12 +40,12 @@ class Checkpoints:
         self._manager = ocp.CheckpointManager(
             self._directory,
             options=ocp.CheckpointManagerOptions(
-                best_fn=score,
+                best_fn=_rank,
                 preservation_policy=policies.AnyPreservationPolicy(
                     [
                         policies.LatestN(1),
                         policies.BestN(
-                            get_metric_fn=score, n=1, keep_checkpoints_without_metrics=False
+                            get_metric_fn=_rank, n=1, keep_checkpoints_without_metrics=False
                         ),
                     ]
                 ),
@@ -64,42 +65,47 @@ class Checkpoints:
 
     @property
     def best_step(self) -> int | None:
-        """Step of the best checkpoint by validation; the last one if none was validated."""
-        scored = [(score(self.metrics(s)), s) for s in self._manager.all_steps() if self.metrics(s)]
-        return max(scored)[1] if scored else self.latest_step
+        """Step of the best checkpoint by validation; the last one where none was chosen."""
+        steps = self._manager.all_steps()
+        ranked = [(_rank(metrics), s) for s in steps if (metrics := self._manager.metrics(s))]
+        return max(ranked)[1] if ranked else self.latest_step
 
-    @property
-    def best_score(self) -> float:
-        """Score of the best checkpoint; -inf if none was validated."""
-        scores = [score(self.metrics(s)) for s in self._manager.all_steps() if self.metrics(s)]
-        return max(scores, default=float("-inf"))
+    def best_so_far(self, warmup_steps: int) -> BestSoFar:
+        """What a resumed run compares its validations with."""
+        latest = self.latest_step
+        if latest is None:
+            return BestSoFar(warmup_steps)
+        if "best" in (record := self.record(latest)):
+            return BestSoFar.from_json(record["best"])
+        best = BestSoFar(warmup_steps)  # a run of 0.1.0 kept no such record
+        step = self.best_step
+        if step is not None and (metrics := self._manager.metrics(step)):
+            scores = (metrics["validation/top1"], metrics["validation/loss"], 0.0)
+            best.consider(Validation(max(step, warmup_steps + 1), *scores))
+        return best
 
-    def metrics(self, step: int) -> dict[str, float]:
-        """The validation metrics with which a checkpoint was saved; `{}` if it was not validated."""
-        return self._manager.metrics(step) or {}
-
-    def save(
-        self, step: int, state: TrainState, record: dict[str, Any], validation: dict[str, float]
-    ) -> None:
-        """Starts to save a checkpoint, and returns as soon as the state may be changed again.
+    def save(self, step: int, state: TrainState, record: dict[str, Any], best: BestSoFar) -> None:
+        """Starts to save; returns when the state may be changed again.
 
         Args:
           step: number of steps done.
           state: the whole state, which is saved.
           record: plain JSON values.
-          validation: metrics of the validation at this step, or `{}` if there was none.
+          best: the best validation so far. This checkpoint is kept as the best one if it is of that
+            step.
 
         Raises:
           WorkdirError: if this or the previous checkpoint could not be written.
         """
+        is_best = best.best is not None and best.best.step == step
         try:
             self._manager.save(
                 step,
                 args=ocp.args.Composite(
                     state=ocp.args.PyTreeSave(state),
-                    record=ocp.args.JsonSave(record | {"format": FORMAT}),
+                    record=ocp.args.JsonSave(record | {"format": FORMAT, "best": best.to_json()}),
                 ),
-                metrics=validation or None,
+                metrics={"choice": best.choices} if is_best else None,
                 force=True,
             )
         except (OSError, ValueError) as error:
@@ -193,8 +199,11 @@ def library_versions() -> dict[str, str]:
     return {name: importlib.metadata.version(name) for name in LIBRARIES}
 
 
-def score(metrics: dict[str, float]) -> float:
-    """Ranks validations by top-1; if that is equal (it has steps of 1/N), by the lower loss."""
+def _rank(metrics: dict[str, float]) -> float:
+    """Orders checkpoints: the one that was chosen last is the best."""
+    if "choice" in metrics:
+        return 1 + metrics["choice"]
+    # Of 0.1.0: below all that were chosen since.
     return metrics["validation/top1"] - 1e-6 * min(metrics["validation/loss"], 1e3)
 
 

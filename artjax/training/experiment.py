@@ -270,6 +270,11 @@ class Experiment:
         return self.config.eval_every or max(1, round(self.steps_per_epoch), self.steps // 40)
 
     @property
+    def warmup_steps(self) -> int:
+        """Length of the warm-up of the learning rate in steps."""
+        return optim.warmup_steps(self.config.optim, self.steps, self.steps_per_epoch)
+
+    @property
     def checkpoint_every(self) -> int:
         """Steps between checkpoints: as set, else as between validations."""
         return self.config.checkpoint_every or self.eval_every
