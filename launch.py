@@ -165,6 +165,8 @@ def parse_args(argv: list[str]) -> tuple[argparse.Namespace, list[tuple[str, str
             raise ConfigError(
                 f"{flag} {value}: valid are {', '.join(valid)}{nearest(value, valid)}"
             )
+    if args.stop_after_steps is not None and args.stop_after_steps < 1:
+        raise ConfigError(f"--stop_after_steps {args.stop_after_steps}: it must be 1 or more")
     if args.pictures and args.mode != "predict":
         raise ConfigError(f"'{args.pictures[0]}' is not a flag; files need --mode predict")
     return args, overrides
@@ -295,7 +297,7 @@ def _default_workdir(config_file: str, collection: str) -> Path:
 
 
 def _evaluate(args: argparse.Namespace) -> int:
-    from artjax.evaluation import evaluate
+    from artjax.evaluation import evaluate, report
     from artjax.runtime import mesh
 
     result = evaluate.evaluate_workdir(
@@ -307,7 +309,7 @@ def _evaluate(args: argparse.Namespace) -> int:
     )
     if mesh.is_first_process():
         print(f"checkpoint of step {result['checkpoint_step']:,}, {result['collection']}")
-        print("\n".join(evaluate.report_lines(result)))
+        print("\n".join(report.report_lines(result)))
         print(f"written to {args.workdir / 'evaluation' / args.split}")
     return 0
 

@@ -13,7 +13,7 @@ from artjax import config as config_lib
 from artjax.data import batches
 from artjax.data.canvases import Canvases, Split
 from artjax.data.sources import Source
-from artjax.evaluation import evaluate
+from artjax.evaluation import baselines
 from artjax.evaluation.metrics import log_softmax
 from artjax.runtime import mesh as mesh_lib
 from artjax.runtime.resources import format_bytes
@@ -49,7 +49,7 @@ def introduce(
         )
     for task, labels in train.labels.items():
         names = prepared.labels[config_lib.label_features(config)[task]]
-        majority = evaluate.majority_top1(labels, splits["validation"].labels[task])
+        majority = baselines.majority_top1(labels, splits["validation"].labels[task])
         most_frequent = names[np.bincount(labels[labels >= 0]).argmax()]
         say(
             f"{task}: {len(names)} classes; top-1 on validation by chance {1 / len(names):.1%}, always "

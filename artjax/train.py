@@ -23,7 +23,7 @@ from artjax.data.canvases import Canvases, Split
 from artjax.data.sources import Source
 from artjax.data.splits import SPLITS
 from artjax.errors import TrainingError
-from artjax.evaluation import evaluate
+from artjax.evaluation import evaluate, report
 from artjax.prepare.picture_decoding import SHORT_SIDE_PX
 from artjax.runtime import mesh as mesh_lib
 from artjax.runtime.compilation_cache import CompilationCounter
@@ -33,7 +33,7 @@ from artjax.training.best import Validation, standard_error
 from artjax.training.checkpoint import Checkpoints, library_versions
 from artjax.training.checks import check_config
 from artjax.training.experiment import Experiment, TrainStep
-from artjax.training.logs import Console
+from artjax.training.logs import Console, read_rows
 from artjax.training.progress import Progress
 from artjax.training.state import TrainState
 from artjax.training.stop_signal import StopSignal
@@ -341,7 +341,10 @@ class _Run:
             f"best checkpoint by validation: step {step:,} of {self.steps:,} ({self.best.reason()})"
         )
         for result in results.values():
-            for line in evaluate.report_lines(result):
+            for line in report.report_lines(result):
                 self.say(line)
+        rows = [row for row in read_rows(self.setup.workdir) if "train/top1" in row]
+        for line in report.cautions(results, rows[-1] if rows else {}):
+            self.say(line)
         workdir = self.setup.workdir
         self.say(f"results: {workdir / 'evaluation'}, curves: {workdir}/metrics.jsonl")

@@ -259,8 +259,13 @@ GROUPS: Mapping[str, Sequence[Field]] = {
             Range(0, low_open=True),
             also=("learning_rate", "lr"),
         ),
-        Field("optim.momentum", 0.9, "Momentum of sgd; 0 = none.", Range(0, 1, high_open=True)),
-        Field("optim.nesterov", False, "Nesterov momentum of sgd."),
+        Field(
+            "optim.momentum",
+            0.9,
+            "Of sgd; for adam and adamw their beta 1; 0 for none.",
+            Range(0, 1, high_open=True),
+        ),
+        Field("optim.nesterov", False, "Nesterov's momentum."),
         Field(
             "optim.weight_decay",
             5e-4,

@@ -56,14 +56,23 @@ def apply_overrides(config: ConfigDict, overrides: Iterable[tuple[str, str]]) ->
     Raises:
       ConfigError: for an unknown field (the message has the nearest name), or a value of the wrong type.
     """
+    overrides = list(overrides)
+    values = dict(overrides)
     for name, text in overrides:
         if name == "collection":
             raise ConfigError("the collection is given as --config FILE.py:COLLECTION")
         field = FIELDS.get(name)
         if field is None:
             raise ConfigError(f"unknown config field --config.{name}{_nearest_field(name)}")
-        set_field(config, name, _parse(name, text, field.default))
-        if field.excludes:  # a duration in steps replaces one in epochs, and vice versa
+        value = _parse(name, text, field.default)
+        set_field(config, name, value)
+        if field.excludes in values:
+            if value and _parse(field.excludes, values[field.excludes], 0.0):
+                raise ConfigError(
+                    f"--config.{name}={text} and --config.{field.excludes}={values[field.excludes]}: "
+                    "give one of them"
+                )
+        elif field.excludes:  # a duration in steps replaces the default in epochs, and the reverse
             other = FIELDS[field.excludes]
             set_field(config, other.name, type(other.default)(0))
 

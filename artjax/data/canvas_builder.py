@@ -70,7 +70,12 @@ def build(prepared: Prepared, size: int, directory: Path, image_feature: str) ->
                 _build_split(prepared, split, works, size, partial, image_feature, bar)
         description = asdict(prepared) | {"directory": str(prepared.directory)}
         (partial / "canvases.json").write_text(
-            json.dumps({"size": size, "prepared": description}, indent=2, sort_keys=True) + "\n"
+            json.dumps(
+                {"size": size, "image_feature": image_feature, "prepared": description},
+                indent=2,
+                sort_keys=True,
+            )
+            + "\n"
         )
         reports.copy_reports(prepared.directory, partial)
         partial.chmod(0o755)

@@ -69,6 +69,7 @@ class Split:
       left_out: number of works of the split that were left out, because all their labels are unknown.
       years: int32 [N], -1 = unknown; empty if the collection has no years.
       source: the split of the prepared set from which the works are taken.
+      work_ids: shared by images of one work, str [N]; empty if unknown.
     """
 
     name: str
@@ -80,6 +81,7 @@ class Split:
     left_out: int = 0
     years: np.ndarray = field(default_factory=lambda: np.empty(0, np.int32))
     source: str = ""
+    work_ids: np.ndarray = field(default_factory=lambda: np.empty(0, np.str_))
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -104,12 +106,14 @@ class Canvases:
       prepared: the prepared set from which they were made.
       size: side of a canvas in pixels.
       why_streamed: why the canvases are not stored on disk; empty if they are.
+      image_feature: the feature from which they were made.
     """
 
     directory: Path
     prepared: Prepared
     size: int
     why_streamed: str = ""
+    image_feature: str = "image"
 
     def images(self, source: str) -> np.ndarray | Records:
         """The canvases of one split of the prepared set, uint8 [M, S, S, 3]."""
@@ -159,10 +163,16 @@ class Canvases:
             aspect=arrays["aspect"][rows],
             labels={task: arrays[f"label/{f}"][rows] for task, f in label_features.items()},
             file_names=arrays["file_name"][rows],
+            work_ids=arrays["work_id"][rows],
             left_out=int((keep & ~known).sum()),
             years=arrays["year"][rows],
             source=source,
         )
+
+    def is_of(self, prepared: Prepared, image_feature: str) -> bool:
+        """Whether they were made from this state of the set, and from this feature."""
+        same_set = self.prepared.fingerprint == prepared.fingerprint
+        return same_set and self.image_feature == image_feature
 
     @property
     def reports(self) -> Path:
@@ -193,9 +203,7 @@ def open_collection(request: Request, data_dir: Path, canvas_dir: Path | None) -
     with mesh_lib.stop_together():
         prepared, copied = _find(request, data_dir, root)
         place = root / prepared.name / prepared.version
-        own_why = (
-            "" if copied else _why_streamed(request.source, prepared, size, place / f"{size}px")
-        )
+        own_why = "" if copied else _why_streamed(request, prepared, place / f"{size}px")
     _check_same_data(prepared)
     process, why_streamed = _first_to_stream(own_why)
     with mesh_lib.stop_together():
@@ -208,7 +216,7 @@ def open_collection(request: Request, data_dir: Path, canvas_dir: Path | None) -
     directory = place / (_STREAMED if why_streamed else f"{size}px")
     with mesh_lib.first_process_first():
         existing = copied or _read(directory)
-        if existing is None or existing.prepared.fingerprint != prepared.fingerprint:
+        if existing is None or not existing.is_of(prepared, request.image_feature):
             build(prepared, 0 if why_streamed else size, directory, request.image_feature)
             existing = _read(directory)
     assert existing is not None
@@ -262,6 +270,11 @@ def _find(request: Request, data_dir: Path, root: Path) -> tuple[Prepared, Canva
             raise
         prepared = copied.prepared
     prepared.check_labels(request.label_features)
+    if "train" not in prepared.splits:
+        raise DataError(
+            f"'{prepared.name}' has no train split to learn from; it has "
+            f"{', '.join(sorted(prepared.splits)) or 'no split at all'}"
+        )
     return prepared, copied
 
 
@@ -282,14 +295,15 @@ def _first_to_stream(why: str) -> tuple[int, str]:
     return next(((process, reason) for process, reason in enumerate(reasons) if reason), (0, ""))
 
 
-def _why_streamed(source: str, prepared: Prepared, size: int, directory: Path) -> str:
+def _why_streamed(request: Request, prepared: Prepared, directory: Path) -> str:
     """Why no canvases are stored; an empty string if they are, or will be, stored."""
-    if source == "stream":
+    if request.source == "stream":
         return "as set"
     existing = _read(directory)
-    if source != "auto" or (existing and existing.prepared.fingerprint == prepared.fingerprint):
+    if request.source != "auto" or (existing and existing.is_of(prepared, request.image_feature)):
         return ""
-    needed, free = bytes_needed_for(prepared, size), resources.on_disk(directory)
+    needed = bytes_needed_for(prepared, request.canvas_size)
+    free = resources.on_disk(directory)
     if free >= needed:
         return ""
     return (
@@ -306,7 +320,8 @@ def _read(directory: Path) -> Canvases | None:
     fields = description["prepared"]
     fields["directory"] = Path(fields["directory"])
     fields["labels"] = {label: tuple(names) for label, names in fields["labels"].items()}
-    return Canvases(directory, Prepared(**fields), description["size"])
+    feature = description.get("image_feature", "image")  # 0.1.0 did not say
+    return Canvases(directory, Prepared(**fields), description["size"], image_feature=feature)
 
 
 def _find_copied(

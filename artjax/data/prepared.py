@@ -147,7 +147,7 @@ def _fingerprint(directory: Path) -> str:
     """Digest of all descriptions (our builders put a digest of every work there) and shard sizes."""
     digest = hashlib.sha256()
     for path in sorted(directory.iterdir()):
-        if path.suffix in (".json", ".txt"):
+        if path.suffix == ".json" or path.name.endswith(".labels.txt"):
             digest.update(f"{path.name}\0".encode() + path.read_bytes())
         elif ".tfrecord" in path.name:
             digest.update(f"{path.name}\0{path.stat().st_size}\0".encode())

@@ -15,8 +15,8 @@ from artjax import config as config_lib
 from artjax.data import reports
 from artjax.data.canvases import Canvases, Split
 from artjax.data.reports import NearDuplicateRow
-from artjax.describe.baseline import colour_baseline
-from artjax.evaluation import evaluate
+from artjax.evaluation import baselines
+from artjax.evaluation.colour_histograms import kept_colour_baseline
 from artjax.prepare import near_duplicates
 
 # Upper limits of width / height, and their names.
@@ -50,7 +50,7 @@ def summarise(config: ConfigDict, data: Canvases, splits: Mapping[str, Split]) -
             if (official := prepared.official_works(name)) is not None
         },
         "tasks": {
-            task: _of_task(task, prepared.labels[feature], splits)
+            task: _of_task(task, prepared.labels[feature], splits, data)
             for task, feature in features.items()
         },
         "years": _years(splits),
@@ -111,7 +111,9 @@ def near_duplicate_summary(rows: Sequence[NearDuplicateRow]) -> dict[str, Any]:
     }
 
 
-def _of_task(task: str, names: Sequence[str], splits: Mapping[str, Split]) -> dict[str, Any]:
+def _of_task(
+    task: str, names: Sequence[str], splits: Mapping[str, Split], data: Canvases
+) -> dict[str, Any]:
     counts = {
         name: np.bincount(split.labels[task][split.labels[task] >= 0], minlength=len(names))
         for name, split in splits.items()
@@ -132,11 +134,11 @@ def _of_task(task: str, names: Sequence[str], splits: Mapping[str, Split]) -> di
         "classes_without_train_works": [names[c] for c in order if not train[c]],
         "majority_class": names[int(train.argmax())],
         "majority_top1": {
-            name: evaluate.majority_top1(labels["train"], of)
+            name: baselines.majority_top1(labels["train"], of)
             for name, of in labels.items()
             if name != "train" and (of >= 0).any()
         },
-        "colour_histograms": colour_baseline(splits, task),
+        "colour_histograms": kept_colour_baseline(data, splits, task),
     }
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import math
 from collections.abc import Collection, Mapping
@@ -20,7 +18,9 @@ from artjax.data.canvases import Canvases, Split
 from artjax.data.prepared import Prepared
 from artjax.data.splits import SPLITS
 from artjax.errors import ConfigError, WorkdirError
-from artjax.evaluation import metrics
+from artjax.evaluation import baselines, metrics
+from artjax.evaluation.colour_histograms import kept_colour_baseline
+from artjax.evaluation.report import predictions_csv
 from artjax.runtime.mesh import create_mesh, is_first_process
 from artjax.training.checkpoint import Checkpoints
 from artjax.training.experiment import Experiment
@@ -111,6 +111,10 @@ def evaluate_split(workdir: Path, restored: Restored, data: Canvases, name: str)
     features = config_lib.label_features(restored.experiment.config)
     split, train = data.split(name, features), data.split("train", features)
     predictions = predict_split(restored.experiment, restored.variables, split)
+    colours = {}
+    if name != "train":  # on its own works, a fit says nothing
+        splits = {other: data.split(other, features) for other in SPLITS}
+        colours = {task: kept_colour_baseline(data, splits, task) for task in features}
     near_duplicates = reports.read_near_duplicates(data.reports) if name != "train" else None
     with_near_duplicate = (
         None
@@ -118,6 +122,9 @@ def evaluate_split(workdir: Path, restored: Restored, data: Canvases, name: str)
         else reports.with_near_duplicate_in_train(near_duplicates).get(name, set())
     )
     tasks = summarise(predictions, split, train, data.prepared, with_near_duplicate)
+    for task, row in tasks.items():
+        colour = colours.get(task)
+        row["baselines"]["colour_histograms"] = colour and colour[f"{name}_top1"]
     result = {
         "split": name,
         "checkpoint_step": restored.step,
@@ -126,7 +133,7 @@ def evaluate_split(workdir: Path, restored: Restored, data: Canvases, name: str)
     }
     if is_first_process():
         folder = workdir / "evaluation" / name
-        table = _predictions_csv(predictions, split, restored.record["classes"])
+        table = predictions_csv(predictions, split, restored.record["classes"])
         write_atomically(folder / "predictions.csv", table)
         write_atomically(
             folder / "metrics.json", json.dumps(result, indent=2, sort_keys=True) + "\n"
@@ -151,7 +158,9 @@ def predict_split(
     for task, batch_logits in collected.items():
         known = np.flatnonzero(split.labels[task] >= 0)
         log_probabilities = metrics.log_softmax(np.concatenate(batch_logits)[known])
-        result[task] = known, metrics.Predictions(split.labels[task][known], log_probabilities)
+        ids = split.work_ids[known] if len(split.work_ids) else None
+        labels = split.labels[task][known]
+        result[task] = known, metrics.Predictions(labels, log_probabilities, ids)
     return result
 
 
@@ -167,7 +176,7 @@ def summarise(
     Args:
       predictions: as from `predict_split`.
       split: the works.
-      train: for the majority baseline.
+      train: for the baselines.
       prepared: for the official lists.
       with_near_duplicate: file names of works that have a near-duplicate in train; None where these
         were not looked for.
@@ -179,7 +188,9 @@ def summarise(
         tasks[task] = {
             **metrics.summary(of_task),
             "official_n": prepared.official_works(split.name),
-            "majority_top1": majority_top1(train.labels[task], of_task.labels),
+            "baselines": baselines.baselines(
+                train.labels[task], of_task.labels, of_task.log_probabilities.shape[1]
+            ),
         }
         if with_near_duplicate is not None:
             alone = [
@@ -191,13 +202,6 @@ def summarise(
                 "top1_without_near_duplicates": metrics.top1(without) if alone else None,
             }
     return tasks
-
-
-def majority_top1(train_labels: np.ndarray, labels: np.ndarray) -> float:
-    """Top-1 of always predicting the majority class of training, in [0, 1]; nan without known labels."""
-    majority = np.bincount(train_labels[train_labels >= 0]).argmax()
-    known = labels[labels >= 0]
-    return float((known == majority).mean()) if len(known) else float("nan")
 
 
 def latest_record(workdir: Path) -> dict[str, Any]:
@@ -232,62 +236,3 @@ def check_same_data(workdir: Path, record: Mapping[str, Any], prepared: Prepared
             f"{prepared.directory} (the fingerprint differs)\n"
             "set the --data_dir of the data it was trained on, or train again in another --workdir"
         )
-
-
-def report_lines(result: Mapping[str, Any]) -> list[str]:
-    """Formats a result for people, one line for each task."""
-    lines = []
-    for task, row in result["tasks"].items():
-        official = row["official_n"]
-        works = f"{row['n']:,} works"
-        if official is not None:
-            works = f"{row['n']:,} of the {official:,} official {result['split']} works"
-        lines.append(
-            f"{result['split']} {task}: {metrics.format_metrics(row)} on {works}; "
-            f"majority class {row['majority_top1']:.1%}"
-        )
-        near_duplicates = row["n"] - row.get("n_without_near_duplicates", row["n"])
-        if near_duplicates:
-            without = row["top1_without_near_duplicates"]
-            lines[-1] += (
-                f"; without the {near_duplicates:,} that have a near-duplicate in train, top-1 "
-                + ("of nothing" if without is None else f"{without:.1%}")
-            )
-    return lines
-
-
-def _predictions_csv(
-    predictions: Mapping[str, tuple[np.ndarray, metrics.Predictions]],
-    split: Split,
-    classes: Mapping[str, list[str]],
-) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(
-        [
-            "file_name",
-            "task",
-            "label",
-            "predicted",
-            "probability",
-            "label_probability",
-            "label_rank",
-        ]
-    )
-    for task, (known, of_task) in predictions.items():
-        names = classes[task]
-        probabilities = np.exp(of_task.log_probabilities)
-        for i, rank in enumerate(of_task.label_ranks):
-            label, predicted = int(of_task.labels[i]), int(of_task.predicted[i])
-            writer.writerow(
-                [
-                    split.file_names[known[i]],
-                    task,
-                    names[label],
-                    names[predicted],
-                    repr(float(probabilities[i, predicted])),
-                    repr(float(probabilities[i, label])),
-                    int(rank),
-                ]
-            )
-    return text.getvalue()

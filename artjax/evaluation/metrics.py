@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -13,11 +14,13 @@ class Predictions(NamedTuple):
 
     Attributes:
       labels: true classes, int [N], all 0 or more.
-      log_probabilities: natural logarithms of the probabilities, float64 [N, classes].
+      log_probabilities: natural logarithms, float64 [N, classes].
+      work_ids: what images of one work share, str [N]; None where every image is a work of its own.
     """
 
     labels: np.ndarray
     log_probabilities: np.ndarray
+    work_ids: np.ndarray | None = None
 
     @property
     def predicted(self) -> np.ndarray:
@@ -73,17 +76,43 @@ def macro_f1(predictions: Predictions) -> float:
     return float((2 * hits[occurs] / twice[occurs]).mean())
 
 
-def accuracy_interval(correct: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Confidence interval of the proportion `correct / n` in n independent trials, in [0, 1].
+def wilson_interval(share: float, n: float, z: float = 1.959963984540054) -> tuple[float, float]:
+    """Confidence interval of a share of n independent trials; z = 1.96 gives 95 %.
 
     Wilson, Probable Inference (1927); Brown et al., Interval Estimation for a Binomial Proportion
-    (2001), section 3.1.1. The normal approximation can leave [0, 1], and is wrong near 0 and 1.
+    (2001), section 3.1.1. Unlike share ± z s it stays in [0, 1] and is right near 0 and 1. Here rather
+    than from SciPy, whose n is a whole number: see `independent_trials`.
     """
-    # Imported here, because it takes half a second, and other modes do not need it.
-    from scipy.stats import binomtest
+    centre = (share + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    # At 0 and at 1 the bound is exactly 0 or 1; rounding must not say 0.9999999999999999.
+    low = 0.0 if share == 0 else max(0.0, centre - half)
+    high = 1.0 if share == 1 else min(1.0, centre + half)
+    return low, high
 
-    interval = binomtest(correct, n).proportion_ci(confidence, method="wilson")
-    return float(interval.low), float(interval.high)
+
+def independent_trials(right: np.ndarray, work_ids: np.ndarray) -> float:
+    """How many independent trials the images of a split are worth, in [number of works, N].
+
+    Details and second photographs of one work are right or wrong together. The variance of the share of
+    right answers is estimated over works; the number of trials is that which gives this variance to a
+    binomial share (the effective sample size of Rao & Scott, A Simple Method for the Analysis of
+    Clustered Binary Data (1992), section 2).
+
+    Args:
+      right: whether each image is right, bool [N].
+      work_ids: of each image, [N].
+    """
+    n = len(right)
+    _, group, sizes = np.unique(work_ids, return_inverse=True, return_counts=True)
+    works = len(sizes)
+    share = right.mean()
+    if works == n or works < 2 or share in (0, 1):
+        return float(works)
+    residual = np.bincount(group, right - share)
+    variance = works / (works - 1) * (residual**2).sum() / n**2
+    trials = share * (1 - share) / variance if variance else n
+    return float(np.clip(trials, works, n))
 
 
 class Metric(NamedTuple):
@@ -108,14 +137,19 @@ METRICS: Mapping[str, Metric] = {
 
 
 def summary(predictions: Predictions) -> dict[str, float | int | list[float]]:
-    """Computes `METRICS`, n, the number of classes and the 95 % interval of top-1, ready for JSON."""
-    correct = int((predictions.predicted == predictions.labels).sum())
-    n = len(predictions.labels)
+    """All of `METRICS`, ready for JSON; beside them the numbers of images, of works, of classes and of
+    classes that were predicted at all, and the interval of top-1."""
+    right = predictions.predicted == predictions.labels
+    n = len(right)
+    ids = predictions.work_ids
+    trials = float(n) if ids is None else independent_trials(right, ids)
     return {
         "n": n,
+        "works": n if ids is None else len(np.unique(ids)),
         **{name: metric.function(predictions) for name, metric in METRICS.items()},
-        "top1_ci95": list(accuracy_interval(correct, n)),
+        "top1_ci95": list(wilson_interval(float(right.mean()), trials)),
         "classes": predictions.log_probabilities.shape[1],
+        "predicted_classes": len(np.unique(predictions.predicted)),
     }
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from artjax import config as config_lib
 from artjax import models
+from artjax.errors import ConfigError
 from artjax.training import optim
 
 if TYPE_CHECKING:  # benchmarks run where ml_collections is not installed
@@ -25,6 +26,12 @@ def tables() -> Mapping[str, Iterable[str]]:
 def check_config(config: ConfigDict) -> None:
     """Raises `ConfigError` if the configuration is invalid: one line that names field and value."""
     config_lib.check(config, tables())
+    name, highest = config.optim.name, optim.OPTIMIZERS[config.optim.name].highest_lr
+    if config.optim.peak_lr > highest:
+        raise ConfigError(
+            f"--config.optim.peak_lr={config.optim.peak_lr:g}: too high for {name}, which diverges "
+            f"above {highest:g}; 0.001 is usual for adam and adamw, 0.1 for sgd"
+        )
     name = config.model.name
     multiple = models.family_of(name).size_multiple(name)
     config_lib.require(

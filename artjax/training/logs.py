@@ -69,13 +69,17 @@ def read_rows(workdir: Path) -> list[dict[str, float]]:
 class Window:
     """Means of the metrics over the steps since the last row.
 
-    The sums are saved with each checkpoint, so that a resumed run writes the same rows.
+    The numbers of a task are weighted by the works that they speak for: a batch in which no work has a
+    label of the task says nothing about it. The sums are saved with each checkpoint, so that a resumed
+    run writes the same rows.
     """
 
     def __init__(self, saved: dict[str, Any] | None = None) -> None:
         saved = saved or {}
-        self._count: int = saved.get("count", 0)
         self._sums: dict[str, float] = dict(saved.get("sums", {}))
+        # Of 0.1.0: every number had the same weight.
+        equal = dict.fromkeys(self._sums, float(saved.get("count", 0)))
+        self._weights: dict[str, float] = dict(saved.get("weights", equal))
 
     def add(self, step: int, metrics: dict[str, float]) -> None:
         """Adds the metrics of one step.
@@ -89,19 +93,29 @@ class Window:
                 f"the loss is not finite at step {step} (loss {loss:g}, gradient norm {norm:g}, "
                 f"learning rate {metrics['learning_rate']:g})"
             )
-        self._count += 1
         for name, value in metrics.items():
-            self._sums[name] = self._sums.get(name, 0.0) + value
+            if not name.startswith("weight/"):
+                weight = metrics.get(f"weight/{name}", 1.0)
+                self._sums[name] = self._sums.get(name, 0.0) + weight * value
+                self._weights[name] = self._weights.get(name, 0.0) + weight
 
     def means(self) -> dict[str, float]:
-        """Returns the means, and empties the window."""
-        means = {name: total / self._count for name, total in self._sums.items()}
-        self._count, self._sums = 0, {}
+        """The means, after which the window is empty; without the tasks that no label was known of."""
+        means = {
+            name: total / self._weights[name]
+            for name, total in self._sums.items()
+            if self._weights[name]
+        }
+        losses = [value for name, value in means.items() if name.endswith("/loss")]
+        top1s = [value for name, value in means.items() if name.endswith("/top1")]
+        if losses and top1s:
+            means |= {"loss": sum(losses), "top1": sum(top1s) / len(top1s)}
+        self._sums, self._weights = {}, {}
         return means
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values, from which the constructor restores the window exactly."""
-        return {"count": self._count, "sums": self._sums}
+        """Plain values from which the window can be made again, exactly."""
+        return {"sums": self._sums, "weights": self._weights}
 
 
 class Clock:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import optax
@@ -73,7 +73,7 @@ def create_optimizer(optim: ConfigDict, schedule: optax.Schedule) -> optax.Gradi
     Clipping by the global norm (Pascanu et al., On the difficulty of training recurrent neural networks
     (2013), section 3.2) comes first, so weight decay is never clipped.
     """
-    transforms = OPTIMIZERS[optim.name](optim)
+    parts = OPTIMIZERS[optim.name].create(optim)
     if optim.clip_norm > 0:
         transforms.insert(0, optax.clip_by_global_norm(optim.clip_norm))
     return optax.chain(*transforms, optax.scale_by_learning_rate(schedule))
@@ -87,7 +87,7 @@ def _sgd(optim: ConfigDict) -> list[optax.GradientTransformation]:
 
 def _adam(optim: ConfigDict) -> list[optax.GradientTransformation]:
     """Weight decay is added to the gradient (an L2 penalty)."""
-    return [_weight_decay(optim), optax.scale_by_adam()]
+    return [_weight_decay(optim), _scale_by_adam(optim)]
 
 
 def _adamw(optim: ConfigDict) -> list[optax.GradientTransformation]:
@@ -95,15 +95,31 @@ def _adamw(optim: ConfigDict) -> list[optax.GradientTransformation]:
 
     Loshchilov & Hutter, Decoupled Weight Decay Regularization (2019), algorithm 2.
     """
-    return [optax.scale_by_adam(), _weight_decay(optim)]
+    return [_scale_by_adam(optim), _weight_decay(optim)]
 
 
-OPTIMIZERS: Mapping[str, Callable[[ConfigDict], list[optax.GradientTransformation]]] = {
-    "sgd": _sgd,
-    "adam": _adam,
-    "adamw": _adamw,
+def _scale_by_adam(optim: ConfigDict) -> optax.GradientTransformation:
+    """`momentum` is Adam's first decay rate; with `nesterov`, Dozat's Nadam (2016)."""
+    return optax.scale_by_adam(b1=optim.momentum, nesterov=optim.nesterov)
+
+
+class Optimizer(NamedTuple):
+    """An optimizer that `--config.optim.name` can choose.
+
+    Attributes:
+      create: the `optim` section → what follows on clipping, up to the learning rate.
+      highest_lr: a higher learning rate is one that was meant for another optimizer.
+    """
+
+    create: Callable[[ConfigDict], list[optax.GradientTransformation]]
+    highest_lr: float
+
+
+OPTIMIZERS: Mapping[str, Optimizer] = {
+    "sgd": Optimizer(_sgd, 10.0),
+    "adam": Optimizer(_adam, 0.02),
+    "adamw": Optimizer(_adamw, 0.02),
 }
-"""Name → function (`optim` section) → the transforms between clipping and the learning rate."""
 
 
 def _weight_decay(optim: ConfigDict) -> optax.GradientTransformation:

@@ -87,9 +87,10 @@ def create_train_step(
 
     The batch holds `image` uint8 [B, S, S, 3]; `aspect` float32 [B], absent if the images are cropped
     already; and `label/<task>` int32 [B], -1 for unknown. The metrics are float32 scalars: `loss` (sum
-    over the tasks of the mean cross-entropy over known labels), `top1` (mean over the tasks; with
-    several tasks also `<task>/top1`), `learning_rate`, and `gradient_norm` (before clipping). All random
-    numbers depend only on (config.seed, state.step).
+    over the tasks of the mean cross-entropy over known labels), `top1` (mean over the tasks),
+    `learning_rate`, and `gradient_norm` (before clipping). With several tasks there are also
+    `<task>/loss` and `<task>/top1`, each with `weight/<task>/…`, the number of works that it counts. All
+    random numbers depend only on (config.seed, state.step).
 
     In a mixed image (mixup, CutMix) each of the two labels is weighted by its work's share of the image.
     An unknown label has no weight, and the other one keeps its weight: the loss is the mean over all
@@ -127,6 +128,8 @@ def create_train_step(
         if ema is not None:
             decay = ema_decay(config.ema_decay, state.step)
             ema = optax.incremental_update(variables_of(params, model_state), ema, 1 - decay)
+        if len(targets) > 1:
+            metrics |= _weights(targets)
         metrics |= {
             "learning_rate": jnp.asarray(schedule(state.step), jnp.float32),
             "gradient_norm": optax.global_norm(gradients),
@@ -304,17 +307,28 @@ def _loss_and_top1(
     Mixed labels as in Zhang et al., mixup (2018), section 2.
     """
     total = jnp.zeros((), jnp.float32)
-    top1 = {}
+    losses, top1 = {}, {}
     for task, task_logits in logits.items():
         known, counted = totals[task]
         distributions = targets[task].smoothed(task_logits.shape[-1], smoothing)
-        total += optax.softmax_cross_entropy(task_logits, distributions).sum() / known
+        losses[task] = optax.softmax_cross_entropy(task_logits, distributions).sum() / known
+        total += losses[task]
         right = (task_logits.argmax(-1) == targets[task].larger).astype(jnp.float32)
         top1[task] = right.sum() / counted
     metrics = {"top1": jnp.stack(list(top1.values())).mean()}
     if len(top1) > 1:
         metrics |= {f"{task}/top1": value for task, value in top1.items()}
+        metrics |= {f"{task}/loss": value for task, value in losses.items()}
     return total, metrics
+
+
+def _weights(targets: Mapping[str, TaskTargets]) -> dict[str, jax.Array]:
+    """How many works each number of a task speaks for, float32 scalars: 0 where no label is known."""
+    weights = {}
+    for task, of_task in targets.items():
+        weights[f"weight/{task}/loss"] = of_task.known.sum()
+        weights[f"weight/{task}/top1"] = (of_task.larger >= 0).astype(jnp.float32).sum()
+    return weights
 
 
 def _smoothed(labels: jax.Array, classes: int, smoothing: float) -> jax.Array:

@@ -16,8 +16,8 @@ import launch
 from artjax import studio
 from artjax.data.canvases import Split
 from artjax.describe import describe
-from artjax.describe.baseline import KINDS, colour_baseline, histogram
 from artjax.errors import DataError, WorkdirError
+from artjax.evaluation.colour_histograms import KINDS, colour_baseline, histogram
 
 
 class Page(HTMLParser):

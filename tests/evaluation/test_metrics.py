@@ -29,7 +29,7 @@ def test_all_numbers_equal_scikit_learn(works, classes):
 
 @pytest.mark.parametrize(("right", "works"), [(0, 9), (9, 9), (62, 100), (1, 3)])
 def test_the_interval_ends_at_the_shares_that_a_score_test_just_rejects(right, works):
-    low, high = metrics.accuracy_interval(right, works)
+    low, high = metrics.wilson_interval(right / works, works)
     share, z = right / works, 1.959963984540054  # the normal distribution has 2.5 % above z
     assert 0 <= low <= share <= high <= 1
     for bound in (low, high):
@@ -41,8 +41,8 @@ def test_the_interval_ends_at_the_shares_that_a_score_test_just_rejects(right, w
 
 def test_interval_ends_exactly_at_0_and_at_1():
     # Not so for all n by its formula alone, whose rounding leaves 1e-17 or 0.9999999999999999.
-    assert {metrics.accuracy_interval(0, n)[0] for n in range(1, 100)} == {0.0}
-    assert {metrics.accuracy_interval(n, n)[1] for n in range(1, 100)} == {1.0}
+    assert {metrics.wilson_interval(0.0, n)[0] for n in range(1, 500)} == {0.0}
+    assert {metrics.wilson_interval(1.0, n)[1] for n in range(1, 500)} == {1.0}
 
 
 def test_equal_probabilities_are_ranked_by_class_number():

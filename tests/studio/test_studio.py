@@ -10,7 +10,7 @@ from PIL import Image
 
 from artjax import studio
 from artjax.data.splits import split_of
-from artjax.describe import baseline
+from artjax.evaluation import colour_histograms as baseline
 from artjax.prepare.catalogue import Work
 from artjax.prepare.cleaning import clean_works
 

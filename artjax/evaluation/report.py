@@ -1,0 +1,113 @@
+"""Results as a person reads them: lines for the console, and a table of all predictions."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from artjax.data.canvases import Split
+from artjax.evaluation import baselines, metrics
+
+# The standard error of a top-1 of 50 % is 9 points with 30 works.
+FEWEST_TO_CHOOSE_BY = 30
+# Of top-1, between train and the upper end of test's interval.
+FAR_APART = 0.15
+
+
+def report_lines(result: Mapping[str, Any]) -> list[str]:
+    """A result in words: for each task a line, and what the score has to beat."""
+    lines = []
+    for task, row in result["tasks"].items():
+        official = row["official_n"]
+        works = f"{row['n']:,} works"
+        if official is not None:
+            works = f"{row['n']:,} of the {official:,} official {result['split']} works"
+        if row.get("works", row["n"]) < row["n"]:
+            works = f"{row['n']:,} images of {row['works']:,} works"
+        lines.append(f"{result['split']} {task}: {metrics.format_metrics(row)} on {works}")
+        near_duplicates = row["n"] - row.get("n_without_near_duplicates", row["n"])
+        if near_duplicates:
+            without = row["top1_without_near_duplicates"]
+            lines[-1] += (
+                f"; without the {near_duplicates:,} that have a near-duplicate in train, top-1 "
+                + ("of nothing" if without is None else f"{without:.1%}")
+            )
+        lines += baselines.in_words(row.get("baselines", {}), row["top1_ci95"][0])
+        if row.get("predicted_classes") == 1 < row["classes"]:
+            lines.append(f"  warning: the network names the same {task} for every work")
+    return lines
+
+
+def cautions(results: Mapping[str, Mapping[str, Any]], last_row: Mapping[str, float]) -> list[str]:
+    """What speaks against the numbers of a finished run, a line each.
+
+    Args:
+      results: what `metrics.json` holds, of `validation` and `test`.
+      last_row: the last row of training metrics, or `{}`.
+    """
+    lines = []
+    for task, row in results["validation"]["tasks"].items():
+        if row["n"] < FEWEST_TO_CHOOSE_BY:
+            lines.append(
+                f"warning: {row['n']} validation works with a known {task} are too few to choose a "
+                f"checkpoint by ({FEWEST_TO_CHOOSE_BY} or more are better)"
+            )
+    tasks = results["test"]["tasks"]
+    for task, row in tasks.items():
+        name = "train/top1" if len(tasks) == 1 else f"train/{task}/top1"
+        train, (_, high) = last_row.get(name, 0.0), row["top1_ci95"]
+        if train - high > FAR_APART:
+            lines.append(
+                f"warning: {task}: top-1 {train:.1%} on train, {row['top1']:.1%} on test: the network "
+                "knows the training works by heart (overfitting); try stronger augmentation "
+                "(--config.augment.…), a smaller network, or more works"
+            )
+    return lines
+
+
+def predictions_csv(
+    predictions: Mapping[str, tuple[np.ndarray, metrics.Predictions]],
+    split: Split,
+    classes: Mapping[str, list[str]],
+) -> str:
+    """The table `predictions.csv`: a row for each work and task.
+
+    Args:
+      predictions: as from `evaluate.predict_split`.
+      split: the works.
+      classes: class names, by task.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(
+        [
+            "file_name",
+            "task",
+            "label",
+            "predicted",
+            "probability",
+            "label_probability",
+            "label_rank",
+        ]
+    )
+    for task, (known, of_task) in predictions.items():
+        names = classes[task]
+        probabilities = np.exp(of_task.log_probabilities)
+        for i, rank in enumerate(of_task.label_ranks):
+            label, predicted = int(of_task.labels[i]), int(of_task.predicted[i])
+            writer.writerow(
+                [
+                    split.file_names[known[i]],
+                    task,
+                    names[label],
+                    names[predicted],
+                    repr(float(probabilities[i, predicted])),
+                    repr(float(probabilities[i, label])),
+                    int(rank),
+                ]
+            )
+    return text.getvalue()
