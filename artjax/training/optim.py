@@ -73,7 +73,7 @@ def create_optimizer(optim: ConfigDict, schedule: optax.Schedule) -> optax.Gradi
     Clipping by the global norm (Pascanu et al., On the difficulty of training recurrent neural networks
     (2013), section 3.2) comes first, so weight decay is never clipped.
     """
-    parts = OPTIMIZERS[optim.name].create(optim)
+    transforms = OPTIMIZERS[optim.name].create(optim)
     if optim.clip_norm > 0:
         transforms.insert(0, optax.clip_by_global_norm(optim.clip_norm))
     return optax.chain(*transforms, optax.scale_by_learning_rate(schedule))
