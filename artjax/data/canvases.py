@@ -19,7 +19,7 @@ from artjax.data import collections, reports
 from artjax.data import prepared as prepared_lib
 from artjax.data.canvas_builder import build, bytes_needed_for
 from artjax.data.prepared import Prepared
-from artjax.data.splits import split_of
+from artjax.data.splits import SPLITS, divide, shares_of
 from artjax.data.tfrecords import Records
 from artjax.errors import DataError
 from artjax.runtime import mesh as mesh_lib
@@ -127,8 +127,9 @@ class Canvases:
     def split(self, name: str, label_features: dict[str, str]) -> Split:
         """Opens the works of a split that have a known label for at least one task.
 
-        If the set has no `validation` split, a tenth of its train split is used, chosen by a hash of
-        the work. If it has no `test` split, another tenth is used.
+        A set without a `validation` split gives a tenth of its train split for it, and a set without
+        `test` another tenth. They are stratified by all labels of the set, so that a work is in the same
+        split whichever labels are asked for.
 
         Args:
           name: `train`, `validation` or `test`.
@@ -137,16 +138,15 @@ class Canvases:
         Raises:
           DataError: if no work has a known label.
         """
-        missing = [s for s in ("validation", "test") if s not in self.prepared.splits]
+        missing = [split for split in SPLITS if split not in self.prepared.splits]
         source = name if name in self.prepared.splits else "train"
         images = self.images(source)
         with np.load(self.directory / f"{source}.works.npz") as works:
             arrays = {key: works[key] for key in works.files}
         keep = np.ones(len(images), bool)
         if source == "train" and missing:
-            by_hash = [split_of(work) for work in arrays["work_id"]]
-            assigned = [s if s in missing else "train" for s in by_hash]
-            keep = np.asarray([s == name for s in assigned])
+            cut = divide(arrays["work_id"], _classes(arrays), shares=shares_of(missing))
+            keep = np.asarray([split == name for split in cut])
         known = np.zeros(len(images), bool)
         for feature in label_features.values():
             known |= arrays[f"label/{feature}"] >= 0
@@ -179,6 +179,15 @@ class Canvases:
         """The folder with `skipped.csv`, `splits.csv` and `near_duplicates.csv`, where there are any."""
         copied = (self.directory / reports.SPLITS_CSV).is_file()
         return self.directory if copied else self.prepared.directory
+
+
+def _classes(arrays: dict[str, np.ndarray]) -> list[list[tuple[str, int]]]:
+    """The known classes of each work, with their labels, for all labels of a set."""
+    labels = {name: values.tolist() for name, values in arrays.items() if name.startswith("label/")}
+    return [
+        [(name, number) for name, number in zip(labels, numbers, strict=True) if number >= 0]
+        for numbers in zip(*labels.values(), strict=True)
+    ]
 
 
 def open_collection(request: Request, data_dir: Path, canvas_dir: Path | None) -> Canvases:

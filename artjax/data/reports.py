@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -69,6 +70,19 @@ def read_split_rows(file: Path) -> list[SplitRow]:
         )
         for row in _read_csv(file) or []
     ]
+
+
+def remember_splits(built: Path, file: Path) -> None:
+    """Writes the `splits.csv` of a build to `file`, which keeps the works that this build did not have.
+
+    A picture that is missing for once, or whose class was too small, is then not divided again.
+    """
+    rows = read_split_rows(built)
+    there = {row.work_id for row in rows}
+    rows += [row for row in read_split_rows(file) if row.work_id not in there]
+    partial = file.with_suffix(".partial")
+    write_csv(partial, SplitRow._fields, rows)
+    os.replace(partial, file)
 
 
 def read_near_duplicates(folder: Path) -> list[NearDuplicateRow] | None:

@@ -1,15 +1,17 @@
-"""Splits by a hash of the work, so that a work and its details are always in the same split."""
+"""Splits: their names, their shares, and how works are divided between them."""
 
 from __future__ import annotations
 
-import hashlib
 import re
-import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from pathlib import PurePosixPath
 
+from artjax.data.stratification import stratify
+
 SPLITS = ("train", "validation", "test")
-FRACTIONS = (("train", 0.8), ("validation", 0.1), ("test", 0.1))
+SHARES = (0.8, 0.1, 0.1)
+_NAMED = 20  # classes in a line; the files have all of them
 # What publishers call them; the list is that of Hugging Face's `datasets`.
 _CALLED = {
     "train": ("train", "training"),
@@ -19,74 +21,124 @@ _CALLED = {
 _SPLIT_OF_NAME = {name: split for split, names in _CALLED.items() for name in names}
 
 
-def split_of(
-    work_id: str, fractions: Sequence[tuple[str, float]] = FRACTIONS, salt: str = "artjax"
-) -> str:
-    """The split of a work: a function of its `work_id` alone.
-
-    Adding works therefore never moves another one. The sizes of the splits are near the fractions for
-    large collections, and anything for a handful of works.
-
-    Args:
-      work_id: what details and second photographs of one work share.
-      fractions: names of the splits and their shares, which sum to 1.
-      salt: another one gives another cut.
-    """
-    text = f"{salt}\0{unicodedata.normalize('NFC', work_id)}"
-    place = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") / 2**64
-    for name, fraction in fractions:
-        if place < fraction:
-            return name
-        place -= fraction
-    return fractions[-1][0]  # only rounding leads here
+def shares_of(splits: Iterable[str], shares: Sequence[float] = SHARES) -> dict[str, float]:
+    """The shares of some of the splits, with train; train has what the others leave."""
+    held_out = {
+        split: share
+        for split, share in zip(SPLITS, shares, strict=True)
+        if split in splits and split != "train"
+    }
+    return {"train": 1.0 - sum(held_out.values()), **held_out}
 
 
-def assign_splits(
+def divide(
     work_ids: Sequence[str],
-    fixed: Sequence[str | None],
+    classes: Sequence[Iterable[Hashable]],
     near_duplicates: Iterable[tuple[int, int]] = (),
-    fractions: Sequence[tuple[str, float]] = FRACTIONS,
+    shares: Mapping[str, float] | None = None,
     previous: Mapping[str, str] | None = None,
 ) -> list[str | None]:
-    """The split of every picture. A work and its near-duplicates are always in the same split.
+    """The split of every picture: stratified by class, with a work and its near-duplicates in one split.
 
-    The works are processed in order. A work that has a near-duplicate among the works before it goes to
-    the same split. If it has near-duplicates in several splits, it gets none. Otherwise the hash of its
-    `work_id` decides. So the split of a work depends only on the works before it: works that are added
-    at the end of a catalogue move no other. If works are added in the middle, `previous` keeps the old
-    ones where they are.
+    Works that are near-duplicates of each other, directly or through others, are a group. Groups are
+    divided by `stratification.stratify`.
 
     Args:
       work_ids: of each picture.
-      fixed: for each picture, the split that an official list or a publisher gave it, or None. It stays,
-        and near-duplicates do not follow it: the lists are used as they are.
+      classes: of each picture, such as pairs of label and class name.
       near_duplicates: pairs of indices of pictures.
-      fractions: of the splits that are cut by hash.
-      previous: splits by `work_id` from an earlier build; these works are processed first, and stay.
+      shares: by split; default `shares_of(SPLITS)`.
+      previous: splits by `work_id` from an earlier build. These works stay; new ones join those that
+        they look like, or fill up.
 
     Returns:
-      For each picture its split; None if its near-duplicates are in several.
+      For each picture its split; None if it looks like pictures of different splits that stay.
     """
-    previous = previous or {}
-    order = dict.fromkeys(work for work, split in zip(work_ids, fixed, strict=True) if not split)
-    near: dict[str, set[str]] = {work: set() for work in order}
+    shares = shares_of(SPLITS) if shares is None else shares
+    stay = {work: s for work, s in (previous or {}).items() if s in shares}
+    group_of = _groups(work_ids, near_duplicates, stay)
+    groups: dict[str, list[Hashable]] = {}
+    assigned: dict[str, str] = {}
+    for work, of_picture in zip(work_ids, classes, strict=True):
+        key = group_of[work]
+        if key is not None:
+            groups.setdefault(key, []).extend(of_picture)
+            if work in stay:
+                assigned[key] = stay[work]
+    splits = stratify(groups, shares, assigned)
+    return [None if (key := group_of[work]) is None else splits[key] for work in work_ids]
+
+
+def _groups(
+    work_ids: Sequence[str], near_duplicates: Iterable[tuple[int, int]], stay: Mapping[str, str]
+) -> dict[str, str | None]:
+    """The key of each work's group, or None if the work would link works of different splits."""
+    near: dict[str, set[str]] = {work: set() for work in work_ids}
     for first, second in near_duplicates:
-        if not fixed[first] and not fixed[second] and work_ids[first] != work_ids[second]:
+        if work_ids[first] != work_ids[second]:
             near[work_ids[first]].add(work_ids[second])
             near[work_ids[second]].add(work_ids[first])
-    names = {name for name, _ in fractions}
-    decided: dict[str, str | None] = {}
-    for work in sorted(order, key=lambda work: work not in previous):  # stable: else in order
-        splits = {split for other in near[work] if (split := decided.get(other))}
+    members: dict[str, list[str]] = {}
+    group_of: dict[str, str | None] = {}
+    split_of: dict[str, str] = {}
+    # Those that stay come first (the sort is stable), so that only later works are left out.
+    for work in sorted(near, key=lambda work: work not in stay):
+        linked = {key for other in near[work] if (key := group_of.get(other)) is not None}
+        splits = {split_of[key] for key in linked if key in split_of}
+        if work in stay:
+            splits.add(stay[work])
         if len(splits) > 1:
-            decided[work] = None
-        elif splits:
-            decided[work] = splits.pop()
-        elif previous.get(work) in names:
-            decided[work] = previous[work]
-        else:
-            decided[work] = split_of(work, fractions)
-    return [split or decided[work] for work, split in zip(work_ids, fixed, strict=True)]
+            group_of[work] = None
+            continue
+        together = [work, *(other for key in linked for other in members.pop(key))]
+        key = min(together)
+        members[key] = together
+        group_of.update(dict.fromkeys(together, key))
+        if splits:
+            split_of[key] = splits.pop()
+    return group_of
+
+
+def uncovered(
+    class_names: Sequence[str], works: Mapping[str, Mapping[str, int]]
+) -> dict[str, list[str]]:
+    """The classes without a work, by split; only splits that have some.
+
+    Args:
+      class_names: of a label.
+      works: by split, the number of works by class name.
+    """
+    without = {
+        split: [name for name in class_names if not counts.get(name)]
+        for split, counts in works.items()
+    }
+    return {split: names for split, names in without.items() if names}
+
+
+def uncovered_in_words(
+    label: str, number_of_classes: int, without: Mapping[str, Sequence[str]]
+) -> list[str]:
+    """What `uncovered` found, a line for each split: "11 of 33 artists have no test work: …"."""
+    return [
+        f"{len(names)} of {number_of_classes} {label}s {'has' if len(names) == 1 else 'have'} no "
+        f"{split} work: {named(names)}"
+        for split, names in without.items()
+    ]
+
+
+def named(names: Sequence[str]) -> str:
+    """The names in one line, which says how many more there are."""
+    more = f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more
+
+
+def count_classes(labels: Iterable[Mapping[str, str]]) -> dict[str, Counter[str]]:
+    """By label, the number of works by class name; `labels` are those of each work."""
+    counts: dict[str, Counter[str]] = {}
+    for of_work in labels:
+        for label, name in of_work.items():
+            counts.setdefault(label, Counter())[name] += 1
+    return counts
 
 
 def split_named(name: str) -> str | None:

@@ -15,6 +15,7 @@ from artjax import config as config_lib
 from artjax.data import reports
 from artjax.data.canvases import Canvases, Split
 from artjax.data.reports import NearDuplicateRow
+from artjax.data.splits import uncovered, uncovered_in_words
 from artjax.evaluation import baselines
 from artjax.evaluation.colour_histograms import kept_colour_baseline
 from artjax.prepare import near_duplicates
@@ -122,6 +123,10 @@ def _of_task(
     order = np.argsort(-sum(counts.values()), kind="stable")
     shares = train[train > 0] / max(1, train.sum())
     labels = {name: split.labels[task] for name, split in splits.items()}
+    without = uncovered(
+        names,
+        {name: dict(zip(names, map(int, of), strict=True)) for name, of in counts.items()},
+    )
     return {
         "classes": [
             {"name": names[c]} | {name: int(of[c]) for name, of in counts.items()} for c in order
@@ -131,7 +136,8 @@ def _of_task(
         # Exponential of the entropy: as many equally frequent classes are as hard to guess.
         "effective_classes": float(np.exp(-(shares * np.log(shares)).sum())),
         "largest_to_smallest": float(train.max() / max(1, train.min())),
-        "classes_without_train_works": [names[c] for c in order if not train[c]],
+        "uncovered": without,
+        "uncovered_in_words": uncovered_in_words(task, len(names), without),
         "majority_class": names[int(train.argmax())],
         "majority_top1": {
             name: baselines.majority_top1(labels["train"], of)

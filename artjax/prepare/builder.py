@@ -15,8 +15,8 @@ from tensorflow_datasets.core.writer import ExampleWriter
 from tensorflow_datasets.proto import tf_example_pb2
 
 from artjax.config import nearest
-from artjax.data.reports import SPLITS_CSV, read_split_rows
-from artjax.data.splits import FRACTIONS
+from artjax.data.reports import SPLITS_CSV, read_split_rows, remember_splits
+from artjax.data.splits import SHARES, SPLITS, shares_of
 from artjax.errors import ConfigError, DataError, plain_if_uncaught
 from artjax.prepare.catalogue import Catalogue, Work
 from artjax.prepare.cleaning import CleanedWork, clean_works
@@ -59,6 +59,7 @@ class WorksConfig(tfds.core.BuilderConfig):
       max_pixels: larger pictures are refused before they are decoded.
       near_duplicates: whether to look for near-duplicates and keep them in one split.
       conflicts: "keep" or "drop" near-duplicates with different labels.
+      split_shares: of train, validation and test, for works that no list divides.
     """
 
     name: str = ""
@@ -67,6 +68,7 @@ class WorksConfig(tfds.core.BuilderConfig):
     max_pixels: int = MAX_PIXELS
     near_duplicates: bool = True
     conflicts: str = "keep"
+    split_shares: Sequence[float] = SHARES
 
     def __new__(cls, *args: Any, **settings: Any) -> Self:
         """Raises `ConfigError` for unknown settings; TFDS passes on what the command line has."""
@@ -93,6 +95,16 @@ class WorksConfig(tfds.core.BuilderConfig):
                 f"--config: near_duplicates must be true or false, not {self.near_duplicates!r}"
             )
         self.require_one_of("conflicts", ("keep", "drop"))
+        shares = self.split_shares
+        if not isinstance(shares, list | tuple) or not all(
+            isinstance(share, float) and share > 0 for share in shares
+        ):
+            shares = ()
+        if len(shares) != len(SPLITS) or abs(sum(shares) - 1) > 1e-6:
+            raise ConfigError(
+                f"--config: split_shares must be the shares of {', '.join(SPLITS)}, each above 0 and 1 "
+                f"in sum, as in [0.7, 0.15, 0.15], not {self.split_shares!r}"
+            )
 
     def require_one_of(self, field: str, valid: Sequence[str]) -> None:
         """Raises `ConfigError` if the value of a field is not a valid one."""
@@ -110,10 +122,13 @@ class WorksBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # 
     A builder defines `_info`, by `works_info`, and `read_catalogue`.
     """
 
-    VERSION = tfds.core.Version("1.0.0")
-    RELEASE_NOTES: ClassVar[dict[str, str]] = {"1.0.0": "Initial release."}
+    # TFDS asks for another major version where the splits have other examples.
+    VERSION = tfds.core.Version("2.0.0")
+    RELEASE_NOTES: ClassVar[dict[str, str]] = {
+        "2.0.0": "Splits are stratified: each has its share of every class.",
+        "1.0.0": "Initial release.",
+    }
     LABELS: ClassVar[tuple[str, ...]] = ()
-    FRACTIONS: ClassVar[tuple[tuple[str, float], ...]] = FRACTIONS
     # For builders without configs.
     SETTINGS: ClassVar[WorksConfig] = WorksConfig(name="default")
     METADATA: ClassVar[dict[str, Any]] = {}
@@ -174,7 +189,7 @@ class WorksBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # 
             print(line, flush=True)
         folder = Path(self.data_dir)
         if (folder / SPLITS_CSV).is_file():
-            shutil.copyfile(folder / SPLITS_CSV, folder.parent / SPLITS_CSV)
+            remember_splits(folder / SPLITS_CSV, folder.parent / SPLITS_CSV)
         shutil.rmtree(self._cleaned_dir(folder), ignore_errors=True)
 
     def _download_and_prepare(self, dl_manager: Any, download_config: Any) -> None:
@@ -196,15 +211,18 @@ class WorksBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # 
             settings.max_pixels,
             beam=self._beam,
         )
-        placed = read_split_rows(folder.parent / SPLITS_CSV)
+        # Only the builder's version decides about works that nobody brings, such as the studio's.
+        placed = [] if manual_dir is None else read_split_rows(folder.parent / SPLITS_CSV)
         selection = select(
             catalogue,
             cleaned,
-            self.FRACTIONS,
+            shares_of(catalogue.divided_into, settings.split_shares),
             settings.min_works,
             near_duplicates=settings.near_duplicates,
             drop_conflicts=settings.conflicts == "drop",
-            previous={row.work_id: row.split for row in placed},
+            previous={
+                row.work_id: row.split for row in placed if row.split in catalogue.divided_into
+            },
         )
         selection.check()
         selection.write_reports(folder)
@@ -221,8 +239,8 @@ class WorksBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # 
         self._summary = selection.summary(written)
         if placed:
             self._summary.append(
-                f"splits: {len(placed):,} pictures stay where the previous build had them "
-                f"({folder.parent / SPLITS_CSV}; delete it to divide them again)"
+                "splits: the works of the previous build stay where they were, "
+                f"by {folder.parent / SPLITS_CSV}; delete it to divide all of them again"
             )
         if selection.missing_urls and manual_dir is not None:
             urls_file = written / write_missing_urls(selection.missing_urls, [folder]).name

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from artjax.config import LABELS
+from artjax.data.splits import SPLITS
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class Catalogue:
       works: all works listed.
       class_names: by label, in the order of the class indices.
       official: splits that are a published official list.
-      fractions: of the splits of works whose `split` is None; None leaves it to the builder.
+      divided_into: the splits that works whose `split` is None are divided into; train is one of them.
       left_out_classes: by label: class name → number of works, for classes that are too small.
       notes: lines for the user.
       urls: where missing pictures can be downloaded, if anywhere, by file_name.
@@ -49,7 +50,7 @@ class Catalogue:
     works: list[Work]
     class_names: dict[str, tuple[str, ...]]
     official: tuple[str, ...] = ()
-    fractions: tuple[tuple[str, float], ...] | None = None
+    divided_into: tuple[str, ...] = SPLITS
     left_out_classes: dict[str, dict[str, int]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     urls: dict[str, str] = field(default_factory=dict)

@@ -21,13 +21,18 @@ from artjax.data.reports import (
     with_near_duplicate_in_train,
     write_csv,
 )
-from artjax.data.splits import SPLITS, assign_splits, split_of
+from artjax.data.splits import (
+    SPLITS,
+    count_classes,
+    divide,
+    named,
+    uncovered,
+    uncovered_in_words,
+)
 from artjax.errors import DataError
 from artjax.prepare.catalogue import Catalogue, Work, without_small_classes
 from artjax.prepare.cleaning import CleanedWork
 from artjax.prepare.near_duplicates import NearDuplicate, find_near_duplicates
-
-_NAMED = 20  # names in a printed line; the files have all of them
 
 
 @dataclass(frozen=True)
@@ -38,7 +43,7 @@ class Selection:
       catalogue: without the classes that are too small.
       kept: the works to prepare, with their cleaned pictures, by split.
       skipped: the others.
-      listed: number of works in the catalogue, by split.
+      listed: number of works that the catalogue's own lists put into each split.
       near_duplicates: pairs of prepared pictures; None where they were not looked for.
       missing_urls: where missing or broken pictures can be downloaded, if anywhere.
     """
@@ -57,6 +62,7 @@ class Selection:
             "official": list(self.catalogue.official),
             "skipped": len(self.skipped),
             "left_out_classes": self.catalogue.left_out_classes,
+            "uncovered": {label: without for label, without in self.uncovered().items() if without},
             "content_sha256": self._digest(),
         }
 
@@ -80,12 +86,14 @@ class Selection:
         official = self.catalogue.official
         lines = [f"note: {note}" for note in self.catalogue.notes]
         for split in SPLITS:
-            of = "of the official list's" if split in official else "of"
-            lines.append(f"{split}: {len(self.kept[split]):,} {of} {self.listed[split]:,} works")
-            # Of our own splits, small classes are often missing in validation and test.
-            if official or split == "train":
-                for label, names in self._classes_without(split).items():
-                    lines.append(f"warning: no {split} picture for the {label}s {_named(names)}")
+            number = f"{len(self.kept[split]):,}"
+            if self.listed[split]:
+                the_list = "the official list's " if split in official else ""
+                number += f" of {the_list}{self.listed[split]:,}"
+            lines.append(f"{split}: {number} works")
+        for label, without in self.uncovered().items():
+            classes = len(self.catalogue.class_names[label])
+            lines += [f"warning: {line}" for line in uncovered_in_words(label, classes, without)]
         left_out = _left_out(self.catalogue)
         if left_out:
             lines.append(f"left out: {left_out}")
@@ -140,26 +148,28 @@ class Selection:
                     + (
                         "add the pictures of the official lists"
                         if self.catalogue.official
-                        # 0.9 to the power of 60 is 0.2 %: seldom is a tenth of them empty.
-                        else "splits are cut by a hash of the work, and about 60 works fill all "
-                        "three: add works"
+                        else "add works: a class with three that do not look the same has one in "
+                        "each split"
                     )
                 )
         if self.catalogue.official:
-            for label, names in self._classes_without("train").items():
-                raise DataError(
-                    f"the train split has no picture of the {label} class(es) "
-                    f"{_named(names)}; add their pictures{self._first_skipped()}"
-                )
+            for label, without in self.uncovered().items():
+                if "train" in without:
+                    raise DataError(
+                        f"the train split has no picture of the {label} class(es) "
+                        f"{named(without['train'])}; add their pictures{self._first_skipped()}"
+                    )
 
-    def _classes_without(self, split: str) -> dict[str, list[str]]:
-        """The classes without a work in a split, by label; only labels that have some."""
-        there = {item for work, _ in self.kept[split] for item in work.labels.items()}
-        without = {
-            label: [name for name in names if (label, name) not in there]
+    def uncovered(self) -> dict[str, dict[str, list[str]]]:
+        """By label and split, the classes without a work there."""
+        counts = {
+            split: count_classes(work.labels for work, _ in kept)
+            for split, kept in self.kept.items()
+        }
+        return {
+            label: uncovered(names, {split: of.get(label, {}) for split, of in counts.items()})
             for label, names in self.catalogue.class_names.items()
         }
-        return {label: names for label, names in without.items() if names}
 
     def _first_skipped(self) -> str:
         if not self.skipped:
@@ -180,7 +190,7 @@ class Selection:
 def select(
     catalogue: Catalogue,
     cleaned: Sequence[CleanedWork],
-    fractions: Sequence[tuple[str, float]],
+    shares: Mapping[str, float],
     min_works: int = 1,
     *,
     near_duplicates: bool = True,
@@ -192,7 +202,7 @@ def select(
     Args:
       catalogue: what is listed.
       cleaned: for each of its works, the cleaned picture or why there is none.
-      fractions: of the splits, for works that no official list decides and where the catalogue has none.
+      shares: of the splits, for works that no list divides.
       min_works: smallest number of works of a class that is kept. The classes of official lists all
         stay, since such a list is taken as it is.
       near_duplicates: whether near-duplicates are looked for, and kept in one split.
@@ -208,40 +218,58 @@ def select(
             f"none of the {len(catalogue.works):,} works that are listed has a usable picture; "
             f"the first: {catalogue.works[0].file_name}: {cleaned[0].problem}"
         )
-    # Among all usable pictures, whatever labels are kept, so that no label decides a split.
-    pairs = _pairs(cleaned) if near_duplicates else []
-    fractions = catalogue.fractions or fractions
-    splits = assign_splits(
-        [work.work_id for work in catalogue.works],
-        [work.split for work in catalogue.works],
-        [(pair.first, pair.second) for pair in pairs],
-        fractions,
-        previous,
-    )
     had_label = [bool(work.labels) for work in catalogue.works]
     if not catalogue.official:
         catalogue = without_small_classes(
             catalogue, (catalogue.works[i] for i in usable), min_works
         )
     works = catalogue.works
+    pairs = _pairs(cleaned) if near_duplicates else []
     conflicts = [_conflict(works[pair.first], works[pair.second]) for pair in pairs]
-    dropped = _dropped(works, pairs, conflicts) if drop_conflicts else {}
+    reasons = _dropped(works, pairs, conflicts) if drop_conflicts else {}
+    reasons |= {
+        i: reason
+        for i, (work, picture) in enumerate(zip(works, cleaned, strict=True))
+        if (reason := _reason(work, picture, had_label[i]))
+    }
+    splits = _splits(works, reasons, pairs, shares, previous)
     kept: dict[str, list[tuple[Work, CleanedWork]]] = {split: [] for split in SPLITS}
-    split_of_kept: dict[int, str] = {}
     skipped = []
-    listed: Counter[str] = Counter()
-    for i, (work, picture, split) in enumerate(zip(works, cleaned, splits, strict=True)):
-        listed[split or split_of(work.work_id, fractions)] += 1
-        reason = _reason(work, picture, split, had_label[i])
-        if reason is None and split is not None and i not in dropped:
+    for i, (work, picture) in enumerate(zip(works, cleaned, strict=True)):
+        split = splits.get(i)
+        if split is not None:
             kept[split].append((work, picture))
-            split_of_kept[i] = split
         else:
-            skipped.append(Skipped(work.file_name, split or "", reason or dropped[i]))
-    rows = _rows(works, pairs, conflicts, split_of_kept)
+            reason = reasons.get(i, "a near-duplicate of works in different splits")
+            skipped.append(Skipped(work.file_name, work.split or "", reason))
+    rows = _rows(works, pairs, conflicts, splits)
     missing = [work.file_name for work, c in zip(works, cleaned, strict=True) if c.jpeg is None]
     urls = [catalogue.urls[name] for name in missing if name in catalogue.urls]
+    listed = Counter(work.split for work in works if work.split)
     return Selection(catalogue, kept, skipped, listed, rows if near_duplicates else None, urls)
+
+
+def _splits(
+    works: Sequence[Work],
+    reasons: Mapping[int, str],
+    pairs: Sequence[NearDuplicate],
+    shares: Mapping[str, float],
+    previous: Mapping[str, str] | None,
+) -> dict[int, str]:
+    """The split of each work to prepare, by its index; those with a reason against it have none."""
+    ours = [i for i, work in enumerate(works) if i not in reasons and work.split is None]
+    place = {i: n for n, i in enumerate(ours)}
+    divided = divide(
+        [works[i].work_id for i in ours],
+        [works[i].labels.items() for i in ours],
+        # Works on a list pull no others: lists are used as they are.
+        [(place[p.first], place[p.second]) for p in pairs if {p.first, p.second} <= place.keys()],
+        shares,
+        previous,
+    )
+    given = {i: work.split for i, work in enumerate(works) if i not in reasons}
+    splits = given | dict(zip(ours, divided, strict=True))
+    return {i: split for i, split in splits.items() if split is not None}
 
 
 def _pairs(cleaned: Sequence[CleanedWork]) -> list[NearDuplicate]:
@@ -274,15 +302,13 @@ def _dropped(
     return reasons
 
 
-def _reason(work: Work, picture: CleanedWork, split: str | None, had_label: bool) -> str | None:
-    """Why a work is left out, apart from its near-duplicates; None if it is not."""
+def _reason(work: Work, picture: CleanedWork, had_label: bool) -> str:
+    """Why a work is left out, apart from its near-duplicates; empty if it is not."""
     if picture.jpeg is None:
         return picture.problem
     if not work.labels:
         return "its class has too few works" if had_label else "it has no label"
-    if split is None:
-        return "a near-duplicate of works in different splits"
-    return None
+    return ""
 
 
 def _rows(
@@ -311,10 +337,5 @@ def _left_out(catalogue: Catalogue) -> str:
     parts = []
     for label, classes in catalogue.left_out_classes.items():
         names = [f"{name} ({count})" for name, count in sorted(classes.items())]
-        parts.append(f"{label} classes with too few works: {_named(names)}")
+        parts.append(f"{label} classes with too few works: {named(names)}")
     return "; ".join(parts)
-
-
-def _named(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else ""
-    return ", ".join(names[:_NAMED]) + more

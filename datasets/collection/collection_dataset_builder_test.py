@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -53,7 +54,7 @@ def build(data_dir, manual_dir, config=None, overwrite=False):
 
 class CollectionTest(tfds.testing.DatasetBuilderTestCase):
     DATASET_CLASS = Builder
-    SPLITS = {"train": 34, "validation": 4, "test": 2}
+    SPLITS = {"train": 32, "validation": 4, "test": 4}
     EXAMPLE_DIR = make_pictures(Path(tempfile.mkdtemp()))
 
 
@@ -69,7 +70,7 @@ def test_what_was_left_out_is_named_counted_and_printed(tmp_path, capsys):
     }
     metadata = json.loads((folder / "metadata.json").read_text())
     assert metadata["skipped"] == 3
-    assert sum(metadata["listed"].values()) == 43
+    assert metadata["listed"] == {"train": 0, "validation": 0, "test": 0}  # no list divides them
     assert metadata["official"] == []
     assert metadata["left_out_classes"]["artist"] == {"Cy": 1}
     said = capsys.readouterr().out
@@ -102,16 +103,53 @@ def split_by_name(builder):
     }
 
 
-def test_adding_works_moves_no_other(tmp_path):
-    before = split_by_name(build(tmp_path / "before", make_pictures(tmp_path / "museum", 40)))
-    after = split_by_name(build(tmp_path / "after", make_pictures(tmp_path / "museum", 60)))
-    assert len(after) == 60
-    assert before.items() <= after.items()
+def test_fifteen_pictures_are_enough_for_three_classes(tmp_path, capsys):
+    for i in range(15):
+        path = tmp_path / "museum" / ("Ada", "Bo", "Cy")[i % 3] / f"{i}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        noise = np.random.default_rng(i).integers(0, 256, (12, 16, 3), np.uint8)
+        Image.fromarray(noise).save(path)
+    builder = build(tmp_path / "data", tmp_path / "museum", config="artist")
+    counts = Counter((name[:2], split) for name, split in split_by_name(builder).items())
+    for artist in ("Ad", "Bo", "Cy"):
+        assert [counts[artist, s] for s in ("train", "validation", "test")] == [3, 1, 1]
+    assert "warning" not in capsys.readouterr().out
+    metadata = json.loads((Path(builder.data_dir) / "metadata.json").read_text())
+    assert metadata["uncovered"] == {}
+
+
+def test_classes_without_a_work_in_a_split_are_named(tmp_path, capsys):
+    config = collection_dataset_builder.CollectionConfig(name="all", min_works=1)
+    builder = build(tmp_path / "data", make_pictures(tmp_path / "museum"), config)
+    metadata = json.loads((Path(builder.data_dir) / "metadata.json").read_text())
+    assert metadata["uncovered"] == {"artist": {"validation": ["Cy"], "test": ["Cy"]}}
+    assert "warning: 1 of 3 artists has no test work: Cy" in capsys.readouterr().out
+
+
+def test_shares_can_be_set(tmp_path):
+    config = collection_dataset_builder.CollectionConfig(
+        name="mine", split_shares=[0.5, 0.25, 0.25]
+    )
+    builder = build(tmp_path / "data", make_pictures(tmp_path / "museum"), config)
+    sizes = {name: split.num_examples for name, split in builder.info.splits.items()}
+    assert sizes == {"train": 20, "validation": 10, "test": 10}
+
+
+def test_a_picture_that_was_missing_for_once_keeps_its_split(tmp_path):
+    museum = make_pictures(tmp_path / "museum", 60)
+    before = split_by_name(build(tmp_path / "data", museum))
+    held_out = [name for name, split in before.items() if split != "train"][::2]
+    for name in held_out:
+        (museum / name).rename(museum / f"{name}.away")
+    build(tmp_path / "data", museum, overwrite=True)
+    for name in held_out:
+        (museum / f"{name}.away").rename(museum / name)
+    assert split_by_name(build(tmp_path / "data", museum, overwrite=True)) == before
 
 
 @pytest.mark.slow
 def test_works_put_in_between_move_no_other_when_built_anew(tmp_path):
-    """Half of the new works are near-duplicates of old ones, and come before them in the catalogue."""
+    """Every second new work is a near-duplicate of an old one, and comes before it in the catalogue."""
     museum = make_pictures(tmp_path / "museum", 60)
     before = split_by_name(build(tmp_path / "data", museum))
     rows = (museum / "works.csv").read_text(encoding="utf-8-sig").splitlines()
@@ -119,12 +157,16 @@ def test_works_put_in_between_move_no_other_when_built_anew(tmp_path):
         name = f"pictures/new {i}.png"
         with Image.open(museum / "pictures" / f"{i:03d}.jpg") as image:
             image.resize((32, 24)).save(museum / name)
+        if i % 2:
+            noise = np.random.default_rng(100 + i).integers(0, 256, (12, 16, 3), np.uint8)
+            Image.fromarray(noise).save(museum / name)
         rows.insert(1 + 2 * i, f"{name};{('Ada', 'Bö')[i % 2]};;")
     (museum / "works.csv").write_text("\n".join(rows), encoding="utf-8")
     after = split_by_name(build(tmp_path / "data", museum, overwrite=True))
     assert len(after) == 120
     assert before.items() <= after.items()
-    assert all(after[f"pictures/new {i}.png"] == before[f"pictures/{i:03d}.jpg"] for i in range(60))
+    twice = range(0, 60, 2)
+    assert all(after[f"pictures/new {i}.png"] == before[f"pictures/{i:03d}.jpg"] for i in twice)
     fresh = split_by_name(build(tmp_path / "elsewhere", museum))
     assert not before.items() <= fresh.items()
 
@@ -149,7 +191,7 @@ def test_a_killed_build_begun_again_is_the_same_bytes_as_one_that_was_not(tmp_pa
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
-    cleaned = data / "collection" / "works" / "cleaned.1.0.0"
+    cleaned = data / "collection" / "works" / "cleaned.2.0.0"
     deadline = time.monotonic() + 120
     while not cleaned.is_dir() or len(list(cleaned.glob("*.jpg"))) < 20:
         assert killed.poll() is None
@@ -157,12 +199,12 @@ def test_a_killed_build_begun_again_is_the_same_bytes_as_one_that_was_not(tmp_pa
         time.sleep(0.005)
     os.killpg(killed.pid, signal.SIGKILL)
     killed.wait()
-    assert not (data / "collection" / "works" / "1.0.0").exists()
+    assert not (data / "collection" / "works" / "2.0.0").exists()
     again = subprocess.run([*command, str(data)], capture_output=True, text=True, check=True)
     assert "train: " in again.stdout
     whole = Path(build(tmp_path / "whole", museum).data_dir)
     assert not cleaned.exists()
-    folders = (data / "collection" / "works" / "1.0.0", whole)
+    folders = (data / "collection" / "works" / "2.0.0", whole)
     files = [{p.name: p.read_bytes() for p in folder.iterdir()} for folder in folders]
     assert files[0] == files[1]
 
@@ -173,7 +215,7 @@ def test_a_prepared_set_is_left_and_said_to_be_so(tmp_path, capsys):
     capsys.readouterr()
     build(tmp_path / "data", museum)
     said = capsys.readouterr().out
-    assert "collection/works/1.0.0 is prepared already" in said
+    assert "collection/works/2.0.0 is prepared already" in said
     assert "--overwrite" in said
 
 
@@ -183,7 +225,7 @@ def test_folders_are_the_classes_of_the_label_named(tmp_path):
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (9, 9), (i, i, i)).save(path)
     builder = build(tmp_path / "data", tmp_path / "museum", config="genre")
-    assert builder.info.full_name == "collection/genre/1.0.0"
+    assert builder.info.full_name == "collection/genre/2.0.0"
     assert builder.info.features["genre"].names == ["portrait", "still life"]
     with pytest.raises(DataError, match=r"no works.csv in .* --config artist"):
         build(tmp_path / "other", tmp_path / "museum")
@@ -208,7 +250,7 @@ def test_a_hugging_face_folder_keeps_its_splits(tmp_path, capsys):
     metadata = json.loads((Path(builder.data_dir) / "metadata.json").read_text())
     assert metadata["official"] == []
     said = capsys.readouterr().out
-    assert "note: splits: as the folders have them; validation is a tenth of their train" in said
+    assert "note: splits: as the folders have them; validation is cut from their train" in said
     assert "test: 10 of 10 works" in said
 
 
@@ -238,6 +280,16 @@ def test_unknown_configs_are_one_line_with_the_nearest(tmp_path):
             r"'drip' is none of keep, drop; did you mean drop\?",
         ),
         ({"name": "mine", "near_duplicates": 1}, "near_duplicates must be true or false, not 1"),
+        (
+            {"name": "mine", "split_shares": [0.8, 0.2]},
+            r"as in \[0.7, 0.15, 0.15\], not \[0.8, 0.2\]",
+        ),
+        (
+            {"name": "mine", "split_shares": [0.8, 0.1, 0.2]},
+            "split_shares must be the shares of train",
+        ),
+        ({"name": "mine", "split_shares": [0.9, 0.1, 0.0]}, "each above 0 and 1 in sum"),
+        ({"name": "mine", "split_shares": "80/10/10"}, "split_shares must be the shares of train"),
         ({"name": "mine", "max_pixels": 0}, "max_pixels must be a whole number from 1, not 0"),
     ],
 )
@@ -256,7 +308,7 @@ def test_settings_may_not_take_the_name_of_a_config(tmp_path):
     ("works", "min_works", "says"),
     [
         (40, 30, "fewer than two classes are left"),
-        (3, 1, "split would be empty: 4 usable works of 6"),
+        (1, 1, "split would be empty: 2 usable works of 4"),
     ],
 )
 def test_too_few_works_are_one_line(tmp_path, works, min_works, says):
@@ -266,7 +318,7 @@ def test_too_few_works_are_one_line(tmp_path, works, min_works, says):
         build(tmp_path / "data", museum, config)
     assert says in str(caught.value)
     assert "\n" not in str(caught.value)
-    assert not list((tmp_path / "data").glob("collection/*/1.0.0"))
+    assert not list((tmp_path / "data").glob("collection/*/2.0.0"))
 
 
 if __name__ == "__main__":

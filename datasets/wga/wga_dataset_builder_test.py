@@ -145,7 +145,7 @@ def test_forms_and_numbers_are_settings(tmp_path):
     works = works_of(builder)
     assert "art/m/bust.jpg" in {work["file_name"].decode() for work in works}
     assert len(builder.info.features["artist"].names) == 2
-    assert builder.info.full_name == "wga/both/1.0.0"
+    assert builder.info.full_name == "wga/both/2.0.0"
 
 
 @pytest.mark.parametrize(
@@ -251,7 +251,7 @@ def test_without_a_config_baumer_chen_is_meant(tmp_path, baumer_chen):
         prepared.find("wga", ("location",), tmp_path)
     source = Path(baumer_chen.data_dir)
     for config in ("full", "baumer_chen", "artist"):
-        shutil.copytree(source, tmp_path / "wga" / config / "1.0.0")
+        shutil.copytree(source, tmp_path / "wga" / config / "2.0.0")
         if config == "full":
             assert prepared.find("wga", ("location",), tmp_path).name == "wga/full"
     for tasks in (("location",), ("artist", "genre", "location")):
@@ -268,14 +268,14 @@ def test_without_a_config_baumer_chen_is_meant(tmp_path, baumer_chen):
 def test_copied_canvases_too_mean_baumer_chen(tmp_path, baumer_chen):
     tasks = ("artist", "genre", "location")
     for config in ("baumer_chen", "full"):
-        shutil.copytree(baumer_chen.data_dir, tmp_path / "data" / "wga" / config / "1.0.0")
+        shutil.copytree(baumer_chen.data_dir, tmp_path / "data" / "wga" / config / "2.0.0")
         there = tiny_config(collection=f"wga/{config}", task=tasks)
         open_canvases(there, tmp_path / "data", tmp_path / "canvases")
     anywhere = tiny_config(collection="wga", task=tasks)
     opened = open_canvases(anywhere, tmp_path / "nowhere", tmp_path / "canvases")
     assert opened.prepared.name == "wga/baumer_chen"
     split = opened.split("train", {task: task for task in tasks})
-    assert len(split) == 310
+    assert len(split) == 311
     # Works that lack one of the labels are there, for the others.
     assert all((labels == -1).any() and (labels >= 0).any() for labels in split.labels.values())
 

@@ -9,6 +9,7 @@ import scripts
 from PIL import Image
 from tiny import ARTISTS, SPLITS, open_canvases, tiny_config, write_tiny
 
+from artjax.data import prepared
 from artjax.data.decoding import squash
 from artjax.errors import DataError
 
@@ -94,12 +95,32 @@ def test_a_missing_label_is_named_with_the_existing_ones(data_dir):
         open_canvases(tiny_config(task=("location",)), data_dir, None)
 
 
-def test_a_set_with_train_alone_is_cut_by_the_work(tmp_path):
+def test_a_set_with_train_alone_is_stratified(tmp_path):
     write_tiny(tmp_path, splits={"train": 90})
     data = open_canvases(tiny_config(), tmp_path, None)
-    parts = [set(data.split(name, FEATURES).file_names) for name in SPLITS]
-    assert sum(map(len, parts)) == 90 == len(set.union(*parts))
-    assert all(len(part) >= 3 for part in parts)
+    parts = {name: data.split(name, FEATURES) for name in SPLITS}
+    counts = {name: np.bincount(part.labels["artist"]).tolist() for name, part in parts.items()}
+    assert counts == {"train": [24] * 3, "validation": [3] * 3, "test": [3] * 3}
+    assert len({name for part in parts.values() for name in part.file_names}) == 90
+
+
+def test_a_cut_split_is_the_same_whatever_label_is_asked_for(tmp_path):
+    write_tiny(tmp_path, splits={"train": 70, "test": 20})
+    data = open_canvases(tiny_config(), tmp_path, None)
+    artist = set(data.split("validation", {"artist": "artist"}).file_names)
+    genre = set(data.split("validation", {"genre": "genre"}).file_names)
+    assert 6 <= len(artist) <= 7
+    assert genre < artist  # a third of the works have no genre
+    assert artist.isdisjoint(data.split("train", {"genre": "genre"}).file_names)
+
+
+def test_the_fingerprint_of_a_set_that_is_cut_here_is_not_that_of_the_former_cut(tmp_path):
+    """A run whose validation works were cut by hash must not continue with others."""
+    write_tiny(tmp_path, splits={"train": 70, "test": 20})
+    directory = tmp_path / "tiny" / "1.0.0"
+    found = prepared.read(directory, tmp_path)
+    assert found.fingerprint != prepared._fingerprint(directory, SPLITS)
+    assert found.fingerprint == prepared._fingerprint(directory, {"train": 70, "test": 20})
 
 
 def test_squash_keeps_the_whole_picture_and_its_aspect():

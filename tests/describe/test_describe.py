@@ -10,7 +10,7 @@ import pytest
 import tensorflow_datasets as tfds
 from collection.collection_dataset_builder import Builder
 from PIL import Image
-from tiny import ARTISTS, SPLITS, open_canvases, tiny_config
+from tiny import ARTISTS, SPLITS, open_canvases, tiny_config, write_tiny
 
 import launch
 from artjax import studio
@@ -106,6 +106,14 @@ def test_page_of_a_museum_shows_all_and_needs_no_network(museum, tmp_path):
     assert sum(number for _, number in years["bars"]) == 60
     assert sum(number for _, number in summary["aspects"]) == works
     assert sum(number for _, number in summary["short_sides_px"]) == works
+
+
+def test_classes_that_a_split_does_not_have_are_named(tmp_path):
+    write_tiny(tmp_path / "data", splits={"train": 30, "validation": 6, "test": 2})
+    row = describe(tiny_config(), tmp_path / "run", tmp_path / "data")["tasks"]["artist"]
+    assert row["uncovered"] == {"test": ["cy"]}
+    text = "".join(Page(tmp_path / "run" / "describe" / "index.html").text)
+    assert "1 of 3 artists has no test work: cy" in text
 
 
 def test_numbers_are_those_of_the_canvases(museum, tmp_path):

@@ -56,7 +56,7 @@ def build(data_dir, manual_dir, **beam):
 
 
 def files_of(data_dir):
-    folder = data_dir / "collection" / "works" / "1.0.0"
+    folder = data_dir / "collection" / "works" / "2.0.0"
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 

@@ -8,12 +8,14 @@ import pytest
 from PIL import Image
 
 from artjax.data import reports
-from artjax.data.splits import FRACTIONS, SPLITS, split_of
+from artjax.data.splits import SPLITS, shares_of
 from artjax.errors import DataError
 from artjax.prepare import near_duplicates
 from artjax.prepare.catalogue import Catalogue, Work, class_names
 from artjax.prepare.cleaning import CleanedWork
 from artjax.prepare.selection import select
+
+SHARES = shares_of(SPLITS)
 
 
 def made(number, problem=""):
@@ -35,7 +37,7 @@ def test_classes_are_counted_by_works_that_have_a_picture():
     cleaned = [
         made(i, "no such file" if w.labels["artist"] == "Cy" else "") for i, w in enumerate(works)
     ]
-    selection = select(Catalogue(works, class_names(works)), cleaned, FRACTIONS, min_works=3)
+    selection = select(Catalogue(works, class_names(works)), cleaned, SHARES, min_works=3)
     selection.check()
     assert selection.catalogue.class_names["artist"] == ("Ada", "Bo", "Di")
     assert selection.catalogue.left_out_classes == {"artist": {"Cy": 0, "Ed": 1}}
@@ -46,7 +48,7 @@ def test_classes_are_counted_by_works_that_have_a_picture():
 def test_each_reason_is_the_true_one(tmp_path):
     works = works_of(["Ada"] * 60 + ["Bo"] * 60 + ["Cy", "", "Ada"])
     cleaned = [made(i) for i in range(len(works) - 1)] + [made(0, "image file is truncated")]
-    selection = select(Catalogue(works, class_names(works)), cleaned, FRACTIONS, min_works=2)
+    selection = select(Catalogue(works, class_names(works)), cleaned, SHARES, min_works=2)
     selection.write_reports(tmp_path)
     with (tmp_path / "skipped.csv").open() as file:
         rows = {row["file_name"]: row["reason"] for row in csv.DictReader(file)}
@@ -65,7 +67,7 @@ def test_a_work_keeps_its_other_labels_when_a_class_is_too_small():
         for i in range(100)
     ]
     selection = select(
-        Catalogue(works, class_names(works)), [made(i) for i in range(100)], FRACTIONS, min_works=2
+        Catalogue(works, class_names(works)), [made(i) for i in range(100)], SHARES, min_works=2
     )
     kept = {work.file_name: work.labels for split in SPLITS for work, _ in selection.kept[split]}
     assert len(kept) == 100
@@ -79,16 +81,18 @@ def test_official_classes_all_stay_and_missing_test_classes_are_warned_of():
     ]
     works += [Work("t.jpg", {"artist": "Ada"}, work_id="t", split="test")]
     catalogue = Catalogue(works, {"artist": ("Bo", "Ada")}, official=("test",))
-    selection = select(catalogue, [made(i) for i in range(len(works))], FRACTIONS, min_works=100)
+    selection = select(catalogue, [made(i) for i in range(len(works))], SHARES, min_works=100)
     selection.check()
     assert selection.catalogue.class_names["artist"] == ("Bo", "Ada")
-    assert "warning: no test picture for the artists Bo" in selection.summary(Path("data"))
+    said = selection.summary(Path("data"))
+    assert "warning: 1 of 2 artists has no test work: Bo" in said
+    assert selection.metadata()["uncovered"] == {"artist": {"test": ["Bo"]}}
 
 
 def test_very_many_small_classes_make_no_very_long_line():
     works = works_of([f"Painter {i:03d}" for i in range(500)] + ["Ada"] * 60 + ["Bo"] * 60)
     catalogue = Catalogue(works, class_names(works))
-    selection = select(catalogue, [made(i) for i in range(len(works))], FRACTIONS, min_works=2)
+    selection = select(catalogue, [made(i) for i in range(len(works))], SHARES, min_works=2)
     line = next(line for line in selection.summary(Path("data")) if line.startswith("left out"))
     assert line.endswith("Painter 019 (1) and 480 more")
     assert len(selection.metadata()["left_out_classes"]["artist"]) == 500
@@ -99,7 +103,7 @@ def test_digest_changes_with_any_label_or_pixel():
     cleaned = [made(i) for i in range(100)]
 
     def digest(works, cleaned):
-        selection = select(Catalogue(works, class_names(works)), cleaned, FRACTIONS)
+        selection = select(Catalogue(works, class_names(works)), cleaned, SHARES)
         metadata = selection.metadata()
         assert json.loads(json.dumps(metadata)) == metadata
         return metadata["content_sha256"]
@@ -117,7 +121,11 @@ def test_digest_changes_with_any_label_or_pixel():
     [
         (["Ada"] * 30, "no such file", "none of the 30 works .* the first: 000.jpg: no such file"),
         (["Ada"] * 30, "", "fewer than two classes are left to tell apart"),
-        (["Ada", "Bo"], "", "split would be empty: 2 usable works of 2 listed; .* add works"),
+        (
+            ["Ada", "Bo"],
+            "",
+            "split would be empty: 2 usable works of 2 listed; add works: .* three",
+        ),
     ],
 )
 def test_what_cannot_be_prepared_is_one_line(artists, problem, says):
@@ -126,7 +134,7 @@ def test_what_cannot_be_prepared_is_one_line(artists, problem, says):
         select(
             Catalogue(works, class_names(works)),
             [made(i, problem) for i in range(len(works))],
-            FRACTIONS,
+            SHARES,
         ).check()
     assert "\n" not in str(caught.value)
 
@@ -153,7 +161,7 @@ def with_near_duplicates(count=200, **fields):
 
 def test_near_duplicates_are_kept_in_one_split_and_named(tmp_path):
     works, cleaned = with_near_duplicates()
-    selection = select(Catalogue(works, class_names(works)), cleaned, FRACTIONS)
+    selection = select(Catalogue(works, class_names(works)), cleaned, SHARES)
     split = {w.file_name: s for s, kept in selection.kept.items() for w, _ in kept}
     assert all(split[f"{i:03d}.jpg"] == split[f"{i + 179:03d}.jpg"] for i in range(1, 21))
     assert len(set(split.values())) == 3
@@ -178,7 +186,7 @@ def test_near_duplicates_are_kept_in_one_split_and_named(tmp_path):
 def test_pictures_under_two_labels_can_be_dropped():
     works, cleaned = with_near_duplicates()
     catalogue = Catalogue(works, class_names(works))
-    selection = select(catalogue, cleaned, FRACTIONS, drop_conflicts=True)
+    selection = select(catalogue, cleaned, SHARES, drop_conflicts=True)
     assert {row.file_name for row in selection.skipped} == {
         f"{i:03d}.jpg" for i in [*range(1, 21), *range(180, 200)]
     }
@@ -192,7 +200,7 @@ def test_of_official_lists_straddling_near_duplicates_are_counted_and_stay():
     works[180:] = [replace(work, split="test") for work in works[180:]]
     works[160:180] = [replace(work, split="validation") for work in works[160:180]]
     catalogue = Catalogue(works, class_names(works), official=("test",))
-    selection = select(catalogue, cleaned, FRACTIONS)
+    selection = select(catalogue, cleaned, SHARES)
     assert len(selection.kept["test"]) == 20
     in_train = reports.with_near_duplicate_in_train(selection.near_duplicates)
     assert in_train == {"test": {f"{i:03d}.jpg" for i in range(180, 200)}}
@@ -202,10 +210,13 @@ def test_of_official_lists_straddling_near_duplicates_are_counted_and_stay():
 
 def test_near_duplicates_are_not_looked_for_where_that_is_off(tmp_path):
     works, cleaned = with_near_duplicates()
-    selection = select(
-        Catalogue(works, class_names(works)), cleaned, FRACTIONS, near_duplicates=False
-    )
+    selection = select(Catalogue(works, class_names(works)), cleaned, SHARES, near_duplicates=False)
     selection.write_reports(tmp_path)
     assert reports.read_near_duplicates(tmp_path) is None
-    for split, kept in selection.kept.items():
-        assert all(split_of(work.work_id) == split for work, _ in kept)
+    assert {split: len(kept) for split, kept in selection.kept.items()} == {
+        "train": 160,
+        "validation": 20,
+        "test": 20,
+    }
+    split = {w.file_name: s for s, kept in selection.kept.items() for w, _ in kept}
+    assert any(split[f"{i:03d}.jpg"] != split[f"{i + 179:03d}.jpg"] for i in range(1, 21))

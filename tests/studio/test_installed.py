@@ -57,4 +57,4 @@ def test_installed_package_draws_the_studio_with_the_same_fingerprint(
     drawn = prepared.find("studio", ("artist",), empty / "data")
     assert drawn.metadata["synthetic"]
     assert drawn.fingerprint == prepared.find("studio", ("artist",), tmp_path / "here").fingerprint
-    assert (drawn.name, drawn.version) == ("studio", "1.0.0")
+    assert (drawn.name, drawn.version) == ("studio", "2.0.0")

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from artjax import studio
-from artjax.data.splits import split_of
+from artjax.data.splits import divide
 from artjax.evaluation import colour_histograms as baseline
 from artjax.prepare.catalogue import Work
 from artjax.prepare.cleaning import clean_works
@@ -101,7 +101,11 @@ def test_colour_alone_does_not_tell_the_painter(tmp_path):
     cleaned = clean_works(works, tmp_path, short_side_px=512)
     pictures = [np.asarray(Image.open(io.BytesIO(c.jpeg.read_bytes()))) for c in cleaned]
     labels = np.asarray([p.artist for p in paintings])
-    cut = [split_of(p.work_id, (("train", 0.7), ("test", 0.3))) for p in paintings]
+    cut = divide(
+        [p.work_id for p in paintings],
+        [[p.artist] for p in paintings],
+        shares={"train": 0.7, "test": 0.3},
+    )
     in_test = np.asarray(cut) == "test"
     scores = []
     for kind in baseline.KINDS:

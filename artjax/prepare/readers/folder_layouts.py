@@ -57,7 +57,7 @@ def _noted(catalogue: Catalogue, problems: Sequence[str]) -> Catalogue:
 
 
 def _divided(catalogue: Catalogue) -> Catalogue:
-    """The catalogue with the publisher's splits; a missing validation or test is a tenth of train.
+    """The catalogue with the publisher's splits; a missing validation or test is cut from train.
 
     These splits are not `official`: that would keep every class and claim a published list. Where only
     one split has labels, as in a competition, the publisher has divided nothing yet.
@@ -69,9 +69,7 @@ def _divided(catalogue: Catalogue) -> Catalogue:
     if len(there) < 2:
         works = [replace(work, split=None) for work in catalogue.works]
         named = any(work.split for work in catalogue.works)
-        note = (
-            f"splits: only {''.join(there)} has labelled pictures, and is cut by a hash of the work"
-        )
+        note = f"splits: only {''.join(there)} has labelled pictures, and is divided"
         return replace(catalogue, works=works, notes=catalogue.notes + [note] * named)
     if "train" not in there:
         raise DataError(
@@ -79,15 +77,14 @@ def _divided(catalogue: Catalogue) -> Catalogue:
             "train folder beside them"
         )
     missing = [split for split in ("validation", "test") if split not in there]
-    shares = [("train", 1.0 - 0.1 * len(missing)), *((split, 0.1) for split in missing)]
-    # If a split is cut from their train, the hash divides all of train; otherwise all splits stay.
+    # If a split is cut from their train, all of train is divided; otherwise all splits stay.
     works = [
         replace(work, split=None) if missing and work.split in (None, "train") else work
         for work in catalogue.works
     ]
     note = "splits: as the folders have them"
     for split in missing:
-        note += f"; {split} is a tenth of their train, cut by a hash of the work"
+        note += f"; {split} is cut from their train"
     notes = [*catalogue.notes, note]
     splits_of_works: dict[str, set[str | None]] = {}
     for work in works:
@@ -95,4 +92,4 @@ def _divided(catalogue: Catalogue) -> Catalogue:
     straddling = sum(len(splits) > 1 for splits in splits_of_works.values())
     if straddling:
         notes.append(f"{straddling:,} works are in more than one split, as the folders have them")
-    return replace(catalogue, works=works, notes=notes, fractions=tuple(shares))
+    return replace(catalogue, works=works, notes=notes, divided_into=("train", *missing))

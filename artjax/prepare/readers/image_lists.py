@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from artjax.config import LABELS
-from artjax.data.splits import FRACTIONS, split_named, split_of_folders
+from artjax.data.splits import SPLITS, split_named, split_of_folders
 from artjax.errors import DataError
 from artjax.prepare.catalogue import Catalogue, Work, class_names
 from artjax.prepare.readers.file_index import ListedPictures, PictureFiles
@@ -33,7 +33,7 @@ LABEL_COLUMNS = {
 GENERIC_COLUMNS = ("label_name", "class_name", "label", "class", "target", "category")
 SPLIT_COLUMNS = ("split", "subset", "set")
 _SUFFIXES = (".csv", ".tsv", ".jsonl")
-_ORDER = {split: place for place, (split, _) in enumerate(FRACTIONS)}
+_ORDER = {split: place for place, split in enumerate(SPLITS)}
 
 
 @dataclass(frozen=True)

@@ -15,14 +15,13 @@ from artjax.prepare.readers.tables import utf8_text
 _ROW = re.compile(r"^(?P<path>.+\.\w+),{1,2}\s*(?P<index>\d+)$")
 _COPY = re.compile(r"\(\d+\)$")
 _YEAR_AT_END = re.compile(r"-(1[0-9]{3}|20[0-2][0-9])(?:-\d{1,2})?$")
-_VALIDATION = (("train", 0.9), ("validation", 0.1))
 
 
 def read(manual_dir: Path, task: str) -> Catalogue:
     """Reads the lists of a task and finds their pictures.
 
-    `test` is exactly the official list `<task>_val.csv`; `validation` is a tenth of `<task>_train.csv`,
-    cut by a hash of the work.
+    `test` is exactly the official list `<task>_val.csv`; `validation` is to be cut from
+    `<task>_train.csv`.
 
     Args:
       manual_dir: holds the style folders (or a folder `wikiart` with them) and the lists (or a folder
@@ -67,7 +66,13 @@ def read(manual_dir: Path, task: str) -> Catalogue:
     works += [_work(path, {task: names[index]}, files, None) for path, index in train]
     if not any(work.picture for work in works):
         raise DataError(no_pictures(works, files))
-    return Catalogue(works, {task: names}, official=("test",), fractions=_VALIDATION, notes=notes)
+    return Catalogue(
+        works,
+        {task: names},
+        official=("test",),
+        divided_into=("train", "validation"),
+        notes=notes,
+    )
 
 
 def work_id_of(path: str) -> str:

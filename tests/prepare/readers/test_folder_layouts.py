@@ -4,7 +4,7 @@ from collections import Counter
 import pytest
 from PIL import Image
 
-from artjax.data.splits import assign_splits
+from artjax.data.splits import SPLITS, divide, shares_of
 from artjax.errors import DataError
 from artjax.prepare.readers.folder_layouts import read_folder
 
@@ -29,11 +29,14 @@ def listed(catalogue, label="artist"):
 
 
 def splits(catalogue):
-    works = catalogue.works
-    given = [work.split for work in works]
-    ours = () if catalogue.fractions is None else catalogue.fractions
-    assigned = assign_splits([work.work_id for work in works], given, (), ours) if ours else given
-    return {work.file_name: split for work, split in zip(works, assigned, strict=True)}
+    """{file name: split}; what the folders leave open is divided where they say into what."""
+    ours = [work for work in catalogue.works if work.split is None]
+    divided = [None] * len(ours)
+    if catalogue.divided_into != SPLITS:
+        ids, classes = [work.work_id for work in ours], [work.labels.items() for work in ours]
+        divided = divide(ids, classes, shares=shares_of(catalogue.divided_into))
+    given = {work.file_name: work.split for work in catalogue.works}
+    return given | {work.file_name: split for work, split in zip(ours, divided, strict=True)}
 
 
 def problem(folder, label=""):
@@ -155,15 +158,15 @@ def test_what_the_folders_lack_is_cut_from_train(tmp_path):
     catalogue = read_folder(tmp_path, "")
     divided = splits(catalogue)
     assert {name for name, split in divided.items() if split == "test"} == set(names[200:])
-    assert 8 <= Counter(divided.values())["validation"] <= 35
-    assert any("validation is a tenth of their train" in note for note in catalogue.notes)
+    assert Counter(divided.values())["validation"] == 20
+    assert any("validation is cut from their train" in note for note in catalogue.notes)
     write(tmp_path, "metadata.csv", "file_name,artist\n" + rows.replace("test/", "val/"))
     for i in range(50):
         (tmp_path / "val").mkdir(exist_ok=True)
         (tmp_path / f"test/{i}.jpg").rename(tmp_path / f"val/{i}.jpg")
     counts = Counter(splits(read_folder(tmp_path, "")).values())
     assert counts["validation"] == 50
-    assert 8 <= counts["test"] <= 35
+    assert counts["test"] == 20
 
 
 def test_details_are_cut_with_their_work_and_straddling_ones_are_noted(tmp_path):

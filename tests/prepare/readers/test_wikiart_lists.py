@@ -35,7 +35,7 @@ def test_lists_are_read_as_they_are(tmp_path):
     assert catalogue.official == ("test",)
     assert {w.file_name for w in by_split["test"]} == {MOJIBAKE, "Realism/bo_x-1890(1).jpg"}
     assert len(by_split[None]) == 200
-    assert catalogue.fractions == (("train", 0.9), ("validation", 0.1))
+    assert catalogue.divided_into == ("train", "validation")
     found = by_split["test"][0]
     assert found.picture.is_file()
     assert (found.title, found.year, found.labels) == ("beach", 1904, {"artist": "Bo_Ek"})
