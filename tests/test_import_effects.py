@@ -20,6 +20,7 @@ def effects():
     return {
         "exception hook": sys.excepthook,
         "largest picture": PIL.Image.MAX_IMAGE_PIXELS,
+        "Pillow's formats": (dict(PIL.Image.OPEN), dict(PIL.Image.EXTENSION)),
         "Pillow's check": PIL.Image._decompression_bomb_check,
         "serialisation": ExampleSerializer.serialize_example,
         "writing": (ExampleWriter.write, Writer.write),

@@ -20,7 +20,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from artjax.data import reports, tfrecords
-from artjax.data.decoding import is_plain_jpeg, squash
+from artjax.data.decoding import PILLOW_FORMATS, is_plain_jpeg, squash
 from artjax.data.prepared import Prepared
 from artjax.errors import DataError
 from artjax.runtime import resources
@@ -183,7 +183,7 @@ def _with_positions(
     to_find, to_yield = tee(examples)
     positions = tfrecords.find_pictures(files, (example[image_feature] for example in to_find))
     for position, example in zip(positions, to_yield, strict=True):
-        with Image.open(io.BytesIO(example[image_feature])) as image:
+        with Image.open(io.BytesIO(example[image_feature]), formats=PILLOW_FORMATS) as image:
             sides = image.size if is_plain_jpeg(image) else (0, 0)
             yield (*position, *sides), image.width / image.height, example
 

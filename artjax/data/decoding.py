@@ -10,6 +10,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+# The documented formats that Pillow reads (MPO is a kind of JPEG). A file chooses its format by its
+# content, and some of Pillow's other formats start programs from PATH.
+PILLOW_FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", "AVIF", "GIF", "BMP", "JPEG2000", "PPM")
 _MAX_HALVINGS = 3  # a JPEG can be decoded at 1/2, 1/4 or 1/8 of its size
 
 
@@ -17,13 +20,13 @@ def squash(picture: bytes, size: int) -> tuple[np.ndarray, float]:
     """Decodes an upright image and resizes it to a square canvas, without cropping.
 
     Args:
-      picture: the bytes of a JPEG (or of any other format that Pillow reads).
+      picture: the bytes of a JPEG (or of another of `PILLOW_FORMATS`).
       size: side of the canvas in pixels.
 
     Returns:
       The canvas, uint8 [size, size, 3], and the image's true width / height.
     """
-    with Image.open(io.BytesIO(picture)) as image:
+    with Image.open(io.BytesIO(picture), formats=PILLOW_FORMATS) as image:
         width, height = image.size
         image.draft("RGB", (2 * size, 2 * size))  # a JPEG is decoded at about the size needed
         canvas = image.convert("RGB").resize((size, size), Image.Resampling.LANCZOS)
@@ -122,7 +125,7 @@ def is_plain_jpeg(image: Image.Image) -> bool:
 
 
 def _crop_with_pillow(picture: bytes, box: np.ndarray, size: int) -> np.ndarray:
-    with Image.open(io.BytesIO(picture)) as image:
+    with Image.open(io.BytesIO(picture), formats=PILLOW_FORMATS) as image:
         left, top, right, bottom = (
             share * side
             for share, side in zip([*box[:2], *(box[:2] + box[2:])], image.size * 2, strict=True)

@@ -11,6 +11,7 @@ from PIL import Image
 
 from artjax.data.canvas_builder import read_examples
 from artjax.data.canvases import Canvases, Split
+from artjax.data.decoding import PILLOW_FORMATS
 from artjax.errors import DataError
 
 HEIGHT_PX = 240
@@ -72,7 +73,9 @@ def _images(
         examples = read_examples(data.prepared, source, image_feature)
         for row, example in enumerate(examples):
             if row in names:
-                with Image.open(io.BytesIO(example[image_feature])) as image:
+                with Image.open(
+                    io.BytesIO(example[image_feature]), formats=PILLOW_FORMATS
+                ) as image:
                     yield names[row], image, _title(example)
     except (DataError, FileNotFoundError):
         images = data.images(source)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import stat
 import threading
 import warnings
 from collections.abc import Callable, Iterator
@@ -16,6 +17,7 @@ from typing import Any
 import numpy as np
 from PIL import ExifTags, Image, ImageCms
 
+from artjax.data.decoding import PILLOW_FORMATS
 from artjax.errors import DataError, ImageError
 
 SHORT_SIDE_PX = 512
@@ -25,13 +27,19 @@ JPEG_QUALITY = 95
 _LONGEST_SIDE_IN_SHORT_SIDES = 32
 
 _UNKNOWN_FORMAT = "not a picture in any known format"
+NOT_A_FILE = "not a regular file"
 _WHITE = (255, 255, 255)
 _SRGB = ImageCms.createProfile("sRGB")
 _LAB = ImageCms.createProfile("LAB")
 # Modes that can be resized before their colours are converted.
 _PLAIN_MODES = ("L", "RGB", "CMYK", "LAB", "YCbCr")
 # Formats that libvips reads and scales instead, in a fraction of the time and a few rows at a time.
-_VIPS_FORMATS = ("JPEG", "MPO", "PNG", "TIFF")
+_VIPS_LOADERS = {
+    "JPEG": "jpegload_source",
+    "MPO": "jpegload_source",
+    "PNG": "pngload_source",
+    "TIFF": "tiffload_source",
+}
 _VIPS_BANDS = {"L": 1, "RGB": 3}
 _LANCZOS3_BELOW = 2.2  # times smaller
 _BAND_ROWS = 256
@@ -77,7 +85,7 @@ def encode(picture: np.ndarray) -> EncodedPicture:
 def decode(
     path: Path, short_side_px: int = SHORT_SIDE_PX, max_pixels: int = MAX_PIXELS
 ) -> np.ndarray:
-    """Reads a picture file of any format that Pillow knows; its name does not matter.
+    """Reads a picture file of any format in docs/preparing.md; its name does not matter.
 
     Turned upright by its EXIF orientation, colours converted to sRGB by its ICC profile (one that is
     broken is ignored), transparency over white, the first frame of an animation or page of a document.
@@ -95,7 +103,7 @@ def decode(
       ImageError: with the reason, if it is no usable picture.
     """
     try:
-        with _permissive_pillow(), Image.open(path) as image:
+        with _opened(path) as image:
             width, height = image.size
             if width * height > max_pixels:
                 raise ImageError(
@@ -106,8 +114,6 @@ def decode(
             return np.asarray(_upright_srgb(path, image, short_side_px))
     except DataError:
         raise
-    except Image.UnidentifiedImageError as error:
-        raise ImageError(_UNKNOWN_FORMAT) from error
     except OSError as error:
         raise ImageError(error.strerror or str(error) or "cannot be read") from error
     # Decoders meet damaged files with whatever error the damage leads to (struct.error, SyntaxError,
@@ -124,17 +130,48 @@ def upright_size(path: Path) -> tuple[int, int]:
       OSError: if it cannot be read.
     """
     try:
-        with _permissive_pillow(), Image.open(path) as image:
+        with _opened(path) as image:
             sideways = (
                 _orientation(image) >= 5 and image.format != "TIFF"
             )  # whose size says it already
             return (image.height, image.width) if sideways else image.size
-    except Image.UnidentifiedImageError as error:
-        raise ImageError(_UNKNOWN_FORMAT) from error
-    except OSError:
+    except (DataError, OSError):
         raise
     except Exception as error:  # see `decode`
         raise ImageError(f"cannot be decoded ({type(error).__name__}: {error})") from error
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    """A picture file whose header is read.
+
+    No other formats are tried than the documented ones. Some of the others start programs from PATH, and
+    a file chooses its format by its content: Pillow reads an EPS that is called .jpg with Ghostscript.
+    """
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):  # opening a FIFO would wait for ever
+        raise ImageError(NOT_A_FILE)
+    if not status.st_size:
+        raise ImageError("an empty file")
+    with _permissive_pillow():
+        image: Image.Image
+        try:
+            image = Image.open(path, formats=PILLOW_FORMATS)
+        except Image.UnidentifiedImageError:
+            image = _open_heif(path)
+        with image:
+            yield image
+
+
+def _open_heif(path: Path) -> Image.Image:
+    """Opens HEIC and HEIF by libheif, without making it a format of Pillow for the whole process."""
+    import pi_heif
+
+    with path.open("rb") as file:
+        if not pi_heif.is_supported(file):
+            raise ImageError(_UNKNOWN_FORMAT)
+    image: Image.Image = pi_heif.HeifImageFile(path)
+    return image
 
 
 class _PermissivePillow:
@@ -185,7 +222,8 @@ def _scaled_by_vips(path: Path, image: Image.Image, scale: float) -> Image.Image
     libvips decodes a few rows at a time, so that a scan of a gigapixel needs no gigabytes.
     """
     bands = _VIPS_BANDS.get(image.mode)
-    if bands is None or image.format not in _VIPS_FORMATS or image.has_transparency_data:
+    loader = _VIPS_LOADERS.get(image.format or "")
+    if bands is None or loader is None or image.has_transparency_data:
         return None
     pyvips = _pyvips()
     options: dict[str, Any] = {"access": "sequential", "fail_on": "warning"}
@@ -196,7 +234,7 @@ def _scaled_by_vips(path: Path, image: Image.Image, scale: float) -> Image.Image
         # By descriptor, because libvips takes no file name that is not UTF-8.
         with path.open("rb") as file:
             source = pyvips.Source.new_from_descriptor(file.fileno())
-            read = pyvips.Image.new_from_source(source, "", **options)
+            read = getattr(pyvips.Image, loader)(source, **options)
             if read.bands != bands or read.format != "uchar":
                 return None
             width, height = image.size
@@ -223,6 +261,9 @@ def _pyvips() -> Any:
             f"pictures are read with pyvips, which cannot be imported: {error}"
         ) from error
     # A process cleans one picture after another, and there is a process for each core.
+    pyvips.block_untrusted_set(
+        True
+    )  # loaders that libvips itself does not trust with foreign files
     pyvips.cache_set_max(0)
     pyvips.concurrency_set(1)
     return pyvips

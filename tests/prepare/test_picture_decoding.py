@@ -1,11 +1,13 @@
 import io
+import shutil
 import threading
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, ImageCms, ImageOps
+from PIL import EpsImagePlugin, Image, ImageCms, ImageOps
 
 from artjax.errors import ImageError
 from artjax.prepare import picture_decoding
@@ -186,7 +188,7 @@ def test_unusable_files_are_refused_with_the_reason(tmp_path):
     (tmp_path / "empty.png").write_bytes(b"")
     cases = [
         (tmp_path / "text.jpg", "not a picture in any known format"),
-        (tmp_path / "empty.png", "not a picture in any known format"),
+        (tmp_path / "empty.png", "an empty file"),
         (tmp_path / "nowhere.png", "No such file"),
         (truncated(save(tmp_path, noise, "cut.jpg")), "truncated"),
         (truncated(save(tmp_path, noise, "cut.png")), "truncated"),
@@ -247,3 +249,59 @@ def test_cleaned_picture_is_a_jpeg_of_the_same_pixels(tmp_path):
     with Image.open(io.BytesIO(cleaned.jpeg)) as image:
         assert (image.format, image.size) == ("JPEG", (cleaned.width, cleaned.height))
         assert_close(scene(), image, 2)
+
+
+EPS = b"""%!PS-Adobe-3.0 EPSF-3.0
+%%BoundingBox: 0 0 9 9
+%%EndComments
+showpage
+"""
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a.eps", "a"])
+def test_no_file_makes_pillow_run_a_program(tmp_path, monkeypatch, name):
+    gs = tmp_path / "bin" / "gs"
+    gs.parent.mkdir()
+    gs.write_text(f"#!/bin/sh\ntouch {tmp_path}/ran\n")
+    gs.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{gs.parent}:/usr/bin:/bin")
+    monkeypatch.setattr(EpsImagePlugin, "gs_binary", None)
+    path = tmp_path / name
+    path.write_bytes(EPS)
+    for read in (picture_decoding.decode, picture_decoding.upright_size):
+        with pytest.raises(ImageError, match="not a picture in any known format"):
+            read(path)
+    assert not (tmp_path / "ran").exists()
+    with Image.open(path) as image, pytest.raises(OSError, match="cannot identify"):
+        image.load()  # the fake one writes no picture
+    assert (tmp_path / "ran").exists()
+
+
+def test_libvips_opens_nothing_that_it_does_not_trust():
+    pyvips = picture_decoding._pyvips()
+    svg = b'<svg xmlns="http://www.w3.org/2000/svg" width="4" height="4"/>'
+    with pytest.raises(pyvips.Error, match="operation is blocked"):
+        pyvips.Image.svgload_buffer(svg)
+
+
+@pytest.mark.parametrize("name", ["a.heic", "a.jpg"])
+def test_heic_is_read_upright_under_any_name(tmp_path, name):
+    """40 x 24 pixels, red rises to the right and green downwards, and its EXIF data turn it."""
+    path = tmp_path / name
+    shutil.copy(Path(__file__).parents[1] / "fixtures" / "turned.heic", path)
+    assert picture_decoding.upright_size(path) == (24, 40)
+    picture = picture_decoding.decode(path).astype(int)
+    assert picture.shape == (40, 24, 3)
+    assert picture[-1, 0, 0] > 200 > 30 > picture[0, 0, 0]
+    assert picture[0, 0, 1] > 200 > 30 > picture[0, -1, 1]
+    smaller = picture_decoding.decode(path, short_side_px=12)
+    assert smaller.shape == (20, 12, 3)
+    assert "HEIF" not in Image.OPEN
+
+
+def test_an_empty_file_is_called_that(tmp_path):
+    path = tmp_path / "a.jpg"
+    path.touch()
+    for read in (picture_decoding.decode, picture_decoding.upright_size):
+        with pytest.raises(ImageError, match=r"^an empty file$"):
+            read(path)
