@@ -1,5 +1,7 @@
 import io
+import os
 import shutil
+import socket
 import threading
 import warnings
 from concurrent.futures import ThreadPoolExecutor
@@ -297,6 +299,22 @@ def test_heic_is_read_upright_under_any_name(tmp_path, name):
     smaller = picture_decoding.decode(path, short_side_px=12)
     assert smaller.shape == (20, 12, 3)
     assert "HEIF" not in Image.OPEN
+
+
+@pytest.mark.parametrize("kind", ["socket", "device", "link to a fifo"])
+def test_what_is_no_regular_file_is_not_opened(tmp_path, kind):
+    path = tmp_path / "a.jpg"
+    with socket.socket(socket.AF_UNIX) as a_socket:
+        if kind == "socket":
+            a_socket.bind(str(path))
+        elif kind == "device":
+            path.symlink_to("/dev/zero")
+        else:
+            os.mkfifo(tmp_path / "fifo")
+            path.symlink_to("fifo")
+        for read in (picture_decoding.decode, picture_decoding.upright_size):
+            with pytest.raises(ImageError, match="not a regular file"):
+                read(path)
 
 
 def test_an_empty_file_is_called_that(tmp_path):

@@ -28,7 +28,7 @@ def read_folder(manual_dir: Path, label: str) -> Catalogue:
     Raises:
       DataError: one line: what is unclear or missing, where, and what to do.
     """
-    if (manual_dir / "works.csv").is_file():
+    if (manual_dir / "works.csv").exists():
         return read_works_csv(manual_dir / "works.csv")
     files = PictureFiles(manual_dir)
     listed, problems = read_picture_lists(files, label)

@@ -62,12 +62,24 @@ def utf8_text(file: Path) -> str:
     Raises:
       DataError: with the line, if it is in another encoding; or if it cannot be read.
     """
+    data = read_bytes(file)
     try:
-        data = file.read_bytes()
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
         raise DataError(f"{file}, line {line}: not UTF-8; save the file as UTF-8") from error
+
+
+def read_bytes(file: Path) -> bytes:
+    """The content of a list.
+
+    Raises:
+      DataError: if it cannot be read, or is a FIFO or a device, whose end may never come.
+    """
+    try:
+        if not file.is_file() and file.exists():
+            raise DataError(f"{file} is not a regular file; put the list itself there")
+        return file.read_bytes()
     except OSError as error:
         raise DataError(f"{file} cannot be read: {error.strerror}") from error
 

@@ -153,7 +153,9 @@ def _labels(row: Mapping[str, str], spelling: dict[tuple[str, str], str]) -> dic
 
 
 def _catalogue_file(manual_dir: Path) -> Path:
-    by_name = {path.name.lower(): path for path in sorted(manual_dir.glob("*")) if path.is_file()}
+    by_name = {
+        path.name.lower(): path for path in sorted(manual_dir.glob("*")) if not path.is_dir()
+    }
     for name in ("catalog.csv", "catalog.txt"):
         if name in by_name:
             return by_name[name]

@@ -10,7 +10,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from artjax.errors import DataError
-from artjax.prepare.readers.tables import delimiter_of, tidy
+from artjax.prepare.readers.tables import delimiter_of, read_bytes, tidy
 
 COLUMNS = (
     *("author", "born-died", "title", "date", "technique", "location"),
@@ -92,10 +92,7 @@ def picture_path(url: str) -> str | None:
 
 def _decoded(file: Path) -> tuple[str, str]:
     """The text of a file, and the name of its encoding where that is not UTF-8."""
-    try:
-        data = file.read_bytes()
-    except OSError as error:
-        raise DataError(f"{file} cannot be read: {error.strerror}") from error
+    data = read_bytes(file)
     if b"\0" in data:
         raise DataError(f"{file}: unreadable encoding (UTF-16, or no text); save it as UTF-8")
     try:

@@ -36,7 +36,7 @@ def read(manual_dir: Path, task: str) -> Catalogue:
     missing = [
         name
         for name in (f"{task}_class.txt", f"{task}_train.csv", f"{task}_val.csv")
-        if not (lists / name).is_file()
+        if not (lists / name).exists()
     ]
     if missing:
         raise DataError(

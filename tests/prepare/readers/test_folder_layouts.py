@@ -1,4 +1,5 @@
 import json
+import os
 from collections import Counter
 
 import pytest
@@ -54,6 +55,13 @@ def test_works_csv_comes_first(tmp_path):
     write(tmp_path, "works.csv", "path,artist\na.jpg,Ada\n")
     write(tmp_path, "metadata.csv", "file_name,artist\na.jpg,Bo\n")
     assert listed(read_folder(tmp_path, "artist")) == {"a.jpg": "Ada"}
+
+
+@pytest.mark.parametrize("name", ["works.csv", "metadata.csv", "train.csv"])
+def test_a_list_that_is_a_fifo_is_refused_and_not_waited_for(tmp_path, name):
+    make(tmp_path, "Ada/a.jpg", "Bo/b.jpg")
+    os.mkfifo(tmp_path / name)
+    assert f"{name} is not a regular file" in problem(tmp_path, "artist")
 
 
 def test_errors_of_works_csv_stay_its_own(tmp_path):
