@@ -189,10 +189,12 @@ def _take_overrides(argv: list[str]) -> tuple[list[tuple[str, str]], list[str]]:
 
 
 def _train(args: argparse.Namespace, overrides: list[tuple[str, str]], data_dir: Path) -> int:
+    from artjax.cross_validation import cross_validate
     from artjax.train import train
 
     config, data_dir = _config_and_data(args, overrides, data_dir)
-    outcome = train(
+    run = cross_validate if config.folds else train
+    outcome = run(
         config,
         args.workdir or _default_workdir(args.config, config.collection),
         data_dir,
@@ -297,9 +299,19 @@ def _default_workdir(config_file: str, collection: str) -> Path:
 
 
 def _evaluate(args: argparse.Namespace) -> int:
+    from artjax import cross_validation, workdir
     from artjax.evaluation import evaluate, report
     from artjax.runtime import mesh
 
+    config = workdir.read_config(args.workdir)
+    if config is not None and config.folds and config.fold < 0:
+        result = cross_validation.evaluate_folds(
+            args.workdir, config.folds, args.data_dir, args.canvas_dir, args.checkpoint
+        )
+        if mesh.is_first_process():
+            print("\n".join(report.report_lines(result)))
+            print(f"written to {args.workdir / 'evaluation' / 'folds'}")
+        return 0
     result = evaluate.evaluate_workdir(
         args.workdir,
         args.split,

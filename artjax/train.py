@@ -20,6 +20,7 @@ from artjax import config as config_lib
 from artjax import workdir as workdir_lib
 from artjax.data import batches, canvases, sources
 from artjax.data.canvases import Canvases, Split
+from artjax.data.folds import fold_of
 from artjax.data.sources import Source
 from artjax.data.splits import SPLITS
 from artjax.errors import TrainingError
@@ -136,6 +137,8 @@ def _set_up(
         # Streamed pixels differ from those of canvases, so a streamed run must stay streamed.
         config = config.copy_and_resolve_references()
         config.source = "stream"
+    if config.folds:
+        data = fold_of(data, config.folds, config.fold)
     features = request.label_features
     splits = {name: data.split(name, features) for name in SPLITS}
     classes = {task: data.prepared.labels[feature] for task, feature in features.items()}

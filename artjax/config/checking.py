@@ -32,6 +32,10 @@ def check(config: ConfigDict, tables: Mapping[str, Iterable[str]]) -> None:
     for name, value in values.items():
         _check_value(FIELDS[name], value, tables)
     _check_durations(config)
+    require(config.folds != 1, config, "folds", "0 (no cross-validation), or 2 or more")
+    require(
+        -1 <= config.fold < max(config.folds, 1), config, "fold", "left to the cross-validation"
+    )
     require(
         config.canvas_size == 0 or config.canvas_size >= config.image_size,
         config,

@@ -162,6 +162,21 @@ GROUPS: Mapping[str, Sequence[Field]] = {
             Range(0),
         ),
         Field(
+            "folds",
+            0,
+            "Cross-validation with so many folds, for collections too small for one split: every work "
+            "is tested once, each fold is a run of its own. 0 = the splits of the collection.",
+            Range(0, 100),
+            absent=0,
+        ),
+        Field(
+            "fold",
+            -1,
+            "The fold that a run tests. Set by the cross-validation.",
+            Range(-1, 99),
+            absent=-1,
+        ),
+        Field(
             "accumulate",
             1,
             "Number of micro-batches into which a batch is divided. They are processed one after the "

@@ -18,6 +18,7 @@ import numpy as np
 from artjax.data import collections, reports
 from artjax.data import prepared as prepared_lib
 from artjax.data.canvas_builder import build, bytes_needed_for
+from artjax.data.joined import JoinedImages
 from artjax.data.prepared import Prepared
 from artjax.data.splits import SPLITS, divide, shares_of
 from artjax.data.tfrecords import Records
@@ -73,7 +74,7 @@ class Split:
     """
 
     name: str
-    images: np.ndarray | Records
+    images: np.ndarray | Records | JoinedImages
     rows: np.ndarray
     aspect: np.ndarray
     labels: dict[str, np.ndarray]
@@ -124,6 +125,19 @@ class Canvases:
             files = [self.prepared.directory / str(name) for name in index["files"]]
             return Records(files, index["places"], index["sides"], self.size)
 
+    def columns(self, source: str) -> dict[str, np.ndarray]:
+        """What is known of each work of a split of the prepared set, by the name of the column."""
+        with np.load(self.directory / f"{source}.works.npz") as works:
+            return {key: works[key] for key in works.files}
+
+    def duplicated_in_train(self, name: str) -> set[str] | None:
+        """File names of the works of a split that have a near-duplicate in the training split.
+
+        None if the set has no list of near-duplicates.
+        """
+        rows = reports.read_near_duplicates(self.reports)
+        return None if rows is None else reports.with_near_duplicate_in_train(rows).get(name, set())
+
     def split(self, name: str, label_features: dict[str, str]) -> Split:
         """Opens the works of a split that have a known label for at least one task.
 
@@ -141,11 +155,10 @@ class Canvases:
         missing = [split for split in SPLITS if split not in self.prepared.splits]
         source = name if name in self.prepared.splits else "train"
         images = self.images(source)
-        with np.load(self.directory / f"{source}.works.npz") as works:
-            arrays = {key: works[key] for key in works.files}
+        arrays = self.columns(source)
         keep = np.ones(len(images), bool)
         if source == "train" and missing:
-            cut = divide(arrays["work_id"], _classes(arrays), shares=shares_of(missing))
+            cut = divide(arrays["work_id"].tolist(), _classes(arrays), shares=shares_of(missing))
             keep = np.asarray([split == name for split in cut])
         known = np.zeros(len(images), bool)
         for feature in label_features.values():
@@ -245,9 +258,9 @@ def is_there(
     return copied is not None and all(task in copied.prepared.labels for task in tasks)
 
 
-def take(images: np.ndarray | Records, rows: np.ndarray) -> np.ndarray:
+def take(images: np.ndarray | Records | JoinedImages, rows: np.ndarray) -> np.ndarray:
     """Returns images[rows]. An array is read by several threads: one does not use all bandwidth."""
-    if isinstance(images, Records):
+    if not isinstance(images, np.ndarray):
         return images[rows]
     taken = np.empty((len(rows), *images.shape[1:]), images.dtype)
 

@@ -13,8 +13,9 @@ import jax
 import numpy as np
 
 from artjax import config as config_lib
-from artjax.data import batches, canvases, reports
+from artjax.data import batches, canvases
 from artjax.data.canvases import Canvases, Split
+from artjax.data.folds import fold_of
 from artjax.data.prepared import Prepared
 from artjax.data.splits import SPLITS
 from artjax.errors import ConfigError, WorkdirError
@@ -95,15 +96,29 @@ def evaluate_workdir(
         raise ConfigError(
             f"--split {split}: valid are {', '.join(SPLITS)}{config_lib.nearest(split, SPLITS)}"
         )
+    restored, data = open_workdir(workdir, which, data_dir, canvas_dir)
+    return evaluate_split(workdir, restored, data, split)
+
+
+def open_workdir(
+    workdir: Path, which: str, data_dir: Path | None = None, canvas_dir: Path | None = None
+) -> tuple[Restored, Canvases]:
+    """Restores a checkpoint of a workdir and opens the data that it was trained with.
+
+    Raises:
+      ConfigError: for an unknown checkpoint.
+      WorkdirError: if there is no checkpoint, or the data has changed since training.
+      DataError: if the data cannot be found.
+    """
     restored = restore(workdir, which)
-    record = restored.record
-    request = canvases.Request(**config_lib.collection_settings(restored.experiment.config))
+    record, config = restored.record, restored.experiment.config
+    request = canvases.Request(**config_lib.collection_settings(config))
     if request.source != "stream":
         # The source of the run does not matter here. `auto` streams if there is no room for canvases.
         request = replace(request, source="auto")
     data = canvases.open_collection(request, *where_data_is(record, data_dir, canvas_dir))
     check_same_data(workdir, record, data.prepared)
-    return evaluate_split(workdir, restored, data, split)
+    return restored, fold_of(data, config.folds, config.fold) if config.folds else data
 
 
 def evaluate_split(workdir: Path, restored: Restored, data: Canvases, name: str) -> dict[str, Any]:
@@ -115,13 +130,8 @@ def evaluate_split(workdir: Path, restored: Restored, data: Canvases, name: str)
     if name != "train":  # on its own works, a fit says nothing
         splits = {other: data.split(other, features) for other in SPLITS}
         colours = {task: kept_colour_baseline(data, splits, task) for task in features}
-    near_duplicates = reports.read_near_duplicates(data.reports) if name != "train" else None
-    with_near_duplicate = (
-        None
-        if near_duplicates is None
-        else reports.with_near_duplicate_in_train(near_duplicates).get(name, set())
-    )
-    tasks = summarise(predictions, split, train, data.prepared, with_near_duplicate)
+    duplicated = data.duplicated_in_train(name) if name != "train" else None
+    tasks = summarise(predictions, split, train, data.prepared, duplicated)
     for task, row in tasks.items():
         colour = colours.get(task)
         row["baselines"]["colour_histograms"] = colour and colour[f"{name}_top1"]
@@ -169,7 +179,7 @@ def summarise(
     split: Split,
     train: Split,
     prepared: Prepared,
-    with_near_duplicate: Collection[str] | None = None,
+    duplicated: Collection[str] | None = None,
 ) -> dict[str, dict[str, Any]]:
     """Computes the metrics in `metrics.json` for each task. Tasks without known labels are left out.
 
@@ -178,7 +188,7 @@ def summarise(
       split: the works.
       train: for the baselines.
       prepared: for the official lists.
-      with_near_duplicate: file names of works that have a near-duplicate in train; None where these
+      duplicated: file names of works that have a near-duplicate in train; None where these
         were not looked for.
     """
     tasks = {}
@@ -192,11 +202,9 @@ def summarise(
                 train.labels[task], of_task.labels, of_task.log_probabilities.shape[1]
             ),
         }
-        if with_near_duplicate is not None:
-            alone = [
-                i for i, k in enumerate(known) if split.file_names[k] not in with_near_duplicate
-            ]
-            without = metrics.Predictions(of_task.labels[alone], of_task.log_probabilities[alone])
+        if duplicated is not None:
+            alone = [i for i, k in enumerate(known) if split.file_names[k] not in duplicated]
+            without = of_task.only(alone)
             tasks[task] |= {
                 "n_without_near_duplicates": len(alone),
                 "top1_without_near_duplicates": metrics.top1(without) if alone else None,

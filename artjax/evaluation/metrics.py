@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,6 +21,11 @@ class Predictions(NamedTuple):
     labels: np.ndarray
     log_probabilities: np.ndarray
     work_ids: np.ndarray | None = None
+
+    def only(self, indices: Sequence[int]) -> Predictions:
+        """The predictions of some of the works."""
+        ids = None if self.work_ids is None else self.work_ids[indices]
+        return Predictions(self.labels[indices], self.log_probabilities[indices], ids)
 
     @property
     def predicted(self) -> np.ndarray:

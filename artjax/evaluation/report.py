@@ -33,7 +33,7 @@ def report_lines(result: Mapping[str, Any]) -> list[str]:
         if near_duplicates:
             without = row["top1_without_near_duplicates"]
             lines[-1] += (
-                f"; without the {near_duplicates:,} that have a near-duplicate in train, top-1 "
+                f"; without the {near_duplicates:,} with a near-duplicate in train, top-1 "
                 + ("of nothing" if without is None else f"{without:.1%}")
             )
         lines += baselines.in_words(row.get("baselines", {}), row["top1_ci95"][0])
@@ -73,6 +73,7 @@ def predictions_csv(
     predictions: Mapping[str, tuple[np.ndarray, metrics.Predictions]],
     split: Split,
     classes: Mapping[str, list[str]],
+    fold: int | None = None,
 ) -> str:
     """The table `predictions.csv`: a row for each work and task.
 
@@ -80,34 +81,20 @@ def predictions_csv(
       predictions: as from `evaluate.predict_split`.
       split: the works.
       classes: class names, by task.
+      fold: the fold of a cross-validation, which gets a column.
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(
-        [
-            "file_name",
-            "task",
-            "label",
-            "predicted",
-            "probability",
-            "label_probability",
-            "label_rank",
-        ]
-    )
+    columns = ["file_name", "task", "label", "predicted"]
+    columns += ["probability", "label_probability", "label_rank"]
+    folds = {} if fold is None else {"fold": fold}
+    writer.writerow([*columns, *folds])
     for task, (known, of_task) in predictions.items():
         names = classes[task]
         probabilities = np.exp(of_task.log_probabilities)
         for i, rank in enumerate(of_task.label_ranks):
             label, predicted = int(of_task.labels[i]), int(of_task.predicted[i])
-            writer.writerow(
-                [
-                    split.file_names[known[i]],
-                    task,
-                    names[label],
-                    names[predicted],
-                    repr(float(probabilities[i, predicted])),
-                    repr(float(probabilities[i, label])),
-                    int(rank),
-                ]
-            )
+            shares = (float(probabilities[i, c]) for c in (predicted, label))
+            row = (split.file_names[known[i]], task, names[label], names[predicted])
+            writer.writerow([*row, *map(repr, shares), int(rank), *folds.values()])
     return text.getvalue()

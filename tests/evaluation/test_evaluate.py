@@ -10,9 +10,10 @@ from sklearn import metrics as oracle
 from tiny import SPLITS, open_canvases, tiny_config
 
 from artjax.errors import ConfigError, WorkdirError
-from artjax.evaluation import evaluate
+from artjax.evaluation import baselines, evaluate, report
 from artjax.runtime.mesh import create_mesh
 from artjax.train import train
+from artjax.training.best import Validation
 from artjax.training.checkpoint import Checkpoints
 from artjax.training.experiment import Experiment
 
@@ -93,7 +94,7 @@ def restored_variables(workdir, experiment):
 
 def test_majority_is_the_most_frequent_class_of_train():
     labels = np.asarray([0, 0, 2, 2, 2, -1, -1, -1, -1])
-    assert evaluate.majority_top1(labels, np.asarray([2, 2, 0, 1, -1])) == 0.5
+    assert baselines.majority_top1(labels, np.asarray([2, 2, 0, 1, -1])) == 0.5
 
 
 def test_official_counts_are_reported(data_dir):
@@ -101,7 +102,7 @@ def test_official_counts_are_reported(data_dir):
         **{"top1": 0.5, "top1_ci95": [0.4, 0.6], "top5": 0.9, "macro_f1": 0.4, "loss": 1.0},
         **{"majority_top1": 0.1, "n": 5500, "official_n": 5706},
     }
-    (line,) = evaluate.report_lines({"split": "test", "tasks": {"artist": row}})
+    (line,) = report.report_lines({"split": "test", "tasks": {"artist": row}})
     assert "on 5,500 of the 5,706 official test works" in line
 
 
@@ -127,7 +128,7 @@ def test_near_duplicates_can_be_left_out_of_the_score(workdir, data_dir, tmp_pat
     right = [row["label"] == row["predicted"] for row in rows[7:]]
     assert row["top1_without_near_duplicates"] == pytest.approx(np.mean(right))
     assert row["top1"] == whole["top1"]
-    (line,) = evaluate.report_lines(result)
+    line, *_ = report.report_lines(result)
     assert f"without the 7 with a near-duplicate in train, top-1 {np.mean(right):.1%}" in line
 
 
@@ -175,14 +176,17 @@ def test_the_best_checkpoint_is_kept_beside_the_last(tmp_path):
     state = experiment.initial_state()
     scores = {1: (0.5, 1.0), 2: (0.7, 0.9), 3: (0.7, 0.8), 4: (0.6, 0.1), 5: None}
     checkpoints = Checkpoints(tmp_path)
+    best = checkpoints.best_so_far(warmup_steps=0)
     for step, score in scores.items():
-        row = {} if score is None else {"validation/top1": score[0], "validation/loss": score[1]}
-        checkpoints.save(step, state, {"step": step}, row)
+        if score is not None:
+            best.consider(Validation(step, *score, standard_error=0.05))
+        checkpoints.save(step, state, {"step": step}, best)
     checkpoints.close()
     reopened = Checkpoints(tmp_path)
     assert (reopened.best_step, reopened.latest_step) == (3, 5)
-    assert reopened.record(3) == {"step": 3}
-    reopened.save(6, state, {}, {})  # and a new process does not forget the best
+    assert reopened.record(3)["step"] == 3
+    assert reopened.best_so_far(warmup_steps=0) == best
+    reopened.save(6, state, {}, best)  # and a new process does not forget the best
     reopened.wait()
     assert sorted(int(p.name) for p in (tmp_path / "checkpoints").iterdir()) == [3, 6]
     reopened.close()

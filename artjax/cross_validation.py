@@ -1,0 +1,168 @@
+"""Cross-validation: every work is tested once, by a network that did not see it.
+
+For collections that are too small for one split. Each fold is a run of its own in a folder of the
+workdir. The predictions of all folds together are one score.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from artjax import config as config_lib
+from artjax import workdir as workdir_lib
+from artjax.evaluation import baselines, evaluate, metrics, report
+from artjax.runtime import mesh as mesh_lib
+from artjax.train import Outcome, train
+from artjax.training.checks import check_config
+from artjax.workdir import write_atomically
+
+
+def cross_validate(
+    config: ConfigDict,
+    workdir: Path,
+    data_dir: Path,
+    *,
+    canvas_dir: Path | None = None,
+    devices: Sequence[jax.Device] | None = None,
+    stop_after_steps: int | None = None,
+) -> Outcome:
+    """Trains and evaluates every fold, then pools what each said of its test works.
+
+    Folds that are finished are not trained again; one that was stopped is resumed. With
+    `stop_after_steps` each fold stops after so many steps.
+
+    Args:
+      config: the configuration, with `folds` of 2 or more.
+      workdir: holds `fold0/` …, each the workdir of a run, and `evaluation/folds/`.
+      data_dir: TFDS's data directory.
+      canvas_dir: where canvases are kept; default `data_dir/canvases`.
+      devices: as for `train`.
+      stop_after_steps: as for `train`.
+
+    Returns:
+      Of a stopped fold its outcome; else `results` has what `evaluation/folds/metrics.json` holds, as
+      `folds`.
+
+    Raises:
+      ArtjaxError: as `train` does.
+    """
+    check_config(config)
+    with mesh_lib.first_process_first():
+        workdir_lib.claim(workdir, config)
+    first = mesh_lib.is_first_process()
+    step = 0
+    for fold in range(config.folds):
+        if first:
+            print(f"fold {fold} of {config.folds}", flush=True)
+        outcome = train(
+            fold_config(config, fold),
+            workdir / f"fold{fold}",
+            data_dir,
+            canvas_dir=canvas_dir,
+            devices=devices,
+            stop_after_steps=stop_after_steps,
+        )
+        step += outcome.step
+        if outcome.signal is not None:
+            return outcome
+    if stop_after_steps is not None and not outcome.finished:
+        return outcome
+    result = evaluate_folds(workdir, config.folds, data_dir, canvas_dir)
+    if first:
+        print("\n".join(report.report_lines(result)))
+        print(f"written to {workdir / 'evaluation' / 'folds'}", flush=True)
+    return Outcome(step, finished=True, results={"folds": result})
+
+
+def fold_config(config: ConfigDict, fold: int) -> ConfigDict:
+    """The configuration of one fold's run."""
+    copy = type(config)(config.to_dict())
+    copy.fold = fold
+    return copy
+
+
+def evaluate_folds(
+    workdir: Path,
+    folds: int,
+    data_dir: Path | None = None,
+    canvas_dir: Path | None = None,
+    which: str = "best",
+) -> dict[str, Any]:
+    """Pools what the folds' networks say of their test works; writes `evaluation/folds/`.
+
+    Args:
+      workdir: of a cross-validation.
+      folds: number of folds.
+      data_dir: where the data is now, if not where it was in training.
+      canvas_dir: likewise.
+      which: the checkpoint of each fold, `best` or `last`.
+
+    Returns:
+      What `metrics.json` holds. It has the form of every other one; the baselines are means over the
+      folds, weighted by their works, and `by_fold` has the top-1 of each.
+
+    Raises:
+      WorkdirError: if a fold has no checkpoint, or the data is not that of training.
+    """
+    tables: list[str] = []
+    pooled: dict[str, list[metrics.Predictions]] = {}
+    by_fold: list[dict[str, Any]] = []
+    for fold in range(folds):
+        folder = workdir / f"fold{fold}"
+        restored, data = evaluate.open_workdir(folder, which, data_dir, canvas_dir)
+        result = evaluate.evaluate_split(folder, restored, data, "test")
+        features = config_lib.label_features(restored.experiment.config)
+        split = data.split("test", features)
+        predictions = evaluate.predict_split(restored.experiment, restored.variables, split)
+        for task, (_, of_task) in predictions.items():
+            pooled.setdefault(task, []).append(of_task)
+        tables.append(report.predictions_csv(predictions, split, restored.record["classes"], fold))
+        by_fold.append(result)
+    result = {
+        "split": "folds",
+        "checkpoint_step": None,
+        "collection": by_fold[0]["collection"],
+        "tasks": {
+            task: _pooled(parts, [row["tasks"][task] for row in by_fold if task in row["tasks"]])
+            for task, parts in pooled.items()
+        },
+    }
+    if mesh_lib.is_first_process():
+        folder = workdir / "evaluation" / "folds"
+        rows = [table.split("\n", 1) for table in tables]
+        write_atomically(
+            folder / "predictions.csv", rows[0][0] + "\n" + "".join(row[1] for row in rows)
+        )
+        write_atomically(
+            folder / "metrics.json", json.dumps(result, indent=2, sort_keys=True) + "\n"
+        )
+    return result
+
+
+def _pooled(
+    parts: Sequence[metrics.Predictions], rows: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
+    together = metrics.Predictions(
+        np.concatenate([part.labels for part in parts]),
+        np.concatenate([part.log_probabilities for part in parts]),
+        np.concatenate([part.work_ids for part in parts if part.work_ids is not None]),
+    )
+    weights = [row["n"] for row in rows]
+
+    def mean(name: str) -> float | None:
+        values = [row["baselines"][name] for row in rows]
+        return None if None in values else float(np.average(values, weights=weights))
+
+    return {
+        **metrics.summary(together),
+        "official_n": None,
+        "baselines": {name: mean(name) for name in baselines.WORDS},
+        "by_fold": [{"n": row["n"], "top1": row["top1"]} for row in rows],
+    }
