@@ -277,7 +277,9 @@ class WorksBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # 
         except AssertionError as error:  # how TFDS says that the folder is missing or empty
             where = str(error).partition("Manual directory ")[2].partition(" does not exist")[0]
             instructions = " ".join(self.MANUAL_DOWNLOAD_INSTRUCTIONS.split())
-            raise DataError(f"no pictures in {where or '--manual_dir'}. {instructions}") from error
+            there = not where or Path(where).is_dir()
+            problem = "no pictures in {}" if there else "the folder {} does not exist"
+            raise DataError(f"{problem.format(where or '--manual_dir')}. {instructions}") from error
 
     def _cleaned_dir(self, data_dir: Path) -> Path:
         return data_dir.parent / f"cleaned.{self.VERSION}"

@@ -93,7 +93,9 @@ def test_a_split_without_pictures_fails_and_is_named(tmp_path):
 
 
 def test_missing_manual_folder_says_where_to_get_what(tmp_path):
-    with pytest.raises(DataError, match=r"no pictures in .*nowhere.*cs-chan/ArtGAN.*--manual_dir"):
+    with pytest.raises(
+        DataError, match=r"the folder .*nowhere does not exist\. .*cs-chan/ArtGAN.*--manual_dir"
+    ):
         build(tmp_path / "data", tmp_path / "nowhere")
 
 

@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 from artjax.data.splits import split_named
 from artjax.errors import DataError
 from artjax.prepare.catalogue import Catalogue, Work, class_names
-from artjax.prepare.readers.file_index import PictureFiles, is_picture
+from artjax.prepare.readers.file_index import PictureFiles
 from artjax.prepare.readers.filename_repair import readable_name, repaired_name
 from artjax.prepare.readers.tables import tidy
 
@@ -38,7 +38,7 @@ def read_class_folders(files: PictureFiles, label: str) -> Catalogue:
         path = PurePosixPath(name)
         # The last folder is left out: it can be no more than a class.
         level = next((folder for folder in path.parent.parents if folder in levels), None)
-        if not is_picture(name):
+        if name not in files.pictures:
             ignored[path.suffix.lower() or "without a suffix"] += 1
         elif level is None:
             ignored["in no class folder"] += 1
@@ -86,9 +86,7 @@ class _Tree:
     def __init__(self, files: PictureFiles) -> None:
         self.root = files.folder
         self.below: dict[PurePosixPath, set[str]] = {}
-        self.with_pictures = {
-            PurePosixPath(name).parent for name in files.names() if is_picture(name)
-        }
+        self.with_pictures = {PurePosixPath(name).parent for name in files.pictures}
         for folder in self.with_pictures:
             for inner in (folder, *folder.parents):
                 if inner != _ROOT:

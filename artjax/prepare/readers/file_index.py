@@ -6,6 +6,7 @@ import os
 import posixpath
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 from artjax.data.splits import split_of_folders
@@ -20,6 +21,24 @@ PICTURE_SUFFIXES = frozenset(
 )
 
 
+_BEGINNINGS = (
+    *(b"\xff\xd8\xff", b"\x89PNG", b"II*\0", b"MM\0*", b"GIF8", b"BM", b"RIFF", b"P5", b"P6"),
+    *(b"\0\0\0\x0cjP", b"\xff\x4f\xff\x51"),
+)
+
+
+def begins_like_picture(file: Path) -> bool:
+    """Whether a file begins as the formats do that are read."""
+    try:
+        if not file.is_file():
+            return False
+        with file.open("rb") as opened:
+            begin = opened.read(12)
+    except OSError:
+        return False
+    return begin.startswith(_BEGINNINGS) or begin[4:8] == b"ftyp"
+
+
 def is_picture(name: str) -> bool:
     """Whether the suffix is one of a picture."""
     return PurePosixPath(name).suffix.lower() in PICTURE_SUFFIXES
@@ -28,7 +47,7 @@ def is_picture(name: str) -> bool:
 class PictureFiles:
     """The files below a folder, found by name even where an accent was mangled on the way.
 
-    Hidden files and folders are ignored, and links to folders are not followed.
+    Hidden files and folders are ignored; links to folders are followed.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -41,6 +60,16 @@ class PictureFiles:
 
     def __len__(self) -> int:
         return len(self._names)
+
+    @cached_property
+    def pictures(self) -> frozenset[str]:
+        """The files that are pictures by their suffix, or without a suffix by how they begin."""
+        return frozenset(
+            name
+            for name in self._names
+            if is_picture(name)
+            or (not PurePosixPath(name).suffix and begins_like_picture(self.folder / name))
+        )
 
     def names(self) -> list[str]:
         """Relative paths of all files, sorted."""
@@ -121,8 +150,14 @@ def _ends_in(name: str, key: str) -> bool:
 
 
 def _files_below(folder: Path) -> Iterator[str]:
-    for parent, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
+    for parent, folders, names in os.walk(folder, followlinks=True):
+        above = {os.path.realpath(path) for path in (Path(parent), *Path(parent).parents)}
+        folders[:] = sorted(
+            name
+            for name in folders
+            # A link to a folder above itself would have no end.
+            if not name.startswith(".") and os.path.realpath(Path(parent, name)) not in above
+        )
         relative = Path(parent).relative_to(folder)
         for name in names:
             if not name.startswith("."):

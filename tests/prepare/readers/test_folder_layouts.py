@@ -57,6 +57,24 @@ def test_works_csv_comes_first(tmp_path):
     assert listed(read_folder(tmp_path, "artist")) == {"a.jpg": "Ada"}
 
 
+def test_links_to_class_folders_are_followed_and_a_loop_ends(tmp_path):
+    make(tmp_path / "elsewhere", "a.jpg")
+    make(tmp_path / "museum", "Bo/b.jpg")
+    (tmp_path / "museum" / "Ada").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "museum" / "Bo" / "again").symlink_to(tmp_path / "museum")
+    (tmp_path / "elsewhere" / "self").symlink_to(tmp_path / "elsewhere")
+    catalogue = read_folder(tmp_path / "museum", "artist")
+    assert listed(catalogue) == {"Ada/a.jpg": "Ada", "Bo/b.jpg": "Bo"}
+
+
+def test_pictures_without_a_suffix_are_read_in_class_folders(tmp_path):
+    make(tmp_path, "Ada/scan 1", "Bo/b.jpg")
+    write(tmp_path, "Ada/LICENSE", "no picture")
+    catalogue = read_folder(tmp_path, "artist")
+    assert listed(catalogue) == {"Ada/scan 1": "Ada", "Bo/b.jpg": "Bo"}
+    assert "files that are no pictures of a class: 1 without a suffix" in catalogue.notes
+
+
 @pytest.mark.parametrize("name", ["works.csv", "metadata.csv", "train.csv"])
 def test_a_list_that_is_a_fifo_is_refused_and_not_waited_for(tmp_path, name):
     make(tmp_path, "Ada/a.jpg", "Bo/b.jpg")
