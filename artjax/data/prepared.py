@@ -151,10 +151,20 @@ def _fingerprint(directory: Path, splits: Mapping[str, int]) -> str:
         digest.update(b"stratified\0")
     for path in sorted(directory.iterdir()):
         if path.suffix == ".json" or path.name.endswith(".labels.txt"):
-            digest.update(f"{path.name}\0".encode() + path.read_bytes())
+            digest.update(f"{path.name}\0".encode() + _without_place(path))
         elif ".tfrecord" in path.name:
             digest.update(f"{path.name}\0{path.stat().st_size}\0".encode())
     return digest.hexdigest()
+
+
+def _without_place(file: Path) -> bytes:
+    """The content of a description, without the folder that the pictures came from: it may move."""
+    content = file.read_bytes()
+    if file.name == "metadata.json":
+        metadata = json.loads(content)
+        if metadata.pop("manual_dir", None) is not None:
+            return json.dumps(metadata, sort_keys=True).encode()
+    return content
 
 
 def _versions(data_dir: Path, name: str) -> list[Path]:

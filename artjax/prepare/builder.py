@@ -21,10 +21,20 @@ from artjax.errors import ConfigError, DataError, plain_if_uncaught
 from artjax.prepare.catalogue import Catalogue, Work
 from artjax.prepare.cleaning import CleanedWork, clean_works
 from artjax.prepare.missing_urls import command, write_missing_urls
+from artjax.prepare.origin import check_origin, origin
 from artjax.prepare.picture_decoding import MAX_PIXELS, SHORT_SIDE_PX
 from artjax.prepare.selection import select
 
 _RENAMED = {"twins": "near_duplicates"}  # settings of former versions
+
+
+class WorksInfo(tfds.core.DatasetInfo):
+    """TFDS's description of a set. At the end of `tfds build`, which prints it, it is one line."""
+
+    built_here = False
+
+    def __repr__(self) -> str:
+        return f"{self.full_name} is in {self.data_dir}" if self.built_here else super().__repr__()
 
 
 class InOrderWriter(ExampleWriter):
@@ -159,6 +169,14 @@ class WorksBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # 
         """
         raise TypeError(f"{type(self).__name__} must define read_catalogue")
 
+    def dataset_info_from_configs(self, **described: Any) -> tfds.core.DatasetInfo:
+        """As TFDS does, with our class."""
+        texts = self.get_metadata()
+        described |= {
+            name: text for name in ("description", "citation") if (text := getattr(texts, name))
+        }
+        return WorksInfo(builder=self, **described)
+
     def works_info(self, **described: Any) -> tfds.core.DatasetInfo:
         """The DatasetInfo with the features that every prepared set has, and `LABELS`."""
         return self.dataset_info_from_configs(
@@ -184,13 +202,47 @@ class WorksBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # 
             f"{self.info.full_name} is prepared already and stays as it is: {self.data_dir} "
             "(--overwrite builds it again)"
         ]
-        super().download_and_prepare(**settings)
+        if Path(self.data_dir).exists():
+            self._summary += self._changes_since(settings.get("download_config"))
+        self._prepare(**settings)
         for line in self._summary:
             print(line, flush=True)
+        self.info.built_here = True
         folder = Path(self.data_dir)
         if (folder / SPLITS_CSV).is_file():
             remember_splits(folder / SPLITS_CSV, folder.parent / SPLITS_CSV)
         shutil.rmtree(self._cleaned_dir(folder), ignore_errors=True)
+
+    def _changes_since(self, download_config: Any) -> list[str]:
+        """What the given folder, if one is given, lists that the prepared data do not have."""
+        manual_dir = getattr(download_config, "manual_dir", None)
+        metadata = Path(self.data_dir) / "metadata.json"
+        if self.MANUAL_DOWNLOAD_INSTRUCTIONS is None or not manual_dir or not metadata.is_file():
+            return []
+        folder = Path(manual_dir)
+        if not folder.is_dir():
+            raise DataError(f"the folder {folder} does not exist")
+        return check_origin(
+            Path(self.data_dir),
+            self.info.full_name,
+            self.builder_config,
+            self.read_catalogue(folder),
+            folder,
+        )
+
+    def _prepare(self, **settings: Any) -> None:
+        """As TFDS does; a data directory that cannot be written is one line."""
+        try:
+            super().download_and_prepare(**settings)
+        except OSError as error:
+            data_dir = Path(self.data_dir).parent
+            at = str(error.filename or "")
+            root = str(self._data_dir_root)
+            if not at or not (at.startswith(root) or root.startswith(at)):
+                raise
+            raise DataError(
+                f"cannot write {data_dir} ({error.strerror}); give another place with --data_dir"
+            ) from None
 
     def _download_and_prepare(self, dl_manager: Any, download_config: Any) -> None:
         # Either of them makes Beam distribute the work; TFDS's writer follows `_generate_examples`.
@@ -233,6 +285,7 @@ class WorksBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # 
                 **selection.metadata(),
                 "short_side_px": settings.short_side_px,
                 **self.METADATA,
+                **(origin(catalogue, manual_dir) if manual_dir else {}),
             }
         )
         written = folder.parent / str(self.VERSION)  # where the folder will be

@@ -16,6 +16,8 @@ import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
 
+from artjax.data import prepared
+from artjax.data.splits import SPLITS
 from artjax.errors import ConfigError, DataError
 from collection import collection_dataset_builder
 
@@ -217,6 +219,87 @@ def test_a_prepared_set_is_left_and_said_to_be_so(tmp_path, capsys):
     said = capsys.readouterr().out
     assert "collection/works/2.0.0 is prepared already" in said
     assert "--overwrite" in said
+
+
+def test_another_folder_does_not_pass_for_the_prepared_one(tmp_path, capsys):
+    build(tmp_path / "data", make_pictures(tmp_path / "A"))
+    other = make_pictures(tmp_path / "B prints", 44)
+    with pytest.raises(
+        DataError, match=r"is prepared already, from another folder: \S+/A, not"
+    ) as e:
+        build(tmp_path / "data", other)
+    assert str(e.value).endswith('--config \'{"name": "b_prints"}\'')
+    assert "prepared already and stays" not in capsys.readouterr().out
+    config = collection_dataset_builder.CollectionConfig(name="b_prints")
+    assert build(tmp_path / "data", other, config).info.splits.total_num_examples == 44
+    (tmp_path / "A").rename(tmp_path / "moved")  # the same works, elsewhere
+    build(tmp_path / "data", tmp_path / "moved")
+
+
+def test_the_way_out_names_the_settings_too(tmp_path):
+    for museum, name in (("A", "1.png"), ("B", "2.png")):
+        for artist in ("Ada", "Bo"):
+            for i in range(4):
+                path = tmp_path / museum / artist / f"{i}{name}"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                noise = np.random.default_rng(i).integers(0, 256, (9, 9, 3), np.uint8)
+                Image.fromarray(noise).save(path)
+    config = {"near_duplicates": False, "label": "artist"}
+    config = collection_dataset_builder.CollectionConfig(name="mine", **config)
+    build(tmp_path / "data", tmp_path / "A", config)
+    with pytest.raises(
+        DataError, match=r'{"name": "b", "near_duplicates": false, "label": "artist"}'
+    ):
+        build(tmp_path / "data", tmp_path / "B", config)
+
+
+def test_a_list_that_changed_says_what_changed(tmp_path, capsys):
+    museum = make_pictures(tmp_path / "museum")
+    build(tmp_path / "data", museum)
+    rows = (museum / "works.csv").read_text(encoding="utf-8-sig").splitlines()
+    for changed, says in (
+        (
+            [*rows[:1], *rows[3:], "pictures/z.jpg;Ada;;"],
+            "1 works are new (the first: pictures/z.jpg)",
+        ),
+        ([*rows[:1], *rows[3:]], "2 works are gone (the first: pictures/000.jpg)"),
+        ([*rows[:1], rows[1].replace("Ada", "Bö"), *rows[2:]], "the same works, with other labels"),
+    ):
+        (museum / "works.csv").write_text("\n".join(changed), encoding="utf-8")
+        capsys.readouterr()
+        build(tmp_path / "data", museum)
+        said = capsys.readouterr().out
+        assert says in said
+        assert "--overwrite builds it again" in said
+
+
+def test_the_fingerprint_does_not_depend_on_where_the_pictures_were(tmp_path):
+    museum = make_pictures(tmp_path / "A")
+    first = build(tmp_path / "data", museum)
+    museum = museum.rename(tmp_path / "B")
+    second = build(tmp_path / "more", museum)
+    folders = [Path(builder.data_dir) for builder in (first, second)]
+    fingerprints = {prepared._fingerprint(folder, SPLITS) for folder in folders}
+    assert len(fingerprints) == 1
+    assert [json.loads((f / "metadata.json").read_text())["manual_dir"][-1] for f in folders] == [
+        *("A", "B"),
+    ]
+
+
+def test_a_data_directory_that_cannot_be_written_is_one_line(tmp_path):
+    (tmp_path / "data").write_text("a file")
+    with pytest.raises(
+        DataError, match=r"cannot write .*data/collection/works \(.*--data_dir"
+    ) as e:
+        build(tmp_path / "data", make_pictures(tmp_path / "museum"))
+    assert "\n" not in str(e.value)
+    assert e.value.__suppress_context__  # one traceback less where nobody catches it
+
+
+def test_the_description_after_a_build_is_one_line(tmp_path):
+    builder = build(tmp_path / "data", make_pictures(tmp_path / "museum"))
+    assert repr(builder.info) == f"collection/works/2.0.0 is in {builder.data_dir}"
+    assert "FeaturesDict" in repr(Builder(data_dir=tmp_path / "data").info)
 
 
 def test_folders_are_the_classes_of_the_label_named(tmp_path):
