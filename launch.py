@@ -328,6 +328,7 @@ def _evaluate(args: argparse.Namespace) -> int:
 
 def _predict(args: argparse.Namespace) -> int:
     from artjax.evaluation import predict
+    from artjax.prepare.readers.filename_repair import readable_name
 
     if not args.pictures:
         raise ConfigError("--mode predict needs image files: put files or folders after it")
@@ -336,10 +337,10 @@ def _predict(args: argparse.Namespace) -> int:
     for guess in result.guesses:
         if shown != (guess.path, guess.task):
             shown = (guess.path, guess.task)
-            print(f"{guess.path}: {guess.task}")
+            print(f"{readable_name(str(guess.path))}: {guess.task}")
         print(f"  {guess.probability:6.1%}  {guess.label}")
     for path, reason in result.unusable:
-        print(f"{path}: not a usable image: {reason}", file=sys.stderr)
+        print(f"{readable_name(str(path))}: not a usable image: {reason}", file=sys.stderr)
     print(f"written to {args.workdir / 'predict' / 'predictions.csv'}")
     named = {path for path, _ in result.unusable} & set(args.pictures)
     return 2 if named else 0

@@ -8,7 +8,8 @@ from __future__ import annotations
 import json
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,14 +24,15 @@ from artjax.data.canvases import Canvases, Split
 from artjax.data.folds import fold_of
 from artjax.data.sources import Source
 from artjax.data.splits import SPLITS
-from artjax.errors import TrainingError
+from artjax.errors import TrainingError, WorkdirError
 from artjax.evaluation import evaluate, report
 from artjax.prepare.picture_decoding import SHORT_SIDE_PX
+from artjax.runtime import locks
 from artjax.runtime import mesh as mesh_lib
 from artjax.runtime.compilation_cache import CompilationCounter
 from artjax.startup_report import initial_loss, introduce
 from artjax.training import memory
-from artjax.training.best import Validation, standard_error
+from artjax.training.best import BestSoFar, Validation, standard_error
 from artjax.training.checkpoint import Checkpoints, library_versions
 from artjax.training.checks import check_config
 from artjax.training.experiment import Experiment, TrainStep
@@ -90,13 +92,13 @@ def train(
     mesh_lib.check_batch_size(config.batch_size, mesh, config.accumulate)
     console = Console(enabled=mesh_lib.is_first_process())
     setup = _set_up(config, workdir, data_dir, canvas_dir, mesh, console)
-    with mesh_lib.first_process_first():
-        workdir_lib.claim(workdir, setup.experiment.config)
-    checkpoints = Checkpoints(workdir)
-    try:
+    with ExitStack() as stack:
+        with mesh_lib.first_process_first():
+            if mesh_lib.is_first_process():
+                stack.enter_context(locks.only_process(workdir, "training"))
+            workdir_lib.claim(workdir, setup.experiment.config, evaluate.recorded_config(workdir))
+        checkpoints = stack.enter_context(closing(Checkpoints(workdir)))
         return _Run(setup, checkpoints, stop_after_steps).run()
-    finally:
-        checkpoints.close()
 
 
 @dataclass(frozen=True)
@@ -178,26 +180,27 @@ class _Run:
         self.checkpoints = checkpoints
         self.steps = self.experiment.steps
         self.last_step = min(self.steps, stop_after_steps or self.steps)
-        self.best = checkpoints.best_so_far(self.experiment.warmup_steps)
+        self.best = BestSoFar(self.experiment.warmup_steps)
         self.compilations = CompilationCounter()
         self.ready_at = time.perf_counter()  # data and canvases are ready
         self.free_bytes: int | None = None
 
     def run(self) -> Outcome:
-        setup, latest = self.setup, self.checkpoints.latest_step
+        setup = self.setup
         introduce(self.experiment, setup.data, setup.splits, setup.source, setup.workdir, self.say)
+        latest, record = self._newest(self.checkpoints.record)
         if latest is not None:
-            record = self.checkpoints.record(latest)
             evaluate.check_same_data(setup.workdir, record, setup.data.prepared)
         if latest == self.steps:
             self.say(f"this run is finished: {self.steps:,} of {self.steps:,} steps done")
+            self.best = self.checkpoints.best_so_far(self.experiment.warmup_steps)
             results = self._earlier_results() or self._evaluate_best()
             self._conclude(results)
             return Outcome(self.steps, finished=True, results=results)
         try:
             with self.compilations:
                 train_step = self._compile()
-                step, state, progress = self._resume_or_start(latest)
+                step, state, progress = self._resume_or_start()
                 step, signal_number = self._loop(train_step, step, state, progress)
         except jax.errors.JaxRuntimeError as error:
             if not memory.is_out_of_memory(error):
@@ -225,15 +228,36 @@ class _Run:
             raise memory.too_large(self.experiment, self.free_bytes, needed)
         return train_step
 
-    def _resume_or_start(self, latest: int | None) -> tuple[int, TrainState, Progress]:
+    def _newest(self, read: Callable[[int], Any]) -> tuple[int | None, Any]:
+        """The newest checkpoint that can be read, and what was read; (None, None) if there is none.
+
+        A damaged one is set aside if an older one can take its place.
+        """
+        while (step := self.checkpoints.latest_step) is not None:
+            try:
+                return step, read(step)
+            except WorkdirError as error:
+                if len(self.checkpoints.steps) == 1:
+                    raise
+                aside = self.checkpoints.set_aside(step)
+                self.say(
+                    f"{error}\nit is kept as {aside}; the run continues from the checkpoint of step "
+                    f"{self.checkpoints.latest_step:,}"
+                )
+        return None, None
+
+    def _resume_or_start(self) -> tuple[int, TrainState, Progress]:
         experiment, setup = self.experiment, self.setup
+        latest, state = self._newest(
+            lambda step: self.checkpoints.restore(step, experiment.abstract_state)
+        )
         if latest is None:
             state, saved_window = experiment.initial_state(), None
             self.say(initial_loss(experiment, state, setup.splits["train"]))
         else:
             self.say(f"resuming from the checkpoint of step {latest:,}")
             saved_window = self.checkpoints.record(latest)["log"]
-            state = self.checkpoints.restore(latest, experiment.abstract_state)
+        self.best = self.checkpoints.best_so_far(experiment.warmup_steps)
         step = latest or 0
         return step, state, Progress(experiment, setup.workdir, setup.console, step, saved_window)
 

@@ -26,23 +26,21 @@ def write_atomically(path: Path, text: str) -> None:
     os.replace(partial, path)
 
 
-def claim(workdir: Path, config: ConfigDict) -> None:
+def claim(workdir: Path, config: ConfigDict, recorded: ConfigDict | None = None) -> None:
     """Assigns a workdir to a configuration by writing `config.json`, unless it has one already.
+
+    Args:
+      workdir: the folder; made if it does not exist.
+      config: the configuration.
+      recorded: that of the workdir's checkpoints, which counts if `config.json` is gone.
 
     Raises:
       WorkdirError: if the workdir belongs to another configuration (the message shows the differences),
         or cannot be written.
     """
-    previous = read_config(workdir)
-    if previous is None:
-        try:
-            write_atomically(workdir / "config.json", config_lib.to_json(config))
-        except OSError as error:
-            raise WorkdirError(
-                f"cannot write to the workdir {workdir}: {error.strerror}"
-            ) from error
-        return
-    different = config_lib.differences(previous, config)
+    written = read_config(workdir)
+    previous = written or recorded
+    different = config_lib.differences(previous, config) if previous else []
     if different:
         shown = "; ".join(different[:_MAX_SHOWN_DIFFERENCES])
         more = len(different) - _MAX_SHOWN_DIFFERENCES
@@ -51,6 +49,13 @@ def claim(workdir: Path, config: ConfigDict) -> None:
             f"{workdir} belongs to a run with another config: {shown}\n"
             "use another --workdir for this run, or use that run's settings to resume it"
         )
+    if written is None:
+        try:
+            write_atomically(workdir / "config.json", config_lib.to_json(config))
+        except OSError as error:
+            raise WorkdirError(
+                f"cannot write to the workdir {workdir}: {error.strerror}"
+            ) from error
 
 
 def read_config(workdir: Path) -> ConfigDict | None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Collection, Mapping
+from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from ml_collections import ConfigDict
 
 from artjax import config as config_lib
 from artjax.data import batches, canvases
@@ -218,10 +220,17 @@ def latest_record(workdir: Path) -> dict[str, Any]:
         checkpoints = Checkpoints(workdir, read_only=True)
     except WorkdirError:
         return {}
-    assert checkpoints.latest_step is not None  # otherwise `Checkpoints` has raised an error
-    record = checkpoints.record(checkpoints.latest_step)
-    checkpoints.close()
-    return record
+    with closing(checkpoints):
+        for step in reversed(checkpoints.steps):
+            with suppress(WorkdirError):  # a damaged one; training reports it
+                return checkpoints.record(step)
+    return {}
+
+
+def recorded_config(workdir: Path) -> ConfigDict | None:
+    """The configuration of a workdir's checkpoints; None if it has none."""
+    record = latest_record(workdir)
+    return config_lib.from_json(json.dumps(record["config"])) if record else None
 
 
 def where_data_is(

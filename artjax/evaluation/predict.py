@@ -18,6 +18,7 @@ from artjax.errors import DataError, ImageError
 from artjax.evaluation import metrics
 from artjax.evaluation.evaluate import restore
 from artjax.prepare import picture_decoding
+from artjax.prepare.readers.filename_repair import readable_name
 from artjax.workdir import write_atomically
 
 TOP_K = 5
@@ -57,11 +58,10 @@ def predict(workdir: Path, paths: Sequence[Path], which: str = "best") -> Result
       WorkdirError: if there is no checkpoint.
       DataError: if a path does not exist, or none of the files is a usable image.
     """
-    files = _files(paths)
+    files, unusable = _files(paths)
     restored = restore(workdir, which)
     size = config_lib.canvas_size(restored.experiment.config)
     usable: list[Path] = []
-    unusable: list[tuple[Path, str]] = []
     result = Result([], unusable)
     chunk: list[tuple[Path, np.ndarray, float]] = []
 
@@ -105,8 +105,10 @@ def predict(workdir: Path, paths: Sequence[Path], which: str = "best") -> Result
     return result
 
 
-def _files(paths: Sequence[Path]) -> list[Path]:
+def _files(paths: Sequence[Path]) -> tuple[list[Path], list[tuple[Path, str]]]:
+    """The files to predict, and the reason for each path that has none."""
     files: list[Path] = []
+    missing: list[tuple[Path, str]] = []
     for path in paths:
         if path.is_dir():
             inside = sorted(
@@ -116,13 +118,13 @@ def _files(paths: Sequence[Path]) -> list[Path]:
                 if not name.startswith(".")
             )
             if not inside:
-                raise DataError(f"the folder {path} has no files")
+                missing.append((path, "the folder has no files"))
             files.extend(inside)
-        elif path.is_file():
+        elif path.exists():  # `clean` reports what is no regular file
             files.append(path)
         else:
-            raise DataError(f"no file or folder {path}; put files or folders after --mode predict")
-    return files
+            missing.append((path, "no such file or folder"))
+    return files, missing
 
 
 def _as_split(pictures: Sequence[tuple[np.ndarray, float]]) -> Split:
@@ -141,7 +143,6 @@ def _csv(guesses: Sequence[Guess]) -> str:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["file", "task", "rank", "label", "probability"])
     for guess in guesses:
-        writer.writerow(
-            [guess.path, guess.task, guess.rank, guess.label, f"{guess.probability:.6f}"]
-        )
+        file, share = readable_name(str(guess.path)), f"{guess.probability:.6f}"
+        writer.writerow([file, guess.task, guess.rank, guess.label, share])
     return text.getvalue()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import textwrap
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers as policies
 
 from artjax.errors import WorkdirError
+from artjax.runtime.mesh import first_process_first, is_first_process
 from artjax.training.best import BestSoFar, Validation
 from artjax.training.state import TrainState, variables_of
 
@@ -57,6 +59,11 @@ class Checkpoints:
         if read_only and self.latest_step is None:
             self._manager.close()
             raise WorkdirError(_none_in(workdir))
+
+    @property
+    def steps(self) -> list[int]:
+        """Steps of all checkpoints, in order."""
+        return sorted(self._manager.all_steps())
 
     @property
     def latest_step(self) -> int | None:
@@ -124,9 +131,25 @@ class Checkpoints:
         self._manager.close()
 
     def record(self, step: int) -> dict[str, Any]:
-        """Reads the record of a checkpoint."""
-        args = ocp.args.Composite(record=ocp.args.JsonRestore())
-        return self._manager.restore(step, args=args)["record"]
+        """Reads the record of a checkpoint.
+
+        Raises:
+          WorkdirError: if it cannot be read.
+        """
+        return self._read(step, "record", ocp.args.JsonRestore())
+
+    def set_aside(self, step: int) -> Path:
+        """Moves a damaged checkpoint out of the way. All processes must call this together.
+
+        Returns:
+          Where it is now.
+        """
+        aside = self._directory.with_name(f"damaged-checkpoint-{step}")
+        with first_process_first():
+            if is_first_process():
+                os.replace(self._directory / str(step), aside)
+            self._manager.reload()
+        return aside
 
     def restore(self, step: int, abstract_state: TrainState) -> TrainState:
         """Reads the state of a checkpoint onto the devices.
@@ -173,9 +196,12 @@ class Checkpoints:
             restore_args=ocp.checkpoint_utils.construct_restore_args(wanted),
             partial_restore=True,
         )
+        return self._read(step, "state", args)
+
+    def _read(self, step: int, item: str, args: ocp.args.CheckpointArgs) -> Any:
         try:
-            return self._manager.restore(step, args=ocp.args.Composite(state=args))["state"]
-        except (OSError, ValueError, KeyError) as error:
+            return self._manager.restore(step, args=ocp.args.Composite(**{item: args}))[item]
+        except (OSError, ValueError, KeyError, TypeError) as error:
             raise WorkdirError(
                 f"checkpoint {self._directory / str(step)} cannot be read: {_shortened(error)}"
             ) from error

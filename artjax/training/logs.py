@@ -10,10 +10,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tensorboardX import SummaryWriter
 from tqdm import tqdm
 
-from artjax.errors import TrainingError
+from artjax.errors import TrainingError, WorkdirError
+from artjax.training.events import Events
 
 
 class MetricsLog:
@@ -35,34 +35,45 @@ class MetricsLog:
         partial = self._path.with_suffix(".jsonl.partial")
         partial.write_text("".join(json.dumps(row) + "\n" for row in kept))
         os.replace(partial, self._path)
-        self._writer = SummaryWriter(
-            str(workdir), purge_step=resume_step + 1 if resume_step else None
-        )
+        self._events = Events(workdir, resume_step + 1 if resume_step else 0)
 
     def write(self, step: int, row: dict[str, float]) -> None:
         """Appends a row; every value is a float."""
         if not self._enabled:
             return
-        with self._path.open("a") as file:
-            file.write(json.dumps({"step": step, **row}) + "\n")
-        for name, value in row.items():
-            self._writer.add_scalar(name, value, step)
+        try:
+            with self._path.open("a") as file:
+                file.write(json.dumps({"step": step, **row}) + "\n")
+        except OSError as error:
+            raise WorkdirError(
+                f"cannot write to {self._path}: {error.strerror}; make room, then resume with the same "
+                "command"
+            ) from error
+        self._events.write(step, row)
 
     def close(self) -> None:
         """Writes buffered events, and closes the files."""
         if self._enabled:
-            self._writer.close()
+            self._events.close()
 
 
 def read_rows(workdir: Path) -> list[dict[str, float]]:
-    """The rows of `metrics.jsonl`, without a last line that is incomplete because of a kill."""
+    """The rows of `metrics.jsonl`. Lines that are no rows are left out, and reported.
+
+    A kill can leave an incomplete last line, which needs no report.
+    """
     path = workdir / "metrics.jsonl"
-    rows = []
-    for line in path.read_text().splitlines() if path.is_file() else []:
+    lines = path.read_text(errors="replace").splitlines() if path.is_file() else []
+    rows, damaged = [], []
+    for number, line in enumerate(lines, start=1):
         try:
-            rows.append(json.loads(line))
-        except json.JSONDecodeError:
-            break
+            row = json.loads(line)
+            rows.append({"step": row["step"], **row})
+        except (ValueError, TypeError, KeyError):
+            damaged.append(number)
+    if [number for number in damaged if number < len(lines)]:
+        shown = ", ".join(map(str, damaged[:5])) + (" …" if len(damaged) > 5 else "")
+        print(f"artjax: {path}: line {shown} cannot be read, and is left out", file=sys.stderr)
     return rows
 
 
