@@ -28,7 +28,8 @@ class Skipped(NamedTuple):
     @property
     def kind(self) -> str:
         """The reason without what is different for each work."""
-        return self.reason.partition(": ")[0] if SAME_PICTURE in self.reason else self.reason
+        varies = SAME_PICTURE in self.reason or self.reason.startswith("a near-duplicate of")
+        return self.reason.partition(": ")[0] if varies else self.reason
 
 
 class SplitRow(NamedTuple):

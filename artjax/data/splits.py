@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence, Set
 from pathlib import PurePosixPath
 
 from artjax.data.stratification import stratify
@@ -37,6 +37,7 @@ def divide(
     near_duplicates: Iterable[tuple[int, int]] = (),
     shares: Mapping[str, float] | None = None,
     previous: Mapping[str, str] | None = None,
+    only_train: Set[int] = frozenset(),
 ) -> list[str | None]:
     """The split of every picture: stratified by class, with a work and its near-duplicates in one split.
 
@@ -50,6 +51,7 @@ def divide(
       shares: by split; default `shares_of(SPLITS)`.
       previous: splits by `work_id` from an earlier build. These works stay; new ones join those that
         they look like, or fill up.
+      only_train: indices of pictures whose groups are for train, unless they stay elsewhere.
 
     Returns:
       For each picture its split; None if it looks like pictures of different splits that stay.
@@ -59,12 +61,14 @@ def divide(
     group_of = _groups(work_ids, near_duplicates, stay)
     groups: dict[str, list[Hashable]] = {}
     assigned: dict[str, str] = {}
-    for work, of_picture in zip(work_ids, classes, strict=True):
+    for i, (work, of_picture) in enumerate(zip(work_ids, classes, strict=True)):
         key = group_of[work]
         if key is not None:
             groups.setdefault(key, []).extend(of_picture)
             if work in stay:
                 assigned[key] = stay[work]
+            elif i in only_train:
+                assigned.setdefault(key, "train")
     splits = stratify(groups, shares, assigned)
     return [None if (key := group_of[work]) is None else splits[key] for work in work_ids]
 

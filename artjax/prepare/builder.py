@@ -68,7 +68,8 @@ class WorksConfig(tfds.core.BuilderConfig):
       short_side_px: pictures with a longer shorter side are scaled down to it.
       max_pixels: larger pictures are refused before they are decoded.
       near_duplicates: whether to look for near-duplicates and keep them in one split.
-      conflicts: "keep" or "drop" near-duplicates with different labels.
+      conflicts: near-duplicates with different labels are for "train" only, are kept like others
+        ("keep"), or are left out ("drop").
       split_shares: of train, validation and test, for works that no list divides.
     """
 
@@ -77,7 +78,7 @@ class WorksConfig(tfds.core.BuilderConfig):
     short_side_px: int = SHORT_SIDE_PX
     max_pixels: int = MAX_PIXELS
     near_duplicates: bool = True
-    conflicts: str = "keep"
+    conflicts: str = "train"
     split_shares: Sequence[float] = SHARES
 
     def __new__(cls, *args: Any, **settings: Any) -> Self:
@@ -104,7 +105,7 @@ class WorksConfig(tfds.core.BuilderConfig):
             raise ConfigError(
                 f"--config: near_duplicates must be true or false, not {self.near_duplicates!r}"
             )
-        self.require_one_of("conflicts", ("keep", "drop"))
+        self.require_one_of("conflicts", ("train", "keep", "drop"))
         shares = self.split_shares
         if not isinstance(shares, list | tuple) or not all(
             isinstance(share, float) and share > 0 for share in shares
@@ -271,7 +272,7 @@ class WorksBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # 
             shares_of(catalogue.divided_into, settings.split_shares),
             settings.min_works,
             near_duplicates=settings.near_duplicates,
-            drop_conflicts=settings.conflicts == "drop",
+            conflicts=settings.conflicts,
             previous={
                 row.work_id: row.split for row in placed if row.split in catalogue.divided_into
             },

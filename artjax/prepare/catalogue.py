@@ -42,6 +42,7 @@ class Catalogue:
       class_names: by label, in the order of the class indices.
       official: splits that are a published official list.
       divided_into: the splits that works whose `split` is None are divided into; train is one of them.
+      divided_by: what gave works their `split`, with its verb.
       left_out_classes: by label: class name → number of works, for classes that are too small.
       notes: lines for the user.
       urls: where missing pictures can be downloaded, if anywhere, by file_name.
@@ -51,6 +52,7 @@ class Catalogue:
     class_names: dict[str, tuple[str, ...]]
     official: tuple[str, ...] = ()
     divided_into: tuple[str, ...] = SPLITS
+    divided_by: str = "the folders have"
     left_out_classes: dict[str, dict[str, int]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     urls: dict[str, str] = field(default_factory=dict)

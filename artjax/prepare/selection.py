@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -125,7 +125,8 @@ class Selection:
             lines.append(
                 f"warning: {len(conflicts):,} of these pairs have different labels, such as "
                 f"{first.file_name} and {first.near_duplicate} ({first.conflict}); "
-                'the setting "conflicts": "drop" leaves both pictures out'
+                'the setting "conflicts" says whether such pictures are for "train" only, treated '
+                'like others ("keep"), or left out ("drop")'
             )
         return lines
 
@@ -194,7 +195,7 @@ def select(
     min_works: int = 1,
     *,
     near_duplicates: bool = True,
-    drop_conflicts: bool = False,
+    conflicts: str = "keep",
     previous: Mapping[str, str] | None = None,
 ) -> Selection:
     """Divides the works of a catalogue into splits and leaves out those that cannot be used.
@@ -206,7 +207,8 @@ def select(
       min_works: smallest number of works of a class that is kept. The classes of official lists all
         stay, since such a list is taken as it is.
       near_duplicates: whether near-duplicates are looked for, and kept in one split.
-      drop_conflicts: whether near-duplicates with different labels are left out.
+      conflicts: "keep" near-duplicates with different labels like others, in "train" only, or "drop"
+        them. Works on a list stay where it has them, unless they are dropped.
       previous: splits by `work_id` of an earlier build, which are kept.
 
     Raises:
@@ -225,14 +227,20 @@ def select(
         )
     works = catalogue.works
     pairs = _pairs(cleaned) if near_duplicates else []
-    conflicts = [_conflict(works[pair.first], works[pair.second]) for pair in pairs]
-    reasons = _dropped(works, pairs, conflicts) if drop_conflicts else {}
+    differ = [_conflict(works[pair.first], works[pair.second]) for pair in pairs]
+    conflicting = {} if conflicts == "keep" else _conflicting(works, pairs, differ)
+    reasons = dict(conflicting) if conflicts == "drop" else {}
     reasons |= {
         i: reason
         for i, (work, picture) in enumerate(zip(works, cleaned, strict=True))
         if (reason := _reason(work, picture, had_label[i]))
     }
-    splits = _splits(works, reasons, pairs, shares, previous)
+    splits = _splits(works, reasons, pairs, shares, previous, conflicting.keys())
+    for i, reason in conflicting.items():
+        # The build before held it out; it moves nowhere.
+        if works[i].split is None and splits.get(i, "train") != "train":
+            del splits[i]
+            reasons[i] = reason
     kept: dict[str, list[tuple[Work, CleanedWork]]] = {split: [] for split in SPLITS}
     skipped = []
     for i, (work, picture) in enumerate(zip(works, cleaned, strict=True)):
@@ -240,13 +248,23 @@ def select(
         if split is not None:
             kept[split].append((work, picture))
         else:
-            reason = reasons.get(i, "a near-duplicate of works in different splits")
+            reason = reasons.get(i) or _linked(i, works, pairs, splits)
             skipped.append(Skipped(work.file_name, work.split or "", reason))
-    rows = _rows(works, pairs, conflicts, splits)
+    rows = _rows(works, pairs, differ, splits)
     missing = [work.file_name for work, c in zip(works, cleaned, strict=True) if c.jpeg is None]
     urls = [catalogue.urls[name] for name in missing if name in catalogue.urls]
     listed = Counter(work.split for work in works if work.split)
     return Selection(catalogue, kept, skipped, listed, rows if near_duplicates else None, urls)
+
+
+def _linked(
+    i: int, works: Sequence[Work], pairs: Sequence[NearDuplicate], splits: Mapping[int, str]
+) -> str:
+    """The reason for a work that looks like works of different splits, with one of each."""
+    others = [p.second if p.first == i else p.first for p in pairs if i in (p.first, p.second)]
+    one_of_each = {splits[other]: works[other].file_name for other in others if other in splits}
+    named_ones = ", ".join(f"{name} ({split})" for split, name in sorted(one_of_each.items()))
+    return f"a near-duplicate of works in different splits: {named_ones or 'through others'}"
 
 
 def _splits(
@@ -255,6 +273,7 @@ def _splits(
     pairs: Sequence[NearDuplicate],
     shares: Mapping[str, float],
     previous: Mapping[str, str] | None,
+    only_train: Set[int],
 ) -> dict[int, str]:
     """The split of each work to prepare, by its index; those with a reason against it have none."""
     ours = [i for i, work in enumerate(works) if i not in reasons and work.split is None]
@@ -266,6 +285,7 @@ def _splits(
         [(place[p.first], place[p.second]) for p in pairs if {p.first, p.second} <= place.keys()],
         shares,
         previous,
+        only_train={place[i] for i in only_train if i in place},
     )
     given = {i: work.split for i, work in enumerate(works) if i not in reasons}
     splits = given | dict(zip(ours, divided, strict=True))
@@ -290,10 +310,10 @@ def _conflict(first: Work, second: Work) -> str:
     )
 
 
-def _dropped(
+def _conflicting(
     works: Sequence[Work], pairs: Sequence[NearDuplicate], conflicts: Sequence[str]
 ) -> dict[int, str]:
-    """The reason for each work that is left out because a near-duplicate has other labels."""
+    """The reason to leave out each work of which a near-duplicate has other labels."""
     reasons = {}
     for pair, conflict in zip(pairs, conflicts, strict=True):
         for one, other in ((pair.first, pair.second), (pair.second, pair.first)):

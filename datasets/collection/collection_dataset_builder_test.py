@@ -360,7 +360,7 @@ def test_unknown_configs_are_one_line_with_the_nearest(tmp_path):
         ({"name": "mine", "label": "painter"}, "label 'painter' is none of artist, genre"),
         (
             {"name": "mine", "conflicts": "drip"},
-            r"'drip' is none of keep, drop; did you mean drop\?",
+            r"'drip' is none of train, keep, drop; did you mean drop\?",
         ),
         ({"name": "mine", "near_duplicates": 1}, "near_duplicates must be true or false, not 1"),
         (

@@ -186,13 +186,43 @@ def test_near_duplicates_are_kept_in_one_split_and_named(tmp_path):
 def test_pictures_under_two_labels_can_be_dropped():
     works, cleaned = with_near_duplicates()
     catalogue = Catalogue(works, class_names(works))
-    selection = select(catalogue, cleaned, SHARES, drop_conflicts=True)
+    selection = select(catalogue, cleaned, SHARES, conflicts="drop")
     assert {row.file_name for row in selection.skipped} == {
         f"{i:03d}.jpg" for i in [*range(1, 21), *range(180, 200)]
     }
     reasons = {row.file_name: row.reason for row in selection.skipped}
     assert reasons["180.jpg"] == "the same picture under another artist: 001.jpg"
     assert selection.near_duplicates == []
+
+
+def test_pictures_under_two_labels_can_be_for_train_only():
+    works, cleaned = with_near_duplicates()
+    catalogue = Catalogue(works, class_names(works))
+    twice = {f"{i:03d}.jpg" for i in [*range(1, 21), *range(180, 200)]}
+    kept = select(catalogue, cleaned, SHARES, conflicts="train").kept
+    assert twice <= {work.file_name for work, _ in kept["train"]}
+    assert len(kept["validation"]) + len(kept["test"]) == 40
+    previous = {"001": "test", "002": "train"}
+    selection = select(catalogue, cleaned, SHARES, conflicts="train", previous=previous)
+    assert {row.file_name: row.reason for row in selection.skipped} == {
+        "001.jpg": "the same picture under another artist: 180.jpg",
+        "180.jpg": "the same picture under another artist: 001.jpg",
+    }
+
+
+def test_what_would_link_splits_is_left_out_with_one_of_each():
+    works, cleaned = with_near_duplicates()
+    cleaned[150] = replace(cleaned[1], sha256="150")
+    previous = {f"{i:03d}": "test" if i == 1 else "train" for i in range(200) if i not in (180,)}
+    selection = select(
+        Catalogue(works, class_names(works)), cleaned, SHARES, previous=previous | {"150": "test"}
+    )
+    assert selection.skipped == []
+    previous |= {"150": "train"}
+    selection = select(Catalogue(works, class_names(works)), cleaned, SHARES, previous=previous)
+    said = {row.file_name: row for row in selection.skipped}
+    assert said["150.jpg"].reason.endswith("in different splits: 180.jpg (test)")
+    assert said["150.jpg"].kind == "a near-duplicate of works in different splits"
 
 
 def test_of_official_lists_straddling_near_duplicates_are_counted_and_stay():

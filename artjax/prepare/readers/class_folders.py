@@ -18,6 +18,7 @@ _WRAPPERS = frozenset(
     ("data", "dataset", "image", "images", "img", "imgs", "pictures", "resized", "thumbnails")
 )
 _ROOT = PurePosixPath()
+_NAMED = 5
 
 
 def read_class_folders(files: PictureFiles, label: str) -> Catalogue:
@@ -33,6 +34,7 @@ def read_class_folders(files: PictureFiles, label: str) -> Catalogue:
     levels = {folder: split for split, folder in class_levels(files)}
     works = []
     spellings: dict[str, set[str]] = {}
+    nested: dict[str, set[str]] = {}
     ignored: Counter[str] = Counter()
     for name in files.names():
         path = PurePosixPath(name)
@@ -45,6 +47,8 @@ def read_class_folders(files: PictureFiles, label: str) -> Catalogue:
         else:
             spelt = readable_name(path.relative_to(level).parts[0])
             class_name = tidy(repaired_name(spelt))
+            if path.parent.parent != level:
+                nested.setdefault(class_name, set()).add(str(path.parent.relative_to(level)))
             spellings.setdefault(class_name, set()).add(spelt)
             works.append(
                 Work(
@@ -65,6 +69,13 @@ def read_class_folders(files: PictureFiles, label: str) -> Catalogue:
         for spelt in spellings.values()
         if len(spelt) > 1
     ]
+    if nested:
+        folders = sorted(readable_name(name) for names in nested.values() for name in names)
+        shown = f"{folders[0]}{', …' if len(folders) > 1 else ''}"
+        notes.append(
+            f"{len(folders):,} folders inside class folders ({shown}) belong to the class above: "
+            f"{', '.join(sorted(nested)[:_NAMED])}"
+        )
     if ignored:
         kinds = ", ".join(f"{count:,} {kind}" for kind, count in ignored.most_common(5))
         notes.append(f"files that are no pictures of a class: {kinds}")

@@ -82,7 +82,7 @@ def _divided(catalogue: Catalogue) -> Catalogue:
         replace(work, split=None) if missing and work.split in (None, "train") else work
         for work in catalogue.works
     ]
-    note = "splits: as the folders have them"
+    note = f"splits: as {catalogue.divided_by} them"
     for split in missing:
         note += f"; {split} is cut from their train"
     notes = [*catalogue.notes, note]
@@ -91,5 +91,7 @@ def _divided(catalogue: Catalogue) -> Catalogue:
         splits_of_works.setdefault(work.work_id, set()).add(work.split)
     straddling = sum(len(splits) > 1 for splits in splits_of_works.values())
     if straddling:
-        notes.append(f"{straddling:,} works are in more than one split, as the folders have them")
+        notes.append(
+            f"{straddling:,} works are in more than one split, as {catalogue.divided_by} them"
+        )
     return replace(catalogue, works=works, notes=notes, divided_into=("train", *missing))

@@ -15,7 +15,7 @@ from artjax.errors import DataError
 from artjax.prepare.catalogue import Catalogue, Work, class_names
 from artjax.prepare.readers.file_index import ListedPictures, PictureFiles
 from artjax.prepare.readers.filename_repair import readable_name
-from artjax.prepare.readers.tables import Table, read_table, tidy, year_of
+from artjax.prepare.readers.tables import Table, first_of_list, read_table, tidy, year_of
 
 # The first column that exists and finds pictures is used: paths before names before ids.
 PICTURE_COLUMNS = (
@@ -124,6 +124,8 @@ def _picture_list(table: Table, pictures: ListedPictures, label: str) -> Picture
         name: next((column for column in aliases if column in header), "")
         for name, aliases in LABEL_COLUMNS.items()
     }
+    if not known["genre"] and {"type", "school"} <= set(header):
+        known["genre"] = "type"  # as in SemArt; elsewhere a type is anything
     labels = {name: column for name, column in known.items() if column}
     generic = next((column for column in GENERIC_COLUMNS if column in header), "")
     if generic and label:
@@ -172,21 +174,27 @@ def _check_meant(lists: Sequence[PictureList], folder: Path) -> None:
 
 def _catalogue(lists: Sequence[PictureList], files: PictureFiles) -> Catalogue:
     works: dict[str, Work] = {}
+    divided_by: set[str] = set()
     first_row: dict[str, str] = {}
     twice = 0
     notes = []
     for item in lists:
         file = item.table.file
         split_column = _split_column(item.table)
+        lists_have = f"the {'names of the lists' if split_in_stem(file.name) else 'folders'} have"
         for (number, row), found in zip(item.table.rows, item.found, strict=True):
             if not row.get(item.column):
                 raise DataError(f"{file}, row {number}: the cell below '{item.column}' is empty")
             work = _work(item, row, found, files.folder)
-            split = (
-                split_named(row.get(split_column, ""))
-                or (item.split if len(lists) > 1 else None)  # one list alone divides nothing
-                or split_of_folders(work.file_name)
+            split_by = (
+                (f"the column '{split_column}' has", split_named(row.get(split_column, ""))),
+                # One list alone divides nothing.
+                (lists_have, item.split if len(lists) > 1 else None),
+                ("the folders have", split_of_folders(work.file_name)),
             )
+            by, split = next((found for found in split_by if found[1]), ("", None))
+            if by:
+                divided_by.add(by)
             work = replace(work, split=split)
             first = works.get(work.file_name)
             if first is None:
@@ -200,6 +208,7 @@ def _catalogue(lists: Sequence[PictureList], files: PictureFiles) -> Catalogue:
             else:
                 twice += 1
                 works[work.file_name] = max(first, work, key=lambda w: _ORDER[w.split or "train"])
+        notes += item.table.encoding_notes()
         columns = ", ".join(f"{label} from '{column}'" for label, column in item.labels.items())
         there = len(item.found) - item.found.count(None)
         notes.append(
@@ -211,7 +220,8 @@ def _catalogue(lists: Sequence[PictureList], files: PictureFiles) -> Catalogue:
             f"{twice:,} rows list a picture again, with the same labels: kept once, in test or "
             "validation if one of the rows is there"
         )
-    return Catalogue(list(works.values()), class_names(works.values()), notes=notes)
+    catalogue = Catalogue(list(works.values()), class_names(works.values()), notes=notes)
+    return replace(catalogue, divided_by=" and ".join(sorted(divided_by)) or catalogue.divided_by)
 
 
 def _work(item: PictureList, row: Mapping[str, str], found: str | None, root: Path) -> Work:
@@ -221,7 +231,9 @@ def _work(item: PictureList, row: Mapping[str, str], found: str | None, root: Pa
     return Work(
         file_name=name,
         labels={
-            label: tidy(row[column]) for label, column in item.labels.items() if row.get(column)
+            label: tidy(said)
+            for label, column in item.labels.items()
+            if (said := first_of_list(row.get(column, "")))
         },
         picture=root / found if found else None,
         title=row.get("title", ""),

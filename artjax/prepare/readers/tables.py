@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import csv
 import io
 import json
 import re
 import unicodedata
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,9 @@ from artjax.errors import DataError
 
 # "c. 1480", "1505-07", "1520s", but neither the day in "14 May 1880" nor "16th century".
 _YEAR = re.compile(r"(?<!\d)\d{3,4}(?!\d)")
+
+# Quotation marks and dashes of cp1252, the superset of ISO-8859-1 that Windows writes.
+_TYPOGRAPHIC = "\x91\x92\x93\x94\x96\x97"
 
 
 @dataclass(frozen=True)
@@ -25,17 +29,24 @@ class Table:
     Attributes:
       file: where it was read.
       header: names of the columns, in lower case, with `_` for spaces.
+      encoding: its name where it is not UTF-8.
       rows: the number of each row as an editor or spreadsheet shows it, and its cells by column.
     """
 
     file: Path
     header: tuple[str, ...]
     rows: tuple[tuple[int, dict[str, str]], ...]
+    encoding: str = ""
 
     @property
     def found(self) -> str:
         """The names of the columns, for an error about a missing one."""
         return f"(found: {', '.join(name for name in self.header if name) or 'none'})"
+
+    def encoding_notes(self) -> list[str]:
+        """A line for the user where the file is not in UTF-8."""
+        read_as = f"{self.file.name} is not UTF-8, and was read as {self.encoding}"
+        return [read_as] if self.encoding else []
 
     def check_once(self, columns: Iterable[str]) -> None:
         """Raises `DataError` if one of these columns occurs twice."""
@@ -47,13 +58,17 @@ class Table:
 
 
 def read_table(file: Path) -> Table:
-    """Reads a `.jsonl`, or UTF-8 text separated by comma, semicolon or tab, without its blank rows.
+    """Reads a `.jsonl`, or text separated by comma, semicolon or tab, without its blank rows.
+
+    Text that is not UTF-8 is read as CP850, cp1252 or ISO-8859-1, whichever makes letters of it.
 
     Raises:
       DataError: one line, with the row, if a row cannot be read.
     """
-    text = utf8_text(file)
-    return _json_lines(file, text) if file.suffix.lower() == ".jsonl" else _csv(file, text)
+    if file.suffix.lower() == ".jsonl":
+        return _json_lines(file, utf8_text(file))
+    text, encoding = decoded_text(file)
+    return replace(_csv(file, text), encoding=encoding)
 
 
 def utf8_text(file: Path) -> str:
@@ -68,6 +83,35 @@ def utf8_text(file: Path) -> str:
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
         raise DataError(f"{file}, line {line}: not UTF-8; save the file as UTF-8") from error
+
+
+def decoded_text(file: Path) -> tuple[str, str]:
+    """The text of a file, and the name of its encoding where that is not UTF-8."""
+    data = read_bytes(file)
+    if b"\0" in data:
+        raise DataError(f"{file}: unreadable encoding (UTF-16, or no text); save it as UTF-8")
+    try:
+        return data.decode("utf-8-sig"), ""
+    except UnicodeDecodeError:
+        pass
+    # What is a letter in CP850 is mostly a control character in ISO-8859-1. The other way round it is a
+    # symbol, or a capital amid small letters: "Musée" in ISO-8859-1 is "MusÚe" in CP850.
+    if _likely(data.decode("cp850")) > _likely(data.decode("latin-1")):
+        return data.decode("cp850"), "CP850"
+    try:
+        return data.decode("cp1252"), "ISO-8859-1"
+    except UnicodeDecodeError:
+        return data.decode("latin-1"), "ISO-8859-1"
+
+
+def _likely(text: str) -> int:
+    """The number of non-ASCII characters that are letters or quotation marks and fit where they are."""
+    return sum(
+        (char.isalpha() and not (char.isupper() and before.islower()))
+        or (char in _TYPOGRAPHIC and not (before.isalpha() and after.isalpha()))
+        for before, char, after in zip(f" {text}", text, f"{text[1:]} ", strict=False)
+        if char > "\x7f"
+    )
 
 
 def read_bytes(file: Path) -> bytes:
@@ -87,6 +131,18 @@ def read_bytes(file: Path) -> bytes:
 def tidy(text: str) -> str:
     """One spelling for names that look the same: composed accents, single spaces, no line breaks."""
     return unicodedata.normalize("NFC", " ".join(text.split()))
+
+
+def first_of_list(cell: str) -> str:
+    """The first name of a cell that is a list, such as Kaggle's "['Baroque']"; else the cell itself."""
+    if cell.startswith("[") and cell.endswith("]"):
+        try:
+            names = ast.literal_eval(cell)
+        except (ValueError, SyntaxError):
+            return cell
+        if all(isinstance(name, str) for name in names):
+            return next(iter(names), "")
+    return cell
 
 
 def delimiter_of(text: str) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from artjax.errors import DataError
-from artjax.prepare.readers.tables import delimiter_of, read_bytes, tidy
+from artjax.prepare.readers.tables import decoded_text, delimiter_of, tidy
 
 COLUMNS = (
     *("author", "born-died", "title", "date", "technique", "location"),
@@ -18,8 +18,6 @@ COLUMNS = (
 )
 _UNUSED = ("born-died", "technique")
 _ENTITY = re.compile(r"&(?:#\d+|#[xX][0-9a-fA-F]+|[A-Za-z][A-Za-z0-9]*);")
-# Quotation marks and dashes of cp1252, the superset of ISO-8859-1 that Windows writes.
-_TYPOGRAPHIC = "\x91\x92\x93\x94\x96\x97"
 _DATE = re.compile(r"-$|.*\d{3}|.*\bcentur", re.IGNORECASE)
 _URL = re.compile(
     r"https?://[^/]+/(?:frames-e\.html\?/)?(?:html(?:_m)?|art|detail)/(?P<path>[^?#]+)\.(?:html?|jpe?g)",
@@ -41,7 +39,7 @@ def read_rows(file: Path) -> tuple[list[dict[str, str]], list[str]]:
       DataError: for an encoding that cannot be read, a column that is missing, or if most rows cannot
         be parsed.
     """
-    text, encoding = _decoded(file)
+    text, encoding = decoded_text(file)
     notes = [f"{file.name} is not UTF-8, and was read as {encoding}"] if encoding else []
     lines = [(n, line) for n, line in enumerate(io.StringIO(text, None), start=1) if line.strip()]
     if not lines:
@@ -88,35 +86,6 @@ def picture_path(url: str) -> str | None:
     match = _URL.fullmatch(url)
     path = unquote(match["path"]) if match else ".."
     return None if ".." in path.split("/") else f"art/{path}.jpg"
-
-
-def _decoded(file: Path) -> tuple[str, str]:
-    """The text of a file, and the name of its encoding where that is not UTF-8."""
-    data = read_bytes(file)
-    if b"\0" in data:
-        raise DataError(f"{file}: unreadable encoding (UTF-16, or no text); save it as UTF-8")
-    try:
-        return data.decode("utf-8-sig"), ""
-    except UnicodeDecodeError:
-        pass
-    # What is a letter in CP850 is mostly a control character in ISO-8859-1. The other way round it is a
-    # symbol, or a capital amid small letters: "Musée" in ISO-8859-1 is "MusÚe" in CP850.
-    if _likely(data.decode("cp850")) > _likely(data.decode("latin-1")):
-        return data.decode("cp850"), "CP850"
-    try:
-        return data.decode("cp1252"), "ISO-8859-1"
-    except UnicodeDecodeError:
-        return data.decode("latin-1"), "ISO-8859-1"
-
-
-def _likely(text: str) -> int:
-    """The number of non-ASCII characters that are letters or quotation marks and fit where they are."""
-    return sum(
-        (char.isalpha() and not (char.isupper() and before.islower()))
-        or (char in _TYPOGRAPHIC and not (before.isalpha() and after.isalpha()))
-        for before, char, after in zip(f" {text}", text, f"{text[1:]} ", strict=False)
-        if char > "\x7f"
-    )
 
 
 def _cells(line: str, delimiter: str, width: int) -> list[str]:

@@ -66,7 +66,7 @@ def read_works_csv(file: Path) -> Catalogue:
         raise DataError(f"{file} lists no works: there is no row below the header")
     if not any(work.picture for work in works):
         raise DataError(no_pictures(works, files))
-    notes = []
+    notes = table.encoding_notes()
     unknown = [name for name in table.header if name and name not in COLUMNS]
     if unknown:
         notes.append(f"ignored columns of {file.name}: {', '.join(unknown)}")

@@ -57,6 +57,41 @@ def test_works_csv_comes_first(tmp_path):
     assert listed(read_folder(tmp_path, "artist")) == {"a.jpg": "Ada"}
 
 
+def test_lists_in_cells_are_read(tmp_path):
+    make(tmp_path, "a.jpg", "b.jpg")
+    write(
+        tmp_path,
+        "classes.csv",
+        """filename,genre\na.jpg,['Baroque']\nb.jpg,"['Pop Art', 'Op Art']"\n""",
+    )
+    assert listed(read_folder(tmp_path, ""), "genre") == {"a.jpg": "Baroque", "b.jpg": "Pop Art"}
+
+
+def test_the_type_of_semart_is_a_genre(tmp_path):
+    make(tmp_path, "Images/1.jpg", "Images/2.jpg")
+    header = "IMAGE_FILE\tDESCRIPTION\tAUTHOR\tTITLE\tTECHNIQUE\tDATE\tTYPE\tSCHOOL\tTIMEFRAME"
+    rows = ["1.jpg\t.\tAda\tÉté\t-\t1500\tportrait\tFrench\t1501-1550"]
+    rows += ["2.jpg\t.\tBo\t.\t-\t1500\tlandscape\tDutch\t1501-1550"]
+    (tmp_path / "semart_train.csv").write_text("\n".join([header, *rows]), encoding="latin-1")
+    catalogue = read_folder(tmp_path, "")
+    assert listed(catalogue, "genre") == {"Images/1.jpg": "portrait", "Images/2.jpg": "landscape"}
+    assert catalogue.class_names["location"] == ("Dutch", "French")
+    assert "semart_train.csv is not UTF-8, and was read as ISO-8859-1" in catalogue.notes
+
+
+def test_the_note_names_what_divided_the_works(tmp_path):
+    make(tmp_path, *(f"{i}.jpg" for i in range(3)))
+    rows = [f"{i}.jpg,{'AB'[i % 2]},{split}" for i, split in enumerate(("train", "val", "test"))]
+    write(tmp_path, "list.csv", "\n".join(["file_name,artist,split", *rows]))
+    assert "splits: as the column 'split' has them" in read_folder(tmp_path, "").notes
+
+
+def test_folders_inside_class_folders_are_noted(tmp_path):
+    make(tmp_path, "Ada/early/a.jpg", "Ada/late/a.jpg", "Bo/b.jpg")
+    notes = read_folder(tmp_path, "artist").notes
+    assert "2 folders inside class folders (Ada/early, …) belong to the class above: Ada" in notes
+
+
 def test_links_to_class_folders_are_followed_and_a_loop_ends(tmp_path):
     make(tmp_path / "elsewhere", "a.jpg")
     make(tmp_path / "museum", "Bo/b.jpg")

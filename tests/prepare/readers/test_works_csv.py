@@ -121,9 +121,16 @@ def test_what_is_invalid_is_one_line(folder, text, says):
     assert "\n" not in str(caught.value)
 
 
-def test_other_encodings_are_named_with_the_line(folder):
-    with pytest.raises(DataError, match=r"works.csv, line 3: not UTF-8"):
-        read(folder, "path,artist\na.jpg,Ada\nb.jpg,Bö\n", "latin-1")
+@pytest.mark.parametrize(("encoding", "said"), [("latin-1", "ISO-8859-1"), ("cp850", "CP850")])
+def test_other_encodings_are_read_and_noted(folder, encoding, said):
+    catalogue = read(folder, "path,artist\na.jpg,Ada\nb.jpg,Käthe\n", encoding)
+    assert catalogue.class_names["artist"] == ("Ada", "Käthe")
+    assert f"works.csv is not UTF-8, and was read as {said}" in catalogue.notes
+
+
+def test_utf16_is_refused(folder):
+    with pytest.raises(DataError, match=r"unreadable encoding .*; save it as UTF-8"):
+        read(folder, "path,artist\na.jpg,Ada\nb.jpg,Bö\n", "utf-16")
 
 
 def test_links_out_of_the_folder_are_refused(folder, tmp_path_factory):
