@@ -88,11 +88,12 @@ def only_most_frequent(catalogue: Catalogue, numbers: Mapping[str, int]) -> Cata
     """Removes all but the most frequent classes; works keep their other labels.
 
     Args:
-      catalogue: what is listed. Works that have a picture count, those of one `work_id` once.
+      catalogue: what is listed. All works count, those of one `work_id` once: which pictures are there
+        does not decide what the classes are.
       numbers: by label, the number of classes to keep; among classes of the same size, those whose
         names come first. Other labels keep all classes.
     """
-    ids = _ids_by_class(catalogue, (work for work in catalogue.works if work.picture is not None))
+    ids = _ids_by_class(catalogue, catalogue.works)
     kept = {label: set(classes) for label, classes in ids.items()}
     notes = list(catalogue.notes)
     for label, number in numbers.items():

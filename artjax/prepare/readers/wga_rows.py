@@ -16,7 +16,8 @@ COLUMNS = (
     *("author", "born-died", "title", "date", "technique", "location"),
     *("url", "form", "type", "school", "timeframe"),
 )
-_UNUSED = ("born-died", "technique")
+# Without a date there is no year, and works of one title and museum count as one.
+_OPTIONAL = ("born-died", "date", "technique")
 _ENTITY = re.compile(r"&(?:#\d+|#[xX][0-9a-fA-F]+|[A-Za-z][A-Za-z0-9]*);")
 _DATE = re.compile(r"-$|.*\d{3}|.*\bcentur", re.IGNORECASE)
 _URL = re.compile(
@@ -50,11 +51,11 @@ def read_rows(file: Path) -> tuple[list[dict[str, str]], list[str]]:
         header = COLUMNS  # the first line is a work already
     else:
         del lines[0]
-    missing = [name for name in COLUMNS if name not in header and name not in _UNUSED]
+    missing = [name for name in COLUMNS if name not in header and name not in _OPTIONAL]
     if missing:
         raise DataError(
-            f"{file} has no column '{missing[0].upper()}' (found: {', '.join(header).upper()}); its "
-            f"first line must be {';'.join(COLUMNS).upper()}"
+            f"{file} has no column {' and no column '.join(repr(name.upper()) for name in missing)} "
+            f"(found: {', '.join(header).upper()}); its first line must be {';'.join(COLUMNS).upper()}"
         )
     if not lines:
         raise DataError(f"{file} lists no works: there is no row below the header")
@@ -122,7 +123,7 @@ def _row(cells: list[str], header: tuple[str, ...], delimiter: str) -> dict[str,
     # The columns at the end may be missing, but not the one that says whether it is a painting.
     if not header.index("form") < len(cells) <= len(header):
         return None
-    row = dict.fromkeys(header, "") | {
+    row = dict.fromkeys((*COLUMNS, *header), "") | {
         name: tidy(cell) for name, cell in zip(header, cells, strict=False)
     }
     picture = picture_path(row["url"])

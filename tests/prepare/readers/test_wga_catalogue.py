@@ -312,25 +312,25 @@ def test_rows_alike_in_author_title_date_and_museum_are_one_work(gallery):
     assert len({same, *others}) == 4
 
 
-def test_the_most_frequent_classes_are_counted_by_works_with_a_picture(gallery):
+def test_the_most_frequent_classes_are_those_of_the_catalogue_whichever_pictures_are_there(gallery):
     lines = []
-    # Cy has most rows, but they are details of one work; nobody has the pictures of Di.
+    # Cy has most rows, but they are details of one work; nobody has most of the pictures of Di.
     for author, works, title in (("BO", 3, ""), ("ADA", 2, ""), ("CY", 5, "x"), ("DI", 9, "")):
         for i in range(works):
             lines.append(row(f"{author}/{i}", author, title=title or f"Work {i}", type=author[0]))
-            if author != "DI":
+            if author != "DI" or i == 0:
                 gallery.add(f"art/{author}/{i}.jpg")
     catalogue = gallery.read(*lines, most_frequent={"artist": 2})
-    assert catalogue.class_names["artist"] == ("ADA", "BO")
+    assert catalogue.class_names["artist"] == ("BO", "DI")
     assert catalogue.class_names["genre"] == ("A", "B", "C", "D")
     others = [work.labels for work in catalogue.works if work.file_name.startswith("art/CY")]
     assert others == [{"genre": "C", "location": "German", "period": "1601-1650"}] * 5
     assert catalogue.notes == [
-        "artist: the 2 most frequent of 4 classes; 1 works of the others keep their other labels"
+        "artist: the 2 most frequent of 4 classes; 3 works of the others keep their other labels"
     ]
     tied = gallery.read(*lines, most_frequent={"artist": 3, "genre": 9})
-    assert tied.class_names["artist"] == ("ADA", "BO", "CY")
-    assert len(tied.notes) == 0
+    assert tied.class_names["artist"] == ("ADA", "BO", "DI")
+    assert len(tied.notes) == 1
 
 
 def test_rows_that_cannot_be_understood_are_counted(gallery):
@@ -364,6 +364,25 @@ def test_damaged_catalogues_are_one_line(gallery, lines, header, says):
         gallery.read(*lines, header=header)
     assert says in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_catalogue_with_commas_and_without_dates_is_read(gallery):
+    header = HEADER.replace("DATE;", "").replace(";", ",")
+    (line,) = [row("a/aachen/allegory", title="Allegory")]
+    cells = line.split(";")
+    del cells[3]
+    gallery.add("art/a/aachen/allegory.jpg")
+    catalogue = gallery.read(",".join(f'"{cell}"' for cell in cells), header=header)
+    (work,) = catalogue.works
+    assert (work.title, work.year, work.picture is not None) == ("Allegory", -1, True)
+
+
+def test_renamed_columns_are_all_named(gallery):
+    header = HEADER.replace("SCHOOL", "COUNTRY").replace("AUTHOR", "PAINTER")
+    with pytest.raises(
+        DataError, match=r"no column 'AUTHOR' and no column 'SCHOOL' \(found: PAINTER"
+    ):
+        gallery.read(row("a/b"), header=header)
 
 
 def test_missing_catalogue_and_pictures_say_where_they_belong(tmp_path):
