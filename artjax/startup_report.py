@@ -13,6 +13,7 @@ from artjax import config as config_lib
 from artjax.data import batches
 from artjax.data.canvases import Canvases, Split
 from artjax.data.sources import Source
+from artjax.data.splits import uncovered, uncovered_in_words
 from artjax.evaluation import baselines
 from artjax.evaluation.metrics import log_softmax
 from artjax.runtime import mesh as mesh_lib
@@ -55,6 +56,12 @@ def introduce(
             f"{task}: {len(names)} classes; top-1 on validation by chance {1 / len(names):.1%}, always "
             f"'{most_frequent}' {majority:.1%}"
         )
+        works = {
+            name: {names[c]: 1 for c in np.unique(split.labels[task]) if c >= 0}
+            for name, split in splits.items()
+        }
+        for line in uncovered_in_words(task, len(names), uncovered(names, works)):
+            say(f"warning: {line}")
     kind = "TFRecords:" if data.why_streamed else f"canvases: {data.size} px,"
     folder = data.prepared.directory if data.why_streamed else data.directory
     say(f"{kind} {format_bytes(train.images.nbytes)} for train, in {folder}")

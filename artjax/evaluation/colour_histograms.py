@@ -131,4 +131,6 @@ def fit(features: np.ndarray, labels: np.ndarray, strength: float) -> Any:
     with warnings.catch_warnings():
         # Weakly regularised models need many more steps, for no better score on validation.
         warnings.simplefilter("ignore", ConvergenceWarning)
+        # Many classes with few works each are what a small collection has.
+        warnings.filterwarnings("ignore", "The number of unique classes", UserWarning)
         return LogisticRegression(C=strength, max_iter=200).fit(features, labels)

@@ -142,8 +142,11 @@ METRICS: Mapping[str, Metric] = {
 
 
 def summary(predictions: Predictions) -> dict[str, float | int | list[float]]:
-    """All of `METRICS`, ready for JSON; beside them the numbers of images, of works, of classes and of
-    classes that were predicted at all, and the interval of top-1."""
+    """Computes `METRICS` and the 95 % interval of top-1, ready for JSON.
+
+    Beside them are the numbers of images and of works, of classes, of classes that have a work, and of
+    classes that were predicted at all.
+    """
     right = predictions.predicted == predictions.labels
     n = len(right)
     ids = predictions.work_ids
@@ -154,6 +157,7 @@ def summary(predictions: Predictions) -> dict[str, float | int | list[float]]:
         **{name: metric.function(predictions) for name, metric in METRICS.items()},
         "top1_ci95": list(wilson_interval(float(right.mean()), trials)),
         "classes": predictions.log_probabilities.shape[1],
+        "labelled_classes": len(np.unique(predictions.labels)),
         "predicted_classes": len(np.unique(predictions.predicted)),
     }
 

@@ -37,6 +37,9 @@ def report_lines(result: Mapping[str, Any]) -> list[str]:
                 + ("of nothing" if without is None else f"{without:.1%}")
             )
         lines += baselines.in_words(row.get("baselines", {}), row["top1_ci95"][0])
+        without = row["classes"] - row.get("labelled_classes", row["classes"])
+        if without:
+            lines.append(f"  {without} of {row['classes']} {task}s have no {result['split']} work")
         if row.get("predicted_classes") == 1 < row["classes"]:
             lines.append(f"  warning: the network names the same {task} for every work")
     return lines

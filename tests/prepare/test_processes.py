@@ -99,3 +99,4 @@ def test_processes_end_with_the_caller_and_do_not_import_its_main_module(tmp_pat
         assert time.monotonic() < deadline
         time.sleep(0.01)
     assert process.stdout.read() == ""
+    process.stdout.close()

@@ -112,7 +112,9 @@ def test_data_missing_for_one_process_stops_all(said):
 def test_processes_with_different_data_are_an_error(said):
     first, second = said["other data on one"]
     assert first == second
-    assert first.startswith("the processes have different data: tiny 1.0.0 (fingerprint ")
+    assert first.startswith(
+        "the processes have different data: process 0 has tiny 1.0.0 (fingerprint "
+    )
 
 
 def test_if_process_0_fails_the_others_do_not_wait(said):

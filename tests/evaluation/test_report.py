@@ -1,0 +1,101 @@
+"""A result in words: what a score has to beat, and what speaks against it."""
+
+import numpy as np
+import pytest
+
+from artjax.evaluation import baselines, metrics
+from artjax.evaluation.metrics import Predictions
+from artjax.evaluation.report import cautions, report_lines
+
+
+def row(right, n, classes=3, **changes):
+    labels = np.arange(n) % classes
+    predicted = np.where(np.arange(n) < right, labels, (labels + 1) % classes)
+    given = Predictions(labels, np.log(np.eye(classes)[predicted] * 0.9 + 0.1 / classes))
+    values = baselines.baselines(labels, labels, classes, colour_histograms=0.4)
+    return {**metrics.summary(given), "official_n": None, "baselines": values} | changes
+
+
+def lines_of(result_row):
+    return report_lines({"split": "test", "tasks": {"artist": result_row}})
+
+
+def test_the_score_stands_beside_what_it_has_to_beat():
+    lines = lines_of(row(90, 90))
+    assert lines[1] == (
+        "  to beat: chance 33.3%, the best constant answer 33.3%, always train's most frequent class "
+        "33.3%, colour histograms 40.0%"
+    )
+    assert len(lines) == 2
+
+
+def test_what_the_interval_does_not_exclude_is_named():
+    assert lines_of(row(42, 90))[2] == (
+        "  not shown to be better than colour histograms (40.0%): the interval includes it"
+    )
+
+
+def test_the_best_constant_answer_is_that_of_the_split():
+    found = baselines.baselines(np.asarray([0, 0, 0, 1]), np.asarray([1, 1, 1, 0]), 2)
+    assert found["best_constant"] == 0.75
+    assert found["train_majority"] == 0.25
+    assert found["colour_histograms"] is None
+
+
+def test_classes_without_a_work_and_a_network_that_always_says_the_same_are_reported():
+    labels = np.asarray([0, 0, 1])
+    given = Predictions(labels, np.log(np.tile([0.8, 0.1, 0.1], (3, 1))))
+    said = "\n".join(lines_of({**metrics.summary(given), "official_n": None}))
+    assert "1 of 3 artists have no test work" in said
+    assert "warning: the network names the same artist for every work" in said
+
+
+@pytest.mark.parametrize(("train", "warned"), [(1.0, True), (0.5, False)])
+def test_train_and_test_far_apart_are_reported(train, warned):
+    results = {name: {"tasks": {"artist": row(36, 90)}} for name in ("validation", "test")}
+    lines = cautions(results, {"train/top1": train})
+    assert bool(lines) == warned
+    assert all("overfitting" in line for line in lines)
+
+
+def test_a_validation_split_too_small_to_choose_by_is_reported():
+    results = {
+        "validation": {"tasks": {"artist": row(5, 19)}},
+        "test": {"tasks": {"artist": row(36, 90)}},
+    }
+    (line,) = cautions(results, {})
+    assert line.startswith("warning: 19 validation works with a known artist are too few")
+
+
+def test_images_of_one_work_count_as_less_than_as_many_works():
+    labels = np.zeros(60, int)
+    logs = np.log(np.where(np.arange(60)[:, None] < 30, [0.9, 0.1], [0.1, 0.9]))
+    alone = metrics.summary(Predictions(labels, logs))
+    ids = np.asarray([f"work {i // 10}" for i in range(60)])
+    clustered = metrics.summary(Predictions(labels, logs, ids))
+    assert (alone["works"], clustered["works"]) == (60, 6)
+    assert clustered["top1_ci95"] == pytest.approx(metrics.wilson_interval(0.5, 6), rel=0.1)
+    width = np.diff(clustered["top1_ci95"]) / np.diff(alone["top1_ci95"])
+    assert 2 < width < 3.5
+
+
+def test_works_of_one_image_each_are_independent():
+    labels = np.arange(50) % 3
+    logs = np.log(np.random.default_rng(0).dirichlet(np.ones(3), 50))
+    ids = np.asarray([str(i) for i in range(50)])
+    assert metrics.summary(Predictions(labels, logs, ids)) == metrics.summary(
+        Predictions(labels, logs)
+    )
+
+
+def test_the_interval_of_clusters_covers_the_truth():
+    rng = np.random.default_rng(0)
+    covered = 0
+    for _ in range(300):
+        share = rng.beta(2, 2, 40)  # of each work; 0.5 on average
+        right = rng.random((40, 8)) < share[:, None]
+        ids = np.repeat(np.arange(40).astype(str), 8)
+        trials = metrics.independent_trials(right.ravel(), ids)
+        low, high = metrics.wilson_interval(right.mean(), trials)
+        covered += low <= 0.5 <= high
+    assert 0.92 <= covered / 300 <= 0.98
