@@ -11,7 +11,7 @@ from studio import studio_dataset_builder
 @pytest.mark.slow
 class StudioTest(tfds.testing.DatasetBuilderTestCase):
     DATASET_CLASS = studio_dataset_builder.Builder
-    SPLITS = {"train": 60, "validation": 20, "test": 16}
+    SPLITS = {"train": 68, "validation": 14, "test": 14}
     EXAMPLE_DIR = tempfile.mkdtemp()  # TFDS asks for a folder, though the pictures are drawn
 
     @classmethod
