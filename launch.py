@@ -82,10 +82,10 @@ def _create_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--config",
         metavar="FILE[:COLLECTION]",
-        help="what to train or describe: configs/artist.py, genre.py, location.py, style.py or "
+        help="the task: configs/artist.py, genre.py, location.py, style.py or "
         f"all_labels.py; the collection is {', '.join(collections.names())} or any prepared TFDS image "
         f"set (default: {collections.preferred(('artist',))}, or {collections.preferred(('location',))} "
-        f"for location, where it is prepared; else the embedded {collections.sample()})",
+        f"for location, if it is prepared; else the embedded {collections.sample()})",
     )
     parser.add_argument(
         "--mode", default="train", help=f"{', '.join(MODES)}; see above (default: train)"
@@ -146,7 +146,7 @@ def parse_args(argv: list[str]) -> tuple[argparse.Namespace, list[tuple[str, str
     """Returns the flags, and the pairs (field, text) of all `--config.field=text`.
 
     Raises:
-      ConfigError: for an unknown flag or a value that no flag has.
+      ConfigError: for an unknown flag, or an invalid value of a flag.
     """
     parser = _create_parser()
     overrides, rest = _take_overrides(argv)

@@ -1,4 +1,4 @@
-"""The collection of a config that names none, and building the embedded sample."""
+"""The collection if the user sets none, and building the embedded sample."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ def why(collection: str, tasks: tuple[str, ...], data_dir: Path) -> str:
 
 
 def build_if_missing(tasks: tuple[str, ...], data_dir: Path, canvas_dir: Path | None) -> None:
-    """Draws and prepares the sample with TFDS, in a process of its own, unless it exists.
+    """Draws and prepares the sample with TFDS, in a subprocess, unless it is prepared already.
 
     Raises:
-      DataError: if that fails, with its last line.
+      DataError: if that fails. The message has the last line of the subprocess.
     """
     if canvases.is_there(NAME, tasks, data_dir, canvas_dir):
         return

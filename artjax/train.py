@@ -41,7 +41,7 @@ from artjax.training.progress import Progress
 from artjax.training.state import TrainState
 from artjax.training.stop_signal import StopSignal
 
-if TYPE_CHECKING:  # only read here: benchmarks run where ml_collections is not
+if TYPE_CHECKING:  # benchmarks run where ml_collections is not installed
     from ml_collections import ConfigDict
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from artjax import config as config_lib
 from artjax.errors import WorkdirError
 
-if TYPE_CHECKING:  # only read here: benchmarks run where ml_collections is not
+if TYPE_CHECKING:  # benchmarks run where ml_collections is not installed
     from ml_collections import ConfigDict
 
 _MAX_SHOWN_DIFFERENCES = 6

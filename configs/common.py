@@ -7,13 +7,13 @@ from artjax.data import collections
 
 
 def get_config(collection: str) -> ConfigDict:
-    """The defaults (VGG-16 with BatchNorm at 224 px), made small for small collections."""
+    """The defaults (VGG-16 with BatchNorm at 224 px), or smaller settings for small collections."""
     config = default_config()
     known = collections.find(collection)
     if known and known.recipe == "small":
         small(config)
         if not known.synthetic:
-            # A museum's first hundreds of works: more passes, and gentler ones.
+            # For a few hundred works: more epochs, and a lower learning rate.
             config.epochs = 100.0
             config.optim.peak_lr = 0.05
             config.optim.warmup_epochs = 5.0

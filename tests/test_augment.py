@@ -402,7 +402,7 @@ def test_switching_one_on_does_not_change_the_others():
     more, _ = augment.augmented(
         key, images, aspect, section(erase=0.4, noise=0.01, hue=0.1, cutmix=1.0), 32
     )
-    grey = 127.5  # of the erased boxes
+    grey = 127.5  # the value of erased boxes
     np.testing.assert_array_equal(alone == grey, more == grey)
     first = augment.random_color(key, jnp.full((4, 1, 1, 3), 90.0), brightness=0.4)
     second = augment.random_color(key, jnp.full((4, 1, 1, 3), 90.0), brightness=0.4, hue=0.1)

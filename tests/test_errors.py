@@ -29,7 +29,7 @@ def test_hook_stays_where_no_error_of_the_user_leaves_the_block(hook):
         (
             KeyboardInterrupt(),
             130,
-            "artjax: interrupted; files that are incomplete will not be used\n",
+            "artjax: interrupted; incomplete files will not be used\n",
         ),
     ],
 )

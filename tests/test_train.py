@@ -122,14 +122,14 @@ def test_resumed_run_equals_uninterrupted_run_with_every_augmentation(devices, d
 def test_resumed_run_equals_uninterrupted_run_with(
     devices, changes, data_dir, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr("artjax.runtime.mesh.SMALLEST_SPREAD_ARRAY", 2**8)
+    monkeypatch.setattr("artjax.runtime.mesh.MIN_SHARDED_SIZE", 2**8)
     config = tiny_config(**changes, steps=6, eval_every=3, log_every=2)
     several = {"devices": jax.devices()[:devices]}
     train(config, tmp_path / "whole", data_dir, **several)
     for stop in (2, 4, None):
         train(config, tmp_path / "resumed", data_dir, stop_after_steps=stop, **several)
     assert_same_run(tmp_path / "whole", tmp_path / "resumed")
-    # What is tested took part: the average is no copy, and each device holds a share of the kernels.
+    # The EMA differs from the parameters, and each device holds only a share of the kernels.
     state = last_state(tmp_path / "resumed")
     if "ema_decay" in changes:
         averaged, live = state.ema["params"]["conv1_1"], state.params["conv1_1"]

@@ -189,7 +189,7 @@ class Canvases:
 
     @property
     def reports(self) -> Path:
-        """The folder with `skipped.csv`, `splits.csv` and `near_duplicates.csv`, where there are any."""
+        """The folder of `skipped.csv`, `splits.csv` and `near_duplicates.csv`, if the set has them."""
         copied = (self.directory / reports.SPLITS_CSV).is_file()
         return self.directory if copied else self.prepared.directory
 
@@ -349,7 +349,7 @@ def _read(directory: Path) -> Canvases | None:
 def _find_copied(
     root: Path, collection: str, tasks: tuple[str, ...], size: int | str
 ) -> Canvases | None:
-    # A set without config, the config that is meant, or the only one that there is.
+    # In this order: a set without configs, the default config for these tasks, the only config.
     default = collections.default_config(collection, tasks)
     for versions in (collection, f"{collection}/{default}", f"{collection}/*"):
         directories = sorted(root.glob(f"{versions}/*/{size}px"), reverse=True)

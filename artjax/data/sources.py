@@ -24,7 +24,7 @@ from artjax.runtime import mesh as mesh_lib
 from artjax.runtime import resources
 from artjax.runtime.resources import format_bytes
 
-if TYPE_CHECKING:  # only read here: benchmarks run where ml_collections is not
+if TYPE_CHECKING:  # benchmarks run where ml_collections is not installed
     from ml_collections import ConfigDict
 
 Batch = dict[str, jax.Array]

@@ -187,11 +187,11 @@ def summarise(
 
     Args:
       predictions: as from `predict_split`.
-      split: the works.
-      train: for the baselines.
-      prepared: for the official lists.
-      duplicated: file names of works that have a near-duplicate in train; None where these
-        were not looked for.
+      split: the works that were predicted.
+      train: the training split, for the baselines.
+      prepared: the prepared set, for the size of the official split.
+      duplicated: file names of the works that have a near-duplicate in the training split; None if
+        the set has no list of near-duplicates.
     """
     tasks = {}
     for task, (known, of_task) in predictions.items():
@@ -205,11 +205,11 @@ def summarise(
             ),
         }
         if duplicated is not None:
-            alone = [i for i, k in enumerate(known) if split.file_names[k] not in duplicated]
-            without = of_task.only(alone)
+            unique = [i for i, k in enumerate(known) if split.file_names[k] not in duplicated]
+            without = of_task.only(unique)
             tasks[task] |= {
-                "n_without_near_duplicates": len(alone),
-                "top1_without_near_duplicates": metrics.top1(without) if alone else None,
+                "n_without_near_duplicates": len(unique),
+                "top1_without_near_duplicates": metrics.top1(without) if unique else None,
             }
     return tasks
 

@@ -38,9 +38,9 @@ def batch_norm(
     return _forward(inputs, scale, bias, epsilon)[0]
 
 
-def _over_pixels(of_channels: jax.Array) -> jax.Array:
-    """[C] as [1, 1, 1, C]: said, since the tests allow no silent change of rank."""
-    return of_channels[None, None, None]
+def _over_pixels(channels: jax.Array) -> jax.Array:
+    """[C] → [1, 1, 1, C]. It is explicit because the tests forbid implicit rank promotion."""
+    return channels[None, None, None]
 
 
 def _forward(

@@ -30,7 +30,7 @@ from artjax.training.step import (
     save_stages,
 )
 
-if TYPE_CHECKING:  # only read here: benchmarks run where ml_collections is not
+if TYPE_CHECKING:  # benchmarks run where ml_collections is not installed
     from ml_collections import ConfigDict
 
 TrainStep = Callable[[TrainState, Batch], tuple[TrainState, dict[str, jax.Array]]]

@@ -16,7 +16,7 @@ from artjax.runtime import resources
 from artjax.runtime.resources import format_bytes
 from artjax.training.experiment import Experiment
 
-if TYPE_CHECKING:  # only read here: benchmarks run where ml_collections is not
+if TYPE_CHECKING:  # benchmarks run where ml_collections is not installed
     from ml_collections import ConfigDict
 
 # An automatic batch size uses at most this share. Other programs and prefetched batches need the rest.

@@ -108,7 +108,7 @@ def test_official_counts_are_reported(data_dir):
 
 def test_near_duplicates_can_be_left_out_of_the_score(workdir, data_dir, tmp_path):
     whole = evaluate.evaluate_workdir(workdir, "test")["tasks"]["artist"]
-    assert "top1_without_near_duplicates" not in whole  # nobody looked for them
+    assert "top1_without_near_duplicates" not in whole  # this set has no list of near-duplicates
     with (workdir / "evaluation" / "test" / "predictions.csv").open() as file:
         rows = list(csv.DictReader(file))
     canvas_dir = tmp_path / "canvases"

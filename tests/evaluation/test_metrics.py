@@ -7,7 +7,7 @@ from artjax.evaluation import metrics
 from artjax.evaluation.metrics import Predictions
 
 
-# Of 200 works every class is one's label or prediction; of 9, some occur once and some never.
+# With 200 works every class occurs as a label or a prediction. With 9, some occur once, some never.
 @pytest.mark.parametrize(("works", "classes"), [(200, 7), (9, 12)])
 def test_all_numbers_equal_scikit_learn(works, classes):
     rng = np.random.default_rng(0)

@@ -48,7 +48,7 @@ def test_estimate_follows_devices_accumulation_and_rematerialisation():
 @pytest.mark.slow
 @pytest.mark.usefixtures("narrow_vgg")
 def test_accumulation_needs_less_memory():
-    whole, halves, quarters = (needed(64, accumulate=parts) for parts in (1, 2, 4))
+    whole, halves, quarters = (needed(64, accumulate=count) for count in (1, 2, 4))
     assert halves < 0.65 * whole
     assert quarters < 0.75 * halves  # the state is not divided
 

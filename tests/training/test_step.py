@@ -64,7 +64,7 @@ def run(experiment, steps=3, **of_batch):
 @pytest.mark.usefixtures("narrow_vgg_bn")
 @pytest.mark.parametrize(("fsdp", "changes"), [(1, AUGMENTED), (2, {"accumulate": 2})])
 def test_eight_devices_compute_what_one_does(fsdp, changes, monkeypatch):
-    monkeypatch.setattr("artjax.runtime.mesh.SMALLEST_SPREAD_ARRAY", 2**8)
+    monkeypatch.setattr("artjax.runtime.mesh.MIN_SHARDED_SIZE", 2**8)
     one, one_rows = run(experiment(1, **changes))
     many, many_rows = run(experiment(8, fsdp=fsdp, **changes))
     for a, b in zip(one_rows, many_rows, strict=True):
@@ -238,10 +238,10 @@ def test_accumulation_equals_the_large_batch(devices, mixing):
 
 
 def largest_moved(compiled):
-    """Elements of the largest array that a compiled program moves between devices, sums left out."""
+    """Elements of the largest array that a compiled program moves between devices, except for sums."""
     moving = "all-gather|all-to-all|collective-permute|collective-broadcast|ragged-all-to-all"
     shapes = re.findall(rf"= (.+?) (?:{moving})(?:-start)?\(", compiled.as_text())
-    # A shape is f32[8,3]{1,0}, or several of them in brackets.
+    # A shape is f32[8,3]{1,0}, or several in brackets.
     arrays = [array for shape in shapes for array in re.findall(r"\w+\[([\d,]*)\]", shape)]
     sizes = [math.prod(int(side) for side in array.split(",") if side) for array in arrays]
     return max(sizes, default=0)
@@ -252,7 +252,7 @@ def test_accumulation_moves_no_images_between_devices():
     accumulated = experiment(8, accumulate=2, batch_size=32)
     assert largest_moved(accumulated.compile_train_step()) < 40**2
 
-    # Micro-batches of neighbours would move half of them.
+    # In contrast, micro-batches of neighbours would move half of the images.
     def neighbours(images):
         return images.reshape(2, -1, *images.shape[1:])
 
