@@ -299,7 +299,8 @@ def wait_for(condition, seconds=120):
 def test_killed_run_resumes_from_its_last_checkpoint(data_dir, tmp_path, pytestconfig):
     steps = "--config.steps=24"
     whole = launch(pytestconfig.rootpath, tmp_path / "whole", data_dir, steps)
-    assert whole.wait() == 0, whole.stdout.read()
+    said, _ = whole.communicate()
+    assert whole.returncode == 0, said
     settings = (steps, "--config.checkpoint_every=1")
     killed = launch(pytestconfig.rootpath, tmp_path / "killed", data_dir, *settings)
     folder = tmp_path / "killed" / "checkpoints"
@@ -309,7 +310,8 @@ def test_killed_run_resumes_from_its_last_checkpoint(data_dir, tmp_path, pytestc
         )
     )
     killed.kill()
-    assert killed.wait() == -signal.SIGKILL
+    killed.communicate()  # closes the pipe
+    assert killed.returncode == -signal.SIGKILL
     assert not (tmp_path / "killed" / "evaluation").exists()
     again = launch(pytestconfig.rootpath, tmp_path / "killed", data_dir, *settings)
     said, _ = again.communicate()
