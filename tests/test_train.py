@@ -113,6 +113,16 @@ def test_resumed_run_equals_uninterrupted_run_with_every_augmentation(devices, d
 
 
 @pytest.mark.slow
+def test_validation_rises_with_training_while_the_average_is_young(data_dir, tmp_path):
+    # The average of the parameters with the running statistics of the live ones scored 0.3.
+    config = tiny_config(ema_decay=0.99, steps=60, eval_every=15, log_every=15)
+    one(config, tmp_path, data_dir)
+    rows = [row["validation/top1"] for row in read_rows(tmp_path) if "validation/top1" in row]
+    assert max(rows[1:3]) >= 0.75
+    assert rows[-1] >= 0.9
+
+
+@pytest.mark.slow
 @pytest.mark.usefixtures("narrow_vgg")
 @pytest.mark.parametrize(
     ("devices", "changes"),

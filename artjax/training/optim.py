@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -116,7 +117,7 @@ class Optimizer(NamedTuple):
 
 
 OPTIMIZERS: Mapping[str, Optimizer] = {
-    "sgd": Optimizer(_sgd, 10.0),
+    "sgd": Optimizer(_sgd, math.inf),
     "adam": Optimizer(_adam, 0.02),
     "adamw": Optimizer(_adamw, 0.02),
 }

@@ -180,7 +180,7 @@ def test_training_moves_every_running_average_of_batch_norm():
     assert jax.tree.leaves(moved) == [True] * 2 * 4
 
 
-@pytest.mark.usefixtures("narrow_vgg")
+@pytest.mark.usefixtures("narrow_vgg_bn")
 def test_ema_of_parameters_and_statistics_follows_its_definition():
     with_ema = experiment(ema_decay=0.25)
     state = with_ema.initial_state()
@@ -197,20 +197,6 @@ def test_ema_of_parameters_and_statistics_follows_its_definition():
     )
     assert "batch_stats" in state.ema
     assert state.variables is state.ema
-
-
-@pytest.mark.slow
-def test_a_network_that_knows_its_works_is_evaluated_so_while_the_average_is_young():
-    # With the running statistics of the live parameters, the average scored 0.3 where these had 1.0.
-    with_ema = experiment(ema_decay=0.99)
-    state, given = with_ema.initial_state(), batch(seed=1)
-    for _ in range(60):
-        state, _ = with_ema.train_step(state, given)
-    logits = with_ema.logits(state.variables, given)["artist"]
-    live = with_ema.logits({"params": state.params, **state.model_state}, given)["artist"]
-    right = [float((jnp.argmax(x, -1) == given["label/artist"]).mean()) for x in (logits, live)]
-    assert right[1] > 0.9
-    assert right[0] > 0.9
 
 
 @pytest.mark.slow
