@@ -277,14 +277,17 @@ class Worker:
         assert self._process.stdout
         line = self._process.stdout.readline()
         if not line:
+            self.close()
             raise RuntimeError(f"the process of {self._name} ended; its own message is above")
         return line.strip()
 
     def close(self) -> None:
         """Ends the process, which frees its memory."""
         assert self._process.stdin
+        assert self._process.stdout
         self._process.stdin.close()
         self._process.wait()
+        self._process.stdout.close()
 
 
 def serve(start: Callable[[], tuple[str, Callable[[str], object]]]) -> None:

@@ -8,11 +8,10 @@ from collections.abc import Collection, Mapping
 from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import numpy as np
-from ml_collections import ConfigDict
 
 from artjax import config as config_lib
 from artjax.data import batches, canvases
@@ -28,6 +27,9 @@ from artjax.runtime.mesh import create_mesh, is_first_process
 from artjax.training.checkpoint import Checkpoints
 from artjax.training.experiment import Experiment
 from artjax.workdir import write_atomically
+
+if TYPE_CHECKING:  # ml_collections is not needed to run this
+    from ml_collections import ConfigDict
 
 CHECKPOINTS = ("best", "last")
 

@@ -81,8 +81,15 @@ def works_of(builder):
 @pytest.mark.slow
 class WgaTest(tfds.testing.DatasetBuilderTestCase):
     DATASET_CLASS = Builder
-    SPLITS = {"train": 310, "validation": 37, "test": 31}
+    BUILDER_CONFIG_NAMES_TO_TEST = ["baumer_chen"]
+    SPLITS = {"train": 311, "validation": 34, "test": 33}
     EXAMPLE_DIR = make_gallery(Path(tempfile.mkdtemp()))
+
+
+@pytest.mark.slow
+class WgaFullTest(WgaTest):
+    BUILDER_CONFIG_NAMES_TO_TEST = ["full"]
+    SPLITS = {"train": 308, "validation": 37, "test": 33}
 
 
 @pytest.fixture(scope="module")
@@ -128,6 +135,7 @@ def test_full_keeps_every_class_with_ten_works_in_every_encoding(tmp_path):
         gallery = make_gallery(tmp_path / encoding, encoding)
         builder = build(tmp_path / "data" / encoding, gallery, "full")
         metadata.append(json.loads((Path(builder.data_dir) / "metadata.json").read_text()))
+        assert metadata[-1].pop("manual_dir") == str(gallery)
         assert len(builder.info.features["artist"].names) == 24
         assert builder.info.features["genre"].names == GENRES[:6]
     assert metadata[0] == metadata[1]
