@@ -265,6 +265,9 @@ def _config(
     from artjax.training.checks import check_config
 
     file, _, collection = args.config.partition(":")
+    beside = Path(__file__).parent / file
+    if not Path(file).is_file() and beside.is_file():  # called from another folder
+        file = str(beside)
 
     def load(collection: str) -> ConfigDict:
         config = config_lib.load_config_file(file, collection)

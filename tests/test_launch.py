@@ -160,6 +160,14 @@ def test_an_override_and_its_value_may_be_two_arguments():
     assert args.config == TINY[1]
 
 
+def test_config_files_are_found_beside_launch_from_any_folder(data_dir, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ArtjaxError, match="did you mean 'tiny'"):
+        launch.main(["--config", "configs/artist.py:tinny", "--data_dir", str(data_dir)])
+    with pytest.raises(ArtjaxError, match=r"no config file configs/artst\.py"):
+        launch.main(["--config", "configs/artst.py:tiny", "--data_dir", str(data_dir)])
+
+
 def test_train_evaluate_and_predict_from_the_command_line(data_dir, tmp_path, capsys):
     flags = ["--data_dir", str(data_dir), "--workdir", str(tmp_path)]
     short = ["--config.steps=2", "--config.batch_size=16"]

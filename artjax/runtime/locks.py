@@ -45,15 +45,3 @@ def only_process(folder: Path, doing: str) -> Iterator[None]:
         with suppress(OSError):
             holder.unlink(missing_ok=True)
         lock.release()
-
-
-@contextmanager
-def one_after_the_other(file: Path) -> Iterator[None]:
-    """Runs the block when no other process is in such a block for the same file; waits for it.
-
-    Raises:
-      OSError: if the lock file cannot be written.
-    """
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(file):
-        yield
