@@ -89,6 +89,8 @@ def test_processes_end_with_the_caller_and_do_not_import_its_main_module(tmp_pat
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
+        # A shell that runs the tests in the background lets its children ignore SIGINT.
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     )
     assert process.stdout.readline() == "main module\n"
     pid = int(process.stdout.readline())
