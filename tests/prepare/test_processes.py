@@ -66,6 +66,8 @@ def test_processes_end_where_the_caller_stops_listening():
 
 
 MAIN = """
+import signal  # a shell that runs the tests in the background lets its children ignore SIGINT
+signal.signal(signal.SIGINT, signal.default_int_handler)
 import sys
 print("main module", flush=True)
 from test_processes import square
@@ -89,8 +91,6 @@ def test_processes_end_with_the_caller_and_do_not_import_its_main_module(tmp_pat
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
-        # A shell that runs the tests in the background lets its children ignore SIGINT.
-        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     )
     assert process.stdout.readline() == "main module\n"
     pid = int(process.stdout.readline())
