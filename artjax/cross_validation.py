@@ -6,7 +6,6 @@ workdir. The predictions of all folds together are one score.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,13 +14,11 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from artjax import config as config_lib
 from artjax import workdir as workdir_lib
 from artjax.evaluation import baselines, evaluate, metrics, report
 from artjax.runtime import mesh as mesh_lib
 from artjax.train import Outcome, train
 from artjax.training.checks import check_config
-from artjax.workdir import write_atomically
 
 
 def cross_validate(
@@ -117,10 +114,7 @@ def evaluate_folds(
     for fold in range(folds):
         folder = workdir / f"fold{fold}"
         restored, data = evaluate.open_workdir(folder, which, data_dir, canvas_dir)
-        result = evaluate.evaluate_split(folder, restored, data, "test")
-        features = config_lib.label_features(restored.experiment.config)
-        split = data.split("test", features)
-        predictions = evaluate.predict_split(restored.experiment, restored.variables, split)
+        split, predictions, result = evaluate.predict_and_evaluate(folder, restored, data, "test")
         for task, (_, of_task) in predictions.items():
             pooled.setdefault(task, []).append(of_task)
         tables.append(report.predictions_csv(predictions, split, restored.record["classes"], fold))
@@ -134,15 +128,9 @@ def evaluate_folds(
             for task, parts in pooled.items()
         },
     }
-    if mesh_lib.is_first_process():
-        folder = workdir / "evaluation" / "folds"
-        rows = [table.split("\n", 1) for table in tables]
-        write_atomically(
-            folder / "predictions.csv", rows[0][0] + "\n" + "".join(row[1] for row in rows)
-        )
-        write_atomically(
-            folder / "metrics.json", json.dumps(result, indent=2, sort_keys=True) + "\n"
-        )
+    headers, rows = zip(*(table.split("\n", 1) for table in tables), strict=True)
+    table = f"{headers[0]}\n{''.join(rows)}"
+    evaluate.write_results(workdir / "evaluation" / "folds", result, table)
     return result
 
 

@@ -127,15 +127,23 @@ def open_workdir(
 
 def evaluate_split(workdir: Path, restored: Restored, data: Canvases, name: str) -> dict[str, Any]:
     """Evaluates a restored model on one split; writes `metrics.json` and `predictions.csv`."""
+    return predict_and_evaluate(workdir, restored, data, name)[2]
+
+
+def predict_and_evaluate(
+    workdir: Path, restored: Restored, data: Canvases, name: str
+) -> tuple[Split, dict[str, tuple[np.ndarray, metrics.Predictions]], dict[str, Any]]:
+    """As `evaluate_split`; returns the split and what `predict_split` gave as well."""
     features = config_lib.label_features(restored.experiment.config)
-    split, train = data.split(name, features), data.split("train", features)
+    needed = ("train",) if name == "train" else SPLITS
+    splits = {other: data.split(other, features) for other in needed}
+    split = splits[name]
     predictions = predict_split(restored.experiment, restored.variables, split)
-    colours = {}
+    colours, duplicated = {}, None
     if name != "train":  # on its own works, a fit says nothing
-        splits = {other: data.split(other, features) for other in SPLITS}
         colours = {task: kept_colour_baseline(data, splits, task) for task in features}
-    duplicated = data.duplicated_in_train(name) if name != "train" else None
-    tasks = summarise(predictions, split, train, data.prepared, duplicated)
+        duplicated = data.duplicated_in_train(name)
+    tasks = summarise(predictions, split, splits["train"], data.prepared, duplicated)
     for task, row in tasks.items():
         colour = colours.get(task)
         row["baselines"]["colour_histograms"] = colour and colour[f"{name}_top1"]
@@ -145,14 +153,18 @@ def evaluate_split(workdir: Path, restored: Restored, data: Canvases, name: str)
         "collection": f"{data.prepared.name}/{data.prepared.version}",
         "tasks": tasks,
     }
+    table = predictions_csv(predictions, split, restored.record["classes"])
+    write_results(workdir / "evaluation" / name, result, table)
+    return split, predictions, result
+
+
+def write_results(folder: Path, result: Mapping[str, Any], table: str) -> None:
+    """Writes `metrics.json` and `predictions.csv`, in process 0."""
     if is_first_process():
-        folder = workdir / "evaluation" / name
-        table = predictions_csv(predictions, split, restored.record["classes"])
         write_atomically(folder / "predictions.csv", table)
         write_atomically(
             folder / "metrics.json", json.dumps(result, indent=2, sort_keys=True) + "\n"
         )
-    return result
 
 
 def predict_split(
@@ -230,7 +242,9 @@ def latest_record(workdir: Path) -> dict[str, Any]:
 
 
 def recorded_config(workdir: Path) -> ConfigDict | None:
-    """The configuration of a workdir's checkpoints; None if it has none."""
+    """The configuration of a workdir's checkpoints; None if it has none, or a `config.json`."""
+    if (workdir / "config.json").is_file():
+        return None  # which says it, without opening the checkpoints once more
     record = latest_record(workdir)
     return config_lib.from_json(json.dumps(record["config"])) if record else None
 
