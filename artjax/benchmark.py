@@ -73,14 +73,17 @@ def benchmark(
         task: len(data.prepared.labels[feature])
         for task, feature in config_lib.label_features(config).items()
     }
+    choice = sources.choose_for(config, data, split, mesh)
     if config.batch_size == 0:
-        config = memory.with_batch_size_found(config, workdir, classes, len(split), mesh, say)
+        config = memory.with_batch_size_found(
+            config, workdir, classes, len(split), mesh, choice, say
+        )
     experiment = Experiment(config, classes, len(split), mesh)
     say(
         f"{config.model.name} at {config.image_size} px, batches of {config.batch_size}, "
         f"{mesh_lib.describe(mesh)}, activations in {experiment.dtype.name}"
     )
-    source = sources.open_source(config, data, split, mesh, experiment.crop_boxes)
+    source = sources.open_source(config, split, mesh, experiment.crop_boxes, choice)
     say(f"source: {source.name} ({source.why})")
     step_rate = _step_rate(experiment, source, seconds)
     numbers = throughput.row(mesh, experiment.dtype.name, step_rate, experiment.flops_per_image)

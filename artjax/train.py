@@ -22,7 +22,7 @@ from artjax import workdir as workdir_lib
 from artjax.data import batches, canvases, sources
 from artjax.data.canvases import Canvases, Split
 from artjax.data.folds import fold_of
-from artjax.data.sources import Source
+from artjax.data.sources import Choice, Source
 from artjax.data.splits import SPLITS
 from artjax.errors import TrainingError, WorkdirError
 from artjax.evaluation import evaluate, report
@@ -35,7 +35,7 @@ from artjax.training import memory
 from artjax.training.best import BestSoFar, Validation, standard_error
 from artjax.training.checkpoint import Checkpoints, library_versions
 from artjax.training.checks import check_config
-from artjax.training.experiment import Experiment, TrainStep
+from artjax.training.experiment import Experiment, TrainStep, bytes_on_each_device
 from artjax.training.logs import Console, read_rows
 from artjax.training.progress import Progress
 from artjax.training.state import TrainState
@@ -110,7 +110,8 @@ class _Setup:
       workdir: the run's folder.
       data: the collection.
       splits: its splits, by name.
-      source: the source of the training batches.
+      choice: the source of the training batches, and what it takes.
+      source: the same, opened.
       record: the record of each checkpoint, plain JSON.
       console: prints lines and the progress bar.
     """
@@ -119,6 +120,7 @@ class _Setup:
     workdir: Path
     data: Canvases
     splits: dict[str, Split]
+    choice: Choice
     source: Source
     record: dict[str, Any]
     console: Console
@@ -146,12 +148,13 @@ def _set_up(
     classes = {task: data.prepared.labels[feature] for task, feature in features.items()}
     numbers = {task: len(names) for task, names in classes.items()}
     train_works = len(splits["train"])
+    choice = sources.choose_for(config, data, splits["train"], mesh)
     if config.batch_size == 0:
         config = memory.with_batch_size_found(
-            config, workdir, numbers, train_works, mesh, console.say
+            config, workdir, numbers, train_works, mesh, choice, console.say
         )
     experiment = Experiment(config, numbers, train_works, mesh)
-    source = sources.open_source(config, data, splits["train"], mesh, experiment.crop_boxes)
+    source = sources.open_source(config, splits["train"], mesh, experiment.crop_boxes, choice)
     record = {
         "config": config.to_dict(),
         "classes": {task: list(names) for task, names in classes.items()},
@@ -165,7 +168,7 @@ def _set_up(
         "short_side_px": data.prepared.metadata.get("short_side_px", SHORT_SIDE_PX),
         "versions": library_versions(),
     }
-    return _Setup(experiment, workdir, data, splits, source, record, console)
+    return _Setup(experiment, workdir, data, splits, choice, source, record, console)
 
 
 class _Run:
@@ -205,7 +208,7 @@ class _Run:
         except jax.errors.JaxRuntimeError as error:
             if not memory.is_out_of_memory(error):
                 raise
-            raise memory.too_large(self.experiment, self.free_bytes, None) from error
+            raise memory.too_large(self.experiment, setup.choice, self.free_bytes, None) from error
         if signal_number is not None or step < self.steps:
             why = f"stopped by {signal.Signals(signal_number).name}" if signal_number else "stopped"
             self.say(
@@ -220,12 +223,17 @@ class _Run:
 
     def _compile(self) -> TrainStep:
         """Compiles the step before the state is allocated, to report early that it is too large."""
-        self.free_bytes = memory.free_bytes(self.experiment.mesh)
-        self.say(memory.describe_estimate(self.experiment, self.free_bytes))
-        compiled, train_step = self.experiment.compile_from(self.setup.source)
+        experiment, choice = self.experiment, self.setup.choice
+        free = self.free_bytes = memory.free_bytes(experiment.mesh)
+        self.say(memory.describe_estimate(experiment, choice, free))
+        compiled, train_step = experiment.compile_from(self.setup.source)
         needed = memory.needed_bytes(compiled)
-        if needed and self.free_bytes and needed > self.free_bytes:
-            raise memory.too_large(self.experiment, self.free_bytes, needed)
+        if needed is not None:
+            # The canvases are arguments of the step, but no longer in the free memory.
+            needed += memory.waiting_bytes(experiment, choice)
+            needed -= bytes_on_each_device(self.setup.source.works)
+        if needed and free and needed > free:
+            raise memory.too_large(experiment, choice, free, needed)
         return train_step
 
     def _newest(self, read: Callable[[int], Any]) -> tuple[int | None, Any]:

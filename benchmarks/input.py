@@ -46,7 +46,8 @@ def source_rate(name: str, folder: Path, batch_size: int) -> Callable[[int], flo
     data = open_collection(Request(**collection_settings(config)), folder, None)
     train = data.split("train", {"artist": "artist"})
     experiment = Experiment(config, {"artist": 2}, len(train), mesh)
-    source = sources.open_source(config, data, train, mesh, experiment.crop_boxes)
+    choice = sources.choose_for(config, data, train, mesh)
+    source = sources.open_source(config, train, mesh, experiment.crop_boxes, choice)
     gather = jax.jit(source.gather)
     jax.block_until_ready(gather(source.works, source.batch(0)))
 

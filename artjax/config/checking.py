@@ -42,6 +42,12 @@ def check(config: ConfigDict, tables: Mapping[str, Iterable[str]]) -> None:
         "canvas_size",
         f"0 or at least image_size ({config.image_size})",
     )
+    require(
+        all(isinstance(width, int) and width > 0 for width in config.model.head_layers),
+        config,
+        "model.head_layers",
+        "widths of 1 or more, as in (512,)",
+    )
     drops = tuple(config.optim.drop_at)
     require(
         all(isinstance(drop, int | float) and 0 < drop < 1 for drop in drops)

@@ -53,7 +53,7 @@ def as_markdown(tables: Mapping[str, Iterable[str]]) -> str:
         for field in fields:
             cells = [
                 f"`{field.name}`",
-                f"`{_format_value(field.default)}`" if field.default != "" else "(empty)",
+                f"`{_format_value(field.default)}`" if field.default not in ("", ()) else "(empty)",
                 _valid(field, tables),
                 field.reason,
             ]

@@ -71,6 +71,7 @@ class Field:
         changes, its old value goes here, so that older runs resume unchanged.
       also: aliases, used in hints for an unknown field.
       excludes: the other field for the same duration. Setting one clears the other.
+      item: for a tuple: what makes an item of a value as typed; None = the type of the default's items.
     """
 
     name: str
@@ -80,6 +81,7 @@ class Field:
     absent: Any = None
     also: tuple[str, ...] = ()
     excludes: str = ""
+    item: Callable[[Any], Any] | None = None
 
     @property
     def when_absent(self) -> Any:
@@ -207,6 +209,28 @@ GROUPS: Mapping[str, Sequence[Field]] = {
             "Dropout rate after each hidden layer, or before the heads if there is none (VGG paper, "
             "section 3.1).",
             Range(0, 1, high_open=True),
+        ),
+        Field(
+            "model.activation",
+            "relu",
+            "Activation of the VGGs. The initial weights have the variance that He et al. (2015), "
+            "section 2.2, derive for it.",
+            NameIn("activation"),
+            absent="relu",
+        ),
+        Field(
+            "model.head_layers",
+            (),
+            "Widths of hidden layers between the trunk and the heads, as in (512,); with dropout after "
+            "each. In a VGG they take the place of its two layers of 4,096.",
+            absent=(),
+            item=int,
+        ),
+        Field(
+            "model.head_norm",
+            False,
+            "BatchNorm after each of head_layers.",
+            absent=False,
         ),
         Field(
             "model.relu_after_pool",

@@ -7,11 +7,11 @@ import difflib
 import importlib.util
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from artjax.config.fields import FIELDS, leaves, set_field
+from artjax.config.fields import FIELDS, Field, leaves, set_field
 from artjax.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -64,10 +64,10 @@ def apply_overrides(config: ConfigDict, overrides: Iterable[tuple[str, str]]) ->
         field = FIELDS.get(name)
         if field is None:
             raise ConfigError(f"unknown config field --config.{name}{_nearest_field(name)}")
-        value = _parse(name, text, field.default)
+        value = _parse(field, text)
         set_field(config, name, value)
         if field.excludes in values:
-            if value and _parse(field.excludes, values[field.excludes], 0.0):
+            if value and _parse(FIELDS[field.excludes], values[field.excludes]):
                 raise ConfigError(
                     f"--config.{name}={text} and --config.{field.excludes}={values[field.excludes]}: "
                     "give one of them"
@@ -127,7 +127,7 @@ def from_json(text: str) -> ConfigDict:
     def restored(value: Any) -> Any:
         if isinstance(value, dict):
             return ConfigDict({name: restored(item) for name, item in value.items()})
-        return tuple(value) if isinstance(value, list) else value
+        return tuple(map(restored, value)) if isinstance(value, list) else value
 
     config: ConfigDict = restored(json.loads(text))
     present = dict(leaves(config))
@@ -158,11 +158,12 @@ def nearest(name: str, valid: Iterable[str]) -> str:
     return f"; did you mean {near[0]}?" if near else ""
 
 
-def _parse(name: str, text: str, default: Any) -> Any:
+def _parse(field: Field, text: str) -> Any:
+    default = field.default
     wrong = ConfigError(
-        f"--config.{name}={text}: not of type {type(default).__name__} (default {default!r})"
+        f"--config.{field.name}={text}: not of type {type(default).__name__} (default {default!r})"
     )
-    if name == "batch_size" and text.lower() == "auto":
+    if field.name == "batch_size" and text.lower() == "auto":
         return 0
     if isinstance(default, bool):
         if text.lower() not in ("true", "false", "1", "0"):
@@ -171,22 +172,21 @@ def _parse(name: str, text: str, default: Any) -> Any:
     if isinstance(default, str):
         return text
     if isinstance(default, tuple):
-        return _parse_tuple(text, default, wrong)
+        return _parse_tuple(text, field.item or type(default[0]), wrong)
     try:
         return type(default)(text)
     except ValueError:
         raise wrong from None
 
 
-def _parse_tuple(text: str, default: tuple, wrong: ConfigError) -> tuple:
-    """Reads `artist,genre` or `('artist', 'genre')`. Items get the type of the default's items."""
+def _parse_tuple(text: str, item: Callable[[Any], Any], wrong: ConfigError) -> tuple:
+    """Reads `artist,genre` or `('artist', 'genre')`; `item` makes each item of what was read."""
     try:
         value = ast.literal_eval(text)
     except (ValueError, SyntaxError):
-        value = [item.strip() for item in text.split(",") if item.strip()]
-    items = value if isinstance(value, list | tuple) else (value,)
-    kind = type(default[0])
+        value = [part.strip() for part in text.split(",") if part.strip()]
+    parts = value if isinstance(value, list | tuple) else (value,)
     try:
-        return tuple(kind(item) for item in items)
+        return tuple(item(part) for part in parts)
     except (TypeError, ValueError):
         raise wrong from None

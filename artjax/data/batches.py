@@ -17,6 +17,9 @@ from artjax.data.canvases import Split
 
 _Item = TypeVar("_Item")
 
+PREFETCHED = 2
+"""Number of batches that wait for the training loop."""
+
 
 @lru_cache(maxsize=4)
 def order(seed: int, epoch: int, works: int) -> np.ndarray:
@@ -134,7 +137,7 @@ class Timed(Generic[_Item]):
 
 
 def prefetch(
-    produce: Callable[[int], _Item], start: int, stop: int, depth: int = 2
+    produce: Callable[[int], _Item], start: int, stop: int, depth: int = PREFETCHED
 ) -> Generator[_Item, None, None]:
     """Yields produce(start), …, produce(stop - 1), computed ahead in a thread.
 

@@ -23,8 +23,8 @@ from artjax.data.prepared import Prepared
 from artjax.data.splits import SPLITS, divide, shares_of
 from artjax.data.tfrecords import Records
 from artjax.errors import DataError
+from artjax.runtime import locks, resources
 from artjax.runtime import mesh as mesh_lib
-from artjax.runtime import resources
 from artjax.runtime.resources import format_bytes
 
 _STREAMED = "streamed"
@@ -237,10 +237,13 @@ def open_collection(request: Request, data_dir: Path, canvas_dir: Path | None) -
             )
     directory = place / (_STREAMED if why_streamed else f"{size}px")
     with mesh_lib.first_process_first():
-        existing = copied or _read(directory)
-        if existing is None or not existing.is_of(prepared, request.image_feature):
-            build(prepared, 0 if why_streamed else size, directory, request.image_feature)
-            existing = _read(directory)
+        existing = copied or _read_if_of(directory, prepared, request.image_feature)
+        if existing is None:
+            with locks.after_others(place, "building canvases"):
+                existing = _read_if_of(directory, prepared, request.image_feature)
+                if existing is None:
+                    build(prepared, 0 if why_streamed else size, directory, request.image_feature)
+                    existing = _read(directory)
     assert existing is not None
     if why_streamed and not own_why:
         why_streamed = f"process {process}: {why_streamed}"
@@ -321,8 +324,7 @@ def _why_streamed(request: Request, prepared: Prepared, directory: Path) -> str:
     """Why no canvases are stored; an empty string if they are, or will be, stored."""
     if request.source == "stream":
         return "as set"
-    existing = _read(directory)
-    if request.source != "auto" or (existing and existing.is_of(prepared, request.image_feature)):
+    if request.source != "auto" or _read_if_of(directory, prepared, request.image_feature):
         return ""
     needed = bytes_needed_for(prepared, request.canvas_size)
     free = resources.on_disk(directory)
@@ -344,6 +346,11 @@ def _read(directory: Path) -> Canvases | None:
     fields["labels"] = {label: tuple(names) for label, names in fields["labels"].items()}
     feature = description.get("image_feature", "image")  # 0.1.0 did not say
     return Canvases(directory, Prepared(**fields), description["size"], image_feature=feature)
+
+
+def _read_if_of(directory: Path, prepared: Prepared, image_feature: str) -> Canvases | None:
+    existing = _read(directory)
+    return existing if existing and existing.is_of(prepared, image_feature) else None
 
 
 def _find_copied(

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jax.sharding import Mesh, PartitionSpec
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from artjax.data import batches
 from artjax.data.canvases import Canvases, Split, take
@@ -31,6 +32,7 @@ Batch = dict[str, jax.Array]
 
 # Share of the free device memory for canvases. Parameters and activations need the rest.
 _CANVAS_SHARE = 1 / 3
+_PIECE_BYTES = 2**27  # 128 MiB: large enough for the full speed of a bus
 
 
 @dataclass(frozen=True)
@@ -53,11 +55,24 @@ class Source:
 
 
 class Choice(NamedTuple):
-    """A source, the reason for it, and whether each device holds only a share of the canvases."""
+    """A source, and what it takes.
+
+    Attributes:
+      name: `device`, `host` or `stream`.
+      why: the reason for it, for people.
+      spread: whether each device holds only a share of the canvases.
+      held_bytes: bytes of canvases on each device.
+    """
 
     name: str
     why: str
     spread: bool = False
+    held_bytes: int = 0
+
+    @property
+    def sends_images(self) -> bool:
+        """Whether each batch brings its images to the devices. Otherwise it brings their indices."""
+        return self.name != "device"
 
 
 def choose(
@@ -86,41 +101,35 @@ def choose(
                 f"--config.source=device: {size} do not fit in the {format_bytes(host_free)} of memory "
                 "that are free; use host, which reads them from the disk"
             )
-        return Choice("device", "as set", spread=devices > 1)
+        return Choice("device", "as set", devices > 1, share)
     room = f"the {format_bytes(free)} that are free on each device"
     if canvas_bytes <= _CANVAS_SHARE * free:
         why = "as set, all on each device" if wanted == "device" else f"{size} fit in {room}"
-        return Choice("device", why)
+        return Choice("device", why, held_bytes=canvas_bytes)
     if devices > 1 and share <= (free if wanted == "device" else _CANVAS_SHARE * free):
-        return Choice(
-            "device", f"{size}, sharded, {format_bytes(share)} on each of {devices} devices", True
-        )
+        why = f"{size}, sharded, {format_bytes(share)} on each of {devices} devices"
+        return Choice("device", why, spread=True, held_bytes=share)
     if wanted == "auto":
         limit = f"a third of {room}" if canvas_bytes <= free else room
         return Choice("host", f"{size} do not fit in {limit}")
     if share <= free:
-        return Choice("device", "as set")
+        return Choice("device", "as set", held_bytes=canvas_bytes)
     raise ConfigError(
         f"--config.source=device: {size} need {format_bytes(share)} on each device, which does not fit "
         f"in {room}; use host or auto"
     )
 
 
-def open_source(
-    config: ConfigDict,
-    data: Canvases,
-    train: Split,
-    mesh: Mesh,
-    draw_boxes: Callable[[int, np.ndarray], np.ndarray],
-) -> Source:
-    """Opens the source that is set; with `auto`, the first of `device`, `host`, `stream` that fits.
+def choose_for(config: ConfigDict, data: Canvases, train: Split, mesh: Mesh) -> Choice:
+    """Chooses the source that is set; with `auto`, the first of `device`, `host`, `stream` that fits.
+
+    All processes must call this together.
 
     Args:
-      config: `source`, `seed`, `batch_size`, `image_size` and `augment` are read.
+      config: `source` is read.
       data: the collection. If it has no canvases, the source is `stream`.
       train: its training split.
       mesh: the devices.
-      draw_boxes: (step, aspects of its works, float32 [B]) → the boxes of its crops, float [B, 4].
 
     Raises:
       ConfigError: if the source does not fit.
@@ -130,6 +139,29 @@ def open_source(
             f"--config.source=stream: the TFRecords of '{data.prepared.name}' are not on this machine, "
             "but its canvases are; use auto"
         )
+    if data.why_streamed:
+        return Choice("stream", data.why_streamed)
+    canvas_bytes = len(train) * int(np.prod(train.images.shape[1:]))
+    free, host_free = resources.on_devices(mesh), resources.on_host()
+    return choose(config.source, canvas_bytes, mesh.size, free, host_free)
+
+
+def open_source(
+    config: ConfigDict,
+    train: Split,
+    mesh: Mesh,
+    draw_boxes: Callable[[int, np.ndarray], np.ndarray],
+    choice: Choice,
+) -> Source:
+    """Opens a source. For `device` this copies all canvases of the split to the devices.
+
+    Args:
+      config: `seed`, `batch_size`, `image_size` and `augment` are read.
+      train: the training split.
+      mesh: the devices.
+      draw_boxes: (step, aspects of its works, float32 [B]) → the boxes of its crops, float [B, 4].
+      choice: from `choose_for`.
+    """
     sharding = mesh_lib.batch_sharding(mesh)
 
     def indices_of(step: int) -> np.ndarray:
@@ -152,13 +184,9 @@ def open_source(
         indices = indices_of(step).astype(np.int32)
         return batches.put_rows(lambda rows: {"index": indices[rows]}, len(indices), sharding)
 
-    if data.why_streamed:
+    if choice.name == "stream":
         cropped = crops_before_step(config, train)
-        return Source("stream", data.why_streamed, from_records if cropped else from_host)
-    canvas_bytes = len(train) * int(np.prod(train.images.shape[1:]))
-    choice = choose(
-        config.source, canvas_bytes, mesh.size, resources.on_devices(mesh), resources.on_host()
-    )
+        return Source("stream", choice.why, from_records if cropped else from_host)
     if choice.name == "host":
         return Source("host", choice.why, from_host)
     return Source(
@@ -199,6 +227,8 @@ def gather_crops(
 def put_works(train: Split, mesh: Mesh, spread: bool) -> Batch:
     """Puts all N works of a split on the devices: `image`, `aspect`, `label/<task>`.
 
+    The images pass through host memory in pieces, so canvases that are larger than that fit, too.
+
     Args:
       train: the split.
       mesh: the devices.
@@ -211,17 +241,43 @@ def put_works(train: Split, mesh: Mesh, spread: bool) -> Batch:
     # No index refers to the rows that rounding up adds.
     rows = np.pad(train.rows, (0, -count % mesh.size if spread else 0))
 
-    def put(read: Callable[[slice], np.ndarray], count: int, spread: bool) -> jax.Array:
-        shape = (count, *read(slice(0)).shape[1:])
-        sharding = mesh_lib.batch_sharding(mesh) if spread else mesh_lib.replicated(mesh)
-        return jax.make_array_from_callback(
-            shape, sharding, lambda index: read(index[0] if index else slice(None))
-        )
-
-    works = {"image": put(lambda own: take(images, rows[own]), len(rows), spread)}
+    everywhere = mesh_lib.replicated(mesh)
+    sharding = mesh_lib.batch_sharding(mesh) if spread else everywhere
+    works = {"image": _put_in_pieces(lambda own: take(images, own), rows, sharding)}
     for name, values in train.columns(np.arange(count)).items():
-        works[name] = put(values.__getitem__, count, False)
+        works[name] = jax.make_array_from_callback(values.shape, everywhere, values.__getitem__)
     return works
+
+
+def _put_in_pieces(
+    read: Callable[[np.ndarray], np.ndarray], rows: np.ndarray, sharding: NamedSharding
+) -> jax.Array:
+    """`read(rows)` on the devices. No more than a piece of it is in host memory at once."""
+    row = read(rows[:1])[0]
+    shape = (len(rows), *row.shape)
+    piece = max(1, _PIECE_BYTES // row.nbytes)
+    owners: dict[tuple[int, int], list[jax.Device]] = {}
+    for device, index in sharding.addressable_devices_indices_map(shape).items():
+        assert index is not None
+        begin, end, _ = index[0].indices(len(rows)) if index else (0, len(rows), 1)
+        owners.setdefault((begin, end), []).append(device)
+    shards = []
+    for (begin, end), devices in owners.items():
+        blocks = [jnp.zeros((end - begin, *row.shape), row.dtype, device=d) for d in devices]
+        for start in range(begin, end, piece):
+            values = read(rows[start : min(start + piece, end)])
+            blocks = [
+                _write(block, jax.device_put(values, device), start - begin)
+                for block, device in zip(blocks, devices, strict=True)
+            ]
+            jax.block_until_ready(blocks)  # else the pieces would pile up
+        shards += blocks
+    return jax.make_array_from_single_device_arrays(shape, sharding, shards)
+
+
+@partial(jax.jit, donate_argnums=0)
+def _write(block: jax.Array, values: jax.Array, start: int) -> jax.Array:
+    return lax.dynamic_update_slice_in_dim(block, values, start, axis=0)
 
 
 def gatherer(mesh: Mesh, spread: bool) -> Callable[[Batch, Batch], Batch]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -10,11 +10,12 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from jax import lax
-from jax.ad_checkpoint import checkpoint_name
 
+from artjax.models.activations import ACTIVATIONS, activate
 from artjax.models.normalization import BatchNorm
 from artjax.models.pooling import adaptive_average_pool, max_pool_2x2
 from artjax.models.registry import HEAD, Family, register
+from artjax.models.staged import Stage, StagedNetwork
 
 DEPTHS: Mapping[str, tuple[tuple[int, ...], ...]] = {
     "vgg11": ((64,), (128,), (256,) * 2, (512,) * 2, (512,) * 2),
@@ -35,7 +36,7 @@ SMALL = ((16,), (32,), (64, 64), (128, 128))
 _STEM_CHANNELS = {"gpu": 8}
 
 
-class VGG(nn.Module):
+class VGG(StagedNetwork):
     """A VGG with one linear head for each task.
 
     Attributes:
@@ -47,6 +48,11 @@ class VGG(nn.Module):
       dropout: rate after each hidden layer (without hidden layers: before the heads), in [0, 1).
       relu_after_pool: whether the last ReLU of each stage comes after its max-pool. The two commute, so
         the values are the same, but the ReLU has a quarter of the values to process.
+      activation: a name in `activations.ACTIVATIONS`. All but `relu` come before the max-pool.
+      head_layers: widths of hidden layers between features and heads, instead of `hidden`. The features
+        are then those of the last stage, pooled to 7x7.
+      head_norm: whether BatchNorm follows each of these.
+      fixed_norms: names of the BatchNorm layers that use their running averages in training, too.
       stem_channels: number of channels to which the three channels of the image, and the first kernel,
         are padded with zeros. The values are the same; GPU tensor cores need a multiple of 8.
       dtype: dtype of the activations. Parameters and statistics are float32.
@@ -58,62 +64,71 @@ class VGG(nn.Module):
     batch_norm: bool = False
     dropout: float = 0.5
     relu_after_pool: bool = True
+    activation: str = "relu"
+    head_layers: tuple[int, ...] = ()
+    head_norm: bool = False
+    fixed_norms: frozenset[str] = frozenset()
     stem_channels: int = 3
     dtype: jnp.dtype = jnp.float32
 
-    @nn.compact
-    def __call__(self, images: jax.Array, *, train: bool = False) -> dict[str, jax.Array]:
-        """Computes the logits.
+    def run_stages(self, train: bool) -> Iterator[Stage]:
+        """Yields `stage1` …, and `hidden` or `pooled`.
 
-        Args:
-          images: float, [B, H, W, 3] in [-1, 1]; H and W are multiples of 2 ** len(stages).
-          train: whether to use the batch's statistics, and dropout (which needs the "dropout" key).
-
-        Returns:
-          Logits for each task, float32 [B, classes].
+        The images are [B, H, W, 3]; H and W are multiples of 2 ** len(stages).
         """
-        x = images.astype(self.dtype)
-        convolve = partial(_padded_convolution, self.stem_channels)
         for s, widths in enumerate(self.stages, start=1):
-            for c, channels in enumerate(widths, start=1):
-                x = nn.Conv(
-                    channels,
-                    (3, 3),
-                    use_bias=not self.batch_norm,
-                    kernel_init=HE_NORMAL,
-                    dtype=self.dtype,
-                    conv_general_dilated=convolve,
-                    name=f"conv{s}_{c}",
-                )(x)
-                if self.batch_norm:
-                    x = BatchNorm(dtype=self.dtype, name=f"bn{s}_{c}")(x, train=train)
-                if c < len(widths) or not self.relu_after_pool:
-                    x = nn.relu(x)
-            x = max_pool_2x2(x)
-            if self.relu_after_pool:
-                x = nn.relu(x)
-            x = checkpoint_name(x, f"stage{s}")
-
-        dropout = partial(nn.Dropout, self.dropout, deterministic=not train)
-        if self.hidden:
-            # A 224 px image has 7x7 features after five halvings.
-            x = adaptive_average_pool(x, 7)
-            x = x.reshape(x.shape[0], -1)
+            yield f"stage{s}", partial(self._convolutions, s, widths, train)
+        if not self.hidden:
+            yield "pooled", lambda x: x.mean(axis=(1, 2))
+        elif self.head_layers:
+            yield "pooled", _pooled_7x7
         else:
-            x = dropout()(x.mean(axis=(1, 2)))
+            yield "hidden", partial(self._hidden_layers, train)
+
+    def _convolutions(
+        self, s: int, widths: tuple[int, ...], train: bool, x: jax.Array
+    ) -> jax.Array:
+        gain = ACTIVATIONS[self.activation].gain
+        relu_last = self.relu_after_pool and self.activation == "relu"
+        for c, channels in enumerate(widths, start=1):
+            x = nn.Conv(
+                channels,
+                (3, 3),
+                use_bias=not self.batch_norm,
+                kernel_init=nn.initializers.variance_scaling(gain, "fan_in", "truncated_normal"),
+                dtype=self.dtype,
+                conv_general_dilated=partial(_padded_convolution, self.stem_channels),
+                name=f"conv{s}_{c}",
+            )(x)
+            if self.batch_norm:
+                name = f"bn{s}_{c}"
+                moves = train and name not in self.fixed_norms
+                x = BatchNorm(dtype=self.dtype, name=name)(x, train=moves)
+            if c < len(widths) or not relu_last:
+                x = activate(self.activation, x, f"act{s}_{c}")
+        x = max_pool_2x2(x)
+        return nn.relu(x) if relu_last else x
+
+    def _hidden_layers(self, train: bool, x: jax.Array) -> jax.Array:
+        gain = ACTIVATIONS[self.activation].gain
+        x = _pooled_7x7(x)
         for i, width in enumerate(self.hidden, start=1):
-            x = nn.Dense(width, kernel_init=HE_NORMAL, dtype=self.dtype, name=f"fc{i}")(x)
-            x = dropout()(nn.relu(x))
-        # With zero kernels all classes are equally likely at first, so the loss is exactly ln(classes).
-        return {
-            task: nn.Dense(
-                number,
-                kernel_init=nn.initializers.zeros_init(),
-                dtype=jnp.float32,
-                name=f"head_{task}",
-            )(x.astype(jnp.float32))
-            for task, number in self.classes.items()
-        }
+            if i > 1:
+                x = nn.Dropout(self.dropout, deterministic=not train)(x)
+            x = nn.Dense(
+                width,
+                kernel_init=nn.initializers.variance_scaling(gain, "fan_in", "truncated_normal"),
+                dtype=self.dtype,
+                name=f"fc{i}",
+            )(x)
+            x = activate(self.activation, x, f"fc_act{i}")
+        return x  # the head begins with the dropout after the last layer
+
+
+def _pooled_7x7(x: jax.Array) -> jax.Array:
+    """[B, H, W, C] → [B, 49 C]. A 224 px image has 7x7 features after five halvings."""
+    x = adaptive_average_pool(x, 7)
+    return x.reshape(x.shape[0], -1)
 
 
 def _padded_convolution(
@@ -133,8 +148,7 @@ def _create(
     *,
     dtype: jnp.dtype,
     platform: str,
-    dropout: float,
-    relu_after_pool: bool,
+    **options: Any,
 ) -> VGG:
     small = name == "vgg_small"
     return VGG(
@@ -142,10 +156,9 @@ def _create(
         hidden=() if small else (4096, 4096),
         classes=classes,
         batch_norm=small or name.endswith("_bn"),
-        dropout=dropout,
-        relu_after_pool=relu_after_pool,
         stem_channels=_STEM_CHANNELS.get(platform, 3),
         dtype=dtype,
+        **options,
     )
 
 
@@ -154,18 +167,18 @@ def _stages_of(name: str) -> tuple[tuple[int, ...], ...]:
 
 
 def _part_of(path: str) -> str:
-    """`conv2_1/kernel` and `bn2_1/scale` belong to `stage2`, `fc1/bias` to the last stage, `hidden`."""
+    """`conv2_1/kernel` and `bn2_1/scale` belong to `stage2`, `fc1/bias` to the stage `hidden`."""
     layer = path.partition("/")[0]
     if layer.startswith("head_"):
         return HEAD
-    return "hidden" if layer.startswith("fc") else f"stage{layer.strip('convb').partition('_')[0]}"
+    return "hidden" if layer.startswith("fc") else f"stage{layer.partition('_')[0][-1]}"
 
 
 register(
     Family(
         names=(*(f"{base}{norm}" for base in DEPTHS for norm in ("", "_bn")), "vgg_small"),
         create=_create,
-        options=("dropout", "relu_after_pool"),
+        options=("dropout", "relu_after_pool", "activation", "head_layers", "head_norm"),
         # Each stage halves the side, and at least one pixel must be left.
         size_multiple=lambda name: 2 ** len(_stages_of(name)),
         stages=lambda name: (

@@ -24,6 +24,7 @@ from artjax.prepare.missing_urls import command, write_missing_urls
 from artjax.prepare.origin import check_origin, origin
 from artjax.prepare.picture_decoding import MAX_PIXELS, SHORT_SIDE_PX
 from artjax.prepare.selection import select
+from artjax.runtime import locks
 
 _RENAMED = {"twins": "near_duplicates"}  # settings of former versions
 
@@ -205,7 +206,12 @@ class WorksBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # 
         ]
         if Path(self.data_dir).exists():
             self._summary += self._changes_since(settings.get("download_config"))
-        self._prepare(**settings)
+            self._prepare(**settings)
+        else:
+            with locks.after_others(Path(self.data_dir).parent, f"building {self.info.full_name}"):
+                if Path(self.data_dir).exists():  # another process has built it meanwhile
+                    self.info.read_from_directory(self.data_dir)
+                self._prepare(**settings)
         for line in self._summary:
             print(line, flush=True)
         self.info.built_here = True

@@ -15,7 +15,7 @@ from artjax.errors import WorkdirError
 
 @contextmanager
 def only_process(folder: Path, doing: str) -> Iterator[None]:
-    """Runs the block while no other process is in such a block for the same folder.
+    """Runs the block if no other process is in such a block for the same folder.
 
     Args:
       folder: made if it does not exist; a file `.lock` is put into it.
@@ -25,18 +25,60 @@ def only_process(folder: Path, doing: str) -> Iterator[None]:
       WorkdirError: if another process is there (the message says which), or the folder cannot be
         written.
     """
-    holder = folder / ".lock-holder"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / ".lock", timeout=0)
-        lock.acquire()
+        lock = _lock_in(folder)
+        lock.acquire(timeout=0)
     except Timeout as error:
-        said = holder.read_text().strip() if holder.is_file() else "another process"
         raise WorkdirError(
-            f"{folder} is in use: {said}; wait for it, stop it, or use another --workdir"
+            f"{folder} is in use: {_holder(folder)}; wait for it, stop it, or use another --workdir"
         ) from error
     except OSError as error:
         raise WorkdirError(f"cannot write to the workdir {folder}: {error.strerror}") from error
+    with _held(lock, folder, doing):
+        yield
+
+
+@contextmanager
+def after_others(folder: Path, doing: str) -> Iterator[None]:
+    """Runs the block when no other process is in such a block for the same folder any more.
+
+    If it has to wait, it prints for whom. If the folder cannot be written, the block runs at once: it
+    fails with an error of its own, or finds that nothing is to be written.
+
+    Args:
+      folder: as for `only_process`.
+      doing: likewise.
+    """
+    try:
+        lock = _lock_in(folder)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            print(f"waiting in {folder}: {_holder(folder)}", flush=True)
+            lock.acquire(timeout=-1)
+    except OSError:
+        yield
+        return
+    with _held(lock, folder, doing):
+        yield
+
+
+def _lock_in(folder: Path) -> FileLock:
+    folder.mkdir(parents=True, exist_ok=True)
+    return FileLock(folder / ".lock")
+
+
+def _holder(folder: Path) -> str:
+    """What `_held` has written; another process may remove it at any moment."""
+    with suppress(OSError):
+        return (folder / ".lock-holder").read_text().strip()
+    return "another process"
+
+
+@contextmanager
+def _held(lock: FileLock, folder: Path, doing: str) -> Iterator[None]:
+    """Says who holds the lock, and releases it at the end."""
+    holder = folder / ".lock-holder"
     try:
         with suppress(OSError):  # only words for others; the lock itself holds
             holder.write_text(f"process {os.getpid()} on {socket.gethostname()} is {doing} in it\n")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from artjax import config as config_lib
 from artjax import models
 from artjax.errors import ConfigError
+from artjax.models.activations import ACTIVATIONS
 from artjax.training import optim
 
 if TYPE_CHECKING:  # benchmarks run where ml_collections is not installed
@@ -15,9 +16,10 @@ if TYPE_CHECKING:  # benchmarks run where ml_collections is not installed
 
 
 def tables() -> Mapping[str, Iterable[str]]:
-    """The valid names for the fields `model.name`, `optim.name` and `optim.schedule`."""
+    """The valid names for the fields that refer to a table."""
     return {
         "model": models.names(),
+        "activation": tuple(ACTIVATIONS),
         "optimizer": tuple(optim.OPTIMIZERS),
         "schedule": tuple(optim.SCHEDULES),
     }

@@ -59,6 +59,14 @@ def create_crop_boxes(config: ConfigDict) -> Callable[[int, np.ndarray], np.ndar
     return crop_boxes
 
 
+def bytes_on_each_device(tree: Any) -> int:
+    """Bytes that the arrays of a tree, or their shapes, take on each device."""
+    return sum(
+        math.prod(leaf.sharding.shard_shape(leaf.shape)) * leaf.dtype.itemsize
+        for leaf in jax.tree.leaves(tree)
+    )
+
+
 class Experiment:
     """Model, optimizer, schedule and compiled steps of one configuration on one mesh.
 
@@ -157,8 +165,9 @@ class Experiment:
         config = config_lib.with_batch_size(self.config, batch_size)
         return Experiment(config, self._classes, self._train_works, self.mesh)
 
-    def compile_train_step(self) -> jax.stages.Compiled:
-        """Compiles `train_step` for batches that contain their images."""
+    @property
+    def abstract_batch(self) -> dict[str, jax.ShapeDtypeStruct]:
+        """Shapes, dtypes and shardings of a batch that contains its images."""
         canvas, works = config_lib.canvas_size(self.config), self.config.batch_size
         arrays = {
             "image": ((works, canvas, canvas, 3), jnp.uint8),
@@ -166,11 +175,14 @@ class Experiment:
             **{f"label/{task}": ((works,), jnp.int32) for task in self._classes},
             "mask": ((works,), jnp.bool_),
         }
-        batch = {
+        return {
             name: jax.ShapeDtypeStruct(shape, dtype, sharding=self.batch_sharding)
             for name, (shape, dtype) in arrays.items()
         }
-        return self.train_step.lower(self.abstract_state, batch).compile()
+
+    def compile_train_step(self) -> jax.stages.Compiled:
+        """Compiles `train_step` for batches that contain their images."""
+        return self.train_step.lower(self.abstract_state, self.abstract_batch).compile()
 
     def compile_from(self, source: Source) -> tuple[jax.stages.Compiled, TrainStep]:
         """Compiles the step for the batches of a source.
@@ -237,12 +249,6 @@ class Experiment:
         and needs temporary memory, so the sum is only an estimate.
         """
 
-        def on_each_device(tree: Any) -> float:
-            return sum(
-                math.prod(leaf.sharding.shard_shape(leaf.shape)) * leaf.dtype.itemsize
-                for leaf in jax.tree.leaves(tree)
-            )
-
         forward = self._forward
         if self.config.remat:
             forward = jax.checkpoint(forward, policy=save_stages(self._stages))
@@ -256,8 +262,9 @@ class Experiment:
             if leaf.shape[:1] == (_TRACED_BATCH_SIZE,)
         )
         works = self.config.batch_size / self.config.accumulate / self.mesh.size
-        params = on_each_device(self.abstract_state.params)
-        return on_each_device(self.abstract_state), params, kept / _TRACED_BATCH_SIZE * works
+        params = bytes_on_each_device(self.abstract_state.params)
+        state = bytes_on_each_device(self.abstract_state)
+        return state, params, kept / _TRACED_BATCH_SIZE * works
 
     @property
     def parameters(self) -> int:

@@ -11,15 +11,18 @@ from jax.sharding import Mesh
 
 from artjax import config as config_lib
 from artjax import workdir as workdir_lib
+from artjax.data.batches import PREFETCHED
+from artjax.data.sources import Choice
 from artjax.errors import ConfigError, TrainingError
 from artjax.runtime import resources
 from artjax.runtime.resources import format_bytes
-from artjax.training.experiment import Experiment
+from artjax.training.experiment import Experiment, bytes_on_each_device
+from artjax.training.progress import MAX_STEPS_AHEAD
 
 if TYPE_CHECKING:  # benchmarks run where ml_collections is not installed
     from ml_collections import ConfigDict
 
-# An automatic batch size uses at most this share. Other programs and prefetched batches need the rest.
+# An automatic batch size uses at most this share. Other programs need the rest.
 _USABLE_SHARE = 0.9
 # Larger batches, or fewer steps, use the devices no better and learn less from the same epochs.
 _MAX_AUTO_BATCH_SIZE = 1024
@@ -49,14 +52,23 @@ def needed_bytes(compiled: jax.stages.Compiled) -> int | None:
     )
 
 
-def describe_estimate(experiment: Experiment, free: int | None) -> str:
+def waiting_bytes(experiment: Experiment, choice: Choice) -> int:
+    """Bytes on each device of the batches that wait for their step: at most so many are in flight."""
+    if not choice.sends_images:
+        return 0
+    return (MAX_STEPS_AHEAD + PREFETCHED + 1) * bytes_on_each_device(experiment.abstract_batch)
+
+
+def describe_estimate(experiment: Experiment, choice: Choice, free: int | None) -> str:
     """One line about the memory of a step, estimated from shapes before anything is compiled."""
-    state, gradients, activations = experiment.estimated_bytes()
+    parts = dict(
+        zip(("state", "gradient", "activations"), experiment.estimated_bytes(), strict=True)
+    )
+    parts["waiting batches"] = waiting_bytes(experiment, choice)
     of = f", of {format_bytes(free)} free" if free else ""
+    shown = ", ".join(f"{name} {format_bytes(size)}" for name, size in parts.items() if size)
     return (
-        f"memory: about {format_bytes(state + gradients + activations)} on each device{of} (estimate: "
-        f"state {format_bytes(state)}, gradient {format_bytes(gradients)}, activations "
-        f"{format_bytes(activations)})"
+        f"memory: about {format_bytes(sum(parts.values()))} on each device{of} (estimate: {shown})"
     )
 
 
@@ -65,13 +77,16 @@ def is_out_of_memory(error: Exception) -> bool:
     return isinstance(error, jax.errors.JaxRuntimeError) and "RESOURCE_EXHAUSTED" in str(error)
 
 
-def too_large(experiment: Experiment, free: int | None, needed: int | None) -> TrainingError:
+def too_large(
+    experiment: Experiment, choice: Choice, free: int | None, needed: int | None
+) -> TrainingError:
     """The error for a step that does not fit. Its message says what would fit.
 
     Args:
       experiment: the experiment whose step does not fit.
-      free: free bytes on each device before the run used any; None if unknown.
-      needed: bytes that the step needs; None if it could not be compiled.
+      choice: the source of its batches.
+      free: free bytes on each device beside the canvases that it holds; None if unknown.
+      needed: bytes that the step and the waiting batches need; None if it could not be compiled.
     """
     config = experiment.config
     shares = experiment.mesh.size * config.accumulate
@@ -79,7 +94,7 @@ def too_large(experiment: Experiment, free: int | None, needed: int | None) -> T
     fits = 0
     if free:
         below = batch_size - shares
-        fits = min(below, _largest(experiment.with_batch_size, free, shares, batch_size))
+        fits = min(below, _largest(experiment.with_batch_size, choice, free, shares, batch_size))
     needs = f"needs {format_bytes(needed)}" if needed else "needs more memory"
     where = f", where {format_bytes(free)} are free" if free else ""
     remedies = []
@@ -114,6 +129,7 @@ def with_batch_size_found(
     classes: Mapping[str, int],
     train_works: int,
     mesh: Mesh,
+    choice: Choice,
     say: Callable[[str], None],
 ) -> ConfigDict:
     """Returns the configuration with a number in place of `auto`.
@@ -126,6 +142,7 @@ def with_batch_size_found(
       classes: number of classes for each task.
       train_works: number of works in the training split.
       mesh: the devices.
+      choice: the source of the batches. Its canvases are not on the devices yet.
       say: prints the line with the batch size that was found.
 
     Raises:
@@ -140,19 +157,24 @@ def with_batch_size_found(
             config_lib.with_batch_size(config, batch_size), classes, train_works, mesh
         )
 
-    found = find_batch_size(experiment_of, mesh, train_works, config.accumulate)
+    found = find_batch_size(experiment_of, mesh, choice, train_works, config.accumulate)
     say(f"batch size: auto is {found} here; the peak learning rate stays {config.optim.peak_lr:g}")
     return config_lib.with_batch_size(config, found)
 
 
 def find_batch_size(
-    experiment_of: Callable[[int], Experiment], mesh: Mesh, train_works: int, accumulate: int
+    experiment_of: Callable[[int], Experiment],
+    mesh: Mesh,
+    choice: Choice,
+    train_works: int,
+    accumulate: int,
 ) -> int:
     """Finds the batch size for `auto`.
 
-    It is the largest number of the form devices x micro-batches x 2^n that fits. It is at most 1,024,
-    and at most a sixteenth of the training split. The memory of a step is extrapolated linearly from
-    the compiler's figures for two small batches.
+    It is the largest number of the form devices x micro-batches x 2^n that fits beside the canvases that
+    the source will hold on the devices. It is at most 1,024, and at most a sixteenth of the training
+    split. The memory of a step is extrapolated linearly from the compiler's figures for two small
+    batches.
 
     Raises:
       ConfigError: if the free memory is unknown, or nothing fits.
@@ -163,8 +185,10 @@ def find_batch_size(
         raise ConfigError(
             "--config.batch_size=auto: the devices do not report their free memory; set a number"
         )
+    free = max(0, free - choice.held_bytes)
     upper = max(shares, min(_MAX_AUTO_BATCH_SIZE, train_works // _MIN_STEPS_PER_EPOCH))
-    largest = min(upper, _largest(experiment_of, int(_USABLE_SHARE * free), shares, upper))
+    usable = int(_USABLE_SHARE * free)
+    largest = min(upper, _largest(experiment_of, choice, usable, shares, upper))
     if largest < shares:
         raise ConfigError(
             f"--config.batch_size=auto: not even a batch of {shares} fits in the {format_bytes(free)} "
@@ -177,7 +201,9 @@ def find_batch_size(
     return size
 
 
-def _largest(experiment_of: Callable[[int], Experiment], free: int, shares: int, below: int) -> int:
+def _largest(
+    experiment_of: Callable[[int], Experiment], choice: Choice, free: int, shares: int, below: int
+) -> int:
     """The largest multiple of `shares` whose step needs at most `free` bytes; 0 if unknown.
 
     It is extrapolated from two batch sizes, of about an eighth and a quarter of `below`.
@@ -186,7 +212,9 @@ def _largest(experiment_of: Callable[[int], Experiment], free: int, shares: int,
     needs = []
     for size in sizes:
         try:
-            needs.append(needed_bytes(experiment_of(size).compile_train_step()))
+            experiment = experiment_of(size)
+            step = needed_bytes(experiment.compile_train_step())
+            needs.append(None if step is None else step + waiting_bytes(experiment, choice))
         except jax.errors.JaxRuntimeError as error:
             if not is_out_of_memory(error):
                 raise

@@ -13,8 +13,8 @@ from artjax.runtime.mesh import is_first_process
 from artjax.training.experiment import Experiment
 from artjax.training.logs import Clock, Console, MetricsLog, Window
 
-# The host may run this many steps ahead of the devices. Each step holds its batch in device memory.
-_MAX_STEPS_AHEAD = 16
+MAX_STEPS_AHEAD = 16
+"""The host may run this many steps ahead of the devices. Each step holds its batch in device memory."""
 
 
 class Progress:
@@ -70,7 +70,7 @@ class Progress:
         """
         self._pending.append((step, metrics))
         self._waited += waited
-        if (step - 1) % self._experiment.log_every == 0 or len(self._pending) > _MAX_STEPS_AHEAD:
+        if (step - 1) % self._experiment.log_every == 0 or len(self._pending) > MAX_STEPS_AHEAD:
             self.settle(step - 1)
 
     def settle(self, step: int) -> None:

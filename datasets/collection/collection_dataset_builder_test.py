@@ -221,6 +221,28 @@ def test_a_prepared_set_is_left_and_said_to_be_so(tmp_path, capsys):
     assert "--overwrite" in said
 
 
+def test_two_builds_at_once_are_one_build(tmp_path, capsys):
+    manual_dir = make_pictures(tmp_path / "museum", 12)
+    code = "import sys\nfrom collection import collection_dataset_builder_test as t\n"
+    code += "t.build(*sys.argv[1:])"
+    command = [sys.executable, "-c", code, str(tmp_path / "data"), str(manual_dir)]
+    env = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    other = subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True)
+    assert other.stdout
+    folder = tmp_path / "data" / "collection" / "works"
+    while not (folder / ".lock-holder").exists():
+        assert other.poll() is None
+        time.sleep(0.01)
+    builder = build(tmp_path / "data", manual_dir)
+    said, others = capsys.readouterr().out, other.communicate()[0]
+    assert other.returncode == 0
+    assert f"process {other.pid} on " in said
+    assert "is building collection/works/2.0.0 in it" in said
+    assert "is prepared already" in said
+    assert "train: 8 works" in others
+    assert sum(1 for _ in builder.as_dataset("train")) == 8
+
+
 def test_another_folder_does_not_pass_for_the_prepared_one(tmp_path, capsys):
     build(tmp_path / "data", make_pictures(tmp_path / "A"))
     other = make_pictures(tmp_path / "B prints", 44)

@@ -29,7 +29,12 @@ def opened(source, data_dir, devices=1, **changes):
     data = open_canvases(config, data_dir, None)
     train = data.split("train", FEATURES)
     experiment = Experiment(config, {"artist": 3, "genre": 2}, len(train), mesh)
-    return sources.open_source(config, data, train, mesh, experiment.crop_boxes), train, experiment
+    choice = sources.choose_for(config, data, train, mesh)
+    source = sources.open_source(config, train, mesh, experiment.crop_boxes, choice)
+    if "image" in source.works:
+        held = source.works["image"].addressable_shards[0].data
+        assert held.nbytes - held[0].nbytes <= choice.held_bytes <= held.nbytes
+    return source, train, experiment
 
 
 def batch_of(source, step):
@@ -54,6 +59,24 @@ def test_sources_agree(devices, data_dir):
             np.testing.assert_array_equal(expected[name], streamed[name], strict=True)
         assert streamed["image"].shape == (16, 32, 32, 3)
         assert streamed["image"].dtype == np.uint8
+
+
+@pytest.mark.parametrize("spread", [False, True])
+def test_works_pass_through_host_memory_in_pieces(spread, data_dir, monkeypatch):
+    _, train, _ = opened("host", data_dir)
+    mesh = create_mesh(devices=jax.devices()[:4])
+    whole = sources.put_works(train, mesh, spread)["image"]
+    read, take = [], sources.take
+    monkeypatch.setattr(sources, "take", lambda *args: read.append(len(args[1])) or take(*args))
+    monkeypatch.setattr(sources, "_PIECE_BYTES", 7 * 40 * 40 * 3 + 1)
+    pieces = sources.put_works(train, mesh, spread)["image"]
+    np.testing.assert_array_equal(whole, pieces, strict=True)
+    np.testing.assert_array_equal(pieces, train.images[train.rows])
+    assert pieces.sharding == whole.sharding
+    assert max(read) == 7
+    assert (
+        sum(read[1:]) == 60
+    )  # each work once, although four devices hold it (one more for the shape)
 
 
 @pytest.mark.parametrize("fsdp", [1, 2])

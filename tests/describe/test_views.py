@@ -80,7 +80,8 @@ def test_shown_is_what_the_step_gives_to_the_network(
     data = open_canvases(config, data_dir, None)
     train = data.split("train", FEATURES)
     mesh = create_mesh(devices=jax.devices()[:devices])
-    source = sources.open_source(config, data, train, mesh, create_crop_boxes(config))
+    choice = sources.choose_for(config, data, train, mesh)
+    source = sources.open_source(config, train, mesh, create_crop_boxes(config), choice)
     assert source.name == config.source
     views = write_views(seen_of(config, train), train, tmp_path)
     assert len(views) == min(8, config.batch_size)

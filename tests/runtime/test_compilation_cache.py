@@ -20,13 +20,14 @@ FLAGS = [
 
 def start(root, workdir, data_dir, *more, **environment):
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("JAX_COMP", "JAX_PERS"))}
+    quick = {"XLA_FLAGS": "--xla_backend_optimization_level=0"}
     done = subprocess.run(
         [
             *(sys.executable, "launch.py", *FLAGS, *more),
             *("--data_dir", str(data_dir), "--workdir", str(workdir)),
         ],
         cwd=root,
-        env=kept | environment | {"XLA_FLAGS": ""},
+        env=kept | environment | quick,
         capture_output=True,
         text=True,
         check=False,

@@ -31,7 +31,8 @@ for name, (folders, side) in scenes.items():
     try:
         data = open_canvases(config, data_dir, canvas_dir)
         train = data.split("train", {"artist": "artist"})
-        source = sources.open_source(config, data, train, mesh, whole)
+        choice = sources.choose_for(config, data, train, mesh)
+        source = sources.open_source(config, train, mesh, whole, choice)
         said[name] = [source.name, source.why, source.batch(0)["image"].shape]
     except ArtjaxError as error:
         said[name] = str(error)

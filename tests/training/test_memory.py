@@ -9,11 +9,14 @@ import pytest
 from tiny import tiny_config
 
 from artjax.config import with_batch_size
+from artjax.data.sources import Choice
 from artjax.errors import ArtjaxError, TrainingError
 from artjax.runtime.mesh import create_mesh
 from artjax.train import train
 from artjax.training import memory
 from artjax.training.experiment import Experiment
+
+ON_DEVICE = Choice("device", "")
 
 
 def mesh(devices=1):
@@ -57,7 +60,7 @@ def test_accumulation_needs_less_memory():
 @pytest.mark.usefixtures("narrow_vgg")
 def test_largest_batch_fits_and_one_eighth_more_does_not():
     free = needed(52)
-    largest = memory._largest(lambda size: experiment(batch_size=size), free, 8, 64)
+    largest = memory._largest(lambda size: experiment(batch_size=size), ON_DEVICE, free, 8, 64)
     assert needed(largest) <= free < needed(largest + largest // 8)
 
 
@@ -65,8 +68,9 @@ def test_largest_batch_fits_and_one_eighth_more_does_not():
 @pytest.mark.usefixtures("narrow_vgg")
 def test_step_that_does_not_fit_is_an_error_before_it_runs(data_dir, tmp_path, monkeypatch):
     monkeypatch.setattr(memory, "free_bytes", lambda mesh: needed(32))
+    config = tiny_config(batch_size=64, source="device")
     with pytest.raises(TrainingError) as caught:
-        train(tiny_config(batch_size=64), tmp_path, data_dir, devices=jax.devices()[:1])
+        train(config, tmp_path, data_dir, devices=jax.devices()[:1])
     said = str(caught.value)
     fits = int(re.search(r"try --config.batch_size=(\d+) \(the largest that fits", said)[1])
     assert needed(fits) <= needed(32) < needed(fits + 1)
@@ -76,6 +80,17 @@ def test_step_that_does_not_fit_is_an_error_before_it_runs(data_dir, tmp_path, m
     assert "smaller --config.image_size (now 32)" in said
     assert said.count("\n") == 1
     assert not (tmp_path / "metrics.jsonl").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("narrow_vgg")
+def test_canvases_on_the_device_are_counted_once(data_dir, tmp_path, monkeypatch):
+    # What is free beside the canvases is just what the step needs.
+    step = needed(16) + 2**17  # and a little for gathering the batch
+    assert step < needed(16) + 60 * 40 * 40 * 3
+    monkeypatch.setattr(memory, "free_bytes", lambda mesh: step)
+    config = tiny_config(batch_size=16, source="device", steps=1)
+    assert train(config, tmp_path, data_dir, devices=jax.devices()[:1]).finished
 
 
 def test_device_that_runs_out_of_memory_gives_the_same_error(data_dir, tmp_path, monkeypatch):
@@ -104,13 +119,26 @@ def test_automatic_batch_size_is_the_largest_that_fits(monkeypatch):
 
     room = memory.needed_bytes(of(72).compile_train_step()) / 0.9
     monkeypatch.setattr(memory, "free_bytes", lambda mesh: int(room))
-    assert memory.find_batch_size(of, mesh(devices), 4000, accumulate) == 64
+    assert memory.find_batch_size(of, mesh(devices), ON_DEVICE, 4000, accumulate) == 64
+    # Canvases that will be on the devices, and batches that wait, take their share.
+    held = Choice("device", "", held_bytes=int(0.3 * room))
+    assert memory.find_batch_size(of, mesh(devices), held, 4000, accumulate) == 32
+    images = Choice("host", "")
+    assert memory.waiting_bytes(of(8), images) == 19 * (8 // devices) * (40 * 40 * 3 + 4 + 4 + 1)
+    found = memory.find_batch_size(of, mesh(devices), images, 4000, accumulate)
+    fits = [
+        memory.needed_bytes(of(size).compile_train_step()) + memory.waiting_bytes(of(size), images)
+        <= 0.9 * int(room)
+        for size in (found, 2 * found)
+    ]
+    assert fits == [True, False]
+    assert found < 64
     monkeypatch.setattr(memory, "free_bytes", lambda mesh: 2**50)
     # At most a sixteenth of the works, so that an epoch has enough steps.
-    assert memory.find_batch_size(of, mesh(devices), 600, accumulate) == 32
+    assert memory.find_batch_size(of, mesh(devices), ON_DEVICE, 600, accumulate) == 32
     monkeypatch.setattr(memory, "free_bytes", lambda mesh: 1000)
     with pytest.raises(ArtjaxError, match="not even"):
-        memory.find_batch_size(of, mesh(devices), 600, accumulate)
+        memory.find_batch_size(of, mesh(devices), ON_DEVICE, 600, accumulate)
 
 
 @pytest.mark.slow
