@@ -98,6 +98,11 @@ def _create_parser() -> argparse.ArgumentParser:
         "--canvas_dir", type=Path, help="the folder for canvases (default: DATA_DIR/canvases)"
     )
     parser.add_argument(
+        "--feature_dir",
+        type=Path,
+        help="the folder for the features of frozen trunks (default: DATA_DIR/features)",
+    )
+    parser.add_argument(
         "--split",
         default="test",
         help="with --mode evaluate: train, validation or test (default: test)",
@@ -199,6 +204,7 @@ def _train(args: argparse.Namespace, overrides: list[tuple[str, str]], data_dir:
         args.workdir or _default_workdir(args.config, config.collection),
         data_dir,
         canvas_dir=args.canvas_dir,
+        feature_dir=args.feature_dir,
         stop_after_steps=args.stop_after_steps,
     )
     return 128 + outcome.signal if outcome.signal else 0

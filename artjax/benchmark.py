@@ -79,6 +79,7 @@ def benchmark(
             config, workdir, classes, len(split), mesh, choice, say
         )
     experiment = Experiment(config, classes, len(split), mesh)
+    experiment.frozen = experiment.initial_frozen() if experiment.abstract_frozen else {}
     say(
         f"{config.model.name} at {config.image_size} px, batches of {config.batch_size}, "
         f"{mesh_lib.describe(mesh)}, activations in {experiment.dtype.name}"

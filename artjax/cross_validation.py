@@ -27,6 +27,7 @@ def cross_validate(
     data_dir: Path,
     *,
     canvas_dir: Path | None = None,
+    feature_dir: Path | None = None,
     devices: Sequence[jax.Device] | None = None,
     stop_after_steps: int | None = None,
 ) -> Outcome:
@@ -40,6 +41,7 @@ def cross_validate(
       workdir: holds `fold0/` …, each the workdir of a run, and `evaluation/folds/`.
       data_dir: TFDS's data directory.
       canvas_dir: where canvases are kept; default `data_dir/canvases`.
+      feature_dir: where features are kept; default `data_dir/features`.
       devices: as for `train`.
       stop_after_steps: as for `train`.
 
@@ -63,6 +65,7 @@ def cross_validate(
             workdir / f"fold{fold}",
             data_dir,
             canvas_dir=canvas_dir,
+            feature_dir=feature_dir,
             devices=devices,
             stop_after_steps=stop_after_steps,
         )

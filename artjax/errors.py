@@ -29,6 +29,10 @@ class WorkdirError(ArtjaxError):
     """A workdir that belongs to another run, has no checkpoint, or cannot be written."""
 
 
+class WeightsError(ArtjaxError):
+    """Pretrained weights that are missing, cannot be read, or belong to another network."""
+
+
 class TrainingError(ArtjaxError):
     """A training run that cannot continue, for instance because its loss is not finite."""
 

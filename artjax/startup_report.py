@@ -6,13 +6,14 @@ import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import jax
 import numpy as np
 
 import artjax
 from artjax import config as config_lib
 from artjax.data import batches
 from artjax.data.canvases import Canvases, Split
-from artjax.data.sources import Source
+from artjax.data.sources import Choice
 from artjax.data.splits import uncovered, uncovered_in_words
 from artjax.evaluation import baselines
 from artjax.evaluation.metrics import log_softmax
@@ -21,12 +22,16 @@ from artjax.runtime.resources import format_bytes
 from artjax.training.experiment import Experiment
 from artjax.training.state import TrainState
 
+# Shares beyond which a trunk is degenerate.
+_MOSTLY_DEAD = 0.9
+_LEAST_SPREAD = 0.01
+
 
 def introduce(
     experiment: Experiment,
     data: Canvases,
     splits: Mapping[str, Split],
-    source: Source,
+    choice: Choice,
     workdir: Path,
     say: Callable[[str], None],
 ) -> None:
@@ -65,11 +70,14 @@ def introduce(
     kind = "TFRecords:" if data.why_streamed else f"canvases: {data.size} px,"
     folder = data.prepared.directory if data.why_streamed else data.directory
     say(f"{kind} {format_bytes(train.images.nbytes)} for train, in {folder}")
-    say(f"source: {source.name}, {source.why}")
-    say(
-        f"model: {config.model.name}, {experiment.parameters:,} parameters, images of "
-        f"{config.image_size} px"
-    )
+    say(f"source: {choice.name}, {choice.why}")
+    trained, fixed = experiment.parameters, experiment.frozen_parameters
+    of = f"{trained + fixed:,} parameters ({trained:,} of them trained)" if fixed else ""
+    of = of or f"{trained:,} parameters"
+    say(f"model: {config.model.name}, {of}, images of {config.image_size} px")
+    if not experiment.groups.uniform:
+        for line in experiment.groups.table(config.optim.peak_lr, config.optim.weight_decay):
+            say(line)
     say(
         f"run: {experiment.steps:,} steps of {config.batch_size} images "
         f"({experiment.steps / experiment.steps_per_epoch:.1f} epochs), validation every "
@@ -78,13 +86,42 @@ def introduce(
     )
 
 
+def trunk_health(experiment: Experiment, state: TrainState, train: Split) -> list[str]:
+    """What the trunk makes of the first batch, and a warning if it tells the images hardly apart.
+
+    Wrong weights, a wrong range of the pixels, or dead ReLUs show here before an hour of training does.
+    """
+    features = experiment.trunk_outputs(state.variables, _first_batch(experiment, train))
+    if features is None:
+        return []
+    values = np.asarray(features, np.float32).reshape(len(features), -1)
+    dead = float((values == 0).all(0).mean())
+    size = float(np.abs(values).mean())
+    spread = float(values.std(0).mean()) / size if size else 0.0
+    lines = [
+        f"trunk: {values.shape[1]:,} features of an image; on the first batch {dead:.1%} of them are "
+        f"always 0, and they vary between images by {spread:.1%} of their size"
+    ]
+    if not np.isfinite(values).all() or dead > _MOSTLY_DEAD or spread < _LEAST_SPREAD:
+        lines.append(
+            "warning: the features of the pretrained trunk are degenerate; are the weights those of "
+            "this network, and is --config.preprocessing what they expect?"
+        )
+    return lines
+
+
+def _first_batch(experiment: Experiment, train: Split) -> dict[str, jax.Array]:
+    config = experiment.config
+    indices = batches.batch_indices(config.seed, 0, config.batch_size, len(train))
+    return batches.put(train, indices, experiment.batch_sharding)
+
+
 def initial_loss(experiment: Experiment, state: TrainState, train: Split) -> str:
     """The loss of the untrained network on the first batch, and ln(classes), which it should equal."""
     config = experiment.config
     indices = batches.batch_indices(config.seed, 0, config.batch_size, len(train))
-    batch = batches.put(train, indices, experiment.batch_sharding)
     losses = []
-    for task, logits in experiment.logits(state.variables, batch).items():
+    for task, logits in experiment.logits(state.variables, _first_batch(experiment, train)).items():
         labels = train.labels[task][indices]
         known = np.flatnonzero(labels >= 0)
         if len(known):

@@ -8,16 +8,18 @@ from __future__ import annotations
 import json
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jax
+import numpy as np
 from jax.sharding import Mesh
 
 from artjax import config as config_lib
+from artjax import pretrained as pretrained_lib
 from artjax import workdir as workdir_lib
 from artjax.data import batches, canvases, sources
 from artjax.data.canvases import Canvases, Split
@@ -27,10 +29,13 @@ from artjax.data.splits import SPLITS
 from artjax.errors import TrainingError, WorkdirError
 from artjax.evaluation import evaluate, report
 from artjax.prepare.picture_decoding import SHORT_SIDE_PX
+from artjax.pretrained import Pretrained
 from artjax.runtime import locks
 from artjax.runtime import mesh as mesh_lib
 from artjax.runtime.compilation_cache import CompilationCounter
-from artjax.startup_report import initial_loss, introduce
+from artjax.runtime.resources import format_bytes
+from artjax.startup_report import initial_loss, introduce, trunk_health
+from artjax.training import frozen as frozen_lib
 from artjax.training import memory
 from artjax.training.best import BestSoFar, Validation, standard_error
 from artjax.training.checkpoint import Checkpoints, library_versions
@@ -38,7 +43,7 @@ from artjax.training.checks import check_config
 from artjax.training.experiment import Experiment, TrainStep, bytes_on_each_device
 from artjax.training.logs import Console, read_rows
 from artjax.training.progress import Progress
-from artjax.training.state import TrainState
+from artjax.training.state import TrainState, variables_of
 from artjax.training.stop_signal import StopSignal
 
 if TYPE_CHECKING:  # benchmarks run where ml_collections is not installed
@@ -68,6 +73,7 @@ def train(
     data_dir: Path,
     *,
     canvas_dir: Path | None = None,
+    feature_dir: Path | None = None,
     devices: Sequence[jax.Device] | None = None,
     stop_after_steps: int | None = None,
 ) -> Outcome:
@@ -78,6 +84,7 @@ def train(
       workdir: the run's folder; it is created if it does not exist.
       data_dir: TFDS's data directory.
       canvas_dir: the folder for canvases; default `data_dir/canvases`.
+      feature_dir: the folder for features; default `data_dir/features`.
       devices: the devices to train on; default: all devices of all processes.
       stop_after_steps: save and return after this total number of steps, to try things out. Unlike
         `config.steps` it does not change the schedule.
@@ -91,7 +98,7 @@ def train(
     mesh = mesh_lib.create_mesh(config.fsdp, devices)
     mesh_lib.check_batch_size(config.batch_size, mesh, config.accumulate)
     console = Console(enabled=mesh_lib.is_first_process())
-    setup = _set_up(config, workdir, data_dir, canvas_dir, mesh, console)
+    setup = _set_up(config, workdir, data_dir, canvas_dir, feature_dir, mesh, console)
     with ExitStack() as stack:
         with mesh_lib.first_process_first():
             if mesh_lib.is_first_process():
@@ -111,9 +118,9 @@ class _Setup:
       data: the collection.
       splits: its splits, by name.
       choice: the source of the training batches, and what it takes.
-      source: the same, opened.
       record: the record of each checkpoint, plain JSON.
       console: prints lines and the progress bar.
+      pretrained: the weights that a new run starts from; None for one from scratch, or resumed.
     """
 
     experiment: Experiment
@@ -121,9 +128,9 @@ class _Setup:
     data: Canvases
     splits: dict[str, Split]
     choice: Choice
-    source: Source
     record: dict[str, Any]
     console: Console
+    pretrained: Pretrained | None = None
 
 
 def _set_up(
@@ -131,10 +138,16 @@ def _set_up(
     workdir: Path,
     data_dir: Path,
     canvas_dir: Path | None,
+    feature_dir: Path | None,
     mesh: Mesh,
     console: Console,
 ) -> _Setup:
     """Opens the data and builds the experiment. Does not change the workdir."""
+    weights = pretrained_lib.open_source(config, workdir)
+    config = pretrained_lib.with_model_found(config, weights, workdir)
+    check_config(config)
+    if weights is not None:
+        weights.check(config)
     request = canvases.Request(**config_lib.collection_settings(config))
     data = canvases.open_collection(request, data_dir, canvas_dir)
     if data.why_streamed:
@@ -154,7 +167,14 @@ def _set_up(
             config, workdir, numbers, train_works, mesh, choice, console.say
         )
     experiment = Experiment(config, numbers, train_works, mesh)
-    source = sources.open_source(config, splits["train"], mesh, experiment.crop_boxes, choice)
+    pretrained = weights.for_run(experiment, classes) if weights else None
+    if config.model.weights:
+        brought = pretrained.preprocessing if pretrained else None
+        config, warnings = pretrained_lib.with_preprocessing(config, brought, workdir)
+        experiment = Experiment(config, numbers, train_works, mesh)
+        lines = [pretrained_lib.describe(pretrained)] if pretrained else []
+        for line in (*lines, *warnings):
+            console.say(line)
     record = {
         "config": config.to_dict(),
         "classes": {task: list(names) for task, names in classes.items()},
@@ -163,12 +183,14 @@ def _set_up(
         "fingerprint": data.prepared.fingerprint,
         "data_dir": str(data_dir.absolute()),
         "canvas_dir": str(canvas_dir.absolute()) if canvas_dir else "",
+        "feature_dir": str(feature_dir.absolute()) if feature_dir else "",
         "train_works": train_works,
         # `predict` scales images to the same size as the builder did.
         "short_side_px": data.prepared.metadata.get("short_side_px", SHORT_SIDE_PX),
         "versions": library_versions(),
+        "pretrained": pretrained.origin if pretrained else {},
     }
-    return _Setup(experiment, workdir, data, splits, choice, source, record, console)
+    return _Setup(experiment, workdir, data, splits, choice, record, console, pretrained)
 
 
 class _Run:
@@ -187,19 +209,25 @@ class _Run:
         self.compilations = CompilationCounter()
         self.ready_at = time.perf_counter()  # data and canvases are ready
         self.free_bytes: int | None = None
+        self.splits = setup.splits
+        self.choice = setup.choice
+        self.source: Source | None = None
 
     def run(self) -> Outcome:
         setup = self.setup
-        introduce(self.experiment, setup.data, setup.splits, setup.source, setup.workdir, self.say)
+        introduce(self.experiment, setup.data, setup.splits, setup.choice, setup.workdir, self.say)
         latest, record = self._newest(self.checkpoints.record)
         if latest is not None:
             evaluate.check_same_data(setup.workdir, record, setup.data.prepared)
+            setup.record["pretrained"] = record.get("pretrained", {})
+        self._set_frozen(new=latest is None)
         if latest == self.steps:
             self.say(f"this run is finished: {self.steps:,} of {self.steps:,} steps done")
             self.best = self.checkpoints.best_so_far(self.experiment.warmup_steps)
             results = self._earlier_results() or self._evaluate_best()
             self._conclude(results)
             return Outcome(self.steps, finished=True, results=results)
+        self._open_source()
         try:
             with self.compilations:
                 train_step = self._compile()
@@ -208,7 +236,7 @@ class _Run:
         except jax.errors.JaxRuntimeError as error:
             if not memory.is_out_of_memory(error):
                 raise
-            raise memory.too_large(self.experiment, setup.choice, self.free_bytes, None) from error
+            raise memory.too_large(self.experiment, self.choice, self.free_bytes, None) from error
         if signal_number is not None or step < self.steps:
             why = f"stopped by {signal.Signals(signal_number).name}" if signal_number else "stopped"
             self.say(
@@ -221,17 +249,52 @@ class _Run:
         self._conclude(results)
         return Outcome(step, finished=True, results=results)
 
+    def _set_frozen(self, new: bool) -> None:
+        """Puts the frozen variables on the devices; a new run writes them to its workdir."""
+        experiment, workdir = self.experiment, self.setup.workdir
+        if not experiment.abstract_frozen:
+            return
+        if new:
+            frozen = experiment.with_arrays(experiment.initial_frozen(), self._arrays)
+            with mesh_lib.first_process_first():
+                if mesh_lib.is_first_process():
+                    frozen_lib.save(workdir, frozen)
+        experiment.frozen = frozen_lib.load(workdir, experiment)
+
+    @property
+    def _arrays(self) -> Mapping[str, np.ndarray]:
+        return self.setup.pretrained.arrays if self.setup.pretrained else {}
+
+    def _open_source(self) -> None:
+        """Opens the source of the batches. With `features.views` they hold features, computed here."""
+        experiment, setup = self.experiment, self.setup
+        config, train = experiment.config, setup.splits["train"]
+        if config.features.views:
+            features = evaluate.features_of(experiment, setup.record, setup.data)
+            assert features is not None
+            self.splits = {name: features.seen(split) for name, split in setup.splits.items()}
+            train = features.views(train, config.features.views)
+            self.choice = sources.choose_for(config, setup.data, train, experiment.mesh)
+            self.say(
+                f"features: {format_bytes(train.images.nbytes)} for {config.features.views} views of "
+                f"train, computed once up to {experiment.boundary}, in {features.directory}"
+            )
+        self.source = sources.open_source(
+            config, train, experiment.mesh, experiment.crop_boxes, self.choice
+        )
+
     def _compile(self) -> TrainStep:
         """Compiles the step before the state is allocated, to report early that it is too large."""
-        experiment, choice = self.experiment, self.setup.choice
+        experiment, choice = self.experiment, self.choice
+        assert self.source is not None
         free = self.free_bytes = memory.free_bytes(experiment.mesh)
         self.say(memory.describe_estimate(experiment, choice, free))
-        compiled, train_step = experiment.compile_from(self.setup.source)
+        compiled, train_step = experiment.compile_from(self.source)
         needed = memory.needed_bytes(compiled)
         if needed is not None:
             # The canvases are arguments of the step, but no longer in the free memory.
             needed += memory.waiting_bytes(experiment, choice)
-            needed -= bytes_on_each_device(self.setup.source.works)
+            needed -= bytes_on_each_device(self.source.works)
         if needed and free and needed > free:
             raise memory.too_large(experiment, choice, free, needed)
         return train_step
@@ -260,8 +323,11 @@ class _Run:
             lambda step: self.checkpoints.restore(step, experiment.abstract_state)
         )
         if latest is None:
-            state, saved_window = experiment.initial_state(), None
-            self.say(initial_loss(experiment, state, setup.splits["train"]))
+            state, saved_window = self._initial_state(), None
+            self.say(initial_loss(experiment, state, self.splits["train"]))
+            if setup.pretrained is not None:
+                for line in trunk_health(experiment, state, setup.splits["train"]):
+                    self.say(line)
         else:
             self.say(f"resuming from the checkpoint of step {latest:,}")
             saved_window = self.checkpoints.record(latest)["log"]
@@ -269,11 +335,23 @@ class _Run:
         step = latest or 0
         return step, state, Progress(experiment, setup.workdir, setup.console, step, saved_window)
 
+    def _initial_state(self) -> TrainState:
+        state, arrays = self.experiment.initial_state(), self._arrays
+        if not arrays:
+            return state
+        variables = self.experiment.with_arrays(
+            variables_of(state.params, state.model_state), arrays
+        )
+        params = variables.pop("params")
+        ema = None if state.ema is None else self.experiment.with_arrays(state.ema, arrays)
+        return state.replace(params=params, model_state=variables, ema=ema)
+
     def _loop(
         self, train_step: TrainStep, step: int, state: TrainState, progress: Progress
     ) -> tuple[int, int | None]:
         """Trains to the end, or to a signal. Returns the number of steps done, and the signal."""
-        experiment, source = self.experiment, self.setup.source
+        experiment, source = self.experiment, self.source
+        assert source is not None
         first_step = step
         feed = batches.Timed(batches.prefetch(source.batch, step, self.last_step))
         try:
@@ -312,7 +390,7 @@ class _Run:
     def _validate(self, step: int, state: TrainState, progress: Progress) -> Validation:
         progress.settle(step)
         progress.pause()
-        split, train = self.setup.splits["validation"], self.setup.splits["train"]
+        split, train = self.splits["validation"], self.splits["train"]
         predictions = evaluate.predict_split(self.experiment, state.variables, split)
         tasks = evaluate.summarise(predictions, split, train, self.setup.data.prepared)
         row = {

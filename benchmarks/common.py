@@ -57,6 +57,12 @@ SIZES: dict[str, dict[str, Size]] = {
         "rounds": Size(15, 8, "rounds in which the contestants take turns"),
         "steps": Size(2, 10, "steps in a round"),
     },
+    "features": {
+        "models": Size(["vgg16", "dinov2_small"], ["vgg16", "resnet50", "dinov2_base"], "trunks"),
+        "size": everywhere(224, "side of the picture in pixels"),
+        "batch": Size(8, 256, "batch size"),
+        "rounds": Size(5, 10, "rounds in which the contestants take turns"),
+    },
     "loop": {
         **_ONE_MODEL,
         "steps": Size(40, 200, "steps in a round"),

@@ -53,7 +53,7 @@ def score(
             raise KeyboardInterrupt
         seconds = time.perf_counter() - since
         (workdir / "seconds.json").write_text(json.dumps(seconds))
-    task = json.loads(results.read_text())["tasks"][name]
+    task = json.loads(results.read_text())["tasks"][config.task[0]]
     train = [
         json.loads(line)["train/top1"]
         for fold in range(args.folds)

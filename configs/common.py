@@ -20,6 +20,17 @@ def get_config(collection: str) -> ConfigDict:
     return config
 
 
+def get_pretrained_config(collection: str) -> ConfigDict:
+    """What recipes with pretrained weights share: network and image size are those of the weights."""
+    config = default_config()
+    known = collections.find(collection)
+    config.task = ("artist",)
+    config.model.name = "auto"
+    config.image_size = 0
+    config.batch_size = 32 if known and known.recipe == "small" else 256
+    return config
+
+
 def small(config: ConfigDict) -> None:
     """Sets fields for a small collection: about four minutes for 1,000 works on two CPU cores."""
     config.image_size = 64

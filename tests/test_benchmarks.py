@@ -23,6 +23,7 @@ SMALLEST = {
     "loop": f"{TINY_STEP} --works 2 --repeats 8 --steps 6 --rounds 1",
     "input": "--works 2 --repeats 8 --batch_size 4 --batches 1 --rounds 1 --torch none",
     "augment": f"{TINY_STEP} --steps 1",
+    "features": "--models vgg_small --size 16 --batch 2 --rounds 1 --torch=",
     "prepare": "--pictures 1 --rounds 1 --works 2",
     "near_duplicates": "--hashes 800",
     "growth": f"{TINY_STEP} --batches 8 --sizes 16 --devices 2 --works 100 --rounds 1",
@@ -35,6 +36,7 @@ CONTESTANTS = {
     "input": [f"artjax {source}" for source in SOURCES]
     + ["tf.data, fused", "tf.data, decode then crop"],
     "augment": ["crop and flip", "all of them"],
+    "features": ["artjax"],
     "prepare": [
         f"{size} {who}"
         for size in ("1.3 MP", "6 MP")
@@ -57,6 +59,8 @@ def figures(name, result):
             return {who: row["images_per_second_median"] for who, row in table["rates"].items()}
         case "loop" | "input":
             return {who: min(rates) for who, rates in result["works_per_second"].items()}
+        case "features":
+            return result["models"]["vgg_small"]["images_per_second"]
         case "augment":
             return result["shortest_s"]
         case "prepare":
@@ -130,7 +134,7 @@ def check_result(name, file, output, contestants):
         assert who in output
 
 
-@pytest.mark.parametrize("name", ["input", "prepare", "near_duplicates"])
+@pytest.mark.parametrize("name", ["features", "input", "prepare", "near_duplicates"])
 def test_benchmark_measures_everybody(name, folder, tmp_path, capsys):
     file = tmp_path / "result.json"
     status = run_here(folder / f"{name}.py", *SMALLEST[name].split(), "--json", str(file))
@@ -320,4 +324,24 @@ def test_torch_side_answers_with_seconds(folder):
 
 def test_every_benchmark_is_tried(folder):
     scripts_there = {p.stem for p in folder.glob("*.py") if "__main__" in p.read_text()}
-    assert scripts_there == SMALLEST.keys() | {"train_step_torch"}
+    by_itself = {"small_collections", "train_step_torch", "features_torch"}
+    assert scripts_there == SMALLEST.keys() | by_itself
+
+
+def test_a_recipe_is_cross_validated_and_continued(folder, data_dir, tmp_path, capsys):
+    flags = [
+        *("artist:tiny", "--data_dir", str(data_dir), "--workdirs", str(tmp_path / "runs")),
+        *("--seeds", "0", "--folds", "2", "--config.model.name=vgg_small", "--config.steps=2"),
+        *("--config.image_size=32", "--config.canvas_size=40", "--config.batch_size=16"),
+        *("--json", str(tmp_path / "result.json")),
+    ]
+    said = []
+    for _ in range(2):
+        assert run_here(folder / "small_collections.py", *flags) == 0
+        said.append(capsys.readouterr().out)
+    assert said[0] == said[1]  # the second time nothing is trained, also not for its seconds
+    assert "n = 99; chance 33.3%" in said[0]
+    (scores,) = json.loads((tmp_path / "result.json").read_text())["jobs"].values()
+    assert [row["n"] for row in scores] == [99]
+    assert run_here(folder / "small_collections.py", "artist:none", *flags[1:]) == 2
+    assert "no prepared data set 'none'" in capsys.readouterr().err

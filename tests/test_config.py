@@ -67,7 +67,7 @@ def test_wrong_overrides_name_the_field_and_the_nearest(field, text, says):
     [
         ({"task": ("artists",)}, "did you mean artist?"),
         ({"task": ("genre", "genre")}, "without duplicates"),
-        ({"model__name": "vgg15"}, "valid are vgg11"),
+        ({"model__name": "vgg15"}, "valid are auto, "),
         ({"steps": 0}, "exactly one of them must be above 0"),
         ({"epochs": 2.0}, "exactly one of them must be above 0"),
         ({"image_size": 40}, "multiple of 16"),

@@ -95,6 +95,14 @@ def _magnitude(name: str, reason: str, high: float) -> Field:
     return Field(f"augment.{name}", 0.0, reason, valid, absent=0.0)
 
 
+def _group(item: Any) -> tuple[Any, ...]:
+    """A group of parameters as typed: a pattern, and one or two factors."""
+    pattern, *factors = item
+    if not isinstance(pattern, str) or not 1 <= len(factors) <= 2:
+        raise ValueError
+    return pattern, *map(float, factors)
+
+
 _STEPS_OR_AUTO = Range(0, words="0 (automatic) or more steps")
 
 GROUPS: Mapping[str, Sequence[Field]] = {
@@ -119,7 +127,13 @@ GROUPS: Mapping[str, Sequence[Field]] = {
             "",
             "Name of the label feature; empty = the name of the task.",
         ),
-        Field("image_size", 224, "Side of the network's square input, in pixels."),
+        Field(
+            "image_size",
+            224,
+            "Side of the network's square input, in pixels; 0 (or auto) = that of the pretrained "
+            "weights.",
+            Range(0, words="1 or more, or auto with pretrained weights"),
+        ),
         Field(
             "canvas_size",
             0,
@@ -204,6 +218,21 @@ GROUPS: Mapping[str, Sequence[Field]] = {
             also=("model",),
         ),
         Field(
+            "model.weights",
+            "",
+            "Pretrained weights of the trunk: a .safetensors, .h5 or .pth file, the workdir of another "
+            "run, or hf:OWNER/NAME[@REVISION]. Empty = train from scratch.",
+            absent="",
+            also=("weights", "pretrained"),
+        ),
+        Field(
+            "model.fix_norms",
+            False,
+            "BatchNorm of the trunk uses its stored statistics in training, too. That of frozen layers "
+            "always does.",
+            absent=False,
+        ),
+        Field(
             "model.dropout",
             0.5,
             "Dropout rate after each hidden layer, or before the heads if there is none (VGG paper, "
@@ -237,6 +266,46 @@ GROUPS: Mapping[str, Sequence[Field]] = {
             True,
             "Apply the last ReLU of a stage after its max-pool: the same result, with a quarter of the "
             "operations.",
+        ),
+    ),
+    "Input of the network": (
+        Field(
+            "preprocessing.mean",
+            (),
+            "Mean of red, green and blue, each in [0, 1]; empty = as the pretrained weights expect, or "
+            "else the model.",
+            absent=(),
+            item=float,
+        ),
+        Field(
+            "preprocessing.std",
+            (),
+            "Standard deviation of red, green and blue, each in (0, 1]; empty = likewise.",
+            absent=(),
+            item=float,
+        ),
+        Field(
+            "preprocessing.channel_order",
+            "",
+            "Order of the channels; empty = likewise.",
+            OneOf(("", "RGB", "BGR")),
+            absent="",
+        ),
+        Field(
+            "preprocessing.crop_share",
+            0.0,
+            "Side of the central square that evaluation uses, as a share of the largest one; 0 = "
+            "likewise.",
+            Range(0, 1),
+            absent=0.0,
+        ),
+        Field(
+            "features.views",
+            0,
+            "With a frozen trunk: its outputs are computed once, for so many augmented views of each "
+            "work, and kept on the disk; a step computes the rest. 0 = a step computes everything.",
+            Range(0, 1000),
+            absent=0,
         ),
     ),
     "Augmentation": (
@@ -361,6 +430,29 @@ GROUPS: Mapping[str, Sequence[Field]] = {
             "Share of the target that is distributed evenly over all classes.",
             Range(0, 1, high_open=True),
             also=("label_smoothing",),
+        ),
+        Field(
+            "optim.groups",
+            (),
+            "Pairs of a regular expression and a factor of the learning rate, for the parameters whose "
+            "whole name it matches, as in (('conv[1-4]_.*',0.0),('head_.*',10.0)). 0 freezes them. A "
+            "third number is a factor of the weight decay. The first pattern that matches counts.",
+            absent=(),
+            item=_group,
+        ),
+        Field(
+            "optim.layer_decay",
+            1.0,
+            "Factor of the learning rate from each stage of the trunk to the one before it.",
+            Range(0, 1, low_open=True),
+            absent=1.0,
+        ),
+        Field(
+            "optim.head_first",
+            0.0,
+            "Share of the run in which only the heads are trained, before the whole network is.",
+            Range(0, 1, high_open=True),
+            absent=0.0,
         ),
         Field(
             "ema_decay",

@@ -162,8 +162,9 @@ def _parse(field: Field, text: str) -> Any:
     default = field.default
     wrong = ConfigError(
         f"--config.{field.name}={text}: not of type {type(default).__name__} (default {default!r})"
+        + ("; --helpfull shows how it is written" if field.item else "")
     )
-    if field.name == "batch_size" and text.lower() == "auto":
+    if field.name in ("batch_size", "image_size") and text.lower() == "auto":
         return 0
     if isinstance(default, bool):
         if text.lower() not in ("true", "false", "1", "0"):

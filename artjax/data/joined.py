@@ -27,6 +27,11 @@ class JoinedImages:
         return (len(self), *self.parts[0].shape[1:])
 
     @property
+    def dtype(self) -> np.dtype:
+        """Type of the values; uint8 for images."""
+        return getattr(self.parts[0], "dtype", np.dtype(np.uint8))
+
+    @property
     def nbytes(self) -> int:
         """Size of all images in bytes."""
         return sum(int(part.nbytes) for part in self.parts)
@@ -39,7 +44,7 @@ class JoinedImages:
         if np.ndim(rows) == 0:
             return self[np.asarray([rows])][0]
         rows = np.asarray(rows)
-        images = np.empty((len(rows), *self.shape[1:]), np.uint8)
+        images = np.empty((len(rows), *self.shape[1:]), self.dtype)
         for start, part in zip(self._starts, self.parts, strict=False):
             here = (rows >= start) & (rows < start + len(part))
             if here.any():

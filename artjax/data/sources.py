@@ -141,7 +141,8 @@ def choose_for(config: ConfigDict, data: Canvases, train: Split, mesh: Mesh) -> 
         )
     if data.why_streamed:
         return Choice("stream", data.why_streamed)
-    canvas_bytes = len(train) * int(np.prod(train.images.shape[1:]))
+    assert not isinstance(train.images, Records)
+    canvas_bytes = len(train) * int(np.prod(train.images.shape[1:])) * train.images.dtype.itemsize
     free, host_free = resources.on_devices(mesh), resources.on_host()
     return choose(config.source, canvas_bytes, mesh.size, free, host_free)
 

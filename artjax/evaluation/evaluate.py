@@ -24,8 +24,10 @@ from artjax.evaluation import baselines, metrics
 from artjax.evaluation.colour_histograms import kept_colour_baseline
 from artjax.evaluation.report import predictions_csv
 from artjax.runtime.mesh import create_mesh, is_first_process
+from artjax.training import frozen
 from artjax.training.checkpoint import Checkpoints
 from artjax.training.experiment import Experiment
+from artjax.training.features import Features
 from artjax.workdir import write_atomically
 
 if TYPE_CHECKING:  # ml_collections is not needed to run this
@@ -66,6 +68,7 @@ def restore(workdir: Path, which: str = "best") -> Restored:
     mesh = create_mesh(math.gcd(config.fsdp, jax.device_count()))
     experiment = Experiment(config, classes, record["train_works"], mesh)
     variables = checkpoints.restore_variables(step, experiment.abstract_state)
+    experiment.frozen = frozen.load(workdir, experiment)
     checkpoints.close()
     return Restored(experiment, variables, step, record)
 
@@ -120,8 +123,10 @@ def open_workdir(
     if request.source != "stream":
         # The source of the run does not matter here. `auto` streams if there is no room for canvases.
         request = replace(request, source="auto")
-    data = canvases.open_collection(request, *where_data_is(record, data_dir, canvas_dir))
+    data_dir, canvas_dir = where_data_is(record, data_dir, canvas_dir)
+    data = canvases.open_collection(request, data_dir, canvas_dir)
     check_same_data(workdir, record, data.prepared)
+    restored = restored._replace(record=record | {"data_dir": str(data_dir)})
     return restored, fold_of(data, config.folds, config.fold) if config.folds else data
 
 
@@ -130,18 +135,31 @@ def evaluate_split(workdir: Path, restored: Restored, data: Canvases, name: str)
     return predict_and_evaluate(workdir, restored, data, name)[2]
 
 
+def features_of(
+    experiment: Experiment, record: Mapping[str, Any], data: Canvases
+) -> Features | None:
+    """The features that a run with `features.views` trains and is evaluated on; else None."""
+    if not experiment.config.features.views:
+        return None
+    recorded = record.get("feature_dir")
+    root = Path(recorded) if recorded else Path(record["data_dir"]) / "features"
+    return Features(experiment, data, root)
+
+
 def predict_and_evaluate(
     workdir: Path, restored: Restored, data: Canvases, name: str
 ) -> tuple[Split, dict[str, tuple[np.ndarray, metrics.Predictions]], dict[str, Any]]:
     """As `evaluate_split`; returns the split and what `predict_split` gave as well."""
-    features = config_lib.label_features(restored.experiment.config)
+    labels = config_lib.label_features(restored.experiment.config)
     needed = ("train",) if name == "train" else SPLITS
-    splits = {other: data.split(other, features) for other in needed}
+    splits = {other: data.split(other, labels) for other in needed}
     split = splits[name]
-    predictions = predict_split(restored.experiment, restored.variables, split)
+    features = features_of(restored.experiment, restored.record, data)
+    seen = features.seen(split) if features else split
+    predictions = predict_split(restored.experiment, restored.variables, seen)
     colours, duplicated = {}, None
     if name != "train":  # on its own works, a fit says nothing
-        colours = {task: kept_colour_baseline(data, splits, task) for task in features}
+        colours = {task: kept_colour_baseline(data, splits, task) for task in labels}
         duplicated = data.duplicated_in_train(name)
     tasks = summarise(predictions, split, splits["train"], data.prepared, duplicated)
     for task, row in tasks.items():

@@ -1,8 +1,9 @@
 """Flax Linen models, by name. Each model family is one file, imported by one line below."""
 
-from artjax.models import vgg  # its import registers the family
+from artjax.models import convnext, resnet, squeezenet, vgg, vit  # each import registers a family
 from artjax.models.preprocessing import Preprocessing
 from artjax.models.registry import (
+    AUTO,
     HEAD,
     Family,
     Translated,
@@ -14,15 +15,20 @@ from artjax.models.registry import (
 from artjax.models.staged import STAGES, StagedNetwork
 
 __all__ = [
+    "AUTO",
     "HEAD",
     "STAGES",
     "Family",
     "Preprocessing",
     "StagedNetwork",
     "Translated",
+    "convnext",
     "create_model",
     "family_of",
     "names",
     "register",
+    "resnet",
+    "squeezenet",
     "vgg",
+    "vit",
 ]

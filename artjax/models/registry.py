@@ -12,6 +12,9 @@ from flax import linen as nn
 
 from artjax.models.preprocessing import Preprocessing
 
+AUTO = "auto"
+"""As `--config.model.name`: the network of the pretrained weights."""
+
 HEAD = "head"
 """`Family.part_of` returns this for a parameter of a task's head."""
 
@@ -23,7 +26,8 @@ class Translated:
     Attributes:
       variables: path → float32 array in the layout of Flax, such as `batch_stats/bn1_1/mean` [64] and
         `params/conv1_1/kernel` [3, 3, 3, 64]. It has those of the trunk that the file holds; the heads
-        are not among them.
+        are not among them. An array that no rule mentions keeps its own name here, so that the
+        comparison with the network shows it.
       unused: names in the file that belong to no part of the trunk, such as those of its own classifier.
       preprocessing: the input that these weights expect.
     """

@@ -68,6 +68,21 @@ class StagedNetwork(nn.Module):
         )
 
 
+def stage_names(model: nn.Module) -> tuple[str, ...]:
+    """The names of a network's stages, in order; none if it is no `StagedNetwork`."""
+    if not isinstance(model, StagedNetwork):
+        return ()
+    return tuple(name for name, _ in model.run_stages(train=False))
+
+
+def part_in_name(path: str) -> str:
+    """The part of the network that a layer's name begins with, for `Family.part_of`.
+
+    `stage1_block2/conv1/kernel` belongs to `stage1`, and `head_artist/bias` to `HEAD`.
+    """
+    return path.partition("_")[0]
+
+
 def head_logits(
     features: jax.Array,
     classes: Mapping[str, int],

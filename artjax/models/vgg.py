@@ -8,14 +8,17 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import linen as nn
 from jax import lax
 
 from artjax.models.activations import ACTIVATIONS, activate
 from artjax.models.normalization import BatchNorm
 from artjax.models.pooling import adaptive_average_pool, max_pool_2x2
-from artjax.models.registry import HEAD, Family, register
+from artjax.models.preprocessing import Preprocessing
+from artjax.models.registry import HEAD, Family, Translated, register
 from artjax.models.staged import Stage, StagedNetwork
+from artjax.models.translation import IMAGENET, from_torch, knows
 
 DEPTHS: Mapping[str, tuple[tuple[int, ...], ...]] = {
     "vgg11": ((64,), (128,), (256,) * 2, (512,) * 2, (512,) * 2),
@@ -174,6 +177,99 @@ def _part_of(path: str) -> str:
     return "hidden" if layer.startswith("fc") else f"stage{layer.partition('_')[0][-1]}"
 
 
+# Keras subtracts the mean of ImageNet on the scale [0, 255], in BGR, and does not divide.
+KERAS = Preprocessing(
+    mean=(123.68 / 255, 116.779 / 255, 103.939 / 255),
+    std=(1 / 255, 1 / 255, 1 / 255),
+    channel_order="BGR",
+)
+
+_KERAS_ORDER = {"0": "kernel", "1": "bias"}
+
+
+def _translate(name: str, arrays: Mapping[str, np.ndarray], side: int) -> Translated:
+    """Knows `features.0.weight` … of torchvision and timm, and `block1_conv1/0` … of Keras."""
+    if name == "vgg_small":
+        raise ValueError("vgg_small is a network of this package; nobody published weights for it")
+    translated = _from_torch(name, arrays) or _from_keras(name, arrays)
+    if translated is None:
+        raise ValueError(f"its names are not those of {name} in torchvision, timm or Keras")
+    return translated
+
+
+def _from_torch(name: str, arrays: Mapping[str, np.ndarray]) -> Translated | None:
+    batch_norm = name.endswith("_bn")
+    layers = {}
+    index = 0  # of the layer within `features`, where ReLUs and max-pools count, too
+    for s, widths in enumerate(_stages_of(name), start=1):
+        for c in range(1, len(widths) + 1):
+            layers[f"features.{index}"] = f"conv{s}_{c}"
+            if batch_norm:
+                layers[f"features.{index + 1}"] = f"bn{s}_{c}"
+            index += 3 if batch_norm else 2
+        index += 1
+    if not knows(arrays, layers):
+        return None
+    layers |= {"classifier.0": "fc1", "classifier.3": "fc2"}  # torchvision
+    layers |= {"pre_logits.fc1": "fc1", "pre_logits.fc2": "fc2"}  # timm
+    variables, unused = from_torch(
+        arrays,
+        layers,
+        unused={"classifier.6", "head.fc"},
+        layouts={"fc1": _first_dense_kernel, "fc2": _dense_kernel},
+    )
+    if batch_norm:
+        _move_biases_into_means(variables)
+    return Translated(variables, unused, IMAGENET)
+
+
+def _move_biases_into_means(variables: dict[str, np.ndarray]) -> None:
+    """Removes the biases before BatchNorm, which torchvision and timm have, and which change nothing.
+
+    The running mean contains the bias, so without it the mean is smaller by as much.
+    """
+    means = [path for path in variables if path.endswith("/mean")]
+    for mean in means:
+        bias = mean.replace("batch_stats/bn", "params/conv").replace("/mean", "/bias")
+        if bias in variables and variables[bias].shape == variables[mean].shape:
+            variables[mean] = variables[mean] - variables.pop(bias)
+
+
+def _first_dense_kernel(array: np.ndarray) -> np.ndarray:
+    """[out, C * 49] or [out, C, 7, 7] → [49 * C, out]: here the channels are the last axis of pixels."""
+    out = array.shape[0]
+    if array[0].size % 49:
+        return array.T  # of a VGG for other images: its shape will be refused
+    return array.reshape(out, -1, 7, 7).transpose(2, 3, 1, 0).reshape(-1, out)
+
+
+def _dense_kernel(array: np.ndarray) -> np.ndarray:
+    """[out, in] or [out, in, 1, 1] → [in, out]."""
+    return array.reshape(array.shape[0], -1).T
+
+
+def _from_keras(name: str, arrays: Mapping[str, np.ndarray]) -> Translated | None:
+    layers = {
+        f"block{s}_conv{c}": f"conv{s}_{c}"
+        for s, widths in enumerate(_stages_of(name), start=1)
+        for c in range(1, len(widths) + 1)
+    }
+    present = {array.rpartition("/")[0] for array in arrays}
+    if 2 * len(present & set(layers)) < len(layers):
+        return None
+    layers |= {"fc1": "fc1", "fc2": "fc2"}
+    variables, unused = {}, []
+    for array, value in arrays.items():
+        layer, _, leaf = array.rpartition("/")
+        if layer == "predictions":
+            unused.append(array)
+        elif layer in layers and leaf in _KERAS_ORDER:
+            variables[f"params/{layers[layer]}/{_KERAS_ORDER[leaf]}"] = value
+        else:
+            variables[array] = value
+    return Translated(variables, tuple(unused), KERAS)
+
+
 register(
     Family(
         names=(*(f"{base}{norm}" for base in DEPTHS for norm in ("", "_bn")), "vgg_small"),
@@ -186,5 +282,6 @@ register(
             *(() if name == "vgg_small" else ("hidden",)),
         ),
         part_of=_part_of,
+        translate=_translate,
     )
 )

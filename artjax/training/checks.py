@@ -18,7 +18,7 @@ if TYPE_CHECKING:  # benchmarks run where ml_collections is not installed
 def tables() -> Mapping[str, Iterable[str]]:
     """The valid names for the fields that refer to a table."""
     return {
-        "model": models.names(),
+        "model": (models.AUTO, *models.names()),
         "activation": tuple(ACTIVATIONS),
         "optimizer": tuple(optim.OPTIMIZERS),
         "schedule": tuple(optim.SCHEDULES),
@@ -28,6 +28,11 @@ def tables() -> Mapping[str, Iterable[str]]:
 def check_config(config: ConfigDict) -> None:
     """Raises `ConfigError` if the configuration is invalid: one line that names field and value."""
     config_lib.check(config, tables())
+    if config.features.views and (config.augment.mixup or config.augment.cutmix):
+        raise ConfigError(
+            "--config.features.views: mixup and cutmix mix images, and features are not mixed; set "
+            "--config.augment.mixup=0 and cutmix=0"
+        )
     name, highest = config.optim.name, optim.OPTIMIZERS[config.optim.name].highest_lr
     if config.optim.peak_lr > highest:
         raise ConfigError(
@@ -35,6 +40,21 @@ def check_config(config: ConfigDict) -> None:
             f"above {highest:g}; 0.001 is usual for adam and adamw, 0.1 for sgd"
         )
     name = config.model.name
+    automatic = [
+        f"--config.{field}=auto"
+        for field, value in (
+            ("model.name", name == models.AUTO),
+            ("image_size", not config.image_size),
+        )
+        if value
+    ]
+    if automatic and not config.model.weights:
+        raise ConfigError(
+            f"{automatic[0]} is that of the pretrained weights: set --config.model.weights to a file, "
+            "hf:OWNER/NAME or the workdir of a run"
+        )
+    if automatic:
+        return
     multiple = models.family_of(name).size_multiple(name)
     config_lib.require(
         config.image_size >= multiple and config.image_size % multiple == 0,

@@ -4,27 +4,35 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 from flax import linen as nn
 from jax.sharding import Mesh
 
 from artjax import augment, models
 from artjax import config as config_lib
 from artjax.data.sources import Batch, Source
-from artjax.models import create_model
+from artjax.errors import ConfigError
+from artjax.models import HEAD, create_model
+from artjax.models.preprocessing import Preprocessing
+from artjax.models.staged import stage_names
 from artjax.runtime import mesh as mesh_lib
 from artjax.runtime import throughput
+from artjax.runtime.fastest import FastestProgram
 from artjax.runtime.xla_options import compiler_options
 from artjax.training import optim
+from artjax.training.groups import flat, group_parameters, merged, nested, split
 from artjax.training.state import TrainState, create_state
 from artjax.training.step import (
     activation_dtype,
     create_eval_step,
+    create_feature_step,
     create_train_step,
     keys_of_step,
     save_stages,
@@ -38,6 +46,22 @@ TrainStep = Callable[[TrainState, Batch], tuple[TrainState, dict[str, jax.Array]
 # Batch size of a traced forward pass. No other axis has this size, so an array whose first axis has it
 # is known to grow with the batch.
 _TRACED_BATCH_SIZE = 11
+# Fields of `config.model` that are no options of the network.
+_NO_OPTIONS = ("name", "weights", "fix_norms")
+
+
+def preprocessing_of(config: ConfigDict, default: Preprocessing) -> Preprocessing:
+    """The input of the network: as set in the configuration, else the default."""
+    own = {name: value for name, value in config.preprocessing.items() if value}
+    return replace(default, **own)
+
+
+def _with_shardings(shapes: Any, shardings: Any) -> Any:
+    return jax.tree.map(
+        lambda leaf, sharding: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding),
+        shapes,
+        shardings,
+    )
 
 
 def create_crop_boxes(config: ConfigDict) -> Callable[[int, np.ndarray], np.ndarray]:
@@ -77,7 +101,13 @@ class Experiment:
       steps_per_epoch: number of global batches in one pass over the training split.
       dtype: dtype of the activations.
       schedule: step → learning rate.
+      groups: which parameters are trained, and how.
+      boundary: the last stage up to which all parameters are frozen; empty if there is none.
+      preprocessing: the input of the network.
       abstract_state: shapes, dtypes and shardings of the state.
+      abstract_frozen: the same of the frozen variables: parameters that are not trained, and statistics
+        of BatchNorm that do not move; `{}` if there are none.
+      frozen: these variables on the devices. Whoever trains or evaluates sets them.
       batch_sharding: sharding of the first axis of a batch.
       train_step: (state, batch) → (state, metrics). It is compiled at its first call. The state is
         donated.
@@ -99,11 +129,30 @@ class Experiment:
         self._options_once = compiler_options(platform, runs_once=True)
         self.dtype = activation_dtype(config.precision, platform)
         self.schedule = optim.create_schedule(config.optim, self.steps, self.steps_per_epoch)
-        self._optimizer = optim.create_optimizer(config.optim, self.schedule)
         name = config.model.name
         self._family = models.family_of(name)
+        self.preprocessing = preprocessing_of(config, self._family.preprocessing)
         self._stages = self._family.stages(name)
+        self._fixed_norms: frozenset[str] = frozenset()
         self._model = self._create_model(platform)
+        whole = self._whole_shapes()
+        self.groups = group_parameters(
+            config.optim, whole["params"], stage_names(self._model), self._family.part_of
+        )
+        self.boundary = self.groups.boundary
+        if config.features.views and not self.boundary:
+            raise ConfigError(
+                f"--config.features.views={config.features.views}: no stage of the network is frozen; "
+                "freeze the first ones, or all with --config.optim.groups=\"(('(?!head_).*',0.0),)\""
+            )
+        if config.features.views and jax.process_count() > 1:
+            raise ConfigError(
+                "--config.features.views: features are computed by one process; use one, or 0 views"
+            )
+        self._fixed_norms = self._norms_to_fix(whole.get("batch_stats", {}))
+        self._model = self._create_model(platform)
+        self._optimizer = self._create_optimizer()
+        frozen = self.groups.frozen
         self._create_state = partial(
             create_state,
             self._model,
@@ -111,28 +160,32 @@ class Experiment:
             config.image_size,
             config.seed,
             with_ema=config.ema_decay > 0,
+            **({"frozen": frozen} if frozen else {}),
         )
         shapes = jax.eval_shape(self._create_state)
-        shardings = mesh_lib.state_sharding(mesh, shapes)
+        self._shardings = shardings = mesh_lib.state_sharding(mesh, shapes)
         self.batch_sharding = mesh_lib.batch_sharding(mesh)
         everywhere = mesh_lib.replicated(mesh)
-        self.abstract_state: TrainState = jax.tree.map(
-            lambda leaf, sharding: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding),
-            shapes,
-            shardings,
-        )
-        self._shardings = shardings
+        self.abstract_state: TrainState = _with_shardings(shapes, shardings)
+        self.abstract_frozen: dict[str, Any] = {}
+        if frozen:
+            frozen_shapes = self._frozen_of(whole)
+            self.abstract_frozen = _with_shardings(
+                frozen_shapes, mesh_lib.state_sharding(mesh, frozen_shapes)
+            )
+        self.frozen: dict[str, Any] = {}
         self._train_step = create_train_step(
             self._model,
             self._optimizer,
             self.schedule,
             config,
-            self._family.preprocessing,
+            self.preprocessing,
             self._stages,
+            self.boundary,
         )
         self.train_step = jax.jit(
             self._train_step,
-            in_shardings=(shardings, self.batch_sharding),
+            in_shardings=(shardings, self.batch_sharding, *self._frozen_shardings),
             out_shardings=(shardings, everywhere),
             donate_argnums=0,
             compiler_options=self._options,
@@ -140,17 +193,45 @@ class Experiment:
         self.crop_boxes = create_crop_boxes(config)
         self.eval_step = jax.jit(
             create_eval_step(
-                self._model, config.image_size, config.accumulate, self._family.preprocessing
+                self._model,
+                config.image_size,
+                config.accumulate,
+                self.preprocessing,
+                self.boundary,
             ),
             out_shardings=everywhere,
             compiler_options=self._options,
         )
 
     def _create_model(self, platform: str) -> nn.Module:
-        options = {name: value for name, value in self.config.model.items() if name != "name"}
-        return create_model(
+        options = {
+            name: value for name, value in self.config.model.items() if name not in _NO_OPTIONS
+        }
+        model = create_model(
             self.config.model.name, self._classes, dtype=self.dtype, platform=platform, **options
         )
+        return model.clone(fixed_norms=self._fixed_norms) if self._fixed_norms else model
+
+    def _whole_shapes(self) -> dict[str, Any]:
+        """The shapes of all variables of the network, trained and frozen ones."""
+        size = self.config.image_size
+        images = jax.ShapeDtypeStruct((1, size, size, 3), jnp.float32)
+        shapes: dict[str, Any] = jax.eval_shape(self._model.init, jax.random.key(0), images)
+        return shapes
+
+    def _norms_to_fix(self, statistics: Mapping[str, Any]) -> frozenset[str]:
+        if not self.config.model.fix_norms:
+            return self.groups.fixed_norms(statistics)
+        layers = {path.rpartition("/")[0] for path in flat(statistics)}
+        return frozenset(name for name in layers if self._family.part_of(f"{name}/scale") != HEAD)
+
+    def _create_optimizer(self) -> optax.GradientTransformation:
+        config = self.config
+        first = round(config.optim.head_first * self.steps)
+        if self.groups.uniform and not first:
+            return optim.create_optimizer(config.optim, self.schedule)
+        head_first = first, min(self.warmup_steps, self.steps - first)
+        return optim.create_optimizer(config.optim, self.schedule, self.groups, head_first)
 
     def initial_state(self) -> TrainState:
         """Computes the state at step 0, on the devices."""
@@ -159,6 +240,52 @@ class Experiment:
             out_shardings=self._shardings,
             compiler_options=self._options_once,
         )()
+
+    @cached_property
+    def all_shapes(self) -> dict[str, jax.ShapeDtypeStruct]:
+        """Path → shape of every variable of the network, such as `params/conv1_1/kernel`."""
+        return flat(self._whole_shapes())
+
+    def initial_frozen(self) -> dict[str, Any]:
+        """Computes the initial values of the frozen variables, on the devices."""
+
+        def create() -> Any:
+            size = self.config.image_size
+            images = jnp.zeros((1, size, size, 3), jnp.float32)
+            return self._frozen_of(self._model.init(jax.random.key(self.config.seed), images))
+
+        shardings = jax.tree.map(lambda leaf: leaf.sharding, self.abstract_frozen)
+        frozen: dict[str, Any] = jax.jit(
+            create, out_shardings=shardings, compiler_options=self._options_once
+        )()
+        return frozen
+
+    def with_arrays(self, tree: Any, arrays: Mapping[str, np.ndarray]) -> Any:
+        """A tree of parameters or statistics in which arrays, given by path, replace some leaves."""
+        return jax.tree_util.tree_map_with_path(
+            lambda path, leaf: (
+                jax.device_put(arrays[key].astype(leaf.dtype), leaf.sharding)
+                if (key := "/".join(entry.key for entry in path)) in arrays
+                else leaf
+            ),
+            tree,
+        )
+
+    def _frozen_of(self, variables: Mapping[str, Any]) -> dict[str, Any]:
+        """The frozen variables among all variables of the network, or among their shapes."""
+        found = {"params": split(variables["params"], self.groups.frozen)[1]}
+        statistics = {
+            path: leaf
+            for path, leaf in flat(variables.get("batch_stats", {})).items()
+            if path.rpartition("/")[0] in self._fixed_norms
+        }
+        return found | ({"batch_stats": nested(statistics)} if statistics else {})
+
+    @property
+    def _frozen_shardings(self) -> tuple[Any, ...]:
+        if not self.abstract_frozen:
+            return ()
+        return (jax.tree.map(lambda leaf: leaf.sharding, self.abstract_frozen["params"]),)
 
     def with_batch_size(self, batch_size: int) -> Experiment:
         """Returns the same experiment with another batch size, so its numbers of steps differ, too."""
@@ -182,7 +309,8 @@ class Experiment:
 
     def compile_train_step(self) -> jax.stages.Compiled:
         """Compiles `train_step` for batches that contain their images."""
-        return self.train_step.lower(self.abstract_state, self.abstract_batch).compile()
+        frozen = (self.abstract_frozen["params"],) if self.abstract_frozen else ()
+        return self.train_step.lower(self.abstract_state, self.abstract_batch, *frozen).compile()
 
     def compile_from(self, source: Source) -> tuple[jax.stages.Compiled, TrainStep]:
         """Compiles the step for the batches of a source.
@@ -190,44 +318,59 @@ class Experiment:
         Returns:
           The program, and a function (state, result of `source.batch`) → (state, metrics) that calls it.
         """
-        step, held = self._step_and_held(source)
-        compiled = step.lower(self.abstract_state, *held, source.batch(0)).compile()
-        return compiled, lambda state, batch: compiled(state, *held, batch)
-
-    def _step_and_held(self, source: Source) -> tuple[Any, tuple[Batch, ...]]:
+        frozen = (self.frozen["params"],) if self.frozen else ()
         if not source.works:
-            return self.train_step, ()
+            compiled = self.train_step.lower(
+                self.abstract_state, source.batch(0), *frozen
+            ).compile()
+            return compiled, lambda state, batch: compiled(state, batch, *frozen)
 
-        def step(state: TrainState, works: Batch, batch: Batch) -> Any:
-            return self._train_step(state, source.gather(works, batch))
+        def step(state: TrainState, works: Batch, batch: Batch, *frozen: Any) -> Any:
+            return self._train_step(state, source.gather(works, batch), *frozen)
 
         held = jax.tree.map(lambda array: array.sharding, source.works)
         jitted = jax.jit(
             step,
-            in_shardings=(self._shardings, held, self.batch_sharding),
+            in_shardings=(self._shardings, held, self.batch_sharding, *self._frozen_shardings),
             out_shardings=(self._shardings, mesh_lib.replicated(self.mesh)),
             donate_argnums=0,
             compiler_options=self._options,
         )
-        return jitted, (source.works,)
+        compiled = jitted.lower(
+            self.abstract_state, source.works, source.batch(0), *frozen
+        ).compile()
+        return compiled, lambda state, batch: compiled(state, source.works, batch, *frozen)
 
     def _forward(
-        self, params: Any, model_state: Any, images: jax.Array, model: nn.Module | None = None
+        self,
+        params: Any,
+        frozen: Any,
+        model_state: Any,
+        images: jax.Array,
+        model: nn.Module | None = None,
     ) -> Any:
-        logits, _ = (model or self._model).apply(
-            {"params": params, **model_state},
+        model = model or self._model
+        variables = {"params": merged(params, frozen) if frozen else params, **model_state}
+        where: dict[str, Any] = {}
+        if self.boundary:
+            images = model.apply(variables, images, until=self.boundary)  # type: ignore[assignment]
+            where = {"after": self.boundary}
+        logits, _ = model.apply(
+            variables,
             images,
             train=True,
             rngs={"dropout": jax.random.key(0)},
             mutable=list(model_state),
+            **where,
         )
         return logits
 
     @property
-    def _forward_arguments(self) -> tuple[Any, Any, Any]:
+    def _forward_arguments(self) -> tuple[Any, Any, Any, Any]:
         size = self.config.image_size
         images = jax.ShapeDtypeStruct((_TRACED_BATCH_SIZE, size, size, 3), jnp.float32)
-        return self.abstract_state.params, self.abstract_state.model_state, images
+        state = self.abstract_state
+        return state.params, self.abstract_frozen.get("params", {}), state.model_state, images
 
     @cached_property
     def flops_per_image(self) -> float:
@@ -238,9 +381,15 @@ class Experiment:
         and padding for an accelerator, such as zeros in the stem. This is the definition of model FLOPs
         utilisation: PaLM, Chowdhery et al. (2022), appendix B.
         """
-        forward = partial(self._forward, model=self._create_model("cpu"))
-        jaxpr = jax.make_jaxpr(forward)(*self._forward_arguments).jaxpr
-        return 3 * throughput.count_flops(jaxpr) / _TRACED_BATCH_SIZE
+        model = self._create_model("cpu")
+        jaxpr = jax.make_jaxpr(partial(self._forward, model=model))(*self._forward_arguments)
+        flops = 3 * throughput.count_flops(jaxpr.jaxpr)
+        if self.boundary:  # no gradient of the stages before it
+            params, frozen, model_state, images = self._forward_arguments
+            trunk = jax.make_jaxpr(partial(model.apply, until=self.boundary))
+            variables = {"params": merged(params, frozen), **model_state}
+            flops -= 2 * throughput.count_flops(trunk(variables, images).jaxpr)
+        return flops / _TRACED_BATCH_SIZE
 
     def estimated_bytes(self) -> tuple[float, float, float]:
         """Estimates the bytes of state, gradient and activations on each device, from shapes alone.
@@ -268,8 +417,13 @@ class Experiment:
 
     @property
     def parameters(self) -> int:
-        """Number of trained parameters."""
+        """Number of parameters that are trained."""
         return sum(leaf.size for leaf in jax.tree.leaves(self.abstract_state.params))
+
+    @property
+    def frozen_parameters(self) -> int:
+        """Number of parameters that are not trained."""
+        return sum(leaf.size for leaf in jax.tree.leaves(self.abstract_frozen.get("params", {})))
 
     @property
     def eval_every(self) -> int:
@@ -297,6 +451,45 @@ class Experiment:
         shares = self.mesh.size * self.config.accumulate
         return -(-self.config.batch_size // shares) * shares
 
+    def whole_variables(self, variables: Mapping[str, Any]) -> dict[str, Any]:
+        """Variables as from `TrainState.variables` together with the frozen ones, which count."""
+        return merged(variables, self.frozen) if self.frozen else dict(variables)
+
+    @cached_property
+    def feature_step(self) -> Callable[[Any, Batch, jax.Array | None], jax.Array]:
+        """The compiled function from `create_feature_step`: the outputs of the stage `boundary`."""
+        step = create_feature_step(self._model, self.config, self.preprocessing, self.boundary)
+        # What speeds up the training of a small network can slow down the forward pass of a large one.
+        candidates = [self._options, {}] if self._options else [{}]
+        return FastestProgram(step, candidates, out_shardings=mesh_lib.replicated(self.mesh))
+
+    def trunk_outputs(self, variables: Mapping[str, Any], batch: Batch) -> jax.Array | None:
+        """The outputs of the last stage, as evaluation sees a batch, float16; None without stages."""
+        names = stage_names(self._model)
+        if not names:
+            return None
+        step = create_feature_step(self._model, self.config, self.preprocessing, names[-1])
+        outputs: jax.Array = jax.jit(
+            lambda variables, batch: step(variables, batch, None),
+            out_shardings=mesh_lib.replicated(self.mesh),
+        )(self.whole_variables(variables), batch)
+        return outputs
+
+    @cached_property
+    def feature_shape(self) -> tuple[int, ...]:
+        """Shape of the outputs of the stage `boundary` for one image."""
+        size = self.config.image_size
+        images = jax.ShapeDtypeStruct((1, size, size, 3), jnp.float32)
+        of = partial(self._model.apply, until=self.boundary)
+        shape: Any = jax.eval_shape(of, self._whole_shapes(), images)
+        return tuple(shape.shape[1:])
+
+    def is_before_boundary(self, path: str) -> bool:
+        """Whether a variable, such as `params/conv1_1/kernel`, belongs to a stage up to the boundary."""
+        names = stage_names(self._model)
+        part = self._family.part_of(path.partition("/")[2])
+        return part in names[: names.index(self.boundary) + 1]
+
     def logits(self, variables: Any, batch: Mapping[str, Any]) -> dict[str, jax.Array]:
         """Logits for each task, float32 [B, classes]; `variables` as from `TrainState.variables`."""
-        return self.eval_step(variables, batch)
+        return self.eval_step(self.whole_variables(variables), batch)

@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import jax
 import optax
 
+from artjax.models import HEAD
+from artjax.training.groups import Groups, flat, nested
+
 if TYPE_CHECKING:  # benchmarks run where ml_collections is not installed
     from ml_collections import ConfigDict
 
@@ -68,35 +71,64 @@ SCHEDULES: Mapping[str, Callable[[ConfigDict, int, int], optax.Schedule]] = {
 """Name → function (`optim` section, steps, warm-up steps) → the schedule after the warm-up."""
 
 
-def create_optimizer(optim: ConfigDict, schedule: optax.Schedule) -> optax.GradientTransformation:
+def create_optimizer(
+    optim: ConfigDict,
+    schedule: optax.Schedule,
+    groups: Groups | None = None,
+    head_first: tuple[int, int] = (0, 0),
+) -> optax.GradientTransformation:
     """Chains gradient clipping, the optimizer and the schedule.
 
     Clipping by the global norm (Pascanu et al., On the difficulty of training recurrent neural networks
     (2013), section 3.2) comes first, so weight decay is never clipped.
+
+    Args:
+      optim: the `optim` section of a configuration.
+      schedule: step → learning rate.
+      groups: factors of rate and weight decay; None if all parameters are trained alike.
+      head_first: for so many steps only the heads are trained; then the rate of the trunk rises linearly
+        over so many steps. Kumar et al., Fine-Tuning can Distort Pretrained Features (2022), section 3.
     """
-    transforms = OPTIMIZERS[optim.name].create(optim)
+    decay = _weight_decay(optim, groups)
+    transforms = OPTIMIZERS[optim.name].create(optim, decay)
     if optim.clip_norm > 0:
         transforms.insert(0, optax.clip_by_global_norm(optim.clip_norm))
-    return optax.chain(*transforms, optax.scale_by_learning_rate(schedule))
+    transforms.append(optax.scale_by_learning_rate(schedule))
+    if groups is not None and not groups.uniform:
+        transforms.append(_scale_by_tree(groups.factors("rate")))
+    if head_first[0]:
+        assert groups is not None
+        later = optax.linear_schedule(0.0, 1.0, max(1, head_first[1]), head_first[0])
+        trunk = nested(
+            {path: groups.part_of(path) != HEAD for path in flat(groups.factors("rate"))}
+        )
+        transforms.append(optax.masked(optax.scale_by_schedule(later), trunk))
+    return optax.chain(*transforms)
 
 
-def _sgd(optim: ConfigDict) -> list[optax.GradientTransformation]:
+def _sgd(
+    optim: ConfigDict, decay: optax.GradientTransformation
+) -> list[optax.GradientTransformation]:
     """Weight decay is added to the gradient (an L2 penalty)."""
     momentum = optax.trace(optim.momentum, optim.nesterov) if optim.momentum else optax.identity()
-    return [_weight_decay(optim), momentum]
+    return [decay, momentum]
 
 
-def _adam(optim: ConfigDict) -> list[optax.GradientTransformation]:
+def _adam(
+    optim: ConfigDict, decay: optax.GradientTransformation
+) -> list[optax.GradientTransformation]:
     """Weight decay is added to the gradient (an L2 penalty)."""
-    return [_weight_decay(optim), _scale_by_adam(optim)]
+    return [decay, _scale_by_adam(optim)]
 
 
-def _adamw(optim: ConfigDict) -> list[optax.GradientTransformation]:
+def _adamw(
+    optim: ConfigDict, decay: optax.GradientTransformation
+) -> list[optax.GradientTransformation]:
     """Weight decay is added to the update.
 
     Loshchilov & Hutter, Decoupled Weight Decay Regularization (2019), algorithm 2.
     """
-    return [_scale_by_adam(optim), _weight_decay(optim)]
+    return [_scale_by_adam(optim), decay]
 
 
 def _scale_by_adam(optim: ConfigDict) -> optax.GradientTransformation:
@@ -108,11 +140,12 @@ class Optimizer(NamedTuple):
     """An optimizer that `--config.optim.name` can choose.
 
     Attributes:
-      create: the `optim` section → what follows on clipping, up to the learning rate.
+      create: (the `optim` section, the weight decay) → what follows on clipping, up to the learning
+        rate.
       highest_lr: a higher learning rate is one that was meant for another optimizer.
     """
 
-    create: Callable[[ConfigDict], list[optax.GradientTransformation]]
+    create: Callable[[ConfigDict, optax.GradientTransformation], list[optax.GradientTransformation]]
     highest_lr: float
 
 
@@ -123,8 +156,24 @@ OPTIMIZERS: Mapping[str, Optimizer] = {
 }
 
 
-def _weight_decay(optim: ConfigDict) -> optax.GradientTransformation:
-    return optax.add_decayed_weights(optim.weight_decay, mask=kernels_only)
+def _weight_decay(optim: ConfigDict, groups: Groups | None) -> optax.GradientTransformation:
+    if groups is None or groups.uniform:
+        return optax.add_decayed_weights(optim.weight_decay, mask=kernels_only)
+    factors = groups.factors("decay")
+
+    def add(updates: Any, params: Any) -> Any:
+        def of_leaf(update: jax.Array, param: jax.Array, factor: float, kernel: bool) -> jax.Array:
+            return update + optim.weight_decay * factor * param if kernel else update
+
+        return jax.tree.map(of_leaf, updates, params, factors, kernels_only(params))
+
+    return optax.stateless(add)
+
+
+def _scale_by_tree(factors: Any) -> optax.GradientTransformation:
+    return optax.stateless(
+        lambda updates, params: jax.tree.map(lambda update, f: f * update, updates, factors)
+    )
 
 
 def kernels_only(params: Any) -> Any:

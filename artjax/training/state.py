@@ -10,13 +10,15 @@ import jax.numpy as jnp
 import optax
 from flax import linen as nn
 
+from artjax.training.groups import split
+
 
 class TrainState(flax.struct.PyTreeNode):
     """Everything that a training step changes.
 
     Attributes:
       step: number of steps done, int32 scalar.
-      params: the model's parameters, float32.
+      params: the model's parameters that are trained, float32.
       model_state: BatchNorm's running statistics (`{"batch_stats": …}`), or `{}`.
       opt_state: Optax's state.
       ema: EMA of what evaluation uses, parameters and running statistics alike, in the form of
@@ -51,6 +53,7 @@ def create_state(
     seed: int,
     *,
     with_ema: bool,
+    frozen: frozenset[str] = frozenset(),
 ) -> TrainState:
     """Initialises a state. It is pure, so it can be jitted, or traced for its shapes.
 
@@ -60,10 +63,13 @@ def create_state(
       image_size: side of the images in pixels.
       seed: determines the initial parameters.
       with_ema: whether to keep an EMA.
+      frozen: paths of parameters that are not trained; the state does not hold them.
     """
     key = jax.random.key(seed)
     variables = model.init(key, jnp.zeros((1, image_size, image_size, 3), jnp.float32))
     params = variables["params"]
+    if frozen:
+        params, _ = split(params, frozen)
     model_state = {name: value for name, value in variables.items() if name != "params"}
     return TrainState(
         step=jnp.zeros((), jnp.int32),

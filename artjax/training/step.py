@@ -12,6 +12,7 @@ from flax import linen as nn
 
 from artjax import augment
 from artjax.models.preprocessing import Preprocessing
+from artjax.training.groups import merged
 from artjax.training.state import TrainState, variables_of
 
 if TYPE_CHECKING:  # benchmarks run where ml_collections is not installed
@@ -82,8 +83,9 @@ def create_train_step(
     config: ConfigDict,
     preprocessing: Preprocessing = _RGB,
     stages: Iterable[str] = (),
-) -> Callable[[TrainState, Batch], tuple[TrainState, dict[str, jax.Array]]]:
-    """Builds the training step, a function (state, batch) → (new state, metrics).
+    boundary: str = "",
+) -> Callable[..., tuple[TrainState, dict[str, jax.Array]]]:
+    """Builds the training step, a function (state, batch[, frozen]) → (new state, metrics).
 
     The batch holds `image` uint8 [B, S, S, 3]; `aspect` float32 [B], absent if the images are cropped
     already; and `label/<task>` int32 [B], -1 for unknown. The metrics are float32 scalars: `loss` (sum
@@ -102,6 +104,10 @@ def create_train_step(
     micro-batch by its own statistics (and updates its running averages A times), and dropout has a key
     for each micro-batch.
 
+    `frozen` holds the parameters that are not trained; the state holds all others. The stages up to
+    `boundary` compute as in evaluation: their BatchNorm uses its running averages, and nothing is
+    dropped. If `image` is floating point, it holds the outputs of that stage instead of images.
+
     Args:
       model: takes images float32 [B, S, S, 3] and `train`; returns logits for each task.
       optimizer: maps gradients to updates.
@@ -110,18 +116,27 @@ def create_train_step(
         `optim.label_smoothing` are read.
       preprocessing: the input that the model expects.
       stages: names of the model's stages. Rematerialisation keeps their outputs.
+      boundary: the last stage up to which all parameters are frozen; empty if there is none.
     """
     base_key = jax.random.key(config.seed)
-    gradients_of = _create_gradients(model, config, stages)
+    gradients_of = _create_gradients(model, config, stages, boundary)
 
-    def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, dict[str, jax.Array]]:
+    def train_step(
+        state: TrainState, batch: Batch, frozen: Any = None
+    ) -> tuple[TrainState, dict[str, jax.Array]]:
         augment_key, dropout_key = keys_of_step(base_key, state.step)
-        images, own_share = augment.augmented(
-            augment_key, batch["image"], batch.get("aspect"), config.augment, config.image_size
-        )
-        images = preprocessing.normalise(images)
+        images, own_share, run_trunk = batch["image"], None, bool(boundary)
+        if holds_features(batch):
+            run_trunk = False
+        else:
+            images, own_share = augment.augmented(
+                augment_key, images, batch.get("aspect"), config.augment, config.image_size
+            )
+            images = preprocessing.normalise(images)
         targets = task_targets(batch, own_share)
-        model_state, gradients, metrics = gradients_of(state, images, targets, dropout_key)
+        model_state, gradients, metrics = gradients_of(
+            state, frozen, images, targets, dropout_key, run_trunk
+        )
         updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         ema = state.ema
@@ -147,12 +162,21 @@ def create_train_step(
 
 
 def _create_gradients(
-    model: nn.Module, config: ConfigDict, stages: Iterable[str]
-) -> Callable[[TrainState, jax.Array, Any, jax.Array], tuple[Any, Any, dict[str, jax.Array]]]:
-    """Builds (state, images, targets, dropout key) → (model state, gradients, loss and top-1)."""
+    model: nn.Module, config: ConfigDict, stages: Iterable[str], boundary: str
+) -> Callable[..., tuple[Any, Any, dict[str, jax.Array]]]:
+    """Builds (state, frozen, images, targets, dropout key, run trunk) → (model state, gradients, …).
+
+    With "run trunk", the stages up to the boundary are computed first, without a gradient.
+    """
+    where: dict[str, Any] = {"after": boundary} if boundary else {}
 
     def gradients_of(
-        state: TrainState, images: jax.Array, targets: Any, dropout_key: jax.Array
+        state: TrainState,
+        frozen: Any,
+        images: jax.Array,
+        targets: Any,
+        dropout_key: jax.Array,
+        run_trunk: bool,
     ) -> tuple[Any, Any, dict[str, jax.Array]]:
         totals = {task: of_task.totals() for task, of_task in targets.items()}
 
@@ -160,11 +184,12 @@ def _create_gradients(
             params: Any, model_state: Any, images: jax.Array, targets: Any, dropout_key: jax.Array
         ) -> tuple[jax.Array, tuple[Any, dict[str, jax.Array]]]:
             logits, model_state = model.apply(
-                variables_of(params, model_state),
+                variables_of(merged(params, frozen) if frozen else params, model_state),
                 images,
                 train=True,
                 rngs={"dropout": dropout_key},
                 mutable=list(model_state),
+                **where,
             )
             loss, metrics = _loss_and_top1(logits, targets, totals, config.optim.label_smoothing)
             return loss, (model_state, metrics)
@@ -176,6 +201,9 @@ def _create_gradients(
         def of_micro_batch(
             model_state: Any, images: jax.Array, targets: Any, dropout_key: jax.Array
         ) -> tuple[Any, Any]:
+            if run_trunk:
+                variables = variables_of(merged(state.params, frozen), model_state)
+                images = model.apply(variables, images, until=boundary)  # type: ignore[assignment]
             (loss, (model_state, metrics)), gradients = gradient_of(
                 state.params, model_state, images, targets, dropout_key
             )
@@ -257,6 +285,7 @@ def create_eval_step(
     image_size: int,
     micro_batches: int = 1,
     preprocessing: Preprocessing = _RGB,
+    boundary: str = "",
 ) -> Callable[[Any, Batch], dict[str, jax.Array]]:
     """Builds the evaluation step: (variables, batch) → logits for each task, float32 [B, classes].
 
@@ -267,9 +296,14 @@ def create_eval_step(
       image_size: side of the network's input in pixels.
       micro_batches: number of micro-batches into which a batch is divided, as in training.
       preprocessing: the input that the model expects.
+      boundary: as for `create_train_step`; a floating-point `image` holds its outputs.
     """
 
     def eval_step(variables: Any, batch: Batch) -> dict[str, jax.Array]:
+        if holds_features(batch):
+            of_features: Any = model.apply(variables, batch["image"], after=boundary)
+            return of_features
+
         def logits_of(works: tuple[jax.Array, jax.Array]) -> dict[str, jax.Array]:
             images = augment.central_crop(*works, image_size, preprocessing.crop_share)
             logits: Any = model.apply(variables, preprocessing.normalise(images))
@@ -283,6 +317,42 @@ def create_eval_step(
         return join_micro_batches(logits)
 
     return eval_step
+
+
+def create_feature_step(
+    model: nn.Module, config: ConfigDict, preprocessing: Preprocessing, boundary: str
+) -> Callable[[Any, Batch, jax.Array | None], jax.Array]:
+    """Builds a function (variables, batch, keys) → the outputs of the stage `boundary`, float16 [B, …].
+
+    Without keys it sees what evaluation sees. With a key for each work, it sees the crop, flip, colour
+    and so on that the key draws; they do not depend on the other works of the batch.
+
+    Args:
+      model: as for `create_train_step`.
+      config: `image_size` and `augment` are read.
+      preprocessing: the input that the model expects.
+      boundary: name of a stage.
+    """
+    size = config.image_size
+
+    def feature_step(variables: Any, batch: Batch, keys: jax.Array | None) -> jax.Array:
+        def one(key: jax.Array, image: jax.Array, aspect: jax.Array) -> jax.Array:
+            return augment.augmented(key, image[None], aspect[None], config.augment, size)[0][0]
+
+        images, aspect = batch["image"], batch["aspect"]
+        if keys is None:
+            seen = augment.central_crop(images, aspect, size, preprocessing.crop_share)
+        else:
+            seen = jax.vmap(one)(keys, images, aspect)
+        features: Any = model.apply(variables, preprocessing.normalise(seen), until=boundary)
+        return features.astype(jnp.float16)
+
+    return feature_step
+
+
+def holds_features(batch: Batch) -> bool:
+    """Whether a batch has outputs of a stage of the network in place of its images."""
+    return bool(jnp.issubdtype(batch["image"].dtype, jnp.floating))
 
 
 def task_targets(batch: Batch, own_share: jax.Array | None = None) -> dict[str, TaskTargets]:

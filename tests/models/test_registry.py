@@ -91,7 +91,7 @@ def test_input_has_the_preprocessing_of_the_family(patches, monkeypatch):
 
 def test_checks_messages_and_help_include_the_family(patches):
     check_config(tiny_config(**patches))
-    with pytest.raises(ConfigError, match="vgg_small, patches4; did you mean patches4"):
+    with pytest.raises(ConfigError, match=r"vgg_small, .*patches4; did you mean patches4"):
         check_config(tiny_config(model__name="patches"))
     with pytest.raises(ConfigError, match="image_size=30: it must be a multiple of 4 for patches4"):
         check_config(tiny_config(**patches | {"image_size": 30}))
@@ -103,21 +103,21 @@ def test_a_name_is_registered_once(patches):
         models.register(FAMILY)
 
 
-def test_every_parameter_of_every_model_belongs_to_a_stage_or_a_head(patches):
-    for name in models.names():
-        family = models.family_of(name)
-        options = {"dropout": 0.0, "relu_after_pool": True}
-        model = models.create_model(
-            name, {"artist": 3}, dtype=jnp.dtype("float32"), platform="cpu", **options
-        )
-        side = 2 * family.size_multiple(name)
-        shapes = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, side, side, 3)))
-        paths = [
-            "/".join(key.key for key in path)
-            for path, _ in jax.tree_util.tree_leaves_with_path(shapes["params"])
-        ]
-        parts = [family.part_of(path) for path in paths]
-        assert set(parts) == {*family.stages(name), HEAD}
-        assert [path for path, part in zip(paths, parts, strict=True) if part == HEAD] == [
-            path for path in paths if "artist" in path
-        ]
+@pytest.mark.parametrize("name", [*models.names(), "patches4"])
+def test_every_parameter_belongs_to_a_stage_or_a_head(patches, name):
+    family = models.family_of(name)
+    options = {"dropout": 0.0, "relu_after_pool": True}
+    model = models.create_model(
+        name, {"artist": 3}, dtype=jnp.dtype("float32"), platform="cpu", **options
+    )
+    side = 2 * family.size_multiple(name)
+    shapes = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, side, side, 3)))
+    paths = [
+        "/".join(key.key for key in path)
+        for path, _ in jax.tree_util.tree_leaves_with_path(shapes["params"])
+    ]
+    parts = [family.part_of(path) for path in paths]
+    assert set(parts) == {*family.stages(name), HEAD}
+    assert [path for path, part in zip(paths, parts, strict=True) if part == HEAD] == [
+        path for path in paths if "artist" in path
+    ]

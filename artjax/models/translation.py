@@ -1,0 +1,71 @@
+"""Names and layouts of PyTorch's arrays, in those of Flax. The families' `translate` share this."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+
+import numpy as np
+
+from artjax.models.preprocessing import Preprocessing
+
+IMAGENET = Preprocessing(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
+"""The input of the networks of torchvision and of most of timm: RGB, by the statistics of ImageNet."""
+
+Layout = Callable[[np.ndarray], np.ndarray]
+
+_STATISTICS = {"running_mean": "mean", "running_var": "var"}
+_BOOKKEEPING = "num_batches_tracked"
+
+
+def knows(names: Collection[str], layers: Collection[str]) -> bool:
+    """Whether a file holds the kernels of at least half of these layers, so that it has their names."""
+    found = sum(f"{layer}.weight" in names for layer in layers)
+    return 2 * found >= len(layers)
+
+
+def from_torch(
+    arrays: Mapping[str, np.ndarray],
+    layers: Mapping[str, str],
+    *,
+    unused: Collection[str] = (),
+    vectors: Mapping[str, str] | None = None,
+    layouts: Mapping[str, Layout] | None = None,
+) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
+    """Renames and transposes the arrays of a PyTorch network.
+
+    Args:
+      arrays: of a `state_dict`, by name, such as `layer1.0.conv1.weight` [64, 64, 1, 1].
+      layers: name of a layer there → its path here.
+      unused: layers there that belong to no part of the trunk.
+      vectors: name of a whole array there → its path here. The array is flattened.
+      layouts: path of a layer here → what makes its kernel of the array there, if not a transposition.
+
+    Returns:
+      The variables, as in `registry.Translated`, and the names that are not used. An array that no rule
+      mentions keeps its own name among the variables, so that a comparison shows it.
+    """
+    variables: dict[str, np.ndarray] = {}
+    left = []
+    for name, array in arrays.items():
+        layer, _, leaf = name.rpartition(".")
+        if layer in unused or (leaf == _BOOKKEEPING and layer in layers):
+            left.append(name)
+        elif vectors and name in vectors:
+            variables[f"params/{vectors[name]}"] = array.reshape(-1)
+        elif layer in layers and leaf in _STATISTICS:
+            variables[f"batch_stats/{layers[layer]}/{_STATISTICS[leaf]}"] = array
+        elif layer in layers and leaf == "bias":
+            variables[f"params/{layers[layer]}/bias"] = array
+        elif layer in layers and leaf == "weight":
+            path = layers[layer]
+            kind = "scale" if array.ndim == 1 else "kernel"
+            layout = (layouts or {}).get(path, _layout)
+            variables[f"params/{path}/{kind}"] = layout(array)
+        else:
+            variables[name] = array
+    return variables, tuple(left)
+
+
+def _layout(array: np.ndarray) -> np.ndarray:
+    """[out, in, h, w] → [h, w, in, out]; [out, in] → [in, out]; [C] → [C]."""
+    return array.transpose(2, 3, 1, 0) if array.ndim == 4 else array.T

@@ -1,0 +1,233 @@
+"""Pretrained weights: reads a file of another library, and fits its arrays to a network."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from artjax.errors import WeightsError
+from artjax.models import hub
+from artjax.models.registry import HEAD, Family, Translated, create_model, family_of, names
+from artjax.models.weight_files import READERS
+
+_SHOWN = 8  # names of arrays in an error message
+_COLLECTIONS = ("params/", "batch_stats/")  # with which the paths here begin
+
+
+@dataclass(frozen=True)
+class Weights:
+    """The arrays of a file.
+
+    Attributes:
+      arrays: by their names in the file; floating-point ones are float32. Those of Keras have the name
+        of the layer and their number in it, such as `block1_conv1/0`.
+      origin: `source` as it was given, `file` (name), `sha256` of the file, and `revision`: the commit
+        on the hub, else None.
+    """
+
+    arrays: Mapping[str, np.ndarray]
+    origin: Mapping[str, str | None]
+
+
+def read(source: str) -> Weights:
+    """Reads weights. Nothing in the file is executed.
+
+    Args:
+      source: a file whose name ends with `.safetensors`, `.h5` or `.hdf5` (Keras), or `.pth`, `.pt` or
+        `.bin` (PyTorch, if it is installed); or `hf:OWNER/NAME` or `hf:OWNER/NAME@REVISION` for a model
+        of the Hugging Face hub (needs the extra `hub`).
+
+    Raises:
+      WeightsError: if there is no such file or model, or it cannot be read.
+    """
+    file, revision = hub.fetch(source) if hub.is_model(source) else (Path(source), None)
+    reader = READERS.get(file.suffix.lower())
+    if reader is None:
+        raise WeightsError(
+            f"{source}: unknown kind of weights; files end with {', '.join(READERS)}, and models of "
+            "the Hugging Face hub are written hf:OWNER/NAME"
+        )
+    try:
+        with file.open("rb") as stream:
+            sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
+    except FileNotFoundError:
+        raise WeightsError(f"{source}: there is no such file of weights") from None
+    except PermissionError:
+        raise WeightsError(f"{source}: no permission to read this file") from None
+    except OSError as error:
+        raise WeightsError(f"{source}: cannot be read: {error.strerror or error}") from None
+    arrays = {name: _as_float32(array) for name, array in reader(source, file).items()}
+    return Weights(
+        arrays, {"source": source, "file": file.name, "sha256": sha256, "revision": revision}
+    )
+
+
+def _as_float32(array: np.ndarray) -> np.ndarray:
+    # bfloat16 is none of NumPy's own types: its kind is "V".
+    return array.astype(np.float32, copy=False) if array.dtype.kind in "fV" else array
+
+
+def trunk_shapes(name: str, image_size: int, **options: Any) -> dict[str, jax.ShapeDtypeStruct]:
+    """Path → shape of every variable of a model without its heads, such as `params/conv1_1/kernel`.
+
+    Args:
+      name: of the model, in `registry.names()`.
+      image_size: side of the images in pixels.
+      options: as for `create_model`.
+    """
+    model = create_model(name, {}, dtype=jnp.dtype("float32"), platform="cpu", **options)
+    images = jax.ShapeDtypeStruct((1, image_size, image_size, 3), jnp.float32)
+    variables = jax.eval_shape(model.init, jax.random.key(0), images)
+    family = family_of(name)
+    shapes = {
+        "/".join(key.key for key in path): leaf
+        for path, leaf in jax.tree_util.tree_leaves_with_path(variables)
+    }
+    return {path: leaf for path, leaf in shapes.items() if _part(family, path) != HEAD}
+
+
+def variables_for(
+    name: str, weights: Weights, expected: Mapping[str, jax.ShapeDtypeStruct], image_size: int
+) -> dict[str, Any]:
+    """The variables of a network without its heads, nested as `apply` takes them.
+
+    Args and errors are those of `translated_for`.
+    """
+    nested: dict[str, Any] = {}
+    for path, array in translated_for(name, weights, expected, image_size).variables.items():
+        *parents, leaf = path.split("/")
+        level = nested
+        for parent in parents:
+            level = level.setdefault(parent, {})
+        level[leaf] = array
+    return nested
+
+
+def translated_for(
+    name: str, weights: Weights, expected: Mapping[str, jax.ShapeDtypeStruct], image_size: int
+) -> Translated:
+    """Renames the arrays of a file for a network, and checks that all of them fit.
+
+    Args:
+      name: of the model, in `registry.names()`.
+      weights: what `read` returned.
+      expected: path → shape of every variable of the network without its heads, as `trunk_shapes`
+        returns them. If the network lacks a whole stage that the file has, such as the fully connected
+        layers of a VGG with `head_layers`, the arrays of that stage are not used.
+      image_size: side of the images in pixels.
+
+    Returns:
+      Exactly the `expected` variables, and the input that the weights need.
+
+    Raises:
+      WeightsError: if an array is missing, left over, of the wrong shape, or not finite; or if the names
+        are those of another network.
+    """
+    source, family = weights.origin["source"], family_of(name)
+    if family.translate is None:
+        raise WeightsError(f"{source}: {name} cannot start from pretrained weights")
+    try:
+        translated = family.translate(name, weights.arrays, image_size)
+    except ValueError as error:
+        raise WeightsError(
+            f"{source} does not fit {name}: {error}\n{_advice(weights, image_size)}"
+        ) from None
+    variables = translated.variables
+    missing, unknown, shapes = _differences(family, variables, expected)
+    said = [
+        f"{problem}: {_some(found)}"
+        for problem, found in (("missing", missing), ("unknown", unknown), ("shapes", shapes))
+        if found
+    ]
+    if said:
+        advice = _advice(weights, image_size)
+        if not unknown and not shapes and {_part(family, path) for path in missing} == {"hidden"}:
+            advice = (
+                "The file has no fully connected layers: --config.model.head_layers replaces those "
+                "of the network"
+            )
+        raise WeightsError(f"{source} does not fit {name}: {'; '.join(said)}\n{advice}")
+    broken = [path for path in expected if not np.isfinite(variables[path]).all()]
+    if broken:
+        raise WeightsError(
+            f"{source}: NaN or infinite values in {_some(broken)}\n"
+            "The file is damaged, or its training diverged: take another copy"
+        )
+    used = {path: np.asarray(variables[path], np.float32) for path in expected}
+    return replace(translated, variables=used)
+
+
+def _differences(
+    family: Family,
+    variables: Mapping[str, np.ndarray],
+    expected: Mapping[str, jax.ShapeDtypeStruct],
+) -> tuple[list[str], list[str], list[str]]:
+    """What is missing, what is unknown, and which shapes differ."""
+    stages = {_part(family, path) for path in expected}
+    return (
+        [path for path in expected if path not in variables],
+        [
+            path
+            for path in variables
+            if path not in expected
+            and (not path.startswith(_COLLECTIONS) or _part(family, path) in stages)
+        ],
+        [
+            f"{path} {list(variables[path].shape)} instead of {list(leaf.shape)}"
+            for path, leaf in expected.items()
+            if path in variables and variables[path].shape != leaf.shape
+        ],
+    )
+
+
+def _part(family: Family, path: str) -> str:
+    """`params/conv1_1/kernel` → the name of the stage of `conv1_1/kernel`, or `HEAD`."""
+    return family.part_of(path.partition("/")[2])
+
+
+def _some(found: Sequence[str]) -> str:
+    more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+    return ", ".join(found[:_SHOWN]) + more
+
+
+def fitting(weights: Weights, image_size: int, **options: Any) -> list[str]:
+    """The names of all models whose trunk the arrays of a file fit; `options` as for `create_model`."""
+    return _candidates(weights, image_size, options)[0]
+
+
+def _advice(weights: Weights, image_size: int) -> str:
+    """One line that says which models the arrays fit, or whose names they have."""
+    fit, similar = _candidates(weights, image_size, {})
+    if fit:
+        return f"The file fits --config.model.name={' or '.join(fit)}"
+    if similar:
+        return f"Some of its names are those of {', '.join(similar)}, but it fits none of them"
+    return f"It fits none of {', '.join(names())}"
+
+
+def _candidates(
+    weights: Weights, image_size: int, options: Mapping[str, Any]
+) -> tuple[list[str], list[str]]:
+    """The models that the arrays fit, and those with some of the same names."""
+    fit: list[str] = []
+    similar: list[str] = []
+    for name in names():
+        family = family_of(name)
+        if family.translate is None:
+            continue
+        multiple = family.size_multiple(name)
+        side = max(1, image_size // multiple) * multiple
+        try:
+            variables = family.translate(name, weights.arrays, side).variables
+        except ValueError:
+            continue
+        expected = trunk_shapes(name, side, **options)
+        (similar if any(_differences(family, variables, expected)) else fit).append(name)
+    return fit, similar

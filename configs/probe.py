@@ -1,0 +1,24 @@
+"""Linear probe: a pretrained trunk, frozen, and a linear head. Minutes on a CPU.
+
+    python launch.py --config configs/probe.py:collection --config.model.weights=WEIGHTS
+
+As in Kornblith et al., Do Better ImageNet Models Transfer Better? (2019), section 3. Another task:
+--config.task=style.
+"""
+
+from ml_collections import ConfigDict
+
+from configs import common
+
+
+def get_config(collection: str) -> ConfigDict:
+    """The recipe for the collection, with the task 'artist'."""
+    config = common.get_pretrained_config(collection)
+    config.optim.groups = (("(?!head_).*", 0.0),)  # everything but the head is frozen
+    config.features.views = 4  # crops and flips of each work, computed once
+    config.model.dropout = 0.0
+    config.epochs = 100.0
+    config.optim.name = "adamw"
+    config.optim.peak_lr = 0.003
+    config.optim.weight_decay = 0.01
+    return config

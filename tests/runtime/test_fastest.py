@@ -1,0 +1,82 @@
+"""The fastest of several compiler options is found once, and remembered."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from artjax.runtime import fastest
+from artjax.runtime.fastest import FastestProgram
+
+CANDIDATES = [{}, {"xla_backend_optimization_level": "1"}]
+
+
+@pytest.fixture
+def cache(tmp_path):
+    before = jax.config.jax_compilation_cache_dir
+    jax.config.update("jax_compilation_cache_dir", str(tmp_path))
+    yield tmp_path
+    jax.config.update("jax_compilation_cache_dir", before)
+
+
+def timed(monkeypatch, seconds):
+    """Lets the candidates take the given times, in turns; returns the list of those that were timed."""
+    calls = []
+
+    def take(jitted, arguments):
+        calls.append(jitted)
+        return seconds[(len(calls) - 1) % len(seconds)]
+
+    monkeypatch.setattr(fastest, "_seconds", take)
+    return calls
+
+
+def program():
+    return FastestProgram(lambda x, y: x @ x + (0 if y is None else y), CANDIDATES)
+
+
+def test_the_faster_one_is_chosen_and_remembered(cache, monkeypatch):
+    calls = timed(monkeypatch, [2.0, 1.0])
+    first = program()
+    values = jnp.ones((4, 4))
+    np.testing.assert_array_equal(first(values, None), 4 * np.ones((4, 4)))
+    assert len(calls) == 2
+    assert list(first._chosen.values()) == [first._jitted[1]]
+    first(values, None)
+    assert len(calls) == 2
+    first(values, values)  # another program
+    first(jnp.ones((5, 5)), None)
+    assert len(calls) == 6
+    second = program()
+    second(values, None)
+    assert len(calls) == 6
+    assert list(second._chosen.values()) == [second._jitted[1]]
+
+
+def test_a_damaged_note_is_written_anew(cache, monkeypatch):
+    calls = timed(monkeypatch, [1.0, 2.0])
+    program()(jnp.ones((4, 4)), None)
+    (note,) = cache.glob("fastest-*.json")
+    note.write_text("{")
+    again = program()
+    again(jnp.ones((4, 4)), None)
+    assert len(calls) == 4
+    assert list(again._chosen.values()) == [again._jitted[0]]
+    program()(jnp.ones((4, 4)), None)
+    assert len(calls) == 4
+
+
+def test_without_a_cache_it_is_timed_by_each_process():
+    function = FastestProgram(lambda x: x + 1, CANDIDATES)
+    before = jax.config.jax_compilation_cache_dir
+    jax.config.update("jax_compilation_cache_dir", None)
+    try:
+        np.testing.assert_array_equal(function(jnp.zeros(3)), np.ones(3))
+    finally:
+        jax.config.update("jax_compilation_cache_dir", before)
+
+
+def test_one_candidate_is_not_timed(monkeypatch):
+    calls = timed(monkeypatch, [1.0])
+    assert FastestProgram(lambda x: x + 1, [{}])(jnp.zeros(())) == 1
+    assert not calls

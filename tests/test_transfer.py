@@ -1,0 +1,234 @@
+"""Pretrained trunks: frozen or fine-tuned, from another run, with features computed once."""
+
+import json
+import shutil
+
+import jax
+import numpy as np
+import pytest
+import tiny
+from tiny import stripes, tiny_config
+
+from artjax.errors import ArtjaxError
+from artjax.evaluation import evaluate
+from artjax.evaluation.predict import predict
+from artjax.train import train
+from artjax.training import features as features_lib
+from artjax.training.frozen import FILE
+from artjax.training.logs import read_rows
+
+FREEZE = (("(?!head_).*", 0.0),)
+ONE = {"devices": jax.devices()[:1]}
+
+
+@pytest.fixture(scope="module")
+def trunk(data_dir, tmp_path_factory):
+    """The workdir of a run on the genres, whose trunk others take."""
+    workdir = tmp_path_factory.mktemp("trunk")
+    assert train(tiny_config(task=("genre",), steps=20), workdir, data_dir, **ONE).finished
+    return workdir
+
+
+def probe(trunk, **changes):
+    given = {"model__weights": str(trunk), "optim__groups": FREEZE, "steps": 8}
+    return tiny_config(**given | changes)
+
+
+def variables(workdir, which="last"):
+    restored = evaluate.restore(workdir, which)
+    return restored.experiment.whole_variables(restored.variables)
+
+
+def leaves(tree):
+    paths = jax.tree_util.tree_leaves_with_path(tree)
+    return {"/".join(k.key for k in path): np.asarray(leaf) for path, leaf in paths}
+
+
+def assert_same(evaluated, outcome):
+    """The same scores; eight devices round otherwise than one."""
+    ours, theirs = evaluated["tasks"]["artist"], outcome.results["test"]["tasks"]["artist"]
+    assert ours["top1"] == theirs["top1"]
+    assert ours["loss"] == pytest.approx(theirs["loss"], rel=1e-3)
+
+
+def test_a_frozen_trunk_stays_and_is_written_once(trunk, data_dir, tmp_path, capsys):
+    outcome = train(probe(trunk), tmp_path, data_dir, **ONE)
+    said = capsys.readouterr().out
+    assert "pretrained: " in said
+    assert f"from {trunk}, step 20" in said
+    assert "frozen" in said
+    assert "trunk: 128 features of an image" in said
+    before, after = leaves(variables(trunk, "best")), leaves(variables(tmp_path))
+    for path, value in after.items():
+        if "head_" not in path:  # parameters and BatchNorm's statistics
+            np.testing.assert_array_equal(value, before[path], err_msg=path)
+    assert np.abs(after["params/head_artist/kernel"]).max() > 0
+    # Neither state nor checkpoints hold what is not trained.
+    restored = evaluate.restore(tmp_path)
+    assert set(restored.variables["params"]) == {"head_artist"}
+    state = restored.experiment.abstract_state
+    assert sum(leaf.size for leaf in jax.tree.leaves(state.opt_state)) < 1000
+    record = restored.record["pretrained"]
+    assert record["source"] == str(trunk)
+    assert len(record["sha256"]) == 64
+    # The workdir is enough: the trunk's is gone.
+    moved = tmp_path.parent / "moved"
+    shutil.copytree(tmp_path, moved)
+    again = evaluate.evaluate_workdir(moved, "test", data_dir=data_dir)
+    assert_same(again, outcome)
+
+
+@pytest.mark.parametrize("views", [0, 2])
+def test_a_resumed_probe_equals_an_uninterrupted_one(views, trunk, data_dir, tmp_path):
+    config = probe(trunk, features__views=views, ema_decay=0.9)
+    folder = {"feature_dir": tmp_path / "features"}
+    train(config, tmp_path / "whole", data_dir, **ONE, **folder)
+    other = tmp_path / "trunk"
+    shutil.copytree(trunk, other)
+    config = probe(other, features__views=views, ema_decay=0.9)
+    train(config, tmp_path / "cut", data_dir, stop_after_steps=5, **ONE, **folder)
+    shutil.rmtree(other)  # resuming needs only the workdir
+    train(config, tmp_path / "cut", data_dir, **ONE, **folder)
+    whole, cut = leaves(variables(tmp_path / "whole")), leaves(variables(tmp_path / "cut"))
+    for path, value in whole.items():
+        np.testing.assert_array_equal(value, cut[path], err_msg=path)
+    rows = [
+        [
+            {k: v for k, v in row.items() if "perf" not in k and "time" not in k}
+            for row in read_rows(w)
+        ]
+        for w in (tmp_path / "whole", tmp_path / "cut")
+    ]
+    assert rows[0] == rows[1]
+
+
+def test_features_give_the_same_as_the_trunk_in_every_step(trunk, tmp_path, monkeypatch):
+    # Without random augmentation, and with square works, every view is what evaluation sees.
+    fixed = {"augment__min_area": 1.0, "augment__max_stretch": 1.0, "augment__flip": False}
+    monkeypatch.setattr(tiny, "stripes", lambda *given: stripes(*given).resize((64, 64)))
+    tiny.write_tiny(tmp_path)
+    train(probe(trunk, **fixed), tmp_path / "step", tmp_path, **ONE)
+    once = train(probe(trunk, **fixed, features__views=1), tmp_path / "once", tmp_path, **ONE)
+    assert (tmp_path / "features" / "tiny" / "1.0.0").is_dir()
+    in_step, of_features = (
+        leaves(variables(tmp_path / "step")),
+        leaves(variables(tmp_path / "once")),
+    )
+    for path, value in in_step.items():
+        np.testing.assert_allclose(value, of_features[path], rtol=2e-3, atol=2e-4, err_msg=path)
+    assert np.abs(in_step["params/head_artist/kernel"]).max() > 0.01
+    result = evaluate.evaluate_workdir(tmp_path / "once", "test", data_dir=tmp_path)
+    assert_same(result, once)
+
+
+def test_features_are_those_of_the_trunk(trunk, data_dir, tmp_path):
+    workdir = tmp_path / "run"
+    train(probe(trunk, features__views=2), workdir, data_dir, **ONE)
+    restored, data = evaluate.open_workdir(workdir, "last")
+    split = data.split("test", {"artist": "artist"})
+    features = evaluate.features_of(restored.experiment, restored.record, data)
+    seen = features.seen(split)
+    assert seen.images.dtype == np.float16
+    assert seen.images.shape == (19, 128)
+    whole = evaluate.predict_split(restored.experiment, restored.variables, split)["artist"][1]
+    of_features = evaluate.predict_split(restored.experiment, restored.variables, seen)["artist"][1]
+    np.testing.assert_allclose(whole.log_probabilities, of_features.log_probabilities, atol=5e-3)
+    views = features.views(data.split("train", {"artist": "artist"}), 2)
+    assert views.images.shape == (120, 128)
+    assert len(views) == 120
+    first, second = views.images[np.arange(60)], views.images[np.arange(60, 120)]
+    assert (np.abs(first - second).max(1) > 0).all()  # each view is another crop
+
+
+def test_features_that_were_interrupted_continue(trunk, data_dir, tmp_path, monkeypatch):
+    config = probe(trunk, features__views=1)
+    folder = {"feature_dir": tmp_path / "features"}
+    computed, write = [], features_lib.write_atomically
+
+    def killed(path, text):
+        write(path, text)
+        computed.append(json.loads(text)["done"])
+        if len(computed) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(features_lib, "write_atomically", killed)
+    with pytest.raises(KeyboardInterrupt):
+        train(config, tmp_path / "run", data_dir, **ONE, **folder)
+    monkeypatch.setattr(
+        features_lib,
+        "write_atomically",
+        lambda path, text: (write(path, text), computed.append(json.loads(text)["done"])),
+    )
+    train(config, tmp_path / "run", data_dir, **ONE, **folder)
+    # 60 works of train as evaluation sees them, 20 of validation, 19 of test, 60 of train as drawn.
+    assert computed == [16, 32, 48, 60, 16, 20, 16, 19, 16, 32, 48, 60]
+    monkeypatch.undo()
+    monkeypatch.setattr(
+        features_lib.Features, "_compute", None
+    )  # all is there: nothing is computed
+    train(config, tmp_path / "again", data_dir, **ONE, **folder)
+
+
+def test_fine_tuning_keeps_heads_of_the_same_classes(trunk, data_dir, tmp_path, capsys):
+    config = tiny_config(
+        model__weights=str(trunk),
+        model__name="auto",
+        model__fix_norms=True,
+        task=("genre", "artist"),
+        optim__layer_decay=0.5,
+        optim__groups=(("head_.*", 2.0),),
+        optim__head_first=0.5,
+        steps=8,
+        eval_every=4,
+    )
+    train(config, tmp_path, data_dir, stop_after_steps=4, **ONE)
+    said = capsys.readouterr().out
+    assert "with the head for genre" in said
+    half, start = leaves(variables(tmp_path)), leaves(variables(trunk, "best"))
+    np.testing.assert_array_equal(half["params/conv1_1/kernel"], start["params/conv1_1/kernel"])
+    assert (half["params/head_genre/kernel"] != start["params/head_genre/kernel"]).any()
+    train(config, tmp_path, data_dir, **ONE)
+    end = leaves(variables(tmp_path))
+    assert (end["params/conv1_1/kernel"] != start["params/conv1_1/kernel"]).any()
+    np.testing.assert_array_equal(end["batch_stats/bn1_1/mean"], start["batch_stats/bn1_1/mean"])
+
+
+def test_predicts_with_a_frozen_trunk(trunk, data_dir, tmp_path):
+    train(probe(trunk), tmp_path / "run", data_dir, **ONE)
+    stripes(0, np.random.default_rng(0)).save(tmp_path / "picture.png")
+    assert len(predict(tmp_path / "run", [tmp_path / "picture.png"]).guesses) == 3
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"optim__groups": (("(?!head_).*", 0.0), ("conv9.*", 0.1))}, "'conv9.*' matches no"),
+        ({"optim__groups": ((".*", 0.0),)}, "all parameters are frozen"),
+        ({"model__name": "vgg11"}, "its network is vgg_small, not vgg11"),
+        ({"model__activation": "prelu"}, "has another trunk; it differs in"),
+        ({"optim__groups": (), "features__views": 1}, "no stage of the network is frozen"),
+        ({"features__views": 1, "augment__mixup": 0.2}, "features are not mixed"),
+        (
+            {"model__weights": "", "model__name": "auto"},
+            "model.name=auto is that of the pretrained",
+        ),
+    ],
+)
+def test_what_cannot_work_is_one_line(changes, says, trunk, data_dir, tmp_path):
+    with pytest.raises(ArtjaxError) as caught:
+        train(probe(trunk, **changes), tmp_path, data_dir, **ONE)
+    assert says in str(caught.value)
+    assert str(caught.value).count("\n") <= 1
+    assert not (tmp_path / FILE).exists()
+
+
+def test_a_folder_without_a_run_is_one_line(data_dir, tmp_path):
+    with pytest.raises(ArtjaxError, match=r"--config.model.weights=.*: no checkpoint in"):
+        train(probe(tmp_path), tmp_path / "run", data_dir, **ONE)
+
+
+def test_a_lost_frozen_file_is_one_line(trunk, data_dir, tmp_path):
+    train(probe(trunk), tmp_path, data_dir, stop_after_steps=2, **ONE)
+    (tmp_path / FILE).write_bytes(b"short")
+    with pytest.raises(ArtjaxError, match=r"frozen.safetensors, which holds the frozen"):
+        train(probe(trunk), tmp_path, data_dir, **ONE)
