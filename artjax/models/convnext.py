@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
+from artjax.models.depthwise import depthwise_convolution
 from artjax.models.registry import Family, Translated, register
 from artjax.models.staged import Stage, StagedNetwork, part_in_name
 from artjax.models.translation import IMAGENET, from_torch, knows
@@ -36,9 +37,11 @@ class Block(nn.Module):
     """Figure 4: a depthwise 7x7 convolution, LayerNorm, two 1x1 ones with GELU, and a shortcut.
 
     Attributes:
+      shifted: whether the depthwise convolution is computed as `depthwise_convolution`.
       dtype: dtype of the activations. Parameters are float32.
     """
 
+    shifted: bool
     dtype: jnp.dtype
 
     @nn.compact
@@ -53,6 +56,7 @@ class Block(nn.Module):
             feature_group_count=channels,
             kernel_init=_KERNEL,
             dtype=self.dtype,
+            conv_general_dilated=_by_shifts if self.shifted else None,
             name="depthwise",
         )(x)
         y = _norm(self.dtype, "norm")(y)
@@ -72,6 +76,7 @@ class ConvNeXt(StagedNetwork):
       head_layers: widths of hidden layers between features and heads.
       head_norm: whether BatchNorm follows each of these.
       fixed_norms: not used, for there is no BatchNorm in it.
+      shifted: as in `Block`. The values are the same up to rounding; it is faster on a CPU.
       dtype: dtype of the activations. Parameters are float32.
     """
 
@@ -81,6 +86,7 @@ class ConvNeXt(StagedNetwork):
     head_layers: tuple[int, ...] = ()
     head_norm: bool = False
     fixed_norms: frozenset[str] = frozenset()
+    shifted: bool = False
     dtype: jnp.dtype = jnp.float32
 
     def run_stages(self, train: bool) -> Iterator[Stage]:
@@ -103,8 +109,12 @@ class ConvNeXt(StagedNetwork):
             x = _norm(self.dtype, f"stage{s}_norm")(x)
             x = _patches(self.plan.channels[s - 1], 2, self.dtype, f"stage{s}_conv", x)
         for b in range(1, self.plan.blocks[s - 1] + 1):
-            x = Block(dtype=self.dtype, name=f"stage{s}_block{b}")(x)
+            x = Block(self.shifted, self.dtype, name=f"stage{s}_block{b}")(x)
         return x
+
+
+def _by_shifts(inputs: jax.Array, kernel: jax.Array, *rest: Any, **options: Any) -> jax.Array:
+    return depthwise_convolution(inputs, kernel)
 
 
 def _norm(dtype: jnp.dtype, name: str) -> nn.LayerNorm:
@@ -128,7 +138,7 @@ def _patches(channels: int, size: int, dtype: jnp.dtype, name: str, x: jax.Array
 def _create(
     name: str, classes: Mapping[str, int], *, dtype: jnp.dtype, platform: str, **options: Any
 ) -> ConvNeXt:
-    return ConvNeXt(PLANS[name], classes, dtype=dtype, **options)
+    return ConvNeXt(PLANS[name], classes, shifted=platform == "cpu", dtype=dtype, **options)
 
 
 def _torchvision_names(plan: Plan) -> tuple[dict[str, str], dict[str, str]]:
