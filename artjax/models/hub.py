@@ -40,13 +40,14 @@ def fetch(source: str) -> tuple[Path, str]:
     try:
         import huggingface_hub
         from huggingface_hub import errors
+        from huggingface_hub.utils import logging
     except ImportError:
         raise WeightsError(
             f"{source}: models of the Hugging Face hub need: pip install artjax[hub]"
         ) from None
 
     # Its warnings about single requests say less than the errors below.
-    huggingface_hub.utils.logging.set_verbosity_error()
+    logging.set_verbosity_error()
     unreachable = False
     for name in _FILES:
         try:
