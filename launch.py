@@ -212,9 +212,11 @@ def _train(args: argparse.Namespace, overrides: list[tuple[str, str]], data_dir:
 
 def _describe(args: argparse.Namespace, overrides: list[tuple[str, str]], data_dir: Path) -> int:
     from artjax.describe import describe
+    from artjax.pretrained import resolved
 
     config, data_dir = _config_and_data(args, overrides, data_dir)
     workdir = args.workdir or _default_workdir(args.config, config.collection)
+    config = resolved(config, workdir)
     summary = describe(config, workdir, data_dir, args.canvas_dir)
     for task, row in summary["tasks"].items():
         colour = row["colour_histograms"]
@@ -230,10 +232,11 @@ def _describe(args: argparse.Namespace, overrides: list[tuple[str, str]], data_d
 
 def _benchmark(args: argparse.Namespace, overrides: list[tuple[str, str]], data_dir: Path) -> int:
     from artjax.benchmark import benchmark
+    from artjax.pretrained import resolved
 
     config, data_dir = _config_and_data(args, overrides, data_dir)
     workdir = args.workdir or _default_workdir(args.config, config.collection)
-    benchmark(config, workdir, data_dir, args.canvas_dir)
+    benchmark(resolved(config, workdir), workdir, data_dir, args.canvas_dir)
     return 0
 
 

@@ -63,6 +63,8 @@ def benchmark(
       ConfigError: if the configuration is invalid, or an automatic batch size does not fit.
     """
     check_config(config)
+    config = config.copy_and_resolve_references()
+    config.features.views = 0  # measured is a step that computes everything
     mesh = mesh_lib.create_mesh(config.fsdp)
     mesh_lib.check_batch_size(config.batch_size, mesh, config.accumulate)
     data = canvases.open_collection(

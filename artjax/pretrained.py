@@ -17,6 +17,7 @@ from artjax import workdir as workdir_lib
 from artjax.errors import WeightsError, WorkdirError
 from artjax.evaluation import evaluate
 from artjax.models import HEAD, Preprocessing, weights
+from artjax.training.checks import check_config
 from artjax.training.experiment import Experiment
 from artjax.training.groups import flat
 
@@ -209,6 +210,13 @@ def with_model_found(config: ConfigDict, source: Source | None, workdir: Path) -
             previous.model.activation,
         )
     return changed
+
+
+def resolved(config: ConfigDict, workdir: Path) -> ConfigDict:
+    """A copy of the configuration with the network and image size of its pretrained weights."""
+    found = with_model_found(config, open_source(config, workdir), workdir)
+    check_config(found)
+    return found
 
 
 def with_preprocessing(

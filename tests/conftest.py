@@ -26,8 +26,8 @@ from tiny import write_tiny
 
 from artjax.models.vgg import VGG
 
-# Of one worker at its most: JAX with eight devices, TensorFlow and Keras.
-_WORKER_BYTES = 4 * 2**30
+# Of one worker at its most: JAX with eight devices, TensorFlow and Keras, networks of 140 M parameters.
+_WORKER_BYTES = 6 * 2**30
 
 
 def pytest_configure(config: pytest.Config) -> None:

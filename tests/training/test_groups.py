@@ -54,7 +54,9 @@ def test_the_first_pattern_that_matches_the_whole_name_counts():
     }
     with pytest.raises(ConfigError, match="the pattern 'head' matches no parameter"):
         grouped(groups=(("head", 3.0),))
-    with pytest.raises(ConfigError, match=r"'a/.*' matches no parameter that an earlier one leaves"):
+    with pytest.raises(
+        ConfigError, match=r"'a/.*' matches no parameter that an earlier one leaves"
+    ):
         grouped(groups=((".*", 1.0), ("a/.*", 0.0)))
 
 
