@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import jax
 import numpy as np
 
 from artjax import config as config_lib
@@ -17,6 +16,7 @@ from artjax import workdir as workdir_lib
 from artjax.errors import WeightsError, WorkdirError
 from artjax.evaluation import evaluate
 from artjax.models import HEAD, Preprocessing, weights
+from artjax.runtime import mesh as mesh_lib
 from artjax.training.checks import check_config
 from artjax.training.experiment import Experiment
 from artjax.training.groups import flat
@@ -143,7 +143,7 @@ class Source:
                 f"--config.model.name={other}"
             )
         part_of = models.family_of(name).part_of
-        theirs = flat(run.experiment.whole_variables(run.variables))
+        theirs = flat(mesh_lib.on_host(run.experiment.whole_variables(run.variables)))
         shared = tuple(
             task
             for task, names in classes.items()
@@ -171,7 +171,7 @@ class Source:
         if not all(fits[path] for path in hidden | (heads & set(wanted))):
             shared, heads, hidden = (), set(), set()
         taken = trunk | hidden | (heads & set(wanted))
-        arrays = {path: np.asarray(jax.device_get(theirs[path])) for path in taken}
+        arrays = {path: np.asarray(theirs[path]) for path in taken}
         digest = hashlib.sha256()
         for path in sorted(arrays):
             digest.update(path.encode())

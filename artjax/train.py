@@ -256,9 +256,7 @@ class _Run:
             return
         if new:
             frozen = experiment.with_arrays(experiment.initial_frozen(), self._arrays)
-            with mesh_lib.first_process_first():
-                if mesh_lib.is_first_process():
-                    frozen_lib.save(workdir, frozen)
+            frozen_lib.save(workdir, frozen)
         experiment.frozen = frozen_lib.load(workdir, experiment)
 
     @property

@@ -85,6 +85,20 @@ def state_sharding(mesh: Mesh, state: Any) -> Any:
     return jax.tree.map(spec, state)
 
 
+def on_host(tree: Any) -> Any:
+    """The arrays of a tree as NumPy arrays, whole in every process. All processes call this together."""
+    if jax.process_count() > 1:
+        tree = jax.tree.map(
+            lambda leaf: (
+                leaf
+                if leaf.is_fully_replicated
+                else multihost_utils.process_allgather(leaf, tiled=True)
+            ),
+            tree,
+        )
+    return jax.device_get(tree)
+
+
 def describe(mesh: Mesh) -> str:
     """The devices, such as "8 × NVIDIA H200 (2 processes)"."""
     first = mesh.devices.flat[0]

@@ -6,12 +6,12 @@ import os
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from artjax.errors import WorkdirError
+from artjax.runtime.mesh import first_process_first, is_first_process, on_host
 from artjax.training.experiment import Experiment
 from artjax.training.groups import flat
 
@@ -19,14 +19,18 @@ FILE = "frozen.safetensors"
 
 
 def save(workdir: Path, frozen: dict[str, Any]) -> None:
-    """Writes `frozen.safetensors` atomically. The arrays must be whole on this process's devices.
+    """Writes `frozen.safetensors` atomically. All processes must call this together; the first writes.
 
     Raises:
       WorkdirError: if it cannot be written.
     """
-    arrays = {
-        path: np.ascontiguousarray(jax.device_get(leaf)) for path, leaf in flat(frozen).items()
-    }
+    arrays = {path: np.ascontiguousarray(array) for path, array in flat(on_host(frozen)).items()}
+    with first_process_first():
+        if is_first_process():
+            _write(workdir, arrays)
+
+
+def _write(workdir: Path, arrays: dict[str, np.ndarray]) -> None:
     partial = workdir / f".{FILE}.partial"
     try:
         save_file(arrays, partial)
