@@ -66,8 +66,8 @@ def cautions(results: Mapping[str, Mapping[str, Any]], last_row: Mapping[str, fl
         if train - high > FAR_APART:
             lines.append(
                 f"warning: {task}: top-1 {train:.1%} on train, {row['top1']:.1%} on test: the network "
-                "knows the training works by heart (overfitting); try stronger augmentation "
-                "(--config.augment.…), a smaller network, or more works"
+                "knows the training works by heart (overfitting); more works help, or a pretrained "
+                "network: configs/probe.py with --config.model.weights"
             )
     return lines
 
