@@ -19,7 +19,7 @@ from artjax.models import HEAD, Preprocessing, weights
 from artjax.runtime import mesh as mesh_lib
 from artjax.training.checks import check_config
 from artjax.training.experiment import Experiment
-from artjax.training.groups import flat
+from artjax.training.groups import flat, update_digest
 
 _IMAGE_SIZE = 224  # of networks that were trained on ImageNet
 
@@ -33,13 +33,11 @@ class Pretrained:
 
     Attributes:
       arrays: path → values, such as `params/conv1_1/kernel`; those of the trunk, and heads that fit.
-      preprocessing: the input that the weights expect.
       origin: where they come from, plain JSON, for the record of each checkpoint.
       heads: the tasks whose head is among the arrays.
     """
 
     arrays: Mapping[str, np.ndarray]
-    preprocessing: Preprocessing
     origin: dict[str, Any]
     heads: tuple[str, ...] = field(default=())
 
@@ -113,6 +111,14 @@ class Source:
             model.name, self._file, expected, config.image_size
         )
 
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """The input that the weights expect; `check` came first."""
+        if self._run is not None:
+            return self._run.experiment.preprocessing
+        assert self._translated is not None
+        return self._translated.preprocessing
+
     def for_run(self, experiment: Experiment, classes: Mapping[str, Sequence[str]]) -> Pretrained:
         """The arrays for the network of an experiment.
 
@@ -127,8 +133,7 @@ class Source:
             return self._from_run(self._run, experiment, classes)
         assert self._file is not None
         assert self._translated is not None  # `check` came first
-        arrays, preprocessing = self._translated.variables, self._translated.preprocessing
-        return Pretrained(arrays, preprocessing, dict(self._file.origin))
+        return Pretrained(self._translated.variables, dict(self._file.origin))
 
     def _from_run(
         self,
@@ -173,11 +178,9 @@ class Source:
         taken = trunk | hidden | (heads & set(wanted))
         arrays = {path: np.asarray(theirs[path]) for path in taken}
         digest = hashlib.sha256()
-        for path in sorted(arrays):
-            digest.update(path.encode())
-            digest.update(np.ascontiguousarray(arrays[path]).data)
+        update_digest(digest, arrays)
         origin = {"source": self.source, "step": run.step, "sha256": digest.hexdigest()}
-        return Pretrained(arrays, run.experiment.preprocessing, origin, shared)
+        return Pretrained(arrays, origin, shared)
 
 
 def open_source(config: ConfigDict, workdir: Path) -> Source | None:
@@ -201,8 +204,7 @@ def with_model_found(config: ConfigDict, source: Source | None, workdir: Path) -
         if config.model.name == models.AUTO:
             changed = _with(changed, "model", source.settings(changed))
         return changed
-    previous = workdir_lib.read_config(workdir) or evaluate.recorded_config(workdir)
-    assert previous is not None  # it has a checkpoint
+    previous = _config_of_run(workdir)
     changed.image_size = config.image_size or previous.image_size
     if config.model.name == models.AUTO:
         changed.model.name, changed.model.activation = (
@@ -220,22 +222,22 @@ def resolved(config: ConfigDict, workdir: Path) -> ConfigDict:
 
 
 def with_preprocessing(
-    config: ConfigDict, brought: Preprocessing | None, workdir: Path
+    config: ConfigDict, source: Source | None, workdir: Path
 ) -> tuple[ConfigDict, list[str]]:
     """A copy of the configuration that says what the network's input is, and lines for the user.
 
     Args:
       config: empty fields of `preprocessing` are filled.
-      brought: what the pretrained weights expect; None if the run is resumed.
+      source: the pretrained weights, checked; None for a run without, or one that is resumed.
       workdir: of the run; a run that exists keeps its preprocessing.
     """
+    if not config.model.weights:
+        return config, []
     given = {name: value for name, value in config.preprocessing.items() if value}
-    if brought is None:
-        previous = workdir_lib.read_config(workdir) or evaluate.recorded_config(workdir)
-        if previous is None:
-            return config, []
-        return _with(config, "preprocessing", previous.preprocessing.to_dict() | given), []
-    theirs = asdict(brought)
+    if source is None:
+        kept = _config_of_run(workdir).preprocessing.to_dict()
+        return _with(config, "preprocessing", kept | given), []
+    theirs = asdict(source.preprocessing)
     lines = [
         f"warning: the pretrained weights expect {name} {theirs[name]}, and --config.preprocessing."
         f"{name} sets {value}"
@@ -244,6 +246,13 @@ def with_preprocessing(
     ]
     found = {name: value for name, value in theirs.items() if name in config.preprocessing}
     return _with(config, "preprocessing", found | given), lines
+
+
+def _config_of_run(workdir: Path) -> ConfigDict:
+    """The configuration of a run that has a checkpoint."""
+    config = workdir_lib.read_config(workdir) or evaluate.recorded_config(workdir)
+    assert config is not None
+    return config
 
 
 def describe(pretrained: Pretrained) -> str:

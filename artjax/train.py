@@ -166,15 +166,12 @@ def _set_up(
         config = memory.with_batch_size_found(
             config, workdir, numbers, train_works, mesh, choice, console.say
         )
+    config, warnings = pretrained_lib.with_preprocessing(config, weights, workdir)
     experiment = Experiment(config, numbers, train_works, mesh)
     pretrained = weights.for_run(experiment, classes) if weights else None
-    if config.model.weights:
-        brought = pretrained.preprocessing if pretrained else None
-        config, warnings = pretrained_lib.with_preprocessing(config, brought, workdir)
-        experiment = Experiment(config, numbers, train_works, mesh)
-        lines = [pretrained_lib.describe(pretrained)] if pretrained else []
-        for line in (*lines, *warnings):
-            console.say(line)
+    lines = [pretrained_lib.describe(pretrained)] if pretrained else []
+    for line in (*lines, *warnings):
+        console.say(line)
     record = {
         "config": config.to_dict(),
         "classes": {task: list(names) for task, names in classes.items()},

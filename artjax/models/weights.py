@@ -11,6 +11,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax.traverse_util import flatten_dict, unflatten_dict
 
 from artjax.errors import WeightsError
 from artjax.models import hub
@@ -86,10 +87,7 @@ def trunk_shapes(name: str, image_size: int, **options: Any) -> dict[str, jax.Sh
     images = jax.ShapeDtypeStruct((1, image_size, image_size, 3), jnp.float32)
     variables = jax.eval_shape(model.init, jax.random.key(0), images)
     family = family_of(name)
-    shapes = {
-        "/".join(key.key for key in path): leaf
-        for path, leaf in jax.tree_util.tree_leaves_with_path(variables)
-    }
+    shapes = flatten_dict(variables, sep="/")
     return {path: leaf for path, leaf in shapes.items() if _part(family, path) != HEAD}
 
 
@@ -100,13 +98,8 @@ def variables_for(
 
     Args and errors are those of `translated_for`.
     """
-    nested: dict[str, Any] = {}
-    for path, array in translated_for(name, weights, expected, image_size).variables.items():
-        *parents, leaf = path.split("/")
-        level = nested
-        for parent in parents:
-            level = level.setdefault(parent, {})
-        level[leaf] = array
+    translated = translated_for(name, weights, expected, image_size)
+    nested: dict[str, Any] = unflatten_dict(translated.variables, sep="/")
     return nested
 
 

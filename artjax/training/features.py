@@ -22,7 +22,7 @@ from artjax.runtime import locks, resources
 from artjax.runtime.mesh import is_first_process
 from artjax.runtime.resources import format_bytes
 from artjax.training.experiment import Experiment
-from artjax.training.groups import flat, nested
+from artjax.training.groups import flat, nested, update_digest
 from artjax.workdir import write_atomically
 
 # More works at once are no faster on a CPU, and need more memory.
@@ -52,9 +52,7 @@ class Features:
         }
         self._variables = nested(used)
         digest = hashlib.sha256(json.dumps(self._depends_on(), sort_keys=True).encode())
-        for path in sorted(used):
-            digest.update(path.encode())
-            digest.update(np.ascontiguousarray(jax.device_get(used[path])).data)
+        update_digest(digest, used)
         name, version = data.prepared.name, data.prepared.version
         self.directory = root / name / version / digest.hexdigest()[:16]
 

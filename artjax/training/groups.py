@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+import jax
+import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from artjax.errors import ConfigError
@@ -27,6 +30,13 @@ def nested(leaves: Mapping[str, Any]) -> dict[str, Any]:
     """The inverse of `flat`."""
     tree: dict[str, Any] = unflatten_dict(leaves, sep="/")
     return tree
+
+
+def update_digest(digest: hashlib._Hash, leaves: Mapping[str, Any]) -> None:
+    """Adds names and values of arrays, given by path, to a digest. Their order does not matter."""
+    for path in sorted(leaves):
+        digest.update(path.encode())
+        digest.update(np.ascontiguousarray(jax.device_get(leaves[path])).data)
 
 
 def merged(*trees: Mapping[str, Any]) -> dict[str, Any]:

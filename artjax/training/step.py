@@ -125,10 +125,9 @@ def create_train_step(
         state: TrainState, batch: Batch, frozen: Any = None
     ) -> tuple[TrainState, dict[str, jax.Array]]:
         augment_key, dropout_key = keys_of_step(base_key, state.step)
-        images, own_share, run_trunk = batch["image"], None, bool(boundary)
-        if holds_features(batch):
-            run_trunk = False
-        else:
+        images, own_share = batch["image"], None
+        run_trunk = bool(boundary) and not holds_features(batch)
+        if not holds_features(batch):
             images, own_share = augment.augmented(
                 augment_key, images, batch.get("aspect"), config.augment, config.image_size
             )

@@ -43,9 +43,11 @@ def test_blocks_for_one_folder_run_one_after_the_other(tmp_path, capsys):
     assert not (tmp_path / "new" / ".lock-holder").exists()
 
 
-def test_another_folder_is_not_waited_for(tmp_path):
+def test_another_folder_is_not_waited_for(tmp_path, capsys):
     with locks.after_others(tmp_path / "a", "building"), locks.after_others(tmp_path / "b", "too"):
-        pass
+        assert (tmp_path / "a" / ".lock-holder").exists()
+        assert (tmp_path / "b" / ".lock-holder").exists()
+    assert capsys.readouterr().out == ""
 
 
 def test_a_folder_that_cannot_be_written_does_not_hold_the_block_up(tmp_path):
