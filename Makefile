@@ -1,6 +1,6 @@
 # make train   set up and train on the embedded sample, or on WikiArt where it is prepared
 # make test    set up, then lint, format check, type check and all tests
-# make test-fast   lint, format check and the tests that take no more than about two seconds each
+# make test-fast   lint, format check and the tests that take no more than about a second each
 #
 # ARGS reaches launch.py:   make train ARGS="--config configs/genre.py --config.epochs=10"
 # PYTHON picks another interpreter:   make train PYTHON=python3.12

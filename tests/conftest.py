@@ -15,17 +15,16 @@ os.environ["JAX_NUMPY_RANK_PROMOTION"] = "raise"
 _COMPILED = Path(__file__).parents[1] / ".cache" / "compiled-for-tests"
 _COMPILED_BYTES = 2**30
 os.environ["JAX_COMPILATION_CACHE_DIR"] = str(_COMPILED)
-os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import gc
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
-from tiny import write_tiny
 
-from artjax.models.vgg import VGG
-
+# What takes long to import is imported where it is used: xdist's main process needs none of it.
 # Of one worker at its most: JAX with eight devices, TensorFlow and Keras, networks of 140 M parameters.
 _WORKER_BYTES = 6 * 2**30
 
@@ -38,6 +37,13 @@ def pytest_configure(config: pytest.Config) -> None:
         shutil.rmtree(_COMPILED)
 
 
+def pytest_collection_finish() -> None:
+    """Garbage is sought less often, and not in the modules of JAX and TensorFlow."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 20)
+
+
 def pytest_xdist_auto_num_workers() -> int:
     """A worker for each core, but no more than fit in memory, or than the tests can keep busy."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
@@ -47,15 +53,19 @@ def pytest_xdist_auto_num_workers() -> int:
 @pytest.fixture(scope="session")
 def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data directory with the prepared collection `tiny`; tests add canvases to it, no more."""
+    from tiny import write_tiny
+
     folder = tmp_path_factory.mktemp("data")
     write_tiny(folder)
     return folder
 
 
-def _narrow(batch_norm: bool) -> Callable[..., VGG]:
+def _narrow(batch_norm: bool) -> Callable[..., Any]:
     def create(
         name: str, classes: Mapping[str, int], *, dropout: float, platform: str, **rest: Any
-    ) -> VGG:
+    ) -> Any:
+        from artjax.models.vgg import VGG
+
         return VGG(
             ((8,), (16,), (16, 16)),
             hidden=(),

@@ -268,6 +268,7 @@ def test_rotated_crop_equals_scipy(size):
             np.testing.assert_allclose(our[..., channel], expected, atol=0.05)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("aspect", [0.5, 1.0, 1.6])
 def test_rotated_crops_stay_within_the_image(aspect):
     # Outside the canvas the edge is repeated, so the encoded position would not change.
@@ -395,6 +396,7 @@ def test_without_magnitudes_crop_and_flip_use_the_first_two_keys():
     assert share is None
 
 
+@pytest.mark.slow
 def test_switching_one_on_does_not_change_the_others():
     images, aspect = batch_of()
     key = jax.random.key(0)

@@ -134,7 +134,7 @@ def check_result(name, file, output, contestants):
         assert who in output
 
 
-@pytest.mark.parametrize("name", ["features", "input", "prepare", "near_duplicates"])
+@pytest.mark.parametrize("name", ["features", "input", "loop", "prepare", "near_duplicates"])
 def test_benchmark_measures_everybody(name, folder, tmp_path, capsys):
     file = tmp_path / "result.json"
     status = run_here(folder / f"{name}.py", *SMALLEST[name].split(), "--json", str(file))
@@ -142,14 +142,14 @@ def test_benchmark_measures_everybody(name, folder, tmp_path, capsys):
     check_result(name, file, capsys.readouterr().out, CONTESTANTS[name])
 
 
-@pytest.mark.parametrize("name", ["loop", *NEEDING_NO_TENSORFLOW])
-def test_benchmark_of_training_measures_everybody(name, folder, tmp_path, environment):
+@pytest.mark.parametrize("name", NEEDING_NO_TENSORFLOW)
+def test_benchmark_measures_everybody_without_tensorflow(name, folder, tmp_path, environment):
     file = tmp_path / "result.json"
     done = scripts.run(
         folder / f"{name}.py",
         *SMALLEST[name].split(),
         *("--json", str(file)),
-        hidden="" if name == "loop" else HIDDEN,
+        hidden=HIDDEN,
         env=environment,
     )
     assert done.returncode == 0, done.stdout + done.stderr

@@ -5,6 +5,8 @@ import pkgutil
 import subprocess
 import sys
 
+import pytest
+
 import artjax
 
 SCRIPT = """
@@ -40,6 +42,7 @@ print(len(sys.argv) - 1)
 """
 
 
+@pytest.mark.slow
 def test_imports_change_nothing_of_the_process(pytestconfig):
     datasets = pytestconfig.rootpath / "datasets"
     modules = [

@@ -87,6 +87,7 @@ def test_errors_of_the_user_are_one_or_two_lines(argv, says, data_dir, tmp_path)
     assert not (tmp_path / "new").exists()
 
 
+@pytest.mark.slow
 def test_errors_end_the_process_with_status_2_and_no_traceback(tmp_path):
     done = subprocess.run(
         [sys.executable, "launch.py", "--workdir", str(tmp_path), "--mode", "evaluate"],
@@ -168,6 +169,7 @@ def test_config_files_are_found_beside_launch_from_any_folder(data_dir, tmp_path
         launch.main(["--config", "configs/artst.py:tiny", "--data_dir", str(data_dir)])
 
 
+@pytest.mark.slow
 def test_train_evaluate_and_predict_from_the_command_line(data_dir, tmp_path, capsys):
     flags = ["--data_dir", str(data_dir), "--workdir", str(tmp_path)]
     short = ["--config.steps=2", "--config.batch_size=16"]

@@ -57,6 +57,7 @@ def test_is_evaluated_even_if_the_optimizer_has_changed(
     assert_near(result["tasks"]["artist"], expected["evaluated"]["artist"])
 
 
+@pytest.mark.slow
 def test_resumed_run_equals_that_of_0_1_0(older, data_dir):
     workdir, expected = older
     config = from_json((workdir / "config.json").read_text())

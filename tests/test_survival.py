@@ -51,6 +51,7 @@ def workdir(stopped, tmp_path):
     return shutil.copytree(stopped, tmp_path / "run")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damaged", ["record/metadata", "state/_METADATA"])
 def test_a_damaged_newest_checkpoint_is_named_and_the_older_one_taken(
     workdir, data_dir, capsys, damaged
@@ -148,6 +149,7 @@ with only_process(Path(sys.argv[1]), "training"):
 """
 
 
+@pytest.mark.slow
 def test_a_second_training_on_a_workdir_is_refused_until_the_first_is_dead(workdir, data_dir):
     first = subprocess.Popen(
         [sys.executable, "-c", HOLDER, str(workdir)],

@@ -91,6 +91,7 @@ def test_metrics_json_has_the_documented_fields(finished):
     assert result["tasks"]["artist"]["n"] == 19
 
 
+@pytest.mark.slow
 def test_resumed_run_equals_uninterrupted_run(finished, data_dir, tmp_path):
     workdir = tmp_path / "resumed"
     for stop in (3, 7):  # before the first row and checkpoint, and between two rows

@@ -4,6 +4,7 @@ import re
 import shutil
 import tomllib
 
+import pytest
 import scripts
 from tiny import open_canvases, tiny_config
 
@@ -24,6 +25,7 @@ def requirements(lines):
     )
 
 
+@pytest.mark.slow
 def test_trains_and_evaluates_where_the_other_libraries_are_not_installed(
     data_dir, tmp_path, pytestconfig
 ):

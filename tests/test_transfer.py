@@ -78,6 +78,7 @@ def test_a_frozen_trunk_stays_and_is_written_once(trunk, data_dir, tmp_path, cap
     assert_same(again, outcome)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("views", [0, 2])
 def test_a_resumed_probe_equals_an_uninterrupted_one(views, trunk, data_dir, tmp_path):
     config = probe(trunk, features__views=views, ema_decay=0.9)
@@ -102,6 +103,7 @@ def test_a_resumed_probe_equals_an_uninterrupted_one(views, trunk, data_dir, tmp
     assert rows[0] == rows[1]
 
 
+@pytest.mark.slow
 def test_features_give_the_same_as_the_trunk_in_every_step(trunk, tmp_path, monkeypatch):
     # Without random augmentation, and with square works, every view is what evaluation sees.
     fixed = {"augment__min_area": 1.0, "augment__max_stretch": 1.0, "augment__flip": False}
@@ -121,6 +123,7 @@ def test_features_give_the_same_as_the_trunk_in_every_step(trunk, tmp_path, monk
     assert_same(result, once)
 
 
+@pytest.mark.slow
 def test_features_are_those_of_the_trunk(trunk, data_dir, tmp_path):
     workdir = tmp_path / "run"
     train(probe(trunk, features__views=2), workdir, data_dir, **ONE)
@@ -140,6 +143,7 @@ def test_features_are_those_of_the_trunk(trunk, data_dir, tmp_path):
     assert (np.abs(first - second).max(1) > 0).all()  # each view is another crop
 
 
+@pytest.mark.slow
 def test_features_that_were_interrupted_continue(trunk, data_dir, tmp_path, monkeypatch):
     config = probe(trunk, features__views=1)
     folder = {"feature_dir": tmp_path / "features"}
@@ -169,6 +173,7 @@ def test_features_that_were_interrupted_continue(trunk, data_dir, tmp_path, monk
     train(config, tmp_path / "again", data_dir, **ONE, **folder)
 
 
+@pytest.mark.slow
 def test_fine_tuning_keeps_heads_of_the_same_classes(trunk, data_dir, tmp_path, capsys):
     config = tiny_config(
         model__weights=str(trunk),
@@ -193,6 +198,7 @@ def test_fine_tuning_keeps_heads_of_the_same_classes(trunk, data_dir, tmp_path, 
     np.testing.assert_array_equal(end["batch_stats/bn1_1/mean"], start["batch_stats/bn1_1/mean"])
 
 
+@pytest.mark.slow
 def test_predicts_with_a_frozen_trunk(trunk, data_dir, tmp_path):
     train(probe(trunk), tmp_path / "run", data_dir, **ONE)
     stripes(0, np.random.default_rng(0)).save(tmp_path / "picture.png")
@@ -227,6 +233,7 @@ def test_a_folder_without_a_run_is_one_line(data_dir, tmp_path):
         train(probe(tmp_path), tmp_path / "run", data_dir, **ONE)
 
 
+@pytest.mark.slow
 def test_a_lost_frozen_file_is_one_line(trunk, data_dir, tmp_path):
     train(probe(trunk), tmp_path, data_dir, stop_after_steps=2, **ONE)
     (tmp_path / FILE).write_bytes(b"short")

@@ -22,6 +22,7 @@ def own_data_dir(data_dir, tmp_path):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_canvases_hold_every_work_of_the_records(data_dir):
     import tensorflow_datasets as tfds
 
@@ -55,6 +56,7 @@ def test_canvases_are_built_once_and_again_when_the_data_changed(own_data_dir):
     assert len(data.split("train", FEATURES)) == 31
 
 
+@pytest.mark.slow
 def test_half_written_canvases_are_not_used(own_data_dir, monkeypatch):
     def fail_late(*args, **kwargs):
         raise OSError(28, "No space left on device")

@@ -41,6 +41,7 @@ def batch_of(source, step):
     return jax.jit(source.gather)(source.works, source.batch(step))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("devices", [1, 8])
 def test_sources_agree(devices, data_dir):
     host, device, stream = (

@@ -108,6 +108,7 @@ def test_page_of_a_museum_shows_all_and_needs_no_network(museum, tmp_path):
     assert sum(number for _, number in summary["short_sides_px"]) == works
 
 
+@pytest.mark.slow
 def test_classes_that_a_split_does_not_have_are_named(tmp_path):
     write_tiny(tmp_path / "data", splits={"train": 30, "validation": 6, "test": 2})
     row = describe(tiny_config(), tmp_path / "run", tmp_path / "data")["tasks"]["artist"]
@@ -136,6 +137,7 @@ def test_numbers_are_those_of_the_canvases(museum, tmp_path):
     assert row["majority_top1"]["test"] == pytest.approx((labels["test"] == majority).mean())
 
 
+@pytest.mark.slow
 def test_canvases_alone_are_enough(museum, tmp_path):
     data_dir, _ = museum
     before = describe(museum_config(), tmp_path / "before", data_dir)
@@ -147,6 +149,7 @@ def test_canvases_alone_are_enough(museum, tmp_path):
     assert len(list(pictures.iterdir())) >= 30
 
 
+@pytest.mark.slow
 def test_any_prepared_set_can_be_described(data_dir, tmp_path, capsys):
     config = Path(tmp_path / "tiny.py")
     config.write_text(

@@ -121,6 +121,7 @@ def test_one_scroll_alone_is_shown(batch_size, tmp_path):
     }
 
 
+@pytest.mark.slow
 def test_large_pictures_are_fewer_and_at_their_size(data_dir, tmp_path):
     for size, draws in ((224, 4), (512, 2)):
         config = tiny_config(image_size=size, canvas_size=size, source="stream")
@@ -128,6 +129,7 @@ def test_large_pictures_are_fewer_and_at_their_size(data_dir, tmp_path):
         assert seen_of(config, train).images.shape == (draws, 8, size, size, 3)
 
 
+@pytest.mark.slow
 def test_page_names_every_picture_and_magnitude(data_dir, tmp_path):
     config = tiny_config(task=("artist", "genre"), batch_size=0, **AUGMENTED)
     summary = describe(config, tmp_path, data_dir)
@@ -153,6 +155,7 @@ def test_page_names_every_picture_and_magnitude(data_dir, tmp_path):
             assert (tmp_path / "describe" / "views" / f"{place}-{step}.png").is_file()
 
 
+@pytest.mark.slow
 def test_size_of_a_batch_left_open_is_the_one_that_the_run_found(data_dir, tmp_path):
     (tmp_path / "config.json").write_text(to_json(tiny_config(batch_size=4)))
     describe(tiny_config(batch_size=0, augment__mixup=0.2), tmp_path, data_dir)

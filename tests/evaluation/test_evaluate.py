@@ -50,6 +50,7 @@ def test_metrics_equal_scikit_learn_on_the_predictions_file(workdir, split):
         assert (row["probability"] == row["label_probability"]) == agrees
 
 
+@pytest.mark.slow
 def test_evaluating_twice_gives_the_same_bytes(workdir):
     path = workdir / "evaluation" / "test" / "metrics.json"
     evaluate.evaluate_workdir(workdir, "test")
@@ -132,6 +133,7 @@ def test_near_duplicates_can_be_left_out_of_the_score(workdir, data_dir, tmp_pat
     assert f"without the 7 with a near-duplicate in train, top-1 {np.mean(right):.1%}" in line
 
 
+@pytest.mark.slow
 def test_streaming_without_room_for_canvases_gives_the_same_numbers(workdir, tmp_path, monkeypatch):
     there = evaluate.evaluate_workdir(workdir, "test")
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=1000))
@@ -170,6 +172,7 @@ def test_workdir_without_checkpoint_says_what_it_holds(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_the_best_checkpoint_is_kept_beside_the_last(tmp_path):
     config = tiny_config(image_size=16, canvas_size=16)
     experiment = Experiment(config, {"artist": 3}, 60, create_mesh(devices=jax.devices()[:1]))

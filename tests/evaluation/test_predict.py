@@ -9,6 +9,8 @@ from artjax.errors import DataError
 from artjax.evaluation.predict import predict
 from artjax.train import train
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def workdir(data_dir, tmp_path_factory):

@@ -87,6 +87,7 @@ def test_first_dense_kernel_takes_the_pixels_in_the_order_of_the_features():
     np.testing.assert_array_equal(_first_dense_kernel(as_convolution), _first_dense_kernel(theirs))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NEW)
 def test_stages_come_in_order_and_end_with_pooled_features(name):
     model = create_model(name, {"a": 3}, dtype=jnp.float32, platform="cpu", dropout=0.0)

@@ -54,6 +54,7 @@ def patches(monkeypatch):
     return {"model__name": "patches4", "image_size": 28, "canvas_size": 32}
 
 
+@pytest.mark.slow
 def test_a_registered_family_is_trained_resumed_and_evaluated(patches, data_dir, tmp_path):
     config = tiny_config(**patches, remat=True, accumulate=2, steps=6)
     one = {"devices": jax.devices()[:1]}

@@ -185,6 +185,7 @@ def test_families_know_their_preprocessing_patch_stages_and_parts():
     assert family.translate("clip_large_patch14", arrays, 56).preprocessing == family.preprocessing
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_bfloat16_changes_activations_but_not_parameters(kind):
     model = ViT(parity.tiny_design(kind), {"artist": 3}, dtype=jnp.dtype("bfloat16"))

@@ -9,12 +9,12 @@ import socket
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import apache_beam
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
+from apache_beam.options.pipeline_options import PipelineOptions
 from collection import collection_dataset_builder
 from PIL import Image
 
@@ -24,8 +24,6 @@ from artjax.prepare.catalogue import Work
 from artjax.prepare.cleaning import clean_works
 
 pytestmark = pytest.mark.slow
-
-BUILDER = Path(collection_dataset_builder.__file__).parent
 
 
 @pytest.fixture(scope="module")
@@ -48,9 +46,12 @@ def museum(tmp_path_factory):
     return folder
 
 
-def build(data_dir, manual_dir, **beam):
+def build(data_dir, manual_dir, runner=None, **options):
     builder = collection_dataset_builder.Builder(data_dir=data_dir)
-    settings = tfds.download.DownloadConfig(manual_dir=manual_dir, **beam)
+    beam = PipelineOptions.from_dictionary(options) if options else None
+    settings = tfds.download.DownloadConfig(
+        manual_dir=manual_dir, beam_runner=runner, beam_options=beam
+    )
     builder.download_and_prepare(download_config=settings)
     return files_of(data_dir)
 
@@ -69,22 +70,13 @@ def without_beam(museum, tmp_path_factory):
 
 
 def test_in_process_the_bytes_are_the_same(museum, without_beam, tmp_path):
-    assert build(tmp_path, museum, beam_runner="DirectRunner") == without_beam
+    assert build(tmp_path, museum, "DirectRunner") == without_beam
     assert not list(tmp_path.glob("collection/works/cleaned*"))
 
 
-def tfds_build(data_dir, manual_dir, options):
-    command = [sys.executable, "-m", "tensorflow_datasets.scripts.cli.main", "build", str(BUILDER)]
-    command += [f"--manual_dir={manual_dir}", f"--data_dir={data_dir}"]
-    command += [f"--beam_pipeline_options={options}"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
-    assert done.returncode == 0, done.stderr[-3000:]
-    return files_of(data_dir)
-
-
 def test_in_several_processes_the_bytes_are_the_same(museum, without_beam, tmp_path):
-    options = "runner=DirectRunner,direct_running_mode=multi_processing,direct_num_workers=2"
-    assert tfds_build(tmp_path, museum, options) == without_beam
+    several = {"direct_running_mode": "multi_processing", "direct_num_workers": 2}
+    assert build(tmp_path, museum, "DirectRunner", **several) == without_beam
 
 
 @pytest.fixture
@@ -112,9 +104,8 @@ def job_service(tmp_path):
 
 
 def test_through_a_job_service_the_bytes_are_the_same(museum, without_beam, tmp_path, job_service):
-    options = f"runner=PortableRunner,job_endpoint=localhost:{job_service}"
-    files = tfds_build(tmp_path / "data", museum, f"{options},environment_type=LOOPBACK")
-    assert files == without_beam
+    service = {"job_endpoint": f"localhost:{job_service}", "environment_type": "LOOPBACK"}
+    assert build(tmp_path / "data", museum, "PortableRunner", **service) == without_beam
 
 
 def make_works(folder, count):

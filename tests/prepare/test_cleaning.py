@@ -35,6 +35,7 @@ def make_works(folder, count=100):
     return works
 
 
+@pytest.mark.slow
 def test_results_are_in_order_and_do_not_depend_on_the_processes(tmp_path):
     works = make_works(tmp_path)
     works.insert(3, Work("lost.png", {}, None))
@@ -105,6 +106,7 @@ class Crashing:
         raise AssertionError("killed before")
 
 
+@pytest.mark.slow
 def test_a_decoder_that_crashes_costs_one_picture(tmp_path):
     works = make_works(tmp_path, 70)
     works.insert(5, Work("crash.png", {}, Crashing()))

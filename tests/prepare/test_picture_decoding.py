@@ -204,6 +204,7 @@ def test_unusable_files_are_refused_with_the_reason(tmp_path):
         assert "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_large_scans_below_the_limit_are_read(tmp_path):
     # 200 megapixels: more than Pillow takes by itself.
     path = save(tmp_path, Image.new("1", (20_000, 10_000), 1), "a.png")

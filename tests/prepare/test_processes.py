@@ -80,6 +80,7 @@ for index, (pid, _) in map_in_processes(square, range(400_000), 2):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGINT])
 def test_processes_end_with_the_caller_and_do_not_import_its_main_module(tmp_path, end):
     script = tmp_path / "main.py"

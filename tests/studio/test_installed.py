@@ -37,6 +37,7 @@ def installed(pytestconfig, tmp_path_factory):
     return folder / "target"
 
 
+@pytest.mark.slow
 def test_installed_package_draws_the_studio_with_the_same_fingerprint(
     installed, tmp_path, monkeypatch
 ):

@@ -67,6 +67,7 @@ def digest(paintings):
     return hashlib.sha256(b"".join(studio.paint(p).tobytes() for p in paintings)).hexdigest()
 
 
+@pytest.mark.slow
 def test_pictures_do_not_depend_on_order_or_process():
     some = PAINTINGS[::97]
     alone = {p.file_name: studio.paint(p) for p in reversed(some)}

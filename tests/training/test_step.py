@@ -180,6 +180,7 @@ def test_training_moves_every_running_average_of_batch_norm():
     assert jax.tree.leaves(moved) == [True] * 2 * 4
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("narrow_vgg_bn")
 def test_ema_of_parameters_and_statistics_follows_its_definition():
     with_ema = experiment(ema_decay=0.25)
