@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from artjax.config import LABELS
-from artjax.data.splits import SPLITS
+from artjax.data.splits import SPLITS, named
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,8 @@ class Catalogue:
       divided_into: the splits that works whose `split` is None are divided into; train is one of them.
       divided_by: what gave works their `split`, with its verb.
       left_out_classes: by label: class name → number of works, for classes that are too small.
+      given_classes: labels whose classes were chosen without looking at which pictures are there. These
+        classes all stay, also without a work, so that two builds of a part each have the same.
       notes: lines for the user.
       urls: where missing pictures can be downloaded, if anywhere, by file_name.
     """
@@ -54,6 +56,7 @@ class Catalogue:
     divided_into: tuple[str, ...] = SPLITS
     divided_by: str = "the folders have"
     left_out_classes: dict[str, dict[str, int]] = field(default_factory=dict)
+    given_classes: frozenset[str] = frozenset()
     notes: list[str] = field(default_factory=list)
     urls: dict[str, str] = field(default_factory=dict)
 
@@ -63,6 +66,8 @@ def without_small_classes(
 ) -> Catalogue:
     """Removes the classes with fewer than `min_works` works; works keep their other labels.
 
+    Classes of `given_classes` stay, and a note names those that are too small.
+
     Args:
       catalogue: what is listed.
       usable: its works that have a picture; only these count, and details and second photographs of one
@@ -70,31 +75,58 @@ def without_small_classes(
       min_works: the smallest number of works of a class that is kept.
     """
     ids = _ids_by_class(catalogue, usable)
-    kept = {
-        label: {name for name, works in classes.items() if len(works) >= min_works}
-        for label, classes in ids.items()
-    }
     small = {
         label: {name: len(works) for name, works in classes.items() if len(works) < min_works}
         for label, classes in ids.items()
     }
-    return replace(
-        _with_classes(catalogue, kept),
-        left_out_classes={label: classes for label, classes in small.items() if classes},
-    )
+    notes, left_out = list(catalogue.notes), {}
+    for label, classes in small.items():
+        if classes and label in catalogue.given_classes:
+            counts = named([f"{name} ({count})" for name, count in sorted(classes.items())])
+            notes.append(
+                f"{label}: {len(classes):,} of the {len(ids[label]):,} classes have fewer than "
+                f"{min_works:,} works here, and stay: {counts}"
+            )
+        elif classes:
+            left_out[label] = classes
+    kept = {
+        label: {name for name in classes if name not in left_out.get(label, ())}
+        for label, classes in ids.items()
+    }
+    return replace(_with_classes(catalogue, kept), left_out_classes=left_out, notes=notes)
 
 
-def only_most_frequent(catalogue: Catalogue, numbers: Mapping[str, int]) -> Catalogue:
-    """Removes all but the most frequent classes; works keep their other labels.
+def only_classes(
+    catalogue: Catalogue, numbers: Mapping[str, int], names: Mapping[str, Collection[str]]
+) -> Catalogue:
+    """Removes all but the most frequent or the named classes; works keep their other labels.
+
+    Which pictures are there does not decide what the classes are: see `Catalogue.given_classes`.
 
     Args:
-      catalogue: what is listed. All works count, those of one `work_id` once: which pictures are there
-        does not decide what the classes are.
+      catalogue: what is listed. All works count, those of one `work_id` once.
       numbers: by label, the number of classes to keep; among classes of the same size, those whose
-        names come first. Other labels keep all classes.
+        names come first. Labels that are neither here nor in `names` keep all classes.
+      names: by label, the classes to keep, in any case of letters.
     """
+    spelling = {
+        label: {name.casefold(): name for name in classes}
+        for label, classes in catalogue.class_names.items()
+    }
+    named_ones = {
+        label: {spelling[label].get(name.casefold(), name) for name in wanted}
+        for label, wanted in names.items()
+    }
+    catalogue = replace(
+        catalogue,
+        class_names=catalogue.class_names
+        | {
+            label: tuple(sorted({*catalogue.class_names[label], *wanted}))
+            for label, wanted in named_ones.items()
+        },
+    )
     ids = _ids_by_class(catalogue, catalogue.works)
-    kept = {label: set(classes) for label, classes in ids.items()}
+    kept = {label: set(classes) for label, classes in ids.items()} | named_ones
     notes = list(catalogue.notes)
     for label, number in numbers.items():
         by_frequency = sorted(ids[label], key=lambda name: (-len(ids[label][name]), name))
@@ -105,7 +137,8 @@ def only_most_frequent(catalogue: Catalogue, numbers: Mapping[str, int]) -> Cata
                 f"{label}: the {number} most frequent of {len(by_frequency):,} classes; "
                 f"{len(others):,} works of the others keep their other labels"
             )
-    return replace(_with_classes(catalogue, kept), notes=notes)
+    given = frozenset({*numbers, *names})
+    return replace(_with_classes(catalogue, kept), notes=notes, given_classes=given)
 
 
 def _ids_by_class(catalogue: Catalogue, works: Iterable[Work]) -> dict[str, dict[str, set[str]]]:

@@ -2,11 +2,13 @@
 
 import http.server
 import json
+import re
 import shlex
 import shutil
 import subprocess
 import tempfile
 import threading
+import zlib
 from functools import partial
 from pathlib import Path
 
@@ -24,7 +26,8 @@ Builder = wga_dataset_builder.Builder
 WgaConfig = wga_dataset_builder.WgaConfig
 HEADER = "AUTHOR;BORN-DIED;TITLE;DATE;TECHNIQUE;LOCATION;URL;FORM;TYPE;SCHOOL;TIMEFRAME"
 SCHOOLS = [f"School {i:02d}" for i in range(15)]
-GENRES = [f"genre {i}" for i in range(8)]
+GENRES = ["genre", "landscape", "mythological", "portrait", "religious", "still-life"]
+GENRES += ["historical", "other"]
 
 
 def gallery_rows(authors=24):
@@ -118,6 +121,21 @@ def test_the_classes_are_the_papers_and_the_rest_is_unknown(baumer_chen):
         assert 0 < sum(work[label] == -1 for work in works) < len(works)
 
 
+@pytest.mark.slow
+def test_a_few_of_the_pictures_give_the_same_classes(tmp_path, baumer_chen, capsys):
+    few = make_gallery(tmp_path / "gallery", missing=lambda path: zlib.crc32(path.encode()) % 12)
+    builder = build(tmp_path / "data", few)
+    assert sum(split.num_examples for split in builder.info.splits.values()) < 40
+    for label in ("artist", "genre", "location"):
+        there = builder.info.features[label].names
+        assert there == baumer_chen.info.features[label].names
+    said = capsys.readouterr().out
+    assert re.search(
+        r"note: artist: 1\d of the 20 classes have fewer than 3 works here, and stay", said
+    )
+    assert re.search(r"warning: \d+ of 13 locations have no test work", said)
+
+
 def test_details_never_leave_the_split_of_their_work(baumer_chen):
     works = works_of(baumer_chen)
     place = {work["file_name"].decode()[:-4]: (work["work_id"], work["split"]) for work in works}
@@ -163,6 +181,11 @@ def test_forms_and_numbers_are_settings(tmp_path):
         ({"name": "mine", "forms": "painting"}, r"forms must be a list like \[\"painting\"\]"),
         ({"name": "mine", "most_frequent": {"style": 3}}, "numbers for artist, genre, location"),
         ({"name": "mine", "most_frequent": {"artist": 0}}, "most_frequent artist must be a whole"),
+        ({"name": "mine", "classes": {"genre": ["portrait"]}}, "two or more names for artist"),
+        (
+            {"name": "a", "classes": {"artist": ["A", "B"]}, "most_frequent": {"artist": 2}},
+            "artist is in most_frequent and in classes: remove one",
+        ),
         ({"name": "mine", "min_works": "5"}, "min_works must be a whole number from 1, not '5'"),
     ],
 )

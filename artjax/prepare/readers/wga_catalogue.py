@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
 from artjax.errors import DataError
-from artjax.prepare.catalogue import Catalogue, Work, class_names, only_most_frequent
+from artjax.prepare.catalogue import Catalogue, Work, class_names, only_classes
 from artjax.prepare.readers.file_index import PictureFiles, no_pictures
 from artjax.prepare.readers.tables import year_of
 from artjax.prepare.readers.wga_rows import read_rows
@@ -43,6 +43,7 @@ def read(
     manual_dir: Path,
     forms: Sequence[str] = ("painting",),
     most_frequent: Mapping[str, int] | None = None,
+    classes: Mapping[str, Collection[str]] | None = None,
 ) -> Catalogue:
     """Reads the catalogue and finds its pictures.
 
@@ -53,8 +54,9 @@ def read(
     Args:
       manual_dir: holds `catalog.csv`, and `art/a/aachen/allegory.jpg` or `a/aachen/allegory.jpg`.
       forms: the values of FORM that are wanted.
-      most_frequent: by label, the number of classes to keep, see `only_most_frequent`. Other labels
-        keep all their classes.
+      most_frequent: by label, the number of classes to keep, see `only_classes`. Other labels keep all
+        their classes.
+      classes: by label, the classes to keep by name.
 
     Raises:
       NoPicturesError: if none of the listed pictures was found.
@@ -90,7 +92,7 @@ def read(
     if not any(work.picture for work in works):
         raise NoPicturesError(no_pictures(works, files), list(urls.values()))
     catalogue = Catalogue(works, class_names(works), notes=notes, urls=urls)
-    return only_most_frequent(catalogue, most_frequent or {})
+    return only_classes(catalogue, most_frequent or {}, classes or {})
 
 
 def base_title(title: str) -> str:
