@@ -31,6 +31,13 @@ class StagedNetwork(nn.Module):
         """
         raise NotImplementedError(f"{type(self).__name__} must define run_stages")
 
+    def other_arithmetic(self) -> tuple[nn.Module, ...]:
+        """The same network computed in other ways, which may be faster on a CPU without gradients.
+
+        The parameters are the same, and so are the outputs but for rounding.
+        """
+        return ()
+
     @nn.compact
     def __call__(
         self, images: jax.Array, *, train: bool = False, after: str = "", until: str = ""

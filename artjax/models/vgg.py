@@ -19,6 +19,7 @@ from artjax.models.preprocessing import Preprocessing
 from artjax.models.registry import HEAD, Family, Translated, register
 from artjax.models.staged import Stage, StagedNetwork
 from artjax.models.translation import IMAGENET, from_torch, knows
+from artjax.models.winograd import convolution_3x3, pays
 
 DEPTHS: Mapping[str, tuple[tuple[int, ...], ...]] = {
     "vgg11": ((64,), (128,), (256,) * 2, (512,) * 2, (512,) * 2),
@@ -58,6 +59,7 @@ class VGG(StagedNetwork):
       fixed_norms: names of the BatchNorm layers that use their running averages in training, too.
       stem_channels: number of channels to which the three channels of the image, and the first kernel,
         are padded with zeros. The values are the same; GPU tensor cores need a multiple of 8.
+      winograd: whether wide convolutions are computed by `winograd.convolution_3x3`.
       dtype: dtype of the activations. Parameters and statistics are float32.
     """
 
@@ -72,7 +74,12 @@ class VGG(StagedNetwork):
     head_norm: bool = False
     fixed_norms: frozenset[str] = frozenset()
     stem_channels: int = 3
+    winograd: bool = False
     dtype: jnp.dtype = jnp.float32
+
+    def other_arithmetic(self) -> tuple[nn.Module, ...]:
+        """With Winograd's convolutions, in float32 only: they lose more digits than others."""
+        return (self.clone(winograd=True),) if self.dtype == jnp.float32 else ()
 
     def run_stages(self, train: bool) -> Iterator[Stage]:
         """Yields `stage1` …, and `hidden` or `pooled`.
@@ -100,7 +107,7 @@ class VGG(StagedNetwork):
                 use_bias=not self.batch_norm,
                 kernel_init=nn.initializers.variance_scaling(gain, "fan_in", "truncated_normal"),
                 dtype=self.dtype,
-                conv_general_dilated=partial(_padded_convolution, self.stem_channels),
+                conv_general_dilated=partial(_convolution, self.stem_channels, self.winograd),
                 name=f"conv{s}_{c}",
             )(x)
             if self.batch_norm:
@@ -134,10 +141,17 @@ def _pooled_7x7(x: jax.Array) -> jax.Array:
     return x.reshape(x.shape[0], -1)
 
 
-def _padded_convolution(
-    channels: int, inputs: jax.Array, kernel: jax.Array, *arguments: Any, **options: Any
+def _convolution(
+    channels: int,
+    winograd: bool,
+    inputs: jax.Array,
+    kernel: jax.Array,
+    *arguments: Any,
+    **options: Any,
 ) -> jax.Array:
     """`lax.conv_general_dilated` on [B, H, W, C]. If C < `channels`, C is padded with zeros."""
+    if winograd and pays(kernel.shape):
+        return convolution_3x3(inputs, kernel)
     missing = max(0, channels - inputs.shape[-1])
     if missing:
         inputs = jnp.pad(inputs, ((0, 0), (0, 0), (0, 0), (0, missing)))

@@ -1,4 +1,4 @@
-"""Chooses the compiler options of one program by timing it, and remembers the choice."""
+"""Chooses the fastest of several ways to compute the same by timing them, and remembers the choice."""
 
 from __future__ import annotations
 
@@ -9,39 +9,45 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 
 _RUNS = 2  # of each candidate, after one that is not timed
 
 
-class FastestProgram:
-    """A compiled function whose compiler options are the fastest of some candidates.
+class Candidate(NamedTuple):
+    """A function, the compiler options for it, and a name that tells it from the other candidates."""
 
-    At the first call with arguments of new shapes, the function is compiled and timed with each
-    candidate. The choice is kept beside the compiled programs on the disk, so the next start does not
-    time again. Candidates may differ in rounding: use it where the same bits are not needed twice.
+    function: Callable[..., Any]
+    options: dict[str, str]
+    name: str = ""
+
+
+class FastestProgram:
+    """A compiled function that is the fastest of some candidates.
+
+    At the first call with arguments of new shapes, each candidate is compiled and timed. The choice is
+    kept beside the compiled programs on the disk, so the next start does not time again. Candidates may
+    differ in rounding: use it where the same bits are not needed twice.
 
     Attributes:
-      function: what is compiled.
+      function: that of the first candidate.
     """
 
-    def __init__(
-        self, function: Callable[..., Any], candidates: Sequence[dict[str, str]], **settings: Any
-    ) -> None:
+    def __init__(self, candidates: Sequence[Candidate], **settings: Any) -> None:
         """Compiles nothing yet.
 
         Args:
-          function: pure; its arguments are not donated.
-          candidates: compiler options; the first is used where timing makes no sense.
+          candidates: the functions are pure and compute the same; their arguments are not donated.
           settings: further arguments of `jax.jit`.
         """
-        self.function = function
+        self.function = candidates[0].function
         self._jitted = [
-            jax.jit(function, compiler_options=options, **settings) for options in candidates
+            jax.jit(candidate.function, compiler_options=candidate.options, **settings)
+            for candidate in candidates
         ]
-        self._candidates = list(candidates)
+        self._names = [f"{candidate.name} {candidate.options}" for candidate in candidates]
         self._chosen: dict[Any, Any] = {}
 
     def __call__(self, *arguments: Any) -> Any:
@@ -57,14 +63,14 @@ class FastestProgram:
             return self._jitted[0]
         file = self._file(arguments)
         known = _read(file)
-        if known in self._candidates:
-            return self._jitted[self._candidates.index(known)]
+        if known in self._names:
+            return self._jitted[self._names.index(known)]
         seconds = [_seconds(jitted, arguments) for jitted in self._jitted]
         best = seconds.index(min(seconds))
         if file is not None:
             with suppress(OSError):  # it is timed again next time
                 file.write_text(
-                    json.dumps({"options": self._candidates[best], "seconds": seconds}) + "\n"
+                    json.dumps({"fastest": self._names[best], "seconds": seconds}) + "\n"
                 )
         return self._jitted[best]
 
@@ -76,18 +82,18 @@ class FastestProgram:
             self._jitted[0].lower(*arguments).as_text(),
             jax.lib.__version__,
             str(os.cpu_count()),
-            json.dumps(self._candidates),
+            json.dumps(self._names),
         ]
         digest = hashlib.sha256("\n".join(described).encode()).hexdigest()
         return Path(folder) / f"fastest-{digest[:32]}.json"
 
 
-def _read(file: Path | None) -> dict[str, str] | None:
+def _read(file: Path | None) -> str | None:
     if file is None or not file.is_file():
         return None
     try:
-        options: dict[str, str] = json.loads(file.read_text())["options"]
-        return options
+        name: str = json.loads(file.read_text())["fastest"]
+        return name
     except (ValueError, KeyError, OSError):
         return None
 

@@ -21,10 +21,10 @@ from artjax.data.sources import Batch, Source
 from artjax.errors import ConfigError
 from artjax.models import HEAD, create_model
 from artjax.models.preprocessing import Preprocessing
-from artjax.models.staged import stage_names
+from artjax.models.staged import StagedNetwork, stage_names
 from artjax.runtime import mesh as mesh_lib
 from artjax.runtime import throughput
-from artjax.runtime.fastest import FastestProgram
+from artjax.runtime.fastest import Candidate, FastestProgram
 from artjax.runtime.xla_options import compiler_options
 from artjax.training import optim
 from artjax.training.groups import flat, group_parameters, merged, nested, split
@@ -126,6 +126,7 @@ class Experiment:
         self.steps = config.steps or max(1, math.ceil(config.epochs * self.steps_per_epoch))
         platform = mesh.devices.flat[0].platform
         self._options = compiler_options(platform)
+        self._options_forward = compiler_options(platform, forward_only=True)
         self._options_once = compiler_options(platform, runs_once=True)
         self.dtype = activation_dtype(config.precision, platform)
         self.schedule = optim.create_schedule(config.optim, self.steps, self.steps_per_epoch)
@@ -200,7 +201,7 @@ class Experiment:
                 self.boundary,
             ),
             out_shardings=everywhere,
-            compiler_options=self._options,
+            compiler_options=self._options_forward,
         )
 
     def _create_model(self, platform: str) -> nn.Module:
@@ -458,10 +459,18 @@ class Experiment:
     @cached_property
     def feature_step(self) -> Callable[[Any, Batch, jax.Array | None], jax.Array]:
         """The compiled function from `create_feature_step`: the outputs of the stage `boundary`."""
-        step = create_feature_step(self._model, self.config, self.preprocessing, self.boundary)
-        # What speeds up the training of a small network can slow down the forward pass of a large one.
-        candidates = [self._options, {}] if self._options else [{}]
-        return FastestProgram(step, candidates, out_shardings=mesh_lib.replicated(self.mesh))
+
+        def step(model: nn.Module) -> Callable[..., jax.Array]:
+            return create_feature_step(model, self.config, self.preprocessing, self.boundary)
+
+        candidates = [Candidate(step(self._model), self._options_forward)]
+        if self._options_forward:
+            # What is best for one network is not for another.
+            candidates.append(Candidate(step(self._model), {}))
+        if self.mesh.devices.flat[0].platform == "cpu" and isinstance(self._model, StagedNetwork):
+            for model in self._model.other_arithmetic():
+                candidates.append(Candidate(step(model), self._options_forward, "other arithmetic"))
+        return FastestProgram(candidates, out_shardings=mesh_lib.replicated(self.mesh))
 
     def trunk_outputs(self, variables: Mapping[str, Any], batch: Batch) -> jax.Array | None:
         """The outputs of the last stage, as evaluation sees a batch, float16; None without stages."""

@@ -168,6 +168,8 @@ GB = 10**9
         ("device", 80, 1, 100, "device", False, "as set"),
         ("device", 400, 8, 100, "device", True, "50.0 GB on each of 8 devices"),
         ("device", 8, 8, None, "device", True, "as set"),
+        ("device", 8, 7, None, "device", True, "as set"),
+        ("device", 8, 1, None, "device", False, "as set"),
     ],
 )
 def test_choice_by_size_and_free_memory(wanted, canvas_gb, devices, free_gb, name, spread, says):
@@ -175,6 +177,8 @@ def test_choice_by_size_and_free_memory(wanted, canvas_gb, devices, free_gb, nam
     choice = sources.choose(wanted, canvas_gb * GB, devices, free, host_free=10 * GB)
     assert (choice.name, choice.spread) == (name, spread)
     assert says in choice.why
+    held = -(-canvas_gb * GB // devices) if spread else canvas_gb * GB
+    assert choice.held_bytes == (held if name == "device" else 0)
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from artjax.runtime import fastest
-from artjax.runtime.fastest import FastestProgram
+from artjax.runtime.fastest import Candidate, FastestProgram
 
-CANDIDATES = [{}, {"xla_backend_optimization_level": "1"}]
+OPTIONS = [{}, {"xla_backend_optimization_level": "1"}]
 
 
 @pytest.fixture
@@ -31,8 +31,12 @@ def timed(monkeypatch, seconds):
     return calls
 
 
+def programs(function, options=OPTIONS):
+    return FastestProgram([Candidate(function, each) for each in options])
+
+
 def program():
-    return FastestProgram(lambda x, y: x @ x + (0 if y is None else y), CANDIDATES)
+    return programs(lambda x, y: x @ x + (0 if y is None else y))
 
 
 def test_the_faster_one_is_chosen_and_remembered(cache, monkeypatch):
@@ -67,7 +71,7 @@ def test_a_damaged_note_is_written_anew(cache, monkeypatch):
 
 
 def test_without_a_cache_it_is_timed_by_each_process():
-    function = FastestProgram(lambda x: x + 1, CANDIDATES)
+    function = programs(lambda x: x + 1)
     before = jax.config.jax_compilation_cache_dir
     jax.config.update("jax_compilation_cache_dir", None)
     try:
@@ -78,5 +82,5 @@ def test_without_a_cache_it_is_timed_by_each_process():
 
 def test_one_candidate_is_not_timed(monkeypatch):
     calls = timed(monkeypatch, [1.0])
-    assert FastestProgram(lambda x: x + 1, [{}])(jnp.zeros(())) == 1
+    assert programs(lambda x: x + 1, [{}])(jnp.zeros(())) == 1
     assert not calls
