@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -11,6 +12,8 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from artjax.errors import WorkdirError
+
+_SECONDS_TO_WRITE = 0.5  # that a process may take, after it has the lock, to say who it is
 
 
 @contextmanager
@@ -70,9 +73,14 @@ def _lock_in(folder: Path) -> FileLock:
 
 def _holder(folder: Path) -> str:
     """What `_held` has written; another process may remove it at any moment."""
-    with suppress(OSError):
-        return (folder / ".lock-holder").read_text().strip()
-    return "another process"
+    deadline = time.monotonic() + _SECONDS_TO_WRITE
+    while True:
+        with suppress(OSError):
+            if holder := (folder / ".lock-holder").read_text().strip():
+                return holder
+        if time.monotonic() > deadline:
+            return "another process"
+        time.sleep(0.01)
 
 
 @contextmanager

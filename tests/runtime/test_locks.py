@@ -10,6 +10,7 @@ import pytest
 from tiny import open_canvases, tiny_config
 
 from artjax.data import canvases
+from artjax.errors import WorkdirError
 from artjax.runtime import locks
 
 
@@ -41,6 +42,16 @@ def test_blocks_for_one_folder_run_one_after_the_other(tmp_path, capsys):
     assert waited == [waited[0]] * 2
     assert re.fullmatch(rf"process {os.getpid()} on \S+ is building in it", waited[0])
     assert not (tmp_path / "new" / ".lock-holder").exists()
+
+
+def test_who_holds_the_lock_is_known_a_moment_later(tmp_path, capsys):
+    with locks.after_others(tmp_path, "building"):
+        holder = tmp_path / ".lock-holder"
+        name = holder.read_text()
+        holder.write_text("")  # as between creating the file and writing it
+        threading.Timer(0.1, holder.write_text, [name]).start()
+        with pytest.raises(WorkdirError, match=rf"process {os.getpid()} on \S+ is building in it"):
+            locks.only_process(tmp_path, "training").__enter__()
 
 
 def test_another_folder_is_not_waited_for(tmp_path, capsys):
