@@ -79,7 +79,8 @@ class VGG(StagedNetwork):
 
     def other_arithmetic(self) -> tuple[nn.Module, ...]:
         """With Winograd's convolutions, in float32 only: they lose more digits than others."""
-        return (self.clone(winograd=True),) if self.dtype == jnp.float32 else ()
+        wide = any(pays((3, 3, width, width)) for widths in self.stages for width in widths)
+        return (self.clone(winograd=True),) if wide and self.dtype == jnp.float32 else ()
 
     def run_stages(self, train: bool) -> Iterator[Stage]:
         """Yields `stage1` …, and `hidden` or `pooled`.

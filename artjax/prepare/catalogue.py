@@ -90,8 +90,7 @@ def without_small_classes(
         elif classes:
             left_out[label] = classes
     kept = {
-        label: {name for name in classes if name not in left_out.get(label, ())}
-        for label, classes in ids.items()
+        label: classes.keys() - left_out.get(label, {}).keys() for label, classes in ids.items()
     }
     return replace(_with_classes(catalogue, kept), left_out_classes=left_out, notes=notes)
 

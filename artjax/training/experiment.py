@@ -463,10 +463,11 @@ class Experiment:
         def step(model: nn.Module) -> Callable[..., jax.Array]:
             return create_feature_step(model, self.config, self.preprocessing, self.boundary)
 
-        candidates = [Candidate(step(self._model), self._options_forward)]
+        own = step(self._model)
+        candidates = [Candidate(own, self._options_forward)]
         if self._options_forward:
             # What is best for one network is not for another.
-            candidates.append(Candidate(step(self._model), {}))
+            candidates.append(Candidate(own, {}))
         if self.mesh.devices.flat[0].platform == "cpu" and isinstance(self._model, StagedNetwork):
             for model in self._model.other_arithmetic():
                 candidates.append(Candidate(step(model), self._options_forward, "other arithmetic"))

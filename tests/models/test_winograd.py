@@ -48,6 +48,8 @@ def test_a_vgg_uses_it_for_wide_layers_only(monkeypatch):
     assert used == [(256, 256), (256, 512), (512, 512), (512, 512), (512, 512)]
     np.testing.assert_allclose(found, expected, atol=1e-4 * np.abs(expected).max(), rtol=0)
     assert plain.clone(dtype=jnp.bfloat16).other_arithmetic() == ()
+    small = create_model("vgg_small", {"artist": 2}, dropout=0.0, dtype=jnp.float32, platform="cpu")
+    assert small.other_arithmetic() == ()  # it has no wide layer: the same program twice
 
 
 def test_it_pays_for_wide_kernels_of_3x3_only():
