@@ -112,6 +112,11 @@ class Source:
         )
 
     @property
+    def activation(self) -> str:
+        """The activation that the weights were trained with, where the network offers a choice."""
+        return self._run.experiment.config.model.activation if self._run is not None else "relu"
+
+    @property
     def preprocessing(self) -> Preprocessing:
         """The input that the weights expect; `check` came first."""
         if self._run is not None:
@@ -244,8 +249,18 @@ def with_preprocessing(
         for name, value in given.items()
         if value != theirs[name]
     ]
+    activation = config.model.activation
+    if activation != source.activation and _has_activation(config.model.name):
+        lines.append(
+            f"warning: the pretrained weights were trained with the activation {source.activation}, and "
+            f"--config.model.activation sets {activation}"
+        )
     found = {name: value for name, value in theirs.items() if name in config.preprocessing}
     return _with(config, "preprocessing", found | given), lines
+
+
+def _has_activation(model: str) -> bool:
+    return "activation" in models.family_of(model).options
 
 
 def _config_of_run(workdir: Path) -> ConfigDict:

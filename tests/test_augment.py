@@ -19,16 +19,24 @@ def canvases(batch=4, side=72, seed=0):
     return np.stack([np.asarray(image) for image in resized])
 
 
+FILTERS = {"linear": Image.Resampling.BILINEAR, "cubic": Image.Resampling.BICUBIC}
+
+
+@pytest.mark.parametrize("size", [40, 100])
+@pytest.mark.parametrize("interpolation", FILTERS)
 @pytest.mark.parametrize("aspect", [0.5, 1.0, 1.6])
-def test_central_crop_equals_pillow(aspect):
+def test_central_crop_equals_pillow(aspect, interpolation, size):
     images = canvases()
-    ours = augment.central_crop(images, jnp.full(4, aspect, jnp.float32), 64)
+    aspects = jnp.full(4, aspect, jnp.float32)
+    ours = augment.central_crop(images, aspects, size, interpolation=interpolation)
     # The largest square of a picture of width `aspect` and height 1, in the canvas' pixels.
     width, height = min(1, 1 / aspect) * 72, min(1, aspect) * 72
     box = ((72 - width) / 2, (72 - height) / 2, (72 + width) / 2, (72 + height) / 2)
     for image, our in zip(images, ours, strict=True):
-        theirs = Image.fromarray(image).resize((64, 64), Image.Resampling.BILINEAR, box=box)
-        assert np.abs(np.asarray(theirs, np.float32) - our).max() <= 1.5  # Pillow rounds twice
+        theirs = Image.fromarray(image).resize((size, size), FILTERS[interpolation], box=box)
+        # Pillow rounds twice, and clips what the cubic filter overshoots after each axis.
+        limit = 1.5 if interpolation == "linear" else 2.5
+        assert np.abs(np.asarray(theirs, np.float32) - our).max() <= limit
 
 
 def crop(key, images, aspect, **changes):
@@ -43,6 +51,17 @@ def test_crop_of_the_whole_of_a_square_picture_is_the_central_crop():
     whole = crop(jax.random.key(0), images, np.ones(4), min_area=1.0, max_stretch=1.0)
     central = augment.central_crop(images, jnp.ones(4), 32)
     np.testing.assert_allclose(whole, central, atol=1e-3)
+    whole = crop(
+        jax.random.key(0),
+        images,
+        np.ones(4),
+        min_area=1.0,
+        max_stretch=1.0,
+        interpolation="cubic",
+    )
+    cubic = augment.central_crop(images, jnp.ones(4), 32, interpolation="cubic")
+    np.testing.assert_allclose(whole, cubic, atol=1e-3)
+    assert np.abs(cubic - central).max() > 5
 
 
 def boxes_seen(aspect, **changes):

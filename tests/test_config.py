@@ -188,4 +188,4 @@ def test_every_field_is_described_and_has_a_valid_default(name):
 
 
 def test_the_defaults_are_valid():
-    check(default_config())
+    check(default_config())  # raises ConfigError otherwise

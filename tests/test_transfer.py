@@ -9,6 +9,7 @@ import pytest
 import tiny
 from tiny import stripes, tiny_config
 
+from artjax import pretrained
 from artjax.errors import ArtjaxError
 from artjax.evaluation import evaluate
 from artjax.evaluation.predict import predict
@@ -76,6 +77,18 @@ def test_a_frozen_trunk_stays_and_is_written_once(trunk, data_dir, tmp_path, cap
     shutil.copytree(tmp_path, moved)
     again = evaluate.evaluate_workdir(moved, "test", data_dir=data_dir)
     assert_same(again, outcome)
+
+
+def test_settings_that_differ_from_those_of_the_weights_are_named(trunk, tmp_path):
+    source = pretrained.Source(str(trunk))
+    config = probe(trunk, model__activation="gelu", preprocessing__channel_order="BGR")
+    found, lines = pretrained.with_preprocessing(config, source, tmp_path)
+    assert len(lines) == 2
+    assert "expect channel_order RGB, and --config.preprocessing.channel_order sets BGR" in lines[0]
+    assert "the activation relu, and --config.model.activation sets gelu" in lines[1]
+    own = {"channel_order": "BGR", "crop_share": 1.0, "interpolation": "linear"}
+    assert found.preprocessing.to_dict() == own | {"mean": (0.5,) * 3, "std": (0.5,) * 3}
+    assert pretrained.with_preprocessing(probe(trunk), source, tmp_path)[1] == []
 
 
 @pytest.mark.slow

@@ -19,7 +19,12 @@ _COLORS = ("brightness", "contrast", "saturation", "hue", "pca_color")
 
 
 def augmented(
-    key: jax.Array, images: jax.Array, aspect: jax.Array | None, magnitudes: ConfigDict, size: int
+    key: jax.Array,
+    images: jax.Array,
+    aspect: jax.Array | None,
+    magnitudes: ConfigDict,
+    size: int,
+    interpolation: str = "linear",
 ) -> tuple[jax.Array, jax.Array | None]:
     """Crops and augments a training batch.
 
@@ -30,6 +35,7 @@ def augmented(
         Then S = `size`.
       magnitudes: the `augment` section of a configuration. A transform of magnitude 0 is skipped.
       size: side of the result in pixels.
+      interpolation: of the crops, `linear` or `cubic`.
 
     Returns:
       The images, float32 [B, size, size, 3] on the scale [0, 255]. And the share of each image that is
@@ -46,6 +52,7 @@ def augmented(
             min_area=magnitudes.min_area,
             max_stretch=magnitudes.max_stretch,
             rotate_degrees=magnitudes.rotate_degrees,
+            interpolation=interpolation,
         )
     if magnitudes.flip:
         images = geometry.random_flip(jax.random.fold_in(key, _FLIP), images)

@@ -19,6 +19,7 @@ def random_resized_crop(
     min_area: float,
     max_stretch: float,
     rotate_degrees: float = 0.0,
+    interpolation: str = "linear",
 ) -> jax.Array:
     """Cuts a random box out of each canvas and resamples it to a square.
 
@@ -38,6 +39,7 @@ def random_resized_crop(
       min_area: the area is uniform in [min_area, 1], as a share of the largest box; in (0, 1].
       max_stretch: the box's true width / height is log-uniform in [1 / max_stretch, max_stretch].
       rotate_degrees: the angle of the box is uniform in [-rotate_degrees, rotate_degrees]; in [0, 180].
+      interpolation: `linear` or `cubic`; rotated crops are always linear.
 
     Returns:
       float32 [B, size, size, 3] on the scale of `images`.
@@ -55,7 +57,7 @@ def random_resized_crop(
         center_y = reach_y + down * (1 - 2 * reach_y)
         return rotated_crop(images, aspect, center_x, center_y, width, height, angle, size)
     boxes = random_boxes(key, aspect, min_area=min_area, max_stretch=max_stretch)
-    return _resample(images, *boxes, size)
+    return _resample(images, *boxes, size, interpolation)
 
 
 def random_boxes(
@@ -126,7 +128,11 @@ def rotated_crop(
 
 
 def central_crop(
-    images: jax.Array, aspect: jax.Array, size: int, side_share: float = 1.0
+    images: jax.Array,
+    aspect: jax.Array,
+    size: int,
+    side_share: float = 1.0,
+    interpolation: str = "linear",
 ) -> jax.Array:
     """Cuts out the largest central square of the true image, or a share of it, and resamples it.
 
@@ -135,6 +141,7 @@ def central_crop(
       aspect: true width / height, float32 [B].
       size: side of the result in pixels.
       side_share: side of the square, as a share of the largest square's side, in (0, 1].
+      interpolation: `linear` or `cubic`.
 
     Returns:
       float32 [B, size, size, 3] on the scale of `images`.
@@ -142,7 +149,8 @@ def central_crop(
     width, height = _largest_box(aspect, jnp.ones_like(aspect))
     if side_share != 1:
         width, height = side_share * width, side_share * height
-    return _resample(images, (1 - width) / 2, (1 - height) / 2, width, height, size)
+    left, top = (1 - width) / 2, (1 - height) / 2
+    return _resample(images, left, top, width, height, size, interpolation)
 
 
 def random_flip(key: jax.Array, images: jax.Array) -> jax.Array:
@@ -217,8 +225,13 @@ def _resample(
     width: jax.Array,
     height: jax.Array,
     size: int,
+    interpolation: str = "linear",
 ) -> jax.Array:
-    """Resamples boxes, given as shares of the canvas, with an antialiased linear filter."""
+    """Resamples boxes, given as shares of the canvas, with an antialiased filter.
+
+    The cubic kernel is that of Keys, Cubic Convolution Interpolation (1981), section IV, with a = -1/2,
+    as in Pillow. It overshoots at edges, so its values are clipped to [0, 255], as there.
+    """
     canvas = images.shape[1]
 
     def one(image: jax.Array, corner: jax.Array, extent: jax.Array) -> jax.Array:
@@ -229,10 +242,11 @@ def _resample(
             spatial_dims=(0, 1),
             scale=scale,
             translation=-corner * canvas * scale,
-            method="linear",
+            method=interpolation,
             antialias=True,
         )
 
     corners = jnp.stack([top, left], axis=-1)
     extents = jnp.stack([height, width], axis=-1)
-    return jax.vmap(one)(images.astype(jnp.float32), corners, extents)
+    resampled = jax.vmap(one)(images.astype(jnp.float32), corners, extents)
+    return jnp.clip(resampled, 0, 255) if interpolation == "cubic" else resampled

@@ -300,6 +300,13 @@ GROUPS: Mapping[str, Sequence[Field]] = {
             absent=0.0,
         ),
         Field(
+            "preprocessing.interpolation",
+            "",
+            "Filter of the crops; empty = likewise.",
+            OneOf(("", "linear", "cubic")),
+            absent="",
+        ),
+        Field(
             "features.views",
             0,
             "With a frozen trunk: its outputs are computed once, for so many augmented views of each "

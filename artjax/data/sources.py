@@ -157,7 +157,7 @@ def open_source(
     """Opens a source. For `device` this copies all canvases of the split to the devices.
 
     Args:
-      config: `seed`, `batch_size`, `image_size` and `augment` are read.
+      config: `seed`, `batch_size`, `image_size`, `augment` and `preprocessing` are read.
       train: the training split.
       mesh: the devices.
       draw_boxes: (step, aspects of its works, float32 [B]) → the boxes of its crops, float [B, 4].
@@ -201,8 +201,10 @@ def open_source(
 
 def crops_before_step(config: ConfigDict, train: Split) -> bool:
     """Whether images are cropped when they are decoded. Otherwise the step crops the canvases."""
-    # The decoder cannot cut out a rotated box, so the devices cut it out of a canvas.
-    return isinstance(train.images, Records) and not config.augment.rotate_degrees
+    # The decoder cannot cut out a rotated box, and resamples linearly; for other crops the devices cut
+    # the box out of a canvas.
+    linear = config.preprocessing.interpolation in ("", "linear")
+    return isinstance(train.images, Records) and linear and not config.augment.rotate_degrees
 
 
 def gather_crops(

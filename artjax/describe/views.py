@@ -66,8 +66,8 @@ def seen_of(config: ConfigDict, train: Split) -> Seen:
     with. So the first of the nine, whose partner is the last of the whole batch, is left out.
 
     Args:
-      config: `seed`, `batch_size` (0, or auto: as for nine and more), `image_size` and `augment` are
-        read.
+      config: `seed`, `batch_size` (0, or auto: as for nine and more), `image_size`, `augment` and the
+        interpolation are read.
       train: the training split.
     """
     count = min(config.batch_size or _WORKS + 1, _WORKS + 1)
@@ -79,7 +79,12 @@ def seen_of(config: ConfigDict, train: Split) -> Seen:
     def augmented(step: int, works: Mapping[str, jax.Array]) -> tuple[jax.Array, jax.Array | None]:
         key, _ = keys_of_step(base_key, step)
         return augment.augmented(
-            key, works["image"], works.get("aspect"), config.augment, config.image_size
+            key,
+            works["image"],
+            works.get("aspect"),
+            config.augment,
+            config.image_size,
+            config.preprocessing.interpolation or "linear",
         )
 
     if sources.crops_before_step(config, train):

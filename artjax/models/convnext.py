@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -15,7 +15,7 @@ from flax import linen as nn
 from artjax.models.depthwise import depthwise_convolution
 from artjax.models.registry import Family, Translated, register
 from artjax.models.staged import Stage, StagedNetwork, part_in_name
-from artjax.models.translation import IMAGENET, from_torch, knows
+from artjax.models.translation import IMAGENET, TORCHVISION, from_torch, knows
 
 
 @dataclass(frozen=True)
@@ -179,11 +179,14 @@ def _timm_names(plan: Plan) -> tuple[dict[str, str], dict[str, str]]:
 
 def _translate(name: str, arrays: Mapping[str, np.ndarray], side: int) -> Translated:
     """Knows `features.1.0.block.0.weight` of torchvision, `stages.0.blocks.0.conv_dw.weight` of timm."""
-    for names, classifier in ((_torchvision_names, "classifier.2"), (_timm_names, "head.fc")):
+    for names, classifier, preprocessing in (
+        (_torchvision_names, "classifier.2", replace(IMAGENET, crop_share=224 / 236)),
+        (_timm_names, "head.fc", replace(TORCHVISION, interpolation="cubic")),
+    ):
         layers, scales = names(PLANS[name])
         if knows(arrays, layers):
             translated = from_torch(arrays, layers, unused={classifier}, vectors=scales)
-            return Translated(*translated, IMAGENET)
+            return Translated(*translated, preprocessing)
     raise ValueError(f"its names are not those of {name} in torchvision or timm")
 
 

@@ -19,12 +19,14 @@ class Preprocessing:
       channel_order: `RGB` or `BGR`.
       crop_share: side of the central square that evaluation uses, as a share of the largest square that
         fits, in (0, 1].
+      interpolation: `linear` or `cubic`, of the crops. Both filters are widened where a crop shrinks.
     """
 
     mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
     std: tuple[float, float, float] = (0.5, 0.5, 0.5)
     channel_order: str = "RGB"
     crop_share: float = 1.0
+    interpolation: str = "linear"
 
     def normalise(self, images: jax.Array) -> jax.Array:
         """Returns the input of the network.

@@ -51,7 +51,7 @@ class Family:
       stages: name → the names of its stages with parameters, in order. Rematerialisation keeps their
         outputs.
       part_of: path of a parameter, such as `conv1_2/kernel` → the name of its stage, or `HEAD`.
-      preprocessing: maps pixels to the input of the networks.
+      preprocessing: maps pixels to the input of the networks, where no weights bring their own.
       translate: (name, the arrays of a file by their names there, side of the images in pixels) → the
         same in the names of this package. It raises `ValueError`, with one line, if the names are not
         those of any implementation that it knows. None if there are no weights to read.

@@ -14,7 +14,7 @@ from flax import linen as nn
 from artjax.models.normalization import BatchNorm
 from artjax.models.registry import Family, Translated, register
 from artjax.models.staged import Stage, StagedNetwork, part_in_name
-from artjax.models.translation import IMAGENET, from_torch, knows
+from artjax.models.translation import IMAGENET, TORCHVISION, from_torch, knows
 
 BLOCKS: Mapping[str, tuple[int, ...]] = {"resnet50": (3, 4, 6, 3)}
 """Number of blocks of each stage."""
@@ -151,7 +151,7 @@ def _translate(name: str, arrays: Mapping[str, np.ndarray], side: int) -> Transl
                 layers[f"{there}.downsample.1"] = f"{here}/bn_shortcut"
     if not knows(arrays, layers):
         raise ValueError(f"its names are not those of {name} in torchvision or timm")
-    return Translated(*from_torch(arrays, layers, unused={"fc"}), IMAGENET)
+    return Translated(*from_torch(arrays, layers, unused={"fc"}), TORCHVISION)
 
 
 register(

@@ -14,7 +14,7 @@ from flax import linen as nn
 
 from artjax.models.registry import Family, Translated, register
 from artjax.models.staged import Stage, StagedNetwork, part_in_name
-from artjax.models.translation import IMAGENET, from_torch, knows
+from artjax.models.translation import IMAGENET, TORCHVISION, from_torch, knows
 
 
 @dataclass(frozen=True)
@@ -149,7 +149,7 @@ def _translate(name: str, arrays: Mapping[str, np.ndarray], side: int) -> Transl
         index += 1  # the max-pool
     if not knows(arrays, layers):
         raise ValueError(f"its names are not those of {name} in torchvision")
-    return Translated(*from_torch(arrays, layers, unused={"classifier.1"}), IMAGENET)
+    return Translated(*from_torch(arrays, layers, unused={"classifier.1"}), TORCHVISION)
 
 
 register(

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 
 import numpy as np
 
 from artjax.models.preprocessing import Preprocessing
 
 IMAGENET = Preprocessing(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
-"""The input of the networks of torchvision and of most of timm: RGB, by the statistics of ImageNet."""
+"""RGB by the statistics of ImageNet."""
+TORCHVISION = replace(IMAGENET, crop_share=224 / 256)
+"""The input that most weights of torchvision expect: they were evaluated on 224 px cut out of 256."""
 
 Layout = Callable[[np.ndarray], np.ndarray]
 

@@ -18,7 +18,7 @@ from artjax.models.pooling import adaptive_average_pool, max_pool_2x2
 from artjax.models.preprocessing import Preprocessing
 from artjax.models.registry import HEAD, Family, Translated, register
 from artjax.models.staged import Stage, StagedNetwork
-from artjax.models.translation import IMAGENET, from_torch, knows
+from artjax.models.translation import TORCHVISION, from_torch, knows
 from artjax.models.winograd import convolution_3x3, pays
 
 DEPTHS: Mapping[str, tuple[tuple[int, ...], ...]] = {
@@ -235,7 +235,7 @@ def _from_torch(name: str, arrays: Mapping[str, np.ndarray]) -> Translated | Non
     )
     if batch_norm:
         _move_biases_into_means(variables)
-    return Translated(variables, unused, IMAGENET)
+    return Translated(variables, unused, TORCHVISION)
 
 
 def _move_biases_into_means(variables: dict[str, np.ndarray]) -> None:

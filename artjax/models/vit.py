@@ -19,7 +19,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -32,6 +32,7 @@ from artjax.models.preprocessing import Preprocessing
 from artjax.models.registry import HEAD, Family, Translated, register
 from artjax.models.resampling import resize_grid
 from artjax.models.staged import Stage, StagedNetwork
+from artjax.models.translation import TORCHVISION
 
 
 @dataclass(frozen=True)
@@ -77,10 +78,11 @@ _LARGE = (1024, 24, 16)
 _CLIP = partial(Design, activation="quick_gelu", epsilon=1e-5, embedding_norm=True)
 _SIGLIP = partial(Design, activation="gelu_tanh", attention_pool=True)
 
-# With their preprocessing: the constants are those that the weights were trained with.
+# With their preprocessing: the constants are those that the weights were trained with. SigLIP's own
+# squashes the whole image to a square; here every network sees undistorted crops.
 _GROUPS: tuple[tuple[Preprocessing, Mapping[str, Design]], ...] = (
     (
-        Preprocessing(),
+        Preprocessing(crop_share=0.9, interpolation="cubic"),
         {
             "vit_small_patch16": Design(16, *_SMALL),
             "vit_base_patch16": Design(16, *_BASE),
@@ -88,7 +90,7 @@ _GROUPS: tuple[tuple[Preprocessing, Mapping[str, Design]], ...] = (
         },
     ),
     (
-        Preprocessing((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+        replace(TORCHVISION, interpolation="cubic"),
         {
             "dinov2_small": Design(14, *_SMALL, layer_scale=True),
             "dinov2_base": Design(14, *_BASE, layer_scale=True),
@@ -96,14 +98,18 @@ _GROUPS: tuple[tuple[Preprocessing, Mapping[str, Design]], ...] = (
         },
     ),
     (
-        Preprocessing((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)),
+        Preprocessing(
+            (0.48145466, 0.4578275, 0.40821073),
+            (0.26862954, 0.26130258, 0.27577711),
+            interpolation="cubic",
+        ),
         {
             "clip_base_patch16": _CLIP(16, *_BASE),
             "clip_large_patch14": _CLIP(14, *_LARGE),
         },
     ),
     (
-        Preprocessing(),
+        Preprocessing(interpolation="cubic"),
         {
             "siglip_base_patch16": _SIGLIP(16, *_BASE),
             "siglip_large_patch16": _SIGLIP(16, *_LARGE),
@@ -459,7 +465,7 @@ def _register(preprocessing: Preprocessing, designs: Mapping[str, Design]) -> No
                 "pooled",
             ),
             part_of=_part_of,
-            preprocessing=preprocessing,
+            preprocessing=replace(preprocessing, crop_share=1.0, interpolation="linear"),
             translate=lambda name, arrays, image_size: translate(
                 DESIGNS[name], preprocessing, arrays, image_size
             ),

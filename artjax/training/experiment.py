@@ -23,10 +23,9 @@ from artjax.models import HEAD, create_model
 from artjax.models.preprocessing import Preprocessing
 from artjax.models.staged import StagedNetwork, stage_names
 from artjax.runtime import mesh as mesh_lib
-from artjax.runtime import throughput
 from artjax.runtime.fastest import Candidate, FastestProgram
 from artjax.runtime.xla_options import compiler_options
-from artjax.training import optim
+from artjax.training import estimates, optim
 from artjax.training.groups import flat, group_parameters, merged, nested, split
 from artjax.training.state import TrainState, create_state
 from artjax.training.step import (
@@ -35,7 +34,6 @@ from artjax.training.step import (
     create_feature_step,
     create_train_step,
     keys_of_step,
-    save_stages,
 )
 
 if TYPE_CHECKING:  # benchmarks run where ml_collections is not installed
@@ -342,30 +340,6 @@ class Experiment:
         ).compile()
         return compiled, lambda state, batch: compiled(state, source.works, batch, *frozen)
 
-    def _forward(
-        self,
-        params: Any,
-        frozen: Any,
-        model_state: Any,
-        images: jax.Array,
-        model: nn.Module | None = None,
-    ) -> Any:
-        model = model or self._model
-        variables = {"params": merged(params, frozen) if frozen else params, **model_state}
-        where: dict[str, Any] = {}
-        if self.boundary:
-            images = model.apply(variables, images, until=self.boundary)  # type: ignore[assignment]
-            where = {"after": self.boundary}
-        logits, _ = model.apply(
-            variables,
-            images,
-            train=True,
-            rngs={"dropout": jax.random.key(0)},
-            mutable=list(model_state),
-            **where,
-        )
-        return logits
-
     @property
     def _forward_arguments(self) -> tuple[Any, Any, Any, Any]:
         size = self.config.image_size
@@ -375,22 +349,9 @@ class Experiment:
 
     @cached_property
     def flops_per_image(self) -> float:
-        """FLOPs of training on one image: three times those of the forward pass.
-
-        For each convolution and matrix product, the backward pass computes two gradients: of the inputs
-        and of the kernels. Not counted are recomputation (rematerialisation), elementwise operations,
-        and padding for an accelerator, such as zeros in the stem. This is the definition of model FLOPs
-        utilisation: PaLM, Chowdhery et al. (2022), appendix B.
-        """
-        model = self._create_model("cpu")
-        jaxpr = jax.make_jaxpr(partial(self._forward, model=model))(*self._forward_arguments)
-        flops = 3 * throughput.count_flops(jaxpr.jaxpr)
-        if self.boundary:  # no gradient of the stages before it
-            params, frozen, model_state, images = self._forward_arguments
-            trunk = jax.make_jaxpr(partial(model.apply, until=self.boundary))
-            variables = {"params": merged(params, frozen), **model_state}
-            flops -= 2 * throughput.count_flops(trunk(variables, images).jaxpr)
-        return flops / _TRACED_BATCH_SIZE
+        """FLOPs of training on one image; see `estimates.Forward.training_flops`."""
+        forward = estimates.Forward(self._create_model("cpu"), self.boundary)
+        return forward.training_flops(*self._forward_arguments) / _TRACED_BATCH_SIZE
 
     def estimated_bytes(self) -> tuple[float, float, float]:
         """Estimates the bytes of state, gradient and activations on each device, from shapes alone.
@@ -398,19 +359,9 @@ class Experiment:
         The activations are the arrays that JAX keeps for the backward pass. The compiler may keep less,
         and needs temporary memory, so the sum is only an estimate.
         """
-
-        forward = self._forward
-        if self.config.remat:
-            forward = jax.checkpoint(forward, policy=save_stages(self._stages))
-        saved = jax.eval_shape(
-            lambda params, *rest: jax.vjp(lambda params: forward(params, *rest), params)[1],
-            *self._forward_arguments,
-        )
-        kept = sum(
-            leaf.size * leaf.dtype.itemsize
-            for leaf in jax.tree.leaves(saved)
-            if leaf.shape[:1] == (_TRACED_BATCH_SIZE,)
-        )
+        remat = self._stages if self.config.remat else None
+        forward = estimates.Forward(self._model, self.boundary)
+        kept = forward.kept_bytes(*self._forward_arguments, remat)
         works = self.config.batch_size / self.config.accumulate / self.mesh.size
         params = bytes_on_each_device(self.abstract_state.params)
         state = bytes_on_each_device(self.abstract_state)

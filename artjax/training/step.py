@@ -129,7 +129,12 @@ def create_train_step(
         run_trunk = bool(boundary) and not holds_features(batch)
         if not holds_features(batch):
             images, own_share = augment.augmented(
-                augment_key, images, batch.get("aspect"), config.augment, config.image_size
+                augment_key,
+                images,
+                batch.get("aspect"),
+                config.augment,
+                config.image_size,
+                preprocessing.interpolation,
             )
             images = preprocessing.normalise(images)
         targets = task_targets(batch, own_share)
@@ -304,7 +309,7 @@ def create_eval_step(
             return of_features
 
         def logits_of(works: tuple[jax.Array, jax.Array]) -> dict[str, jax.Array]:
-            images = augment.central_crop(*works, image_size, preprocessing.crop_share)
+            images = _evaluated(*works, image_size, preprocessing)
             logits: Any = model.apply(variables, preprocessing.normalise(images))
             return logits
 
@@ -336,17 +341,27 @@ def create_feature_step(
 
     def feature_step(variables: Any, batch: Batch, keys: jax.Array | None) -> jax.Array:
         def one(key: jax.Array, image: jax.Array, aspect: jax.Array) -> jax.Array:
-            return augment.augmented(key, image[None], aspect[None], config.augment, size)[0][0]
+            drawn = key, image[None], aspect[None]
+            how = config.augment, size, preprocessing.interpolation
+            return augment.augmented(*drawn, *how)[0][0]
 
         images, aspect = batch["image"], batch["aspect"]
         if keys is None:
-            seen = augment.central_crop(images, aspect, size, preprocessing.crop_share)
+            seen = _evaluated(images, aspect, size, preprocessing)
         else:
             seen = jax.vmap(one)(keys, images, aspect)
         features: Any = model.apply(variables, preprocessing.normalise(seen), until=boundary)
         return features.astype(jnp.float16)
 
     return feature_step
+
+
+def _evaluated(
+    images: jax.Array, aspect: jax.Array, size: int, preprocessing: Preprocessing
+) -> jax.Array:
+    """What evaluation sees of canvases, float32 [B, size, size, 3] on the scale [0, 255]."""
+    share, interpolation = preprocessing.crop_share, preprocessing.interpolation
+    return augment.central_crop(images, aspect, size, share, interpolation)
 
 
 def holds_features(batch: Batch) -> bool:

@@ -62,6 +62,16 @@ def test_sources_agree(devices, data_dir):
         assert streamed["image"].dtype == np.uint8
 
 
+@pytest.mark.parametrize(
+    "settings", [{"augment__rotate_degrees": 5.0}, {"preprocessing__interpolation": "cubic"}]
+)
+def test_what_the_decoder_cannot_cut_out_is_cut_out_of_streamed_canvases(settings, data_dir):
+    host, stream = (opened(name, data_dir, **settings)[0] for name in ("host", "stream"))
+    expected, streamed = batch_of(host, 3), batch_of(stream, 3)
+    assert expected.keys() == streamed.keys()
+    np.testing.assert_array_equal(expected["image"], streamed["image"], strict=True)
+
+
 @pytest.mark.parametrize("spread", [False, True])
 def test_works_pass_through_host_memory_in_pieces(spread, data_dir, monkeypatch):
     _, train, _ = opened("host", data_dir)

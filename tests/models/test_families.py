@@ -175,6 +175,7 @@ def test_weights_bring_the_preprocessing_of_imagenet(pytestconfig):
     expected = trunk_shapes("squeezenet1_1", 32)
     translated = translated_for("squeezenet1_1", held, expected, 32)
     assert set(translated.unused) == {"classifier.1.weight", "classifier.1.bias"}
+    assert translated.preprocessing.crop_share == 0.875
     pixel = translated.preprocessing.normalise(jnp.asarray([255.0, 0, 51])[None, None, None])
     np.testing.assert_allclose(
         pixel[0, 0, 0],

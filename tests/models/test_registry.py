@@ -43,7 +43,9 @@ FAMILY = Family(
     part_of=lambda path: (
         HEAD if path.startswith("out_") else "embedding" if path.startswith("patches") else "mixing"
     ),
-    preprocessing=Preprocessing((0.485, 0.456, 0.406), (0.229, 0.224, 0.225), "BGR", 0.875),
+    preprocessing=Preprocessing(
+        (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), "BGR", 0.875, "cubic"
+    ),
 )
 
 
