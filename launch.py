@@ -28,6 +28,10 @@ MODES = {
         "measure the speed of step, data and loop, and find the bottleneck",
         "python launch.py --config configs/artist.py --mode benchmark",
     ),
+    "search": (
+        "try many hyperparameters, and name the best on validation",
+        "python launch.py --config configs/probe.py:collection --config.model.weights=W --mode search",
+    ),
     "evaluate": (
         "evaluate a checkpoint of a workdir on a split",
         "python launch.py --workdir runs/artist-studio --mode evaluate --split test",
@@ -240,6 +244,33 @@ def _benchmark(args: argparse.Namespace, overrides: list[tuple[str, str]], data_
     return 0
 
 
+def _search(args: argparse.Namespace, overrides: list[tuple[str, str]], data_dir: Path) -> int:
+    from artjax.search import search
+
+    config, data_dir = _config_and_data(args, overrides, data_dir)
+    workdir = args.workdir or _default_workdir(args.config, f"{config.collection}-search")
+    file = args.config or ""
+    collection = "" if ":" in file else f":{config.collection}"
+    command = ["--config", file + collection] if file else ["--workdir", str(args.workdir)]
+    command += [
+        f"--config.{name}={text}" for name, text in overrides if not name.startswith("search.")
+    ]
+    for flag in ("data_dir", "canvas_dir", "feature_dir"):
+        if getattr(args, flag):
+            command += [f"--{flag}", str(getattr(args, flag))]
+    if file:
+        command += ["--workdir", f"{workdir}-winner"]
+    found = search(
+        config,
+        workdir,
+        data_dir,
+        canvas_dir=args.canvas_dir,
+        feature_dir=args.feature_dir,
+        command=command,
+    )
+    return 128 + found.signal if found.signal else 0
+
+
 def _config_and_data(
     args: argparse.Namespace, overrides: list[tuple[str, str]], data_dir: Path
 ) -> tuple[ConfigDict, Path]:
@@ -299,7 +330,10 @@ def _config(
         if mesh.is_first_process():
             print(default_collection.why(collection, config.task, data_dir), flush=True)
         config = load(collection)
-    if args.mode in ("train", "describe", "benchmark") and collection == default_collection.NAME:
+    if (
+        args.mode in ("train", "describe", "benchmark", "search")
+        and collection == default_collection.NAME
+    ):
         with mesh.first_process_first():
             default_collection.build_if_missing(config.task, data_dir, args.canvas_dir)
     return config
@@ -388,6 +422,8 @@ def main(argv: list[str]) -> int:
         return _train(args, overrides, data_dir)
     if args.mode == "describe":
         return _describe(args, overrides, data_dir)
+    if args.mode == "search":
+        return _search(args, overrides, data_dir)
     if args.mode == "benchmark":
         return _benchmark(args, overrides, data_dir)
     if overrides:

@@ -76,6 +76,7 @@ def train(
     feature_dir: Path | None = None,
     devices: Sequence[jax.Device] | None = None,
     stop_after_steps: int | None = None,
+    evaluated: Sequence[str] = ("validation", "test"),
 ) -> Outcome:
     """Trains or resumes the run of a workdir, then evaluates its best checkpoint.
 
@@ -88,6 +89,7 @@ def train(
       devices: the devices to train on; default: all devices of all processes.
       stop_after_steps: save and return after this total number of steps, to try things out. Unlike
         `config.steps` it does not change the schedule.
+      evaluated: the splits on which the best checkpoint of a finished run is evaluated.
 
     Raises:
       ArtjaxError: for an error that the user can fix, before anything in the workdir changes.
@@ -98,18 +100,18 @@ def train(
     mesh = mesh_lib.create_mesh(config.fsdp, devices)
     mesh_lib.check_batch_size(config.batch_size, mesh, config.accumulate)
     console = Console(enabled=mesh_lib.is_first_process())
-    setup = _set_up(config, workdir, data_dir, canvas_dir, feature_dir, mesh, console)
+    setup = set_up(config, workdir, data_dir, canvas_dir, feature_dir, mesh, console)
     with ExitStack() as stack:
         with mesh_lib.first_process_first():
             if mesh_lib.is_first_process():
                 stack.enter_context(locks.only_process(workdir, "training"))
             workdir_lib.claim(workdir, setup.experiment.config, evaluate.recorded_config(workdir))
         checkpoints = stack.enter_context(closing(Checkpoints(workdir)))
-        return _Run(setup, checkpoints, stop_after_steps).run()
+        return _Run(setup, checkpoints, stop_after_steps, evaluated).run()
 
 
 @dataclass(frozen=True)
-class _Setup:
+class Setup:
     """The components of a run.
 
     Attributes:
@@ -133,7 +135,7 @@ class _Setup:
     pretrained: Pretrained | None = None
 
 
-def _set_up(
+def set_up(
     config: ConfigDict,
     workdir: Path,
     data_dir: Path,
@@ -141,7 +143,7 @@ def _set_up(
     feature_dir: Path | None,
     mesh: Mesh,
     console: Console,
-) -> _Setup:
+) -> Setup:
     """Opens the data and builds the experiment. Does not change the workdir."""
     weights = pretrained_lib.open_source(config, workdir)
     config = pretrained_lib.with_model_found(config, weights, workdir)
@@ -187,16 +189,21 @@ def _set_up(
         "versions": library_versions(),
         "pretrained": pretrained.origin if pretrained else {},
     }
-    return _Setup(experiment, workdir, data, splits, choice, record, console, pretrained)
+    return Setup(experiment, workdir, data, splits, choice, record, console, pretrained)
 
 
 class _Run:
     """A run, from its first or next step to its evaluation."""
 
     def __init__(
-        self, setup: _Setup, checkpoints: Checkpoints, stop_after_steps: int | None
+        self,
+        setup: Setup,
+        checkpoints: Checkpoints,
+        stop_after_steps: int | None,
+        evaluated: Sequence[str],
     ) -> None:
         self.setup = setup
+        self.evaluated = evaluated
         self.experiment = setup.experiment
         self.say = setup.console.say
         self.checkpoints = checkpoints
@@ -417,7 +424,7 @@ class _Run:
         restored = evaluate.Restored(self.experiment, variables, best, self.setup.record)
         return {
             name: evaluate.evaluate_split(self.setup.workdir, restored, self.setup.data, name)
-            for name in ("validation", "test")
+            for name in self.evaluated
         }
 
     def _with_advice(self, error: TrainingError) -> TrainingError:
@@ -435,7 +442,7 @@ class _Run:
 
     def _earlier_results(self) -> dict[str, dict[str, Any]]:
         results = {}
-        for name in ("validation", "test"):
+        for name in self.evaluated:
             path = self.setup.workdir / "evaluation" / name / "metrics.json"
             result = json.loads(path.read_text()) if path.is_file() else {}
             if result.get("checkpoint_step") != self.checkpoints.best_step:
@@ -444,7 +451,7 @@ class _Run:
         return results
 
     def _conclude(self, results: dict[str, dict[str, Any]]) -> None:
-        step = results["test"]["checkpoint_step"]
+        step = self.checkpoints.best_step
         self.say(
             f"best checkpoint by validation: step {step:,} of {self.steps:,} ({self.best.reason()})"
         )

@@ -468,6 +468,76 @@ GROUPS: Mapping[str, Sequence[Field]] = {
             Range(0, 1, high_open=True),
         ),
     ),
+    "Search": (
+        Field(
+            "search.trials",
+            100,
+            "Number of trials of --mode search, in all.",
+            Range(1, 100_000, words="in [1, 100000]"),
+            absent=100,
+        ),
+        Field(
+            "search.peak_lr",
+            (),
+            "Lowest and highest learning rate, drawn log-uniformly, as in (0.0001,0.01); empty = from a "
+            "tenth of optim.peak_lr to ten times.",
+            absent=(),
+            item=float,
+        ),
+        Field(
+            "search.weight_decay",
+            (),
+            "Lowest and highest weight decay, drawn log-uniformly; empty = from a tenth of "
+            "optim.weight_decay to ten times.",
+            absent=(),
+            item=float,
+        ),
+        Field(
+            "search.label_smoothing",
+            (),
+            "Lowest and highest label smoothing, drawn uniformly; empty = optim.label_smoothing.",
+            absent=(),
+            item=float,
+        ),
+        Field(
+            "search.dropout",
+            (),
+            "Dropout rates from which a trial draws, as in (0,0.2,0.5); empty = model.dropout.",
+            absent=(),
+            item=float,
+        ),
+        Field(
+            "search.width",
+            (),
+            "Widths of one hidden layer from which a trial draws, 0 for none, as in (0,512); empty = "
+            "model.head_layers.",
+            absent=(),
+            item=int,
+        ),
+        Field(
+            "search.halving",
+            2,
+            "Successive halving: after an eighth, a quarter and half of the steps (for 2), the best of "
+            "every 2 trials go on; 1 = all are trained to the end.",
+            Range(1, 100),
+            absent=2,
+        ),
+        Field(
+            "search.members",
+            5,
+            "Largest number of trials that are tried as an ensemble, and as a soup.",
+            Range(1, 100),
+            absent=5,
+        ),
+        Field(
+            "search.sampler",
+            "random",
+            "For trials that train the trunk, through Optuna: random search, or TPE, which learns from "
+            "earlier trials.",
+            OneOf(("random", "tpe")),
+            absent="random",
+        ),
+    ),
     "Logs and checkpoints": (
         Field(
             "log_every",

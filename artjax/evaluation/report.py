@@ -49,7 +49,7 @@ def cautions(results: Mapping[str, Mapping[str, Any]], last_row: Mapping[str, fl
     """What speaks against the numbers of a finished run, a line each.
 
     Args:
-      results: what `metrics.json` holds, of `validation` and `test`.
+      results: what `metrics.json` holds, of `validation` and, if it was evaluated, `test`.
       last_row: the last row of training metrics, or `{}`.
     """
     lines = []
@@ -59,7 +59,7 @@ def cautions(results: Mapping[str, Mapping[str, Any]], last_row: Mapping[str, fl
                 f"warning: {row['n']} validation works with a known {task} are too few to choose a "
                 f"checkpoint by ({FEWEST_TO_CHOOSE_BY} or more are better)"
             )
-    tasks = results["test"]["tasks"]
+    tasks = results["test"]["tasks"] if "test" in results else {}
     for task, row in tasks.items():
         name = "train/top1" if len(tasks) == 1 else f"train/{task}/top1"
         train, (_, high) = last_row.get(name, 0.0), row["top1_ci95"]

@@ -89,6 +89,17 @@ def bytes_on_each_device(tree: Any) -> int:
     )
 
 
+class Overlay:
+    """A section of a configuration with other values, which may be traced, for some of its fields."""
+
+    def __init__(self, section: Any, **values: Any) -> None:
+        self._section = section
+        self.__dict__.update(values)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._section, name)
+
+
 class Experiment:
     """Model, optimizer, schedule and compiled steps of one configuration on one mesh.
 
@@ -150,7 +161,7 @@ class Experiment:
             )
         self._fixed_norms = self._norms_to_fix(whole.get("batch_stats", {}))
         self._model = self._create_model(platform)
-        self._optimizer = self._create_optimizer()
+        self._optimizer = self._create_optimizer(config.optim, self.schedule)
         frozen = self.groups.frozen
         self._create_state = partial(
             create_state,
@@ -224,13 +235,46 @@ class Experiment:
         layers = {path.rpartition("/")[0] for path in flat(statistics)}
         return frozenset(name for name in layers if self._family.part_of(f"{name}/scale") != HEAD)
 
-    def _create_optimizer(self) -> optax.GradientTransformation:
-        config = self.config
-        first = round(config.optim.head_first * self.steps)
+    def _create_optimizer(
+        self, section: Any, schedule: optax.Schedule
+    ) -> optax.GradientTransformation:
+        first = round(self.config.optim.head_first * self.steps)
         if self.groups.uniform and not first:
-            return optim.create_optimizer(config.optim, self.schedule)
+            return optim.create_optimizer(section, schedule)
         head_first = first, min(self.warmup_steps, self.steps - first)
-        return optim.create_optimizer(config.optim, self.schedule, self.groups, head_first)
+        return optim.create_optimizer(section, schedule, self.groups, head_first)
+
+    def train_step_with(
+        self, peak_lr: Any, weight_decay: Any, label_smoothing: Any
+    ) -> Callable[..., tuple[TrainState, dict[str, jax.Array]]]:
+        """The training step with other hyperparameters, not compiled.
+
+        Args:
+          peak_lr: in place of `optim.peak_lr`; may be traced, float32 scalar, as the others.
+          weight_decay: in place of `optim.weight_decay`.
+          label_smoothing: in place of `optim.label_smoothing`.
+        """
+        given = self.config.optim
+        one = optim.create_schedule(Overlay(given, peak_lr=1.0), self.steps, self.steps_per_epoch)
+
+        def schedule(step: Any) -> Any:
+            return peak_lr * one(step)
+
+        own = Overlay(given, weight_decay=weight_decay, label_smoothing=label_smoothing)
+        return create_train_step(
+            self._model,
+            self._create_optimizer(own, schedule),
+            schedule,
+            Overlay(self.config, optim=own),
+            self.preprocessing,
+            self._stages,
+            self.boundary,
+        )
+
+    @property
+    def train_options(self) -> dict[str, str]:
+        """The compiler options for programs with gradients."""
+        return dict(self._options)
 
     def initial_state(self) -> TrainState:
         """Computes the state at step 0, on the devices."""

@@ -1,0 +1,198 @@
+"""`--mode search`: draws hyperparameters, trains a trial with each, and names the best on validation."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import signal
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jax
+
+from artjax import workdir as workdir_lib
+from artjax.config.fields import FIELDS
+from artjax.errors import ConfigError, WorkdirError
+from artjax.runtime import locks
+from artjax.runtime import mesh as mesh_lib
+from artjax.search import combining, heads, page, trials
+from artjax.search.results import Result, ranked
+from artjax.search.space import Space, space_of
+from artjax.train import set_up
+from artjax.training.checks import check_config
+from artjax.training.logs import Console
+from artjax.workdir import write_atomically
+
+if TYPE_CHECKING:
+    from ml_collections import ConfigDict
+
+
+@dataclass
+class Found:
+    """What a search found.
+
+    Attributes:
+      best: what `search/best.json` holds; empty if the search was stopped.
+      signal: number of the signal that stopped it, or None.
+    """
+
+    best: dict[str, Any]
+    signal: int | None = None
+
+
+def search(
+    config: ConfigDict,
+    workdir: Path,
+    data_dir: Path,
+    *,
+    canvas_dir: Path | None = None,
+    feature_dir: Path | None = None,
+    devices: Sequence[jax.Device] | None = None,
+    command: Sequence[str] = (),
+) -> Found:
+    """Runs or resumes the search of a workdir, and writes `search/`.
+
+    With `features.views` all trials train at once on the cached features. Else each trial is a run
+    of its own in `search/trial000` …, one after the other. Only the validation split is looked at.
+
+    Args:
+      config: the configuration, with its collection; its section `search` says what is drawn.
+      workdir: holds `search/`.
+      data_dir: TFDS's data directory.
+      canvas_dir: the folder for canvases; default `data_dir/canvases`.
+      feature_dir: the folder for features; default `data_dir/features`.
+      devices: the devices to train on; default: all.
+      command: the words of the command that trains with this configuration, to which those of the winner
+        are added.
+
+    Raises:
+      ArtjaxError: for an error that the user can fix.
+    """
+    check_config(config)
+    space = space_of(config)
+    if config.folds:
+        raise ConfigError(
+            "--config.folds: a search needs one validation split; search without folds, then "
+            "cross-validate the winner"
+        )
+    if jax.process_count() > 1:
+        raise ConfigError("--mode search: a search runs in one process; start one search for each")
+    folder = workdir / "search"
+    console = Console()
+    with locks.only_process(folder, "searching"):
+        claimed = type(config)(config.to_dict())
+        claimed.search.trials = FIELDS["search.trials"].default  # may grow
+        workdir_lib.claim(folder, claimed)
+        mesh = mesh_lib.create_mesh(config.fsdp, devices)
+        setup = set_up(config, folder, data_dir, canvas_dir, feature_dir, mesh, console)
+        given, config = config, setup.experiment.config
+        console.say(_introduction(config, space, setup.experiment.steps))
+        if config.features.views:
+            search_of_heads = heads.HeadSearch(setup, space, folder)
+            stopped = search_of_heads.run()
+            results = list(search_of_heads.results.values())
+        else:
+            runs = trials.TrialSearch(
+                setup.experiment,
+                given,
+                space,
+                folder,
+                data_dir,
+                canvas_dir,
+                feature_dir,
+                devices,
+                console,
+            )
+            stopped = runs.run()
+            results = runs.results
+        if stopped is not None:
+            console.say(
+                f"stopped by {signal.Signals(stopped).name}; the same command resumes the search"
+            )
+            return Found({}, stopped)
+        combined = (
+            _combined_heads(search_of_heads, folder, config.search.members)
+            if config.features.views
+            else runs.combined(config.search.members)
+        )
+        best = _report(folder, space, results, combined, [*command], config)
+    for line in page.lines(best):
+        console.say(line)
+    return Found(best)
+
+
+def _introduction(config: ConfigDict, space: Space, steps: int) -> str:
+    ranges = "; ".join(page.range_in_words(space, name) for name in space.searched)
+    how = (
+        "all heads at once on features"
+        if config.features.views
+        else "each a run of its own, one after the other"
+    )
+    return (
+        f"search: {config.search.trials:,} trials of {steps:,} steps, {how}; {ranges or 'nothing'}"
+    )
+
+
+def _combined_heads(found: heads.HeadSearch, folder: Path, members: int) -> list[dict[str, Any]]:
+    """Scores of the best trial, of ensembles and of soups; writes the highest one as runs."""
+    best = ranked([result for result in found.results.values() if result.finished])[:members]
+    numbers = [result.number for result in best]
+    predictions = [found.predictions_of(number) for number in numbers]
+    rows = [combining.row("single", best[:1], predictions[0])]
+    soups: dict[int, Any] = {}
+    for count in range(2, len(best) + 1):
+        together = combining.mean_predictions(predictions[:count])
+        rows.append(combining.row("ensemble", best[:count], together))
+        soup = found.soup(numbers[:count])
+        if soup is not None:
+            soups[count] = soup
+            experiment = found.group_of(numbers[0]).experiment
+            of_soup = combining.predictions(experiment, soup, found.validation)
+            rows.append(combining.row("soup", best[:count], of_soup))
+    chosen = combining.choose(rows)
+    if chosen["kind"] == "ensemble":
+        chosen["workdirs"] = [f"member{i}" for i in range(len(chosen["trials"]))]
+        for name, number in zip(chosen["workdirs"], chosen["trials"], strict=True):
+            found.write_run(folder / name, number)
+    else:
+        chosen["workdirs"] = ["best"]
+        soup = soups[len(chosen["trials"])] if chosen["kind"] == "soup" else None
+        found.write_run(folder / "best", numbers[0], soup)
+    return rows
+
+
+def _report(
+    folder: Path,
+    space: Space,
+    results: Sequence[Result],
+    combined: Sequence[dict[str, Any]],
+    command: list[str],
+    config: ConfigDict,
+) -> dict[str, Any]:
+    """Writes `trials.csv`, `best.json` and `index.html`; returns the contents of `best.json`."""
+    best, chosen = ranked(results)[0], combining.choose(combined)
+    launch = ["python", "launch.py"]
+    workdirs = [flag for name in chosen["workdirs"] for flag in ("--workdir", str(folder / name))]
+    row = {
+        "trial": best.number,
+        "validation_top1": best.top1,
+        "validation_loss": best.loss,
+        "standard_error": best.standard_error,
+        "hyperparameters": best.drawn.fields(),
+        "train": shlex.join([*launch, *command, *best.drawn.flags(config)]),
+        "hints": page.hints(space, best.drawn),
+        "chosen": chosen,
+        "compared": list(combined),
+        "evaluate": shlex.join([*launch, "--mode", "evaluate", *workdirs]) if workdirs else "",
+        "trials": len(results),
+        "folder": str(folder),
+    }
+    try:
+        write_atomically(folder / "trials.csv", page.table(results))
+        write_atomically(folder / "index.html", page.render(row, space, results, config))
+        write_atomically(folder / "best.json", json.dumps(row, indent=2) + "\n")
+    except OSError as error:
+        raise WorkdirError(f"cannot write {folder}: {error.strerror or error}") from error
+    return row

@@ -1,0 +1,90 @@
+"""A search among trainings, each a run of its own."""
+
+import csv
+import json
+
+import jax
+import pytest
+from tiny import tiny_config
+
+from artjax.errors import TrainingError
+from artjax.evaluation import evaluate
+from artjax.search import search, trials
+
+ONE = {"devices": jax.devices()[:1]}
+
+
+def config(**changes):
+    given = {"steps": 8, "eval_every": 1, "log_every": 4, "search__trials": 4, "search__members": 2}
+    return tiny_config(**given | changes)
+
+
+def table(workdir):
+    return list(csv.DictReader((workdir / "search" / "trials.csv").read_text().splitlines()))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sampler", ["random", "tpe"])
+def test_a_killed_search_loses_no_trial_and_counts_none_twice(
+    sampler, data_dir, tmp_path, monkeypatch, capsys
+):
+    given = config(search__sampler=sampler)
+    best = search(given, tmp_path / "whole", data_dir, **ONE).best
+    assert best["trials"] == 4
+    train, calls = trials.train, []
+
+    def killed(*arguments, **named):
+        calls.append(named["stop_after_steps"])
+        if len(calls) in (2, 7):
+            # In the middle of a trial, after some steps of it.
+            train(*arguments, **named | {"stop_after_steps": max(1, calls[-1] - 1)})
+            raise KeyboardInterrupt
+        return train(*arguments, **named)
+
+    monkeypatch.setattr(trials, "train", killed)
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            search(given, tmp_path / "killed", data_dir, **ONE)
+    capsys.readouterr()
+    again = search(given, tmp_path / "killed", data_dir, **ONE).best
+    assert "of 4 trials are done already" in capsys.readouterr().out
+    assert table(tmp_path / "killed") == table(tmp_path / "whole")
+    assert again["hyperparameters"] == best["hyperparameters"]
+    folders = sorted(p.name for p in (tmp_path / "killed" / "search").glob("trial0*"))
+    assert folders == [f"trial{number:03}" for number in range(4)]
+    # The total is what was asked for, and not so many more.
+    search(given, tmp_path / "killed", data_dir, **ONE)
+    assert len(table(tmp_path / "killed")) == 4
+
+
+@pytest.mark.slow
+def test_trials_are_runs_judged_on_validation_only(data_dir, tmp_path, monkeypatch):
+    seen = []
+    evaluate_split = evaluate.evaluate_split
+
+    def record(workdir, restored, data, name):
+        seen.append(name)
+        return evaluate_split(workdir, restored, data, name)
+
+    monkeypatch.setattr(evaluate, "evaluate_split", record)
+    best = search(config(search__halving=1), tmp_path, data_dir, **ONE).best
+    assert set(seen) == {"validation"}
+    rows = table(tmp_path)
+    assert {row["status"] for row in rows} == {"finished"}
+    for row in rows:
+        folder = tmp_path / "search" / row["folder"]
+        assert not (folder / "evaluation" / "test").exists()
+        metrics = json.loads((folder / "evaluation" / "validation" / "metrics.json").read_text())
+        assert metrics["tasks"]["artist"]["top1"] == float(row["validation_top1"])
+        written = json.loads((folder / "config.json").read_text())
+        assert written["optim"]["peak_lr"] == float(row["peak_lr"])
+    assert best["hyperparameters"]["optim.peak_lr"] == float(rows[0]["peak_lr"])
+    assert [row["kind"] for row in best["compared"]] == ["single", "ensemble"]
+
+
+@pytest.mark.slow
+def test_a_diverged_trial_is_counted_and_said(data_dir, tmp_path, capsys):
+    given = config(search__trials=2, search__peak_lr=(1e30, 1e35), optim__clip_norm=0.0)
+    with pytest.raises(TrainingError, match=r"none of the 2 trials was trained to its end"):
+        search(given, tmp_path, data_dir, **ONE)
+    assert "trial 1: failed: " in capsys.readouterr().out
