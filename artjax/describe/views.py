@@ -66,12 +66,12 @@ def seen_of(config: ConfigDict, train: Split) -> Seen:
     with. So the first of the nine, whose partner is the last of the whole batch, is left out.
 
     Args:
-      config: `seed`, `batch_size` (0, or auto: as for nine and more), `image_size`, `augment` and the
-        interpolation are read.
+      config: `seed`, `sampling`, `task`, `batch_size` (0, or auto: as for nine and more), `image_size`,
+        `augment` and the interpolation are read.
       train: the training split.
     """
     count = min(config.batch_size or _WORKS + 1, _WORKS + 1)
-    indices = batches.batch_indices(config.seed, 0, count, len(train))
+    indices = batches.create_order(config_lib.with_batch_size(config, count), train)(0)
     shown = slice(-_WORKS, None)
     base_key = jax.random.key(config.seed)
 
