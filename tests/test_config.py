@@ -105,6 +105,10 @@ def test_wrong_overrides_name_the_field_and_the_nearest(field, text, says):
         ({"optim__sam_rho": 0.05, "accumulate": 2}, "SAM needs the gradient of the whole batch"),
         ({"loss__focal_gamma": 2.0, "augment__mixup": 0.2}, "a mixed image has no single label"),
         ({"loss__focal_gamma": 2.0, "augment__cutmix": 1.0}, "a mixed image has no single label"),
+        (
+            {"augment__policy": "rand", "augment__hue": 0.1},
+            "set --config.augment.hue=0, or the policy",
+        ),
         ({"loss__class_weights": "balance"}, "did you mean balanced?"),
         ({"sampling": "random"}, "valid are shuffled, balanced"),
         ({"early_stop_patience": -1}, "0 (train to the end) or more validations"),

@@ -350,6 +350,29 @@ GROUPS: Mapping[str, Sequence[Field]] = {
             Range(1, 4),
         ),
         Field("augment.flip", True, "Mirror half of the images, left to right."),
+        Field(
+            "augment.policy",
+            "none",
+            "Transforms that are drawn for each image, after crop and flip, in place of magnitudes of "
+            "your own: trivial = one of any strength (TrivialAugment, Müller & Hutter 2021), rand = "
+            "policy_transforms of the strength policy_magnitude (RandAugment, Cubuk et al. 2020).",
+            OneOf(("none", "trivial", "rand")),
+            absent="none",
+        ),
+        Field(
+            "augment.policy_transforms",
+            2,
+            "For the policy rand: transforms of an image (Cubuk et al. 2020, section 4.3).",
+            Range(1, 16),
+            absent=2,
+        ),
+        Field(
+            "augment.policy_magnitude",
+            9.0,
+            "For the policy rand: their strength, from 0 to 30 (likewise).",
+            Range(0, 30),
+            absent=9.0,
+        ),
         # The others are off: switch one on only if it helps on the collection. Amounts are random.
         _magnitude("rotate_degrees", "Maximum angle of a crop, which stays within the image.", 180),
         _magnitude(

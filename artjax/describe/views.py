@@ -145,6 +145,12 @@ def augmentations_in_words(magnitudes: ConfigDict) -> str:
             added.append(f"{name} {_magnitude(value)}")
         else:
             on.append(f"{name} {_magnitude(value)}{note}")
+    if magnitudes.policy == "rand":
+        settings = "policy_transforms", "policy_magnitude"
+        rand = ", ".join(f"{name} {magnitudes[name]:g}" for name in settings)
+        added.append(f"policy rand ({rand})")
+    elif magnitudes.policy != "none":
+        added.append(f"policy {magnitudes.policy}")
     parts = [f"On: {', '.join(on)}"]
     parts += [f"also, off by default: {', '.join(added)}"] if added else []
     parts += [f"off: {', '.join(off)}"] if off else []

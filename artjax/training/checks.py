@@ -15,6 +15,12 @@ if TYPE_CHECKING:  # benchmarks run where ml_collections is not installed
     from ml_collections import ConfigDict
 
 
+# What a policy does itself. Rotation is a part of the crop, and mixing comes later.
+_OF_POLICIES = [
+    name for name in config_lib.AUGMENT_LIMITS if name not in ("rotate_degrees", "mixup", "cutmix")
+]
+
+
 def tables() -> Mapping[str, Iterable[str]]:
     """The valid names for the fields that refer to a table."""
     return {
@@ -32,6 +38,12 @@ def _check_together(config: ConfigDict) -> None:
         raise ConfigError(
             f"--config.loss.focal_gamma={config.loss.focal_gamma:g}: a mixed image has no single label "
             "whose probability the focal loss could take; set --config.augment.mixup=0 and cutmix=0"
+        )
+    own = [name for name in _OF_POLICIES if config.augment[name]]
+    if config.augment.policy != "none" and own:
+        raise ConfigError(
+            f"--config.augment.policy={config.augment.policy} draws the magnitudes itself: set "
+            f"{', '.join(f'--config.augment.{name}=0' for name in own)}, or the policy to none"
         )
     if config.optim.sam_rho and config.accumulate > 1:
         raise ConfigError(

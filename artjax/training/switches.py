@@ -72,6 +72,12 @@ SWITCHES = (
         "keeps the network from being too sure; the loss of train stays above 0",
     ),
     Switch(
+        lambda c: c.augment.policy != "none",
+        lambda c: f"augmentation policy {c.augment.policy}",
+        "colours, blur, noise and gaps are drawn for each image against learning by heart; top-1 of "
+        "train falls",
+    ),
+    Switch(
         lambda c: c.augment.mixup > 0,
         lambda c: f"mixup {c.augment.mixup:g}",
         "trains on mixtures of two images against learning by heart; top-1 of train falls",
