@@ -440,9 +440,10 @@ class _Run:
         now = experiment.learning_rate_scale(state)
         if now != before:
             optim = experiment.config.optim
+            waited = optim.plateau_patience
             self.say(
                 f"step {validation.step}: the learning rate falls to {now * peak_lr(optim):.3g}, after "
-                f"{optim.plateau_patience} validations without a lower loss"
+                f"{waited} validation{'s' if waited > 1 else ''} without a lower loss"
             )
         return state
 
