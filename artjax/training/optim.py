@@ -248,7 +248,7 @@ class Optimizer(NamedTuple):
 
 
 OPTIMIZERS: Mapping[str, Optimizer] = {
-    # Goyal et al., Accurate, Large Minibatch SGD (2017), section 2.1: 0.1 for a batch of 256.
+    # Goyal et al., Accurate, Large Minibatch SGD (2017), section 5.1: 0.1 for a batch of 256.
     "sgd": Optimizer(_sgd, "follows the gradient with momentum", 0.1, math.inf),
     # Kingma & Ba, Adam (2015), algorithm 1.
     "adam": Optimizer(_adam, "adapts the rate of each parameter; less to tune", 0.001, 0.02),
