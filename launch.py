@@ -348,8 +348,9 @@ def _evaluate(args: argparse.Namespace) -> int:
     from artjax import cross_validation, workdir
     from artjax.evaluation import evaluate, report
     from artjax.runtime import mesh
+    from artjax.training import switches
 
-    config = workdir.read_config(args.workdir)
+    config = workdir.read_config(args.workdir) or evaluate.recorded_config(args.workdir)
     if config is not None and config.folds and config.fold < 0:
         result = cross_validation.evaluate_folds(
             args.workdir, config.folds, args.data_dir, args.canvas_dir, args.checkpoint
@@ -367,6 +368,8 @@ def _evaluate(args: argparse.Namespace) -> int:
     )
     if mesh.is_first_process():
         print(f"checkpoint of step {result['checkpoint_step']:,}, {result['collection']}")
+        if config is not None and (brief := switches.in_brief(config)):
+            print(brief)
         print("\n".join(report.report_lines(result)))
         print(f"written to {args.workdir / 'evaluation' / args.split}")
     return 0

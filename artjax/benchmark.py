@@ -24,6 +24,7 @@ from artjax.training import memory
 from artjax.training.checks import check_config
 from artjax.training.experiment import Experiment
 from artjax.training.logs import read_rows
+from artjax.training.losses import class_counts
 from artjax.workdir import write_atomically
 
 # For each of the three measurements, so that all take about a minute, plus compilation.
@@ -75,12 +76,13 @@ def benchmark(
         task: len(data.prepared.labels[feature])
         for task, feature in config_lib.label_features(config).items()
     }
+    counts = class_counts(split.labels, classes)
     choice = sources.choose_for(config, data, split, mesh)
     if config.batch_size == 0:
         config = memory.with_batch_size_found(
-            config, workdir, classes, len(split), mesh, choice, say
+            config, workdir, classes, len(split), mesh, choice, say, counts
         )
-    experiment = Experiment(config, classes, len(split), mesh)
+    experiment = Experiment(config, classes, len(split), mesh, counts)
     experiment.frozen = experiment.initial_frozen() if experiment.abstract_frozen else {}
     say(
         f"{config.model.name} at {config.image_size} px, batches of {config.batch_size}, "

@@ -19,6 +19,7 @@ from artjax.evaluation import baselines, evaluate, metrics, report
 from artjax.runtime import mesh as mesh_lib
 from artjax.train import Outcome, train
 from artjax.training.checks import check_config
+from artjax.training.optim import with_peak_lr
 
 
 def cross_validate(
@@ -53,6 +54,7 @@ def cross_validate(
       ArtjaxError: as `train` does.
     """
     check_config(config)
+    config = with_peak_lr(config)
     with mesh_lib.first_process_first():
         workdir_lib.claim(workdir, config)
     first = mesh_lib.is_first_process()

@@ -19,7 +19,9 @@ from artjax.evaluation import baselines
 from artjax.evaluation.metrics import log_softmax
 from artjax.runtime import mesh as mesh_lib
 from artjax.runtime.resources import format_bytes
+from artjax.training import switches
 from artjax.training.experiment import Experiment
+from artjax.training.optim import peak_lr
 from artjax.training.state import TrainState
 
 # Shares beyond which a trunk is degenerate.
@@ -35,7 +37,7 @@ def introduce(
     workdir: Path,
     say: Callable[[str], None],
 ) -> None:
-    """Prints one line each: task and collection, devices, splits, baselines, source, model, length."""
+    """Prints a line each: task, devices, splits, baselines, source, model, switches, length."""
     config, prepared, train = experiment.config, data.prepared, splits["train"]
     say(
         f"artjax {artjax.__version__}: {' and '.join(config.task)} on "
@@ -76,8 +78,10 @@ def introduce(
     of = of or f"{trained:,} parameters"
     say(f"model: {config.model.name}, {of}, images of {config.image_size} px")
     if not experiment.groups.uniform:
-        for line in experiment.groups.table(config.optim.peak_lr, config.optim.weight_decay):
+        for line in experiment.groups.table(peak_lr(config.optim), config.optim.weight_decay):
             say(line)
+    for line in switches.in_words(config):
+        say(line)
     say(
         f"run: {experiment.steps:,} steps of {config.batch_size} images "
         f"({experiment.steps / experiment.steps_per_epoch:.1f} epochs), validation every "
@@ -111,15 +115,13 @@ def trunk_health(experiment: Experiment, state: TrainState, train: Split) -> lis
 
 
 def _first_batch(experiment: Experiment, train: Split) -> dict[str, jax.Array]:
-    config = experiment.config
-    indices = batches.batch_indices(config.seed, 0, config.batch_size, len(train))
+    indices = batches.create_order(experiment.config, train)(0)
     return batches.put(train, indices, experiment.batch_sharding)
 
 
 def initial_loss(experiment: Experiment, state: TrainState, train: Split) -> str:
     """The loss of the untrained network on the first batch, and ln(classes), which it should equal."""
-    config = experiment.config
-    indices = batches.batch_indices(config.seed, 0, config.batch_size, len(train))
+    indices = batches.create_order(experiment.config, train)(0)
     losses = []
     for task, logits in experiment.logits(state.variables, _first_batch(experiment, train)).items():
         labels = train.labels[task][indices]

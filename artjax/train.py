@@ -36,12 +36,14 @@ from artjax.runtime.compilation_cache import CompilationCounter
 from artjax.runtime.resources import format_bytes
 from artjax.startup_report import initial_loss, introduce, trunk_health
 from artjax.training import frozen as frozen_lib
-from artjax.training import memory
+from artjax.training import memory, switches
 from artjax.training.best import BestSoFar, Validation, standard_error
 from artjax.training.checkpoint import Checkpoints, library_versions
 from artjax.training.checks import check_config
 from artjax.training.experiment import Experiment, TrainStep, bytes_on_each_device
 from artjax.training.logs import Console, read_rows
+from artjax.training.losses import class_counts
+from artjax.training.optim import peak_lr, with_peak_lr
 from artjax.training.progress import Progress
 from artjax.training.state import TrainState, variables_of
 from artjax.training.stop_signal import StopSignal
@@ -97,6 +99,7 @@ def train(
         not fit in memory.
     """
     check_config(config)
+    config = with_peak_lr(config)
     mesh = mesh_lib.create_mesh(config.fsdp, devices)
     mesh_lib.check_batch_size(config.batch_size, mesh, config.accumulate)
     console = Console(enabled=mesh_lib.is_first_process())
@@ -163,13 +166,14 @@ def set_up(
     classes = {task: data.prepared.labels[feature] for task, feature in features.items()}
     numbers = {task: len(names) for task, names in classes.items()}
     train_works = len(splits["train"])
+    counts = class_counts(splits["train"].labels, numbers)
     choice = sources.choose_for(config, data, splits["train"], mesh)
     if config.batch_size == 0:
         config = memory.with_batch_size_found(
-            config, workdir, numbers, train_works, mesh, choice, console.say
+            config, workdir, numbers, train_works, mesh, choice, console.say, counts
         )
     config, warnings = pretrained_lib.with_preprocessing(config, weights, workdir)
-    experiment = Experiment(config, numbers, train_works, mesh)
+    experiment = Experiment(config, numbers, train_works, mesh, counts)
     pretrained = weights.for_run(experiment, classes) if weights else None
     lines = [pretrained_lib.describe(pretrained)] if pretrained else []
     for line in (*lines, *warnings):
@@ -225,12 +229,14 @@ class _Run:
             evaluate.check_same_data(setup.workdir, record, setup.data.prepared)
             setup.record["pretrained"] = record.get("pretrained", {})
         self._set_frozen(new=latest is None)
-        if latest == self.steps:
-            self.say(f"this run is finished: {self.steps:,} of {self.steps:,} steps done")
-            self.best = self.checkpoints.best_so_far(self.experiment.warmup_steps)
+        self.best = self.checkpoints.best_so_far(self.experiment.warmup_steps)
+        if latest is not None and self._is_complete(latest):
+            why = self._why_stopped_early(latest)
+            done = f"{latest:,} of {self.steps:,} steps done"
+            self.say(f"this run is finished: {why or done}")
             results = self._earlier_results() or self._evaluate_best()
             self._conclude(results)
-            return Outcome(self.steps, finished=True, results=results)
+            return Outcome(latest, finished=True, results=results)
         self._open_source()
         try:
             with self.compilations:
@@ -241,7 +247,7 @@ class _Run:
             if not memory.is_out_of_memory(error):
                 raise
             raise memory.too_large(self.experiment, self.choice, self.free_bytes, None) from error
-        if signal_number is not None or step < self.steps:
+        if not self._is_complete(step):
             why = f"stopped by {signal.Signals(signal_number).name}" if signal_number else "stopped"
             self.say(
                 f"{why} at step {step:,} of {self.steps:,}, and saved a checkpoint; the same command "
@@ -249,9 +255,27 @@ class _Run:
             )
             return Outcome(step, finished=False, signal=signal_number)
         del state
+        if why := self._why_stopped_early(step):
+            self.say(why)
         results = self._evaluate_best()
         self._conclude(results)
         return Outcome(step, finished=True, results=results)
+
+    def _is_complete(self, step: int) -> bool:
+        return step == self.steps or self._is_stale()
+
+    def _is_stale(self) -> bool:
+        """Whether early stopping ends the run: the best checkpoint has not changed for too long."""
+        return 0 < self.experiment.config.early_stop_patience <= self.best.since_best
+
+    def _why_stopped_early(self, step: int) -> str:
+        """The reason in words; empty if the run went to its end."""
+        if step == self.steps or self.best.best is None:
+            return ""
+        return (
+            f"stopped early at step {step:,} of {self.steps:,}: no better validation since step "
+            f"{self.best.best.step:,}"
+        )
 
     def _set_frozen(self, new: bool) -> None:
         """Puts the frozen variables on the devices; a new run writes them to its workdir."""
@@ -371,7 +395,10 @@ class _Run:
                         stopping |= mesh_lib.any_process(stop.signal is not None)
                     is_best = False
                     if step % experiment.eval_every == 0 or step == self.steps:
-                        is_best = self.best.consider(self._validate(step, state, progress))
+                        validation = self._validate(step, state, progress)
+                        is_best = self.best.consider(validation)
+                        state = self._after_validation(state, validation)
+                        stopping |= self._is_stale()  # the same in all processes, as the scores are
                     if is_best or stopping or step % experiment.checkpoint_every == 0:
                         self._save(step, state, progress)
                     if stopping:
@@ -383,7 +410,7 @@ class _Run:
         finally:
             feed.close()
             progress.close()
-        return step, stop.signal if step < self.steps else None
+        return step, None if self._is_complete(step) else stop.signal
 
     def _report_first_step(self) -> None:
         seconds = time.perf_counter() - self.ready_at
@@ -409,6 +436,23 @@ class _Run:
         progress.resume()
         error = standard_error({task: (row["top1"], row["n"]) for task, row in tasks.items()})
         return Validation(step, row["validation/top1"], row["validation/loss"], error)
+
+    def _after_validation(self, state: TrainState, validation: Validation) -> TrainState:
+        """Tells the schedule `plateau` of a validation, unless it is one of the warm-up."""
+        experiment = self.experiment
+        if validation.step <= experiment.warmup_steps:
+            return state
+        before = experiment.learning_rate_scale(state)
+        state = experiment.after_validation(state, validation.loss)
+        now = experiment.learning_rate_scale(state)
+        if now != before:
+            optim = experiment.config.optim
+            waited = optim.plateau_patience
+            self.say(
+                f"step {validation.step}: the learning rate falls to {now * peak_lr(optim):.3g}, after "
+                f"{waited} validation{'s' if waited > 1 else ''} without a lower loss"
+            )
+        return state
 
     def _save(self, step: int, state: TrainState, progress: Progress) -> None:
         progress.settle(step)  # so that a state that is no longer finite never replaces a good one
@@ -436,7 +480,7 @@ class _Run:
         clip = f"{optim.clip_norm:g}" if optim.clip_norm else "off"
         return TrainingError(
             f"{error}; {checkpoint} in {self.setup.workdir}\n"
-            f"try a lower --config.optim.peak_lr (now {optim.peak_lr:g}), a longer warm-up, "
+            f"try a lower --config.optim.peak_lr (now {peak_lr(optim):g}), a longer warm-up, "
             f"or a lower --config.optim.clip_norm (now {clip}), in a new --workdir"
         )
 
@@ -452,6 +496,8 @@ class _Run:
 
     def _conclude(self, results: dict[str, dict[str, Any]]) -> None:
         step = self.checkpoints.best_step
+        if brief := switches.in_brief(self.experiment.config):
+            self.say(brief)
         self.say(
             f"best checkpoint by validation: step {step:,} of {self.steps:,} ({self.best.reason()})"
         )

@@ -10,6 +10,7 @@ from PIL import Image, ImageEnhance
 from scipy import ndimage, stats
 
 from artjax import augment
+from artjax.augment import policy
 from artjax.config import default_config
 
 
@@ -451,3 +452,86 @@ def test_all_augmentations_together_give_valid_images():
     assert (ours.shape, ours.dtype) == ((16, 32, 32, 3), jnp.float32)
     assert 0 <= ours.min() <= ours.max() <= 255
     assert 0 <= share.min() <= share.max() <= 1
+
+
+def policy_images(batch=2000, side=12):
+    rng = np.random.default_rng(3)
+    return jnp.asarray(rng.uniform(30, 220, (batch, side, side, 3)), jnp.float32)
+
+
+@pytest.mark.slow
+def test_trivial_draws_one_transform_of_uniform_strength():
+    amounts = policy.drawn_amounts(jax.random.key(0), 9000, "trivial", 5, 30.0)
+    given = np.stack([amounts[name] != 0 for name in policy.TRANSFORMS], axis=1)
+    assert given.sum(axis=1).max() == 1
+    # 9 transforms, of which identity shows nothing, and a thirty-first of the others has strength 0.
+    np.testing.assert_allclose(given[:, 1:].mean(axis=0), 30 / 31 / 9, atol=0.012)
+    assert not given[:, 0].any()
+    for name, transform in policy.TRANSFORMS.items():
+        strengths = np.asarray(amounts[name][amounts[name] != 0]) / (transform.largest or 1) * 30
+        np.testing.assert_allclose(strengths, strengths.round(), atol=1e-4)
+        if name != "identity":
+            assert set(np.abs(strengths.round())) == set(range(1, 31))
+            assert (strengths < 0).any() == transform.signed
+
+
+@pytest.mark.parametrize("transforms", [1, 2, 4])
+def test_rand_draws_so_many_transforms_of_one_strength(transforms):
+    amounts = policy.drawn_amounts(jax.random.key(0), 9000, "rand", transforms, 15.0)
+    for name, transform in policy.TRANSFORMS.items():
+        drawn = np.asarray(amounts[name])
+        assert set(np.unique(np.abs(drawn))) <= {0, np.float32(transform.largest / 2)}
+        if name != "identity":
+            assert (drawn != 0).mean() == pytest.approx(1 - (8 / 9) ** transforms, abs=0.02)
+
+
+@pytest.mark.slow
+def test_policy_does_to_each_image_what_its_transform_does():
+    images, key = policy_images(90), jax.random.key(5)
+    seen = np.asarray(policy.apply_policy(key, images, "trivial", 1, 0.0))
+    amounts = policy.drawn_amounts(jax.random.split(key, 4)[0], 90, "trivial", 1, 0.0)
+    expected = {
+        name: augment.adjust_color(images, **{name: 1 + amounts[name]})
+        for name in ("brightness", "contrast", "saturation")
+    }
+    expected["hue"] = augment.adjust_color(images, hue=amounts["hue"])
+    expected["blur"] = augment.gaussian_blur(images, 12 * amounts["blur"])
+    for name, theirs in expected.items():
+        drawn = np.asarray(amounts[name] != 0)
+        assert drawn.any()
+        np.testing.assert_allclose(seen[drawn], theirs[drawn], atol=2e-3)
+    difference = seen - np.asarray(images)
+    noise = np.asarray(amounts["noise"])
+    spread = difference.std(axis=(1, 2, 3)) / 255
+    assert noise.any()
+    np.testing.assert_allclose(spread[noise > 0], noise[noise > 0], rtol=0.3)
+    for name in ("drop_pixels", "erase"):
+        share = np.asarray(amounts[name])
+        changed = (np.abs(difference) > 2e-3).any(-1)
+        assert share.any()
+        assert (seen[share > 0][changed[share > 0]] == augment.damage.GREY).all()
+        np.testing.assert_allclose(changed[share > 0].mean((1, 2)), share[share > 0], atol=0.15)
+    nothing = sum(np.abs(of) for of in amounts.values()) == 0
+    np.testing.assert_allclose(seen[nothing], images[nothing], atol=2e-3)
+
+
+def test_rand_of_strength_0_changes_nothing():
+    images = policy_images(64)
+    seen = policy.apply_policy(jax.random.key(5), images, "rand", 3, 0.0)
+    np.testing.assert_allclose(seen, images, atol=2e-3)
+
+
+@pytest.mark.slow
+def test_a_policy_changes_no_crop_and_no_mixture():
+    magnitudes = default_config().augment
+    magnitudes.mixup = 0.2
+    key, aspect = jax.random.key(2), jnp.ones(16)
+    given = canvases(16), aspect, magnitudes, 32
+    plain, share = augment.augmented(key, *given)
+    magnitudes.policy = "rand"
+    magnitudes.policy_magnitude = 0.0
+    with_policy, same_share = augment.augmented(key, *given)
+    np.testing.assert_array_equal(share, same_share)
+    np.testing.assert_allclose(plain, with_policy, atol=2e-3)
+    magnitudes.policy_magnitude = 30.0
+    assert np.abs(augment.augmented(key, *given)[0] - plain).max() > 20

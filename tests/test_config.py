@@ -6,6 +6,7 @@ from artjax.config import apply_overrides, default_config, from_json, to_json
 from artjax.errors import ConfigError
 from artjax.training.checks import check_config as check
 from artjax.training.checks import tables
+from artjax.training.optim import peak_lr
 
 ROOT_CONFIGS = ["artist", "genre", "location", "style"]
 
@@ -38,6 +39,30 @@ def test_steps_replace_epochs_and_vice_versa():
     assert (config.steps, config.epochs) == (10, 0.0)
     apply_overrides(config, [("epochs", "3")])
     assert (config.steps, config.epochs) == (0, 3.0)
+
+
+def test_another_optimizer_does_not_keep_the_learning_rate_of_a_recipe():
+    def rate_after(*overrides):
+        config = tiny_config(optim__name="adamw", optim__peak_lr=0.003)
+        apply_overrides(config, overrides)
+        check(config)
+        return peak_lr(config.optim)
+
+    assert rate_after(("optim.name", "lion")) == 0.0001
+    assert rate_after(("optim.name", "sgd")) == 0.1
+    assert rate_after(("optim.name", "lion"), ("optim.peak_lr", "0.002")) == 0.002
+    assert rate_after(("optim.peak_lr", "0.002"), ("optim.name", "lion")) == 0.002
+    assert rate_after(("optim.name", "adamw")) == 0.003  # that of the recipe
+    assert rate_after(("seed", "1")) == 0.003
+
+
+def test_a_run_from_before_these_switches_existed_resumes_without_them():
+    older = tiny_config()
+    del older.loss, older.sampling, older.early_stop_patience, older.optim.sam_rho
+    del older.optim.periods, older.optim.plateau_patience, older.optim.plateau_factor
+    assert config_lib.differences(from_json(to_json(older)), tiny_config()) == []
+    del older.optim.peak_lr
+    assert from_json(to_json(older)).optim.peak_lr == 0.1
 
 
 @pytest.mark.parametrize(
@@ -73,7 +98,20 @@ def test_wrong_overrides_name_the_field_and_the_nearest(field, text, says):
         ({"image_size": 40}, "multiple of 16"),
         ({"canvas_size": 16}, "at least image_size (32)"),
         ({"batch_size": -1}, "1 or more, or auto"),
-        ({"optim__peak_lr": 0.0}, "above 0"),
+        ({"optim__peak_lr": -0.1}, "0 (that of the optimizer) or more"),
+        ({"optim__name": "lion"}, "too high for lion, which diverges above 0.005; 0.0001 is usual"),
+        ({"optim__schedule": "sinus"}, "valid are constant, cosine, "),
+        ({"optim__plateau_factor": 1.0}, "in (0, 1)"),
+        ({"optim__sam_rho": 0.05, "accumulate": 2}, "SAM needs the gradient of the whole batch"),
+        ({"loss__focal_gamma": 2.0, "augment__mixup": 0.2}, "a mixed image has no single label"),
+        ({"loss__focal_gamma": 2.0, "augment__cutmix": 1.0}, "a mixed image has no single label"),
+        (
+            {"augment__policy": "rand", "augment__hue": 0.1},
+            "set --config.augment.hue=0, or the policy",
+        ),
+        ({"loss__class_weights": "balance"}, "did you mean balanced?"),
+        ({"sampling": "random"}, "valid are shuffled, balanced"),
+        ({"early_stop_patience": -1}, "0 (train to the end) or more validations"),
         ({"optim__drop_at": (0.7, 0.5)}, "increasing fractions"),
         ({"optim__warmup_steps": 3}, "set one of them to 0"),
         ({"model__dropout": 1.0}, "in [0, 1)"),

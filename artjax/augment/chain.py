@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 import jax
 import jax.numpy as jnp
 
-from artjax.augment import color, damage, geometry, mixing
+from artjax.augment import color, damage, geometry, mixing, policy
 
 if TYPE_CHECKING:  # benchmarks run where ml_collections is not installed
     from ml_collections import ConfigDict
 
 # Each augmentation folds its own number into the key. The numbers never change, so switching one on, or
 # adding another, does not change the random numbers of the others.
-_CROP, _FLIP, _COLOR, _BLUR, _NOISE, _DROP_PIXELS, _ERASE, _MIX = range(8)
+_CROP, _FLIP, _COLOR, _BLUR, _NOISE, _DROP_PIXELS, _ERASE, _MIX, _POLICY = range(9)
 _COLORS = ("brightness", "contrast", "saturation", "hue", "pca_color")
 
 
@@ -56,6 +56,14 @@ def augmented(
         )
     if magnitudes.flip:
         images = geometry.random_flip(jax.random.fold_in(key, _FLIP), images)
+    if magnitudes.policy != "none":
+        images = policy.apply_policy(
+            jax.random.fold_in(key, _POLICY),
+            images,
+            magnitudes.policy,
+            magnitudes.policy_transforms,
+            magnitudes.policy_magnitude,
+        )
     colors = {name: magnitudes[name] for name in _COLORS}
     if any(colors.values()):
         images = color.random_color(jax.random.fold_in(key, _COLOR), images, **colors)

@@ -5,6 +5,8 @@ All functions take and return float [B, H, W, 3] in [0, 255] and keep the dtype.
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 
@@ -56,16 +58,26 @@ def random_noise(key: jax.Array, images: jax.Array, magnitude: float) -> jax.Arr
     to white.
     """
     deviation_key, noise_key = jax.random.split(key)
-    deviation = jax.random.uniform(deviation_key, (images.shape[0], 1, 1, 1), maxval=magnitude)
-    noise = 255 * deviation * jax.random.normal(noise_key, images.shape)
+    deviation = jax.random.uniform(deviation_key, (images.shape[0],), maxval=magnitude)
+    return add_noise(noise_key, images, deviation)
+
+
+def add_noise(key: jax.Array, images: jax.Array, deviation: jax.Array) -> jax.Array:
+    """Adds Gaussian noise of a standard deviation for each image, float32 [B]; 1 is black to white."""
+    noise = 255 * deviation[:, None, None, None] * jax.random.normal(key, images.shape)
     return jnp.clip(images.astype(jnp.float32) + noise, 0, 255).astype(images.dtype)
 
 
 def random_pixel_drop(key: jax.Array, images: jax.Array, magnitude: float) -> jax.Array:
     """Makes a share of the pixels grey. The share is uniform in [0, magnitude] for each image."""
     share_key, pixel_key = jax.random.split(key)
-    share = jax.random.uniform(share_key, (images.shape[0], 1, 1, 1), maxval=magnitude)
-    dropped = jax.random.uniform(pixel_key, (*images.shape[:3], 1)) < share
+    share = jax.random.uniform(share_key, images.shape[:1], maxval=magnitude)
+    return drop_pixels(pixel_key, images, share)
+
+
+def drop_pixels(key: jax.Array, images: jax.Array, share: jax.Array) -> jax.Array:
+    """Makes a share of the pixels of each image grey, float32 [B] in [0, 1]."""
+    dropped = jax.random.uniform(key, (*images.shape[:3], 1)) < share[:, None, None, None]
     return jnp.where(dropped, jnp.asarray(GREY, images.dtype), images)
 
 
@@ -76,9 +88,19 @@ def random_erase(key: jax.Array, images: jax.Array, magnitude: float) -> jax.Arr
     differences. The box's share of the area is uniform in [0, magnitude], which replaces the
     probability. Its width / height is log-uniform over the range that fits, so no draw is repeated.
     """
+    area_key, *box_keys = jax.random.split(key, 4)
+    area = jax.random.uniform(area_key, images.shape[:1], maxval=magnitude)
+    return _erase_box(box_keys, images, area)
+
+
+def erase_box(key: jax.Array, images: jax.Array, area: jax.Array) -> jax.Array:
+    """Makes a box of each image grey, of a share of its area, float32 [B] in [0, 1]; as above."""
+    return _erase_box(jax.random.split(key, 3), images, area)
+
+
+def _erase_box(keys: Any, images: jax.Array, area: jax.Array) -> jax.Array:
     batch = images.shape[0]
-    area_key, stretch_key, x_key, y_key = jax.random.split(key, 4)
-    area = jax.random.uniform(area_key, (batch,), maxval=magnitude)
+    stretch_key, x_key, y_key = keys
     limit = jnp.minimum(jnp.log(MAX_BOX_STRETCH), -jnp.log(jnp.maximum(area, 1e-6)))
     stretch = jnp.exp(limit * jax.random.uniform(stretch_key, (batch,), minval=-1.0))
     width, height = jnp.sqrt(area * stretch), jnp.sqrt(area / stretch)

@@ -71,6 +71,8 @@ class Field:
         changes, its old value goes here, so that older runs resume unchanged.
       also: aliases, used in hints for an unknown field.
       excludes: the other field for the same duration. Setting one clears the other.
+      resets: fields whose value belongs to the value of this one. Typing another one sets them to their
+        defaults, unless they are typed as well.
       item: for a tuple: what makes an item of a value as typed; None = the type of the default's items.
     """
 
@@ -81,6 +83,7 @@ class Field:
     absent: Any = None
     also: tuple[str, ...] = ()
     excludes: str = ""
+    resets: tuple[str, ...] = ()
     item: Callable[[Any], Any] | None = None
 
     @property
@@ -176,6 +179,23 @@ GROUPS: Mapping[str, Sequence[Field]] = {
             0,
             "Determines the order of the images, augmentation, dropout and initial weights.",
             Range(0),
+        ),
+        Field(
+            "sampling",
+            "shuffled",
+            "Order of the works: shuffled = every work once in each epoch; balanced = every class of "
+            "the first task equally often, so that works of rare classes return more often.",
+            OneOf(("shuffled", "balanced")),
+            absent="shuffled",
+        ),
+        Field(
+            "early_stop_patience",
+            0,
+            "Stop when the best checkpoint has not changed for so many validations after the warm-up; "
+            "0 = train to the end.",
+            Range(0, words="0 (train to the end) or more validations"),
+            absent=0,
+            also=("patience", "early_stopping"),
         ),
         Field(
             "folds",
@@ -330,6 +350,29 @@ GROUPS: Mapping[str, Sequence[Field]] = {
             Range(1, 4),
         ),
         Field("augment.flip", True, "Mirror half of the images, left to right."),
+        Field(
+            "augment.policy",
+            "none",
+            "Transforms that are drawn for each image, after crop and flip, in place of magnitudes of "
+            "your own: trivial = one of any strength (TrivialAugment, Müller & Hutter 2021), rand = "
+            "policy_transforms of the strength policy_magnitude (RandAugment, Cubuk et al. 2020).",
+            OneOf(("none", "trivial", "rand")),
+            absent="none",
+        ),
+        Field(
+            "augment.policy_transforms",
+            2,
+            "For the policy rand: transforms of an image (Cubuk et al. 2020, section 4.3).",
+            Range(1, 16),
+            absent=2,
+        ),
+        Field(
+            "augment.policy_magnitude",
+            9.0,
+            "For the policy rand: their strength, from 0 to 30 (likewise).",
+            Range(0, 30),
+            absent=9.0,
+        ),
         # The others are off: switch one on only if it helps on the collection. Amounts are random.
         _magnitude("rotate_degrees", "Maximum angle of a crop, which stays within the image.", 180),
         _magnitude(
@@ -366,21 +409,30 @@ GROUPS: Mapping[str, Sequence[Field]] = {
         _magnitude("cutmix", "a of Beta(a, a); 1 in Yun et al. (2019), section 3.1.", 10),
     ),
     "Optimizer": (
-        Field("optim.name", "sgd", "The optimizer.", NameIn("optimizer"), also=("optimizer",)),
+        Field(
+            "optim.name",
+            "sgd",
+            "The optimizer.",
+            NameIn("optimizer"),
+            also=("optimizer",),
+            resets=("optim.peak_lr",),
+        ),
         Field(
             "optim.peak_lr",
-            0.1,
-            "Learning rate at the end of the warm-up; 0.1 is for a batch of 256 with BatchNorm.",
-            Range(0, low_open=True),
+            0.0,
+            "Learning rate at the end of the warm-up; 0 = that of the optimizer: 0.1 for sgd (a batch "
+            "of 256 with BatchNorm), 0.001 for adam and adamw, 0.0001 for lion, 0.005 for lamb.",
+            Range(0, words="0 (that of the optimizer) or more"),
+            absent=0.1,
             also=("learning_rate", "lr"),
         ),
         Field(
             "optim.momentum",
             0.9,
-            "Of sgd; for adam and adamw their beta 1; 0 for none.",
+            "Of sgd; for the others their beta 1; 0 for none.",
             Range(0, 1, high_open=True),
         ),
-        Field("optim.nesterov", False, "Nesterov's momentum."),
+        Field("optim.nesterov", False, "Nesterov's momentum; lion has a rule of its own."),
         Field(
             "optim.weight_decay",
             5e-4,
@@ -396,7 +448,8 @@ GROUPS: Mapping[str, Sequence[Field]] = {
         Field(
             "optim.schedule",
             "cosine",
-            "Schedule of the learning rate after the warm-up.",
+            "Schedule of the learning rate after the warm-up. one_cycle rises by itself, in the first "
+            "30 % of the run, and has no warm-up before it.",
             NameIn("schedule"),
         ),
         Field(
@@ -417,8 +470,31 @@ GROUPS: Mapping[str, Sequence[Field]] = {
         Field(
             "optim.end_lr_fraction",
             0.0,
-            "Final learning rate of cosine and linear, as a share of peak_lr.",
+            "Final learning rate of cosine, linear and each period of restarts, as a share of peak_lr.",
             Range(0, 1),
+        ),
+        Field(
+            "optim.periods",
+            3,
+            "For the schedule restarts: how often the learning rate falls from peak_lr to its end.",
+            Range(1, 1000),
+            absent=3,
+        ),
+        Field(
+            "optim.plateau_patience",
+            5,
+            "For the schedule plateau: the learning rate falls after so many validations without a "
+            "lower loss. Validations during the warm-up do not count.",
+            Range(1),
+            absent=5,
+        ),
+        Field(
+            "optim.plateau_factor",
+            0.1,
+            "For the schedule plateau: factor of the learning rate at each fall (VGG paper, section "
+            "3.1).",
+            Range(0, 1, low_open=True, high_open=True),
+            absent=0.1,
         ),
         Field(
             "optim.drop_at",
@@ -437,6 +513,15 @@ GROUPS: Mapping[str, Sequence[Field]] = {
             "Share of the target that is distributed evenly over all classes.",
             Range(0, 1, high_open=True),
             also=("label_smoothing",),
+        ),
+        Field(
+            "optim.sam_rho",
+            0.0,
+            "Radius of SAM, sharpness-aware minimization; 0.05 in Foret et al. (2021), section 3.1; 0 = "
+            "off. A step takes twice the time.",
+            Range(0, 10, words="in [0, 10], 0 for none"),
+            absent=0.0,
+            also=("sam",),
         ),
         Field(
             "optim.groups",
@@ -536,6 +621,33 @@ GROUPS: Mapping[str, Sequence[Field]] = {
             "earlier trials.",
             OneOf(("random", "tpe")),
             absent="random",
+        ),
+    ),
+    "Loss": (
+        Field(
+            "loss.class_weights",
+            "none",
+            "Weight of each work in the loss, by its class: balanced = inverse to the works of the "
+            "class; effective_number = less extreme (Cui et al. 2019, eq. 3).",
+            OneOf(("none", "balanced", "effective_number")),
+            absent="none",
+            also=("class_weights", "class_weight"),
+        ),
+        Field(
+            "loss.effective_beta",
+            0.9999,
+            "For effective_number: beta; 0 weighs all classes alike, nearly 1 as balanced does.",
+            Range(0, 1, high_open=True),
+            absent=0.9999,
+        ),
+        Field(
+            "loss.focal_gamma",
+            0.0,
+            "Focusing parameter of the focal loss: works that are recognised already count less; 2 in "
+            "Lin et al. (2017), section 5.1; 0 = off.",
+            Range(0, 10, words="in [0, 10], 0 for none"),
+            absent=0.0,
+            also=("focal_gamma", "gamma"),
         ),
     ),
     "Logs and checkpoints": (

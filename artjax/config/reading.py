@@ -65,6 +65,10 @@ def apply_overrides(config: ConfigDict, overrides: Iterable[tuple[str, str]]) ->
         if field is None:
             raise ConfigError(f"unknown config field --config.{name}{_nearest_field(name)}")
         value = _parse(field, text)
+        if field.resets and value != dict(leaves(config))[name]:
+            for reset in field.resets:
+                if reset not in values:
+                    set_field(config, reset, FIELDS[reset].default)
         set_field(config, name, value)
         if field.excludes in values:
             if value and _parse(FIELDS[field.excludes], values[field.excludes]):

@@ -7,13 +7,17 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
 from functools import lru_cache
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import jax
 import numpy as np
 from jax.sharding import NamedSharding
 
 from artjax.data.canvases import Split
+from artjax.errors import ConfigError
+
+if TYPE_CHECKING:  # benchmarks run where ml_collections is not installed
+    from ml_collections import ConfigDict
 
 _Item = TypeVar("_Item")
 
@@ -43,6 +47,67 @@ def batch_indices(seed: int, step: int, batch_size: int, works: int) -> np.ndarr
         selected = epochs == epoch
         indices[selected] = order(seed, int(epoch), works)[positions_in_epoch[selected]]
     return indices
+
+
+def create_order(config: ConfigDict, train: Split) -> Callable[[int], np.ndarray]:
+    """Builds a function step → indices of the works in its global batch, int64 [batch_size].
+
+    Args:
+      config: `seed`, `batch_size`, `sampling` and `task` are read.
+      train: the training split.
+
+    Raises:
+      ConfigError: if classes cannot be balanced, because no work has a label of the first task.
+    """
+    seed, batch_size = config.seed, config.batch_size
+    if config.sampling == "shuffled":
+        return lambda step: batch_indices(seed, step, batch_size, len(train))
+    task = config.task[0]
+    if not (train.labels[task] >= 0).any():
+        raise ConfigError(
+            f"--config.sampling={config.sampling}: no work of train has a label for {task}, the first "
+            "task, by whose classes works are drawn"
+        )
+    balanced = BalancedOrder(seed, train.labels[task])
+    return lambda step: balanced.works_at(np.arange(step * batch_size, (step + 1) * batch_size))
+
+
+class BalancedOrder:
+    """An endless order of the works in which all classes occur equally often.
+
+    It is in rounds. A round has one work of each class that has works, in a random order. From round to
+    round each class takes its own works in random order, all of them before one returns. So the work at
+    a position depends on the seed and the position alone. Works without a label do not occur.
+    """
+
+    def __init__(self, seed: int, labels: np.ndarray) -> None:
+        """Takes the seed, and the label of each work, int [N], -1 for unknown."""
+        self._seed = seed
+        classes = np.unique(labels[labels >= 0])
+        self._works = [np.flatnonzero(labels == number) for number in classes]
+        # As many as there are classes, twice: a batch may hold the end of one pass and the next one.
+        self._pass_of = lru_cache(maxsize=2 * len(classes))(self._draw_pass)
+        self._round_of = lru_cache(maxsize=4)(self._draw_round)
+
+    def works_at(self, positions: np.ndarray) -> np.ndarray:
+        """The works at positions 0 or later, int64 of the same length."""
+        rounds, places = np.divmod(positions, len(self._works))
+        chosen = [
+            self._work(int(number), int(place))
+            for number, place in zip(rounds, places, strict=True)
+        ]
+        return np.asarray(chosen, np.int64)
+
+    def _work(self, number: int, place: int) -> int:
+        which = int(self._round_of(number)[place])
+        passes, place_in_pass = divmod(number, len(self._works[which]))
+        return int(self._pass_of(which, passes)[place_in_pass])
+
+    def _draw_round(self, number: int) -> np.ndarray:
+        return np.random.default_rng([self._seed, 1, number]).permutation(len(self._works))
+
+    def _draw_pass(self, which: int, number: int) -> np.ndarray:
+        return np.random.default_rng([self._seed, 2, which, number]).permutation(self._works[which])
 
 
 def put(split: Split, indices: np.ndarray, sharding: NamedSharding) -> dict[str, jax.Array]:

@@ -157,16 +157,15 @@ def open_source(
     """Opens a source. For `device` this copies all canvases of the split to the devices.
 
     Args:
-      config: `seed`, `batch_size`, `image_size`, `augment` and `preprocessing` are read.
+      config: `seed`, `batch_size`, `sampling`, `task`, `image_size`, `augment` and `preprocessing` are
+        read.
       train: the training split.
       mesh: the devices.
       draw_boxes: (step, aspects of its works, float32 [B]) → the boxes of its crops, float [B, 4].
       choice: from `choose_for`.
     """
     sharding = mesh_lib.batch_sharding(mesh)
-
-    def indices_of(step: int) -> np.ndarray:
-        return batches.batch_indices(config.seed, step, config.batch_size, len(train))
+    indices_of = batches.create_order(config, train)
 
     def from_host(step: int) -> Batch:
         return batches.put(train, indices_of(step), sharding)

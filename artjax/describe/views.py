@@ -66,12 +66,12 @@ def seen_of(config: ConfigDict, train: Split) -> Seen:
     with. So the first of the nine, whose partner is the last of the whole batch, is left out.
 
     Args:
-      config: `seed`, `batch_size` (0, or auto: as for nine and more), `image_size`, `augment` and the
-        interpolation are read.
+      config: `seed`, `sampling`, `task`, `batch_size` (0, or auto: as for nine and more), `image_size`,
+        `augment` and the interpolation are read.
       train: the training split.
     """
     count = min(config.batch_size or _WORKS + 1, _WORKS + 1)
-    indices = batches.batch_indices(config.seed, 0, count, len(train))
+    indices = batches.create_order(config_lib.with_batch_size(config, count), train)(0)
     shown = slice(-_WORKS, None)
     base_key = jax.random.key(config.seed)
 
@@ -145,6 +145,12 @@ def augmentations_in_words(magnitudes: ConfigDict) -> str:
             added.append(f"{name} {_magnitude(value)}")
         else:
             on.append(f"{name} {_magnitude(value)}{note}")
+    if magnitudes.policy == "rand":
+        settings = "policy_transforms", "policy_magnitude"
+        rand = ", ".join(f"{name} {magnitudes[name]:g}" for name in settings)
+        added.append(f"policy rand ({rand})")
+    elif magnitudes.policy != "none":
+        added.append(f"policy {magnitudes.policy}")
     parts = [f"On: {', '.join(on)}"]
     parts += [f"also, off by default: {', '.join(added)}"] if added else []
     parts += [f"off: {', '.join(off)}"] if off else []

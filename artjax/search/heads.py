@@ -138,8 +138,7 @@ class HeadSearch:
     def _group(self, trials: list[int]) -> _Group:
         base, setup = self._setup.experiment, self._setup
         config = with_hyperparameters(base.config, self.drawn[trials[0]])
-        classes = {task: len(names) for task, names in setup.record["classes"].items()}
-        experiment = Experiment(config, classes, setup.record["train_works"], base.mesh)
+        experiment = base.with_config(config)
         experiment.frozen = base.frozen
         return _Group(experiment, trials)
 

@@ -108,7 +108,7 @@ def space_of(config: ConfigDict) -> Space:
     """
     section = config.search
     highest = optim.OPTIMIZERS[config.optim.name].highest_lr
-    given, decay = config.optim.peak_lr, config.optim.weight_decay
+    given, decay = optim.peak_lr(config.optim), config.optim.weight_decay
     around = (given / _AROUND, min(given * _AROUND, highest))
     space = Space(
         section.peak_lr or around,

@@ -40,6 +40,7 @@ class BestSoFar:
       highest_top1: of all validations that counted.
       highest_standard_error: of that top-1.
       best: the best validation, or None.
+      since_best: how many validations counted after it.
     """
 
     warmup_steps: int
@@ -47,6 +48,7 @@ class BestSoFar:
     highest_top1: float = -math.inf
     highest_standard_error: float = 0.0
     best: Validation | None = None
+    since_best: int = 0
 
     def consider(self, validation: Validation) -> bool:
         """Whether this validation is the best so far; remembers it."""
@@ -59,9 +61,11 @@ class BestSoFar:
         if not tied or (
             self.best is not None and self._is_tied(self.best) and validation.loss >= self.best.loss
         ):
+            self.since_best += 1
             return False
         self.best = validation
         self.choices += 1
+        self.since_best = 0
         return True
 
     def _is_tied(self, validation: Validation) -> bool:

@@ -15,6 +15,12 @@ if TYPE_CHECKING:  # benchmarks run where ml_collections is not installed
     from ml_collections import ConfigDict
 
 
+# What a policy does itself. Rotation is a part of the crop, and mixing comes later.
+_OF_POLICIES = [
+    name for name in config_lib.AUGMENT_LIMITS if name not in ("rotate_degrees", "mixup", "cutmix")
+]
+
+
 def tables() -> Mapping[str, Iterable[str]]:
     """The valid names for the fields that refer to a table."""
     return {
@@ -25,6 +31,27 @@ def tables() -> Mapping[str, Iterable[str]]:
     }
 
 
+def _check_together(config: ConfigDict) -> None:
+    """Refuses what cannot work together, in one line."""
+    mixing = config.augment.mixup or config.augment.cutmix
+    if config.loss.focal_gamma and mixing:
+        raise ConfigError(
+            f"--config.loss.focal_gamma={config.loss.focal_gamma:g}: a mixed image has no single label "
+            "whose probability the focal loss could take; set --config.augment.mixup=0 and cutmix=0"
+        )
+    own = [name for name in _OF_POLICIES if config.augment[name]]
+    if config.augment.policy != "none" and own:
+        raise ConfigError(
+            f"--config.augment.policy={config.augment.policy} draws the magnitudes itself: set "
+            f"{', '.join(f'--config.augment.{name}=0' for name in own)}, or the policy to none"
+        )
+    if config.optim.sam_rho and config.accumulate > 1:
+        raise ConfigError(
+            f"--config.optim.sam_rho={config.optim.sam_rho:g}: SAM needs the gradient of the whole "
+            f"batch twice; set --config.accumulate=1 (now {config.accumulate}), or sam_rho to 0"
+        )
+
+
 def check_config(config: ConfigDict) -> None:
     """Raises `ConfigError` if the configuration is invalid: one line that names field and value."""
     config_lib.check(config, tables())
@@ -33,12 +60,13 @@ def check_config(config: ConfigDict) -> None:
             "--config.features.views: mixup and cutmix mix images, and features are not mixed; set "
             "--config.augment.mixup=0 and cutmix=0"
         )
-    name, highest = config.optim.name, optim.OPTIMIZERS[config.optim.name].highest_lr
-    if config.optim.peak_lr > highest:
+    name, optimizer = config.optim.name, optim.OPTIMIZERS[config.optim.name]
+    if config.optim.peak_lr > optimizer.highest_lr:
         raise ConfigError(
             f"--config.optim.peak_lr={config.optim.peak_lr:g}: too high for {name}, which diverges "
-            f"above {highest:g}; 0.001 is usual for adam and adamw, 0.1 for sgd"
+            f"above {optimizer.highest_lr:g}; {optimizer.peak_lr:g} is usual (leave it out for that)"
         )
+    _check_together(config)
     name = config.model.name
     automatic = [
         f"--config.{field}=auto"

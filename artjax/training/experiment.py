@@ -25,7 +25,7 @@ from artjax.models.staged import StagedNetwork, stage_names
 from artjax.runtime import mesh as mesh_lib
 from artjax.runtime.fastest import Candidate, FastestProgram
 from artjax.runtime.xla_options import compiler_options
-from artjax.training import estimates, optim
+from artjax.training import estimates, losses, optim
 from artjax.training.groups import flat, group_parameters, merged, nested, split
 from artjax.training.state import TrainState, create_state
 from artjax.training.step import (
@@ -125,12 +125,27 @@ class Experiment:
     """
 
     def __init__(
-        self, config: ConfigDict, classes: Mapping[str, int], train_works: int, mesh: Mesh
+        self,
+        config: ConfigDict,
+        classes: Mapping[str, int],
+        train_works: int,
+        mesh: Mesh,
+        class_counts: Mapping[str, np.ndarray] | None = None,
     ) -> None:
+        """Builds everything but the programs, which compile at their first call.
+
+        Args:
+          config: the configuration; it has been checked.
+          classes: number of classes for each task.
+          train_works: number of works in the training split.
+          mesh: the devices.
+          class_counts: from `losses.class_counts` of the training split; evaluation needs none.
+        """
         self.config = config
         self.mesh = mesh
         self._classes = classes
         self._train_works = train_works
+        self._class_counts = class_counts
         self.steps_per_epoch = train_works / config.batch_size
         self.steps = config.steps or max(1, math.ceil(config.epochs * self.steps_per_epoch))
         platform = mesh.devices.flat[0].platform
@@ -192,6 +207,7 @@ class Experiment:
             self.preprocessing,
             self._stages,
             self.boundary,
+            self._class_weights(),
         )
         self.train_step = jax.jit(
             self._train_step,
@@ -235,6 +251,14 @@ class Experiment:
         layers = {path.rpartition("/")[0] for path in flat(statistics)}
         return frozenset(name for name in layers if self._family.part_of(f"{name}/scale") != HEAD)
 
+    def _class_weights(self) -> dict[str, np.ndarray] | None:
+        loss = self.config.loss
+        if self._class_counts is None or loss.class_weights == "none":
+            return None
+        return {
+            task: losses.class_weights(loss, counts) for task, counts in self._class_counts.items()
+        }
+
     def _create_optimizer(
         self, section: Any, schedule: optax.Schedule
     ) -> optax.GradientTransformation:
@@ -269,12 +293,36 @@ class Experiment:
             self.preprocessing,
             self._stages,
             self.boundary,
+            self._class_weights(),
         )
 
     @property
     def train_options(self) -> dict[str, str]:
         """The compiler options for programs with gradients."""
         return dict(self._options)
+
+    def after_validation(self, state: TrainState, loss: float) -> TrainState:
+        """The state after a validation. Only with the schedule `plateau` does it differ.
+
+        All processes must call this together, with the same loss (sum over the tasks, in nats).
+        """
+        if self.config.optim.schedule != "plateau":
+            return state
+        opt_state = self._after_validation(state.opt_state, np.float32(loss))
+        return state.replace(opt_state=opt_state)
+
+    def learning_rate_scale(self, state: TrainState) -> float:
+        """What the schedule `plateau` has made of the learning rate, as a factor; 1 without it."""
+        scale = optim.plateau_scale(state.opt_state)
+        return 1.0 if scale is None else float(scale)
+
+    @cached_property
+    def _after_validation(self) -> Callable[[Any, np.float32], Any]:
+        return jax.jit(
+            partial(optim.after_validation, self.config.optim),
+            out_shardings=self._shardings.opt_state,
+            donate_argnums=0,
+        )
 
     def initial_state(self) -> TrainState:
         """Computes the state at step 0, on the devices."""
@@ -333,7 +381,8 @@ class Experiment:
     def with_batch_size(self, batch_size: int) -> Experiment:
         """Returns the same experiment with another batch size, so its numbers of steps differ, too."""
         config = config_lib.with_batch_size(self.config, batch_size)
-        return Experiment(config, self._classes, self._train_works, self.mesh)
+        given = self._classes, self._train_works, self.mesh, self._class_counts
+        return Experiment(config, *given)
 
     @property
     def abstract_batch(self) -> dict[str, jax.ShapeDtypeStruct]:
@@ -395,7 +444,9 @@ class Experiment:
     def flops_per_image(self) -> float:
         """FLOPs of training on one image; see `estimates.Forward.training_flops`."""
         forward = estimates.Forward(self._create_model("cpu"), self.boundary)
-        return forward.training_flops(*self._forward_arguments) / _TRACED_BATCH_SIZE
+        passes = 2 if self.config.optim.sam_rho else 1
+        flops = passes * forward.training_flops(*self._forward_arguments)
+        return flops / _TRACED_BATCH_SIZE
 
     def estimated_bytes(self) -> tuple[float, float, float]:
         """Estimates the bytes of state, gradient and activations on each device, from shapes alone.

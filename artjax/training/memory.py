@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jax
+import numpy as np
 from jax.sharding import Mesh
 
 from artjax import config as config_lib
@@ -17,6 +18,7 @@ from artjax.errors import ConfigError, TrainingError
 from artjax.runtime import resources
 from artjax.runtime.resources import format_bytes
 from artjax.training.experiment import Experiment, bytes_on_each_device
+from artjax.training.optim import peak_lr
 from artjax.training.progress import MAX_STEPS_AHEAD
 
 if TYPE_CHECKING:  # benchmarks run where ml_collections is not installed
@@ -131,6 +133,7 @@ def with_batch_size_found(
     mesh: Mesh,
     choice: Choice,
     say: Callable[[str], None],
+    class_counts: Mapping[str, np.ndarray] | None = None,
 ) -> ConfigDict:
     """Returns the configuration with a number in place of `auto`.
 
@@ -144,6 +147,7 @@ def with_batch_size_found(
       mesh: the devices.
       choice: the source of the batches. Its canvases are not on the devices yet.
       say: prints the line with the batch size that was found.
+      class_counts: as for `Experiment`.
 
     Raises:
       ConfigError: if the free memory is unknown, or nothing fits.
@@ -154,11 +158,11 @@ def with_batch_size_found(
 
     def experiment_of(batch_size: int) -> Experiment:
         return Experiment(
-            config_lib.with_batch_size(config, batch_size), classes, train_works, mesh
+            config_lib.with_batch_size(config, batch_size), classes, train_works, mesh, class_counts
         )
 
     found = find_batch_size(experiment_of, mesh, choice, train_works, config.accumulate)
-    say(f"batch size: auto is {found} here; the peak learning rate stays {config.optim.peak_lr:g}")
+    say(f"batch size: auto is {found} here; the peak learning rate stays {peak_lr(config.optim):g}")
     return config_lib.with_batch_size(config, found)
 
 

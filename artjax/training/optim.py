@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import optax
+from optax.contrib import ReduceLROnPlateauState, reduce_on_plateau
 
 from artjax.models import HEAD
 from artjax.training.groups import Groups, flat, nested
@@ -28,47 +30,116 @@ def create_schedule(optim: ConfigDict, steps: int, steps_per_epoch: float) -> op
       A function from step (int) to learning rate (float).
     """
     warmup = warmup_steps(optim, steps, steps_per_epoch)
-    main = SCHEDULES[optim.schedule](optim, steps, warmup)
-    if not warmup:
+    chosen = SCHEDULES[optim.schedule]
+    main = chosen.create(optim, steps, warmup)
+    if not warmup or chosen.rise:
         return main
-    return optax.join_schedules([optax.linear_schedule(0.0, optim.peak_lr, warmup), main], [warmup])
+    rise = optax.linear_schedule(0.0, peak_lr(optim), warmup)
+    return optax.join_schedules([rise, main], [warmup])
+
+
+def peak_lr(optim: ConfigDict) -> float:
+    """The highest learning rate: as set, else that of the optimizer."""
+    return float(optim.peak_lr or OPTIMIZERS[optim.name].peak_lr)
+
+
+def with_peak_lr(config: ConfigDict) -> ConfigDict:
+    """A copy of a configuration in which the peak learning rate is a number, not 0.
+
+    It goes into the records of a run, so that they say what was used, whatever the default becomes.
+    """
+    copy = type(config)(config.to_dict())
+    copy.optim.peak_lr = peak_lr(config.optim)
+    return copy
 
 
 def warmup_steps(optim: ConfigDict, steps: int, steps_per_epoch: float) -> int:
-    """Length of the warm-up in steps, at most half of the run."""
+    """Steps in which the learning rate rises: of the warm-up, at most half of the run; or its own."""
+    if rise := SCHEDULES[optim.schedule].rise:
+        return int(rise * steps)
     wanted = optim.warmup_steps or round(optim.warmup_epochs * steps_per_epoch)
     return min(wanted, steps // 2)
 
 
 def _constant(optim: ConfigDict, steps: int, warmup: int) -> optax.Schedule:
-    return optax.constant_schedule(optim.peak_lr)
+    return optax.constant_schedule(peak_lr(optim))
 
 
 def _cosine(optim: ConfigDict, steps: int, warmup: int) -> optax.Schedule:
     """Decays to `peak_lr * end_lr_fraction`: Loshchilov & Hutter, SGDR (2017), eq. 5, one period."""
     remaining = max(1, steps - warmup)
-    return optax.cosine_decay_schedule(optim.peak_lr, remaining, alpha=optim.end_lr_fraction)
+    return optax.cosine_decay_schedule(peak_lr(optim), remaining, alpha=optim.end_lr_fraction)
 
 
 def _linear(optim: ConfigDict, steps: int, warmup: int) -> optax.Schedule:
     """Decays linearly to `peak_lr * end_lr_fraction`."""
-    end = optim.peak_lr * optim.end_lr_fraction
-    return optax.linear_schedule(optim.peak_lr, end, max(1, steps - warmup))
+    peak = peak_lr(optim)
+    return optax.linear_schedule(peak, peak * optim.end_lr_fraction, max(1, steps - warmup))
 
 
 def _step(optim: ConfigDict, steps: int, warmup: int) -> optax.Schedule:
     """Multiplies by `drop_factor` at each of `drop_at`: fractions of all steps, warm-up included."""
     drops = {round(at * steps) - warmup: optim.drop_factor for at in optim.drop_at}
-    return optax.piecewise_constant_schedule(optim.peak_lr, drops)
+    return optax.piecewise_constant_schedule(peak_lr(optim), drops)
 
 
-SCHEDULES: Mapping[str, Callable[[ConfigDict, int, int], optax.Schedule]] = {
-    "constant": _constant,
-    "cosine": _cosine,
-    "linear": _linear,
-    "step": _step,
+def _one_cycle(optim: ConfigDict, steps: int, warmup: int) -> optax.Schedule:
+    """Rises from a 25th of `peak_lr`, then falls to nearly 0, both along a cosine; optax's shares.
+
+    Smith & Topin, Super-Convergence (2018), section 3. They also lower the momentum meanwhile; here it
+    stays.
+    """
+    # The rise of a shorter run would have no step.
+    return optax.cosine_onecycle_schedule(max(4, steps), peak_lr(optim), pct_start=_ONE_CYCLE_RISE)
+
+
+def _restarts(optim: ConfigDict, steps: int, warmup: int) -> optax.Schedule:
+    """`periods` equal periods of `_cosine`: Loshchilov & Hutter, SGDR (2017), eq. 5, T_mult = 1."""
+    remaining = max(1, steps - warmup)
+    count = min(optim.periods, remaining)
+    ends = [round(remaining * period / count) for period in range(count + 1)]
+    periods = [
+        optax.cosine_decay_schedule(peak_lr(optim), end - start, alpha=optim.end_lr_fraction)
+        for start, end in itertools.pairwise(ends)
+    ]
+    return optax.join_schedules(periods, ends[1:-1])
+
+
+_ONE_CYCLE_RISE = 0.3
+
+
+class Schedule(NamedTuple):
+    """A schedule that `--config.optim.schedule` can choose.
+
+    Attributes:
+      create: (`optim` section, steps, warm-up steps) → the schedule after the warm-up.
+      words: what the learning rate does, for people.
+      rise: share of the run in which it rises by itself, so that it has no warm-up before it; or 0.
+    """
+
+    create: Callable[[ConfigDict, int, int], optax.Schedule]
+    words: str
+    rise: float = 0.0
+
+
+SCHEDULES: Mapping[str, Schedule] = {
+    "constant": Schedule(_constant, "the learning rate stays the same"),
+    "cosine": Schedule(_cosine, "the learning rate falls along a cosine to the end of the run"),
+    "linear": Schedule(_linear, "the learning rate falls evenly to the end of the run"),
+    "step": Schedule(_step, "the learning rate drops at fixed shares of the run"),
+    "one_cycle": Schedule(
+        _one_cycle,
+        "the learning rate rises for 30 % of the run and then falls to nearly 0; allows higher rates",
+        rise=_ONE_CYCLE_RISE,
+    ),
+    "restarts": Schedule(
+        _restarts,
+        "the learning rate falls and returns to its peak several times; leaves poor minima",
+    ),
+    "plateau": Schedule(
+        _constant, "the learning rate falls when the validation loss no longer does"
+    ),
 }
-"""Name → function (`optim` section, steps, warm-up steps) → the schedule after the warm-up."""
 
 
 def create_optimizer(
@@ -94,6 +165,8 @@ def create_optimizer(
     if optim.clip_norm > 0:
         transforms.insert(0, optax.clip_by_global_norm(optim.clip_norm))
     transforms.append(optax.scale_by_learning_rate(schedule))
+    if optim.schedule == "plateau":
+        transforms.append(_scale_by_plateau(optim))
     if groups is not None and not groups.uniform:
         transforms.append(_scale_by_tree(groups.factors("rate")))
     if head_first[0]:
@@ -131,9 +204,30 @@ def _adamw(
     return [_scale_by_adam(optim), decay]
 
 
-def _scale_by_adam(optim: ConfigDict) -> optax.GradientTransformation:
+def _lion(
+    optim: ConfigDict, decay: optax.GradientTransformation
+) -> list[optax.GradientTransformation]:
+    """The sign of an interpolated momentum; weight decay is added to the update.
+
+    Chen et al., Symbolic Discovery of Optimization Algorithms (2023), algorithm 2. `momentum` is its
+    beta 1.
+    """
+    return [optax.scale_by_lion(b1=optim.momentum), decay]
+
+
+def _lamb(
+    optim: ConfigDict, decay: optax.GradientTransformation
+) -> list[optax.GradientTransformation]:
+    """AdamW's update of each array, scaled to the norm of the array.
+
+    You et al., Large Batch Optimization for Deep Learning (2020), algorithm 2. The epsilon is optax's.
+    """
+    return [_scale_by_adam(optim, eps=1e-6), decay, optax.scale_by_trust_ratio()]
+
+
+def _scale_by_adam(optim: ConfigDict, **settings: float) -> optax.GradientTransformation:
     """`momentum` is Adam's first decay rate; with `nesterov`, Dozat's Nadam (2016)."""
-    return optax.scale_by_adam(b1=optim.momentum, nesterov=optim.nesterov)
+    return optax.scale_by_adam(b1=optim.momentum, nesterov=optim.nesterov, **settings)
 
 
 class Optimizer(NamedTuple):
@@ -142,18 +236,82 @@ class Optimizer(NamedTuple):
     Attributes:
       create: (the `optim` section, the weight decay) → what follows on clipping, up to the learning
         rate.
+      words: what it does, for people.
+      peak_lr: the learning rate where none is set.
       highest_lr: a higher learning rate is one that was meant for another optimizer.
     """
 
     create: Callable[[ConfigDict, optax.GradientTransformation], list[optax.GradientTransformation]]
+    words: str
+    peak_lr: float
     highest_lr: float
 
 
 OPTIMIZERS: Mapping[str, Optimizer] = {
-    "sgd": Optimizer(_sgd, math.inf),
-    "adam": Optimizer(_adam, 0.02),
-    "adamw": Optimizer(_adamw, 0.02),
+    # Goyal et al., Accurate, Large Minibatch SGD (2017), section 5.1: 0.1 for a batch of 256.
+    "sgd": Optimizer(_sgd, "follows the gradient with momentum", 0.1, math.inf),
+    # Kingma & Ba, Adam (2015), algorithm 1.
+    "adam": Optimizer(_adam, "adapts the rate of each parameter; less to tune", 0.001, 0.02),
+    "adamw": Optimizer(
+        _adamw,
+        "adapts the rate of each parameter, with weight decay apart; usual for transformers",
+        0.001,
+        0.02,
+    ),
+    # Chen et al. (2023), section 5: 3 to 10 times smaller than that of AdamW.
+    "lion": Optimizer(
+        _lion,
+        "takes only the sign of the update: half of Adam's memory; wants more weight decay than adamw",
+        0.0001,
+        0.005,
+    ),
+    # You et al. (2020), for ResNet-50: 4 / (2^3 * 100) for a batch of 512, 0.04 for 32,768.
+    "lamb": Optimizer(
+        _lamb, "scales the update of each layer to its weights; for very large batches", 0.005, 0.08
+    ),
 }
+
+
+def _plateau_rule(optim: ConfigDict) -> optax.GradientTransformationExtraArgs:
+    return reduce_on_plateau(factor=optim.plateau_factor, patience=optim.plateau_patience)
+
+
+def _scale_by_plateau(optim: ConfigDict) -> optax.GradientTransformation:
+    """Multiplies by the scale of `optax.contrib.reduce_on_plateau`, which `after_validation` changes."""
+
+    def update(updates: Any, state: ReduceLROnPlateauState, params: Any = None) -> Any:
+        return jax.tree.map(lambda leaf: state.scale * leaf, updates), state
+
+    return optax.GradientTransformation(_plateau_rule(optim).init, update)
+
+
+def after_validation(optim: ConfigDict, opt_state: Any, loss: jax.Array) -> Any:
+    """The optimizer's state after a validation. Pure.
+
+    With the schedule `plateau` the learning rate falls to its `plateau_factor` after `plateau_patience`
+    validations whose loss was not lower than the lowest so far, by 1 part in 10,000.
+
+    Args:
+      optim: the `optim` section of a configuration.
+      opt_state: the state of an optimizer from `create_optimizer`.
+      loss: of the validation, float32 scalar.
+    """
+    rule = _plateau_rule(optim)
+    return jax.tree.map(
+        lambda state: rule.update({}, state, value=loss)[1] if _is_plateau(state) else state,
+        opt_state,
+        is_leaf=_is_plateau,
+    )
+
+
+def plateau_scale(opt_state: Any) -> jax.Array | None:
+    """The factor of the learning rate that validations have made, float32 scalar; None without it."""
+    states = jax.tree.leaves(opt_state, is_leaf=_is_plateau)
+    return next((state.scale for state in states if _is_plateau(state)), None)
+
+
+def _is_plateau(state: Any) -> bool:
+    return isinstance(state, ReduceLROnPlateauState)
 
 
 def _weight_decay(optim: ConfigDict, groups: Groups | None) -> optax.GradientTransformation:

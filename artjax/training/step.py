@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from flax import linen as nn
 
 from artjax import augment
 from artjax.models.preprocessing import Preprocessing
 from artjax.training.groups import merged
+from artjax.training.optim import plateau_scale
 from artjax.training.state import TrainState, variables_of
 
 if TYPE_CHECKING:  # benchmarks run where ml_collections is not installed
@@ -44,6 +46,8 @@ class TaskTargets(NamedTuple):
     labels: jax.Array  # int32 [B], -1 for unknown
     partner_labels: jax.Array | None
     own_share: jax.Array | None  # float32 [B]
+    class_weights: jax.Array | None = None  # float32 [B], of the class of each work
+    partner_class_weights: jax.Array | None = None
 
     @property
     def known(self) -> jax.Array:
@@ -55,6 +59,18 @@ class TaskTargets(NamedTuple):
         return self.own_share * known + (1 - self.own_share) * partner_known
 
     @property
+    def weight(self) -> jax.Array:
+        """`known`, each label times the weight of its class, float32 [B]."""
+        if self.class_weights is None:
+            return self.known
+        own = self.class_weights * (self.labels >= 0).astype(jnp.float32)
+        if self.own_share is None or self.partner_labels is None:
+            return own
+        assert self.partner_class_weights is not None
+        partner = self.partner_class_weights * (self.partner_labels >= 0).astype(jnp.float32)
+        return self.own_share * own + (1 - self.own_share) * partner
+
+    @property
     def larger(self) -> jax.Array:
         """The label of the work with the larger share of the image, int32 [B]."""
         if self.own_share is None or self.partner_labels is None:
@@ -62,18 +78,32 @@ class TaskTargets(NamedTuple):
         return jnp.where(self.own_share >= 0.5, self.labels, self.partner_labels)
 
     def smoothed(self, classes: int, smoothing: float) -> jax.Array:
-        """Smoothed target distributions, float32 [B, classes]. An unknown label contributes zeros."""
+        """Smoothed target distributions, float32 [B, classes]. An unknown label contributes zeros.
+
+        With class weights they are multiplied by the weight of the label's class.
+        """
         own = _smoothed(self.labels, classes, smoothing)
+        if self.class_weights is not None:
+            own *= self.class_weights[:, None]
         if self.own_share is None or self.partner_labels is None:
             return own
         share = self.own_share[:, None]
-        return share * own + (1 - share) * _smoothed(self.partner_labels, classes, smoothing)
+        partner = _smoothed(self.partner_labels, classes, smoothing)
+        if self.partner_class_weights is not None:
+            partner *= self.partner_class_weights[:, None]
+        return share * own + (1 - share) * partner
 
     def totals(self) -> tuple[jax.Array, jax.Array]:
         """The divisors of the loss and of the top-1 of the whole batch, float32 scalars."""
         # If the known shares sum to less than 1, the divisor stays 1, so a few pixels weigh little.
         counted = (self.larger >= 0).astype(jnp.float32).sum()
-        return jnp.maximum(self.known.sum(), 1.0), jnp.maximum(counted, 1.0)
+        divisor = jnp.maximum(self.known.sum(), 1.0)
+        if self.class_weights is not None:
+            # The sum of the weights; where the shares sum to less than 1, as for shares that sum to 1.
+            known, weight = self.known.sum(), self.weight.sum()
+            divisor = jnp.where(known < 1, weight / jnp.maximum(known, 1e-6), weight)
+            divisor = jnp.where(weight > 0, divisor, 1.0)
+        return divisor, jnp.maximum(counted, 1.0)
 
 
 def create_train_step(
@@ -84,19 +114,31 @@ def create_train_step(
     preprocessing: Preprocessing = _RGB,
     stages: Iterable[str] = (),
     boundary: str = "",
+    class_weights: Mapping[str, np.ndarray] | None = None,
 ) -> Callable[..., tuple[TrainState, dict[str, jax.Array]]]:
     """Builds the training step, a function (state, batch[, frozen]) → (new state, metrics).
 
     The batch holds `image` uint8 [B, S, S, 3]; `aspect` float32 [B], absent if the images are cropped
     already; and `label/<task>` int32 [B], -1 for unknown. The metrics are float32 scalars: `loss` (sum
     over the tasks of the mean cross-entropy over known labels), `top1` (mean over the tasks),
-    `learning_rate`, and `gradient_norm` (before clipping). With several tasks there are also
+    `learning_rate` (with what the schedule `plateau` has made of it), and `gradient_norm` (before
+    clipping; with SAM that of the second gradient). With several tasks there are also
     `<task>/loss` and `<task>/top1`, each with `weight/<task>/…`, the number of works that it counts. All
     random numbers depend only on (config.seed, state.step).
 
     In a mixed image (mixup, CutMix) each of the two labels is weighted by its work's share of the image.
     An unknown label has no weight, and the other one keeps its weight: the loss is the mean over all
     known shares. `top1` uses the label of the work with the larger share.
+
+    With class weights the loss of a work is multiplied by the weight of its class, and the sum is
+    divided by the sum of the weights, as in torch's `CrossEntropyLoss(weight=…)`. (That one gives
+    smoothed classes their own weights; here a work has one weight.) With `loss.focal_gamma` the loss of
+    a work is multiplied by (1 - p)^gamma, where p is the probability of its label: Lin et al., Focal
+    Loss (2017), eq. 4.
+
+    With `optim.sam_rho` the gradient is that at the point to which the gradient leads, at the distance
+    rho: Foret et al., Sharpness-Aware Minimization (2021), algorithm 1. Running statistics and metrics
+    are those of the first pass, and dropout has the same key in both.
 
     With `config.accumulate` = A > 1 the network processes A micro-batches one after the other, and their
     gradients are added. The sum is the gradient of the whole batch, because the batch is augmented as a
@@ -112,11 +154,15 @@ def create_train_step(
       model: takes images float32 [B, S, S, 3] and `train`; returns logits for each task.
       optimizer: maps gradients to updates.
       schedule: step → learning rate, for the log.
-      config: `seed`, `image_size`, `augment`, `remat`, `accumulate`, `ema_decay` and
-        `optim.label_smoothing` are read.
+      config: `seed`, `image_size`, `augment`, `remat`, `accumulate`, `ema_decay`, `loss`,
+        `optim.label_smoothing` and `optim.sam_rho` are read.
       preprocessing: the input that the model expects.
       stages: names of the model's stages. Rematerialisation keeps their outputs.
       boundary: the last stage up to which all parameters are frozen; empty if there is none.
+      class_weights: for each task, float32 [classes]; None unless `loss.class_weights` asks for them.
+
+    Raises:
+      ValueError: when the step is traced, if it asks for class weights and there are none.
     """
     base_key = jax.random.key(config.seed)
     gradients_of = _create_gradients(model, config, stages, boundary)
@@ -137,10 +183,14 @@ def create_train_step(
                 preprocessing.interpolation,
             )
             images = preprocessing.normalise(images)
-        targets = task_targets(batch, own_share)
-        model_state, gradients, metrics = gradients_of(
-            state, frozen, images, targets, dropout_key, run_trunk
-        )
+        if class_weights is None and config.loss.class_weights != "none":
+            raise ValueError("the weights of the classes need the labels of the training split")
+        targets = task_targets(batch, own_share, class_weights)
+        given = frozen, images, targets, dropout_key, run_trunk
+        model_state, gradients, metrics = gradients_of(state, *given)
+        if config.optim.sam_rho:
+            ascended = _ascended(state.params, gradients, config.optim.sam_rho)
+            _, gradients, _ = gradients_of(state.replace(params=ascended), *given)
         updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         ema = state.ema
@@ -149,8 +199,11 @@ def create_train_step(
             ema = optax.incremental_update(variables_of(params, model_state), ema, 1 - decay)
         if len(targets) > 1:
             metrics |= _weights(targets)
+        learning_rate = jnp.asarray(schedule(state.step), jnp.float32)
+        if (scale := plateau_scale(state.opt_state)) is not None:
+            learning_rate *= scale
         metrics |= {
-            "learning_rate": jnp.asarray(schedule(state.step), jnp.float32),
+            "learning_rate": learning_rate,
             "gradient_norm": optax.global_norm(gradients),
         }
         new_state = TrainState(
@@ -195,7 +248,9 @@ def _create_gradients(
                 mutable=list(model_state),
                 **where,
             )
-            loss, metrics = _loss_and_top1(logits, targets, totals, config.optim.label_smoothing)
+            loss, metrics = _loss_and_top1(
+                logits, targets, totals, config.optim.label_smoothing, config.loss.focal_gamma
+            )
             return loss, (model_state, metrics)
 
         if config.remat:
@@ -225,6 +280,13 @@ def _create_gradients(
         return model_state, *sums
 
     return gradients_of
+
+
+def _ascended(params: Any, gradients: Any, rho: float) -> Any:
+    """The parameters, moved by the distance rho along the gradient."""
+    # The constant is that of the authors' code, for a gradient of 0.
+    scale = rho / (optax.global_norm(gradients) + 1e-12)
+    return jax.tree.map(lambda param, gradient: param + scale * gradient, params, gradients)
 
 
 def ema_decay(limit: float, step: jax.Array) -> jax.Array:
@@ -369,13 +431,23 @@ def holds_features(batch: Batch) -> bool:
     return bool(jnp.issubdtype(batch["image"].dtype, jnp.floating))
 
 
-def task_targets(batch: Batch, own_share: jax.Array | None = None) -> dict[str, TaskTargets]:
+def task_targets(
+    batch: Batch,
+    own_share: jax.Array | None = None,
+    class_weights: Mapping[str, np.ndarray] | None = None,
+) -> dict[str, TaskTargets]:
     """The targets of each task; `own_share` is None if images are not mixed."""
     targets = {}
     for name, labels in batch.items():
-        if name.startswith("label/"):
-            partner_labels = None if own_share is None else augment.partner(labels)
-            targets[name.removeprefix("label/")] = TaskTargets(labels, partner_labels, own_share)
+        if not name.startswith("label/"):
+            continue
+        task = name.removeprefix("label/")
+        partner_labels = None if own_share is None else augment.partner(labels)
+        weights = partner_weights = None
+        if class_weights is not None:
+            weights = jnp.take(jnp.asarray(class_weights[task]), labels, mode="clip")
+            partner_weights = None if own_share is None else augment.partner(weights)
+        targets[task] = TaskTargets(labels, partner_labels, own_share, weights, partner_weights)
     return targets
 
 
@@ -384,18 +456,23 @@ def _loss_and_top1(
     targets: Mapping[str, TaskTargets],
     totals: Mapping[str, tuple[jax.Array, jax.Array]],
     smoothing: float,
+    focal_gamma: float = 0.0,
 ) -> tuple[jax.Array, dict[str, jax.Array]]:
     """Loss and top-1 of a batch, or the terms of a micro-batch. `totals` belong to the whole batch.
 
     Label smoothing as in Szegedy et al., Rethinking the Inception Architecture (2016), section 7.
     Mixed labels as in Zhang et al., mixup (2018), section 2.
+    Focal loss as in Lin et al. (2017), eq. 4, for the softmax; not for mixed images.
     """
     total = jnp.zeros((), jnp.float32)
     losses, top1 = {}, {}
     for task, task_logits in logits.items():
         known, counted = totals[task]
         distributions = targets[task].smoothed(task_logits.shape[-1], smoothing)
-        losses[task] = optax.softmax_cross_entropy(task_logits, distributions).sum() / known
+        costs = optax.softmax_cross_entropy(task_logits, distributions)
+        if focal_gamma:
+            costs *= _focal_factor(task_logits, targets[task].labels, focal_gamma)
+        losses[task] = costs.sum() / known
         total += losses[task]
         right = (task_logits.argmax(-1) == targets[task].larger).astype(jnp.float32)
         top1[task] = right.sum() / counted
@@ -406,11 +483,20 @@ def _loss_and_top1(
     return total, metrics
 
 
+def _focal_factor(logits: jax.Array, labels: jax.Array, gamma: float) -> jax.Array:
+    """(1 - p)^gamma, where p is the probability of the label, float32 [B]."""
+    log_probabilities = jax.nn.log_softmax(logits)
+    known = jnp.maximum(labels, 0)[:, None]
+    of_label = jnp.take_along_axis(log_probabilities, known, axis=-1)[:, 0]
+    # Not quite 0, where a power below 1 has no derivative.
+    return jnp.maximum(-jnp.expm1(of_label), 1e-7) ** gamma
+
+
 def _weights(targets: Mapping[str, TaskTargets]) -> dict[str, jax.Array]:
     """How many works each number of a task speaks for, float32 scalars: 0 where no label is known."""
     weights = {}
     for task, of_task in targets.items():
-        weights[f"weight/{task}/loss"] = of_task.known.sum()
+        weights[f"weight/{task}/loss"] = of_task.weight.sum()
         weights[f"weight/{task}/top1"] = (of_task.larger >= 0).astype(jnp.float32).sum()
     return weights
 

@@ -1,11 +1,14 @@
 import threading
+from dataclasses import replace
 
 import jax
 import numpy as np
 import pytest
+from tiny import tiny_config
 
 from artjax.data import batches
 from artjax.data.canvases import Split
+from artjax.errors import ConfigError
 from artjax.runtime.mesh import batch_sharding, create_mesh
 
 
@@ -82,3 +85,45 @@ def test_closing_prefetch_ends_its_thread():
     assert any(thread.name == "prefetch" for thread in threading.enumerate())
     feed.close()
     assert not any(thread.name == "prefetch" for thread in threading.enumerate())
+
+
+# 5 works of class 0, 2 of class 3, 1 of class 1, none of class 2, and 4 without a label.
+LABELS = np.asarray([0, -1, 3, 0, 0, -1, 1, 0, 3, -1, 0, -1])
+
+
+def test_balanced_classes_occur_once_in_each_round():
+    drawn = batches.BalancedOrder(7, LABELS).works_at(np.arange(3 * 40))
+    rounds = LABELS[drawn].reshape(40, 3)
+    assert (np.sort(rounds) == [0, 1, 3]).all()
+    assert len({tuple(of) for of in rounds.tolist()}) == 6  # all orders of the classes
+
+
+def test_balanced_classes_use_all_their_works_before_one_returns():
+    drawn = batches.BalancedOrder(7, LABELS).works_at(np.arange(3 * 40))
+    for label, works in ((0, {0, 3, 4, 7, 10}), (1, {6}), (3, {2, 8})):
+        of_class = drawn[LABELS[drawn] == label].reshape(-1, len(works))
+        assert all(set(passed) == works for passed in of_class.tolist())
+        orders = {tuple(passed) for passed in of_class.tolist()}
+        assert len(orders) > 1 or len(works) == 1
+
+
+@pytest.mark.parametrize("batch_size", [1, 4, 7, 50])
+def test_balanced_order_depends_on_seed_and_position_alone(batch_size):
+    whole = batches.BalancedOrder(7, LABELS).works_at(np.arange(200))
+    parts = [
+        batches.BalancedOrder(7, LABELS).works_at(np.arange(start, start + batch_size))
+        for start in range(0, 200 - batch_size + 1, batch_size)
+    ]
+    np.testing.assert_array_equal(np.concatenate(parts), whole[: batch_size * len(parts)])
+    assert list(whole) != list(batches.BalancedOrder(8, LABELS).works_at(np.arange(200)))
+
+
+def test_shuffled_order_is_that_of_batch_indices():
+    order = batches.create_order(tiny_config(seed=3), split_of_works(40))
+    np.testing.assert_array_equal(order(5), batches.batch_indices(3, 5, 16, 40))
+
+
+def test_balanced_sampling_without_any_label_is_one_line():
+    unlabelled = replace(split_of_works(4), labels={"artist": np.full(4, -1, np.int32)})
+    with pytest.raises(ConfigError, match=r"no work of train has a label for artist"):
+        batches.create_order(tiny_config(sampling="balanced"), unlabelled)

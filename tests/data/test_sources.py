@@ -42,10 +42,13 @@ def batch_of(source, step):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("devices", [1, 8])
-def test_sources_agree(devices, data_dir):
+@pytest.mark.parametrize(
+    ("devices", "sampling"), [(1, "shuffled"), (8, "shuffled"), (1, "balanced")]
+)
+def test_sources_agree(devices, sampling, data_dir):
     host, device, stream = (
-        opened(name, data_dir, devices)[0] for name in ("host", "device", "stream")
+        opened(name, data_dir, devices, sampling=sampling)[0]
+        for name in ("host", "device", "stream")
     )
     assert [source.name for source in (host, device, stream)] == ["host", "device", "stream"]
     for step in (0, 3, 4, 57):  # the batches of 3 and 57 contain the end of an epoch

@@ -171,7 +171,7 @@ def test_magnitudes_in_words():
         "defaults of artjax/config.py."
     )
     magnitudes.update({name: limit / 4 for name, limit in AUGMENT_LIMITS.items()})
-    magnitudes.update({"min_area": 1.0, "flip": False})
+    magnitudes.update({"min_area": 1.0, "flip": False, "policy": "rand"})
     words = augmentations_in_words(magnitudes)
     assert all(name in words for name in magnitudes)
     assert words.startswith(

@@ -39,6 +39,22 @@ def test_equals_keep_the_first():
     assert chosen((1, 0.5, 1.0, 0.1), (2, 0.5, 1.0, 0.1)) == (1, [True, False])
 
 
+def test_validations_after_the_best_one_are_counted():
+    best, counted = BestSoFar(2), []
+    for step, top1 in enumerate((0.1, 0.9, 0.5, 0.4, 0.7, 0.6, 0.6, 0.8), start=1):
+        best.consider(Validation(step, top1, 1.0, 0.01))
+        counted.append(best.since_best)
+    assert counted == [0, 0, 0, 1, 0, 1, 2, 0]  # nothing counts during the warm-up
+
+
+def test_a_record_from_before_they_were_counted_is_read():
+    older = BestSoFar(0)
+    older.consider(Validation(1, 0.5, 1.0, 0.1))
+    values = older.to_json()
+    del values["since_best"]
+    assert BestSoFar.from_json(values) == older
+
+
 @pytest.mark.parametrize("seen", range(6))
 def test_a_resumed_run_chooses_as_an_uninterrupted_one(seen):
     rng = np.random.default_rng(1)

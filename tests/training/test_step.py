@@ -40,6 +40,9 @@ def batch(works=16, seed=0, unknown=()):
     }
 
 
+COUNTS = {"artist": np.asarray([30, 20, 10]), "genre": np.asarray([35, 5])}
+
+
 def experiment(devices=1, **changes):
     config = tiny_config(**changes)
     classes = {"artist": 3, "genre": 2}
@@ -48,6 +51,7 @@ def experiment(devices=1, **changes):
         {task: classes[task] for task in config.task},
         60,
         create_mesh(config.fsdp, jax.devices()[:devices]),
+        {task: COUNTS[task] for task in config.task},
     )
 
 
@@ -203,7 +207,13 @@ def test_ema_of_parameters_and_statistics_follows_its_definition():
 @pytest.mark.slow
 @pytest.mark.usefixtures("narrow_vgg")
 @pytest.mark.parametrize(
-    ("devices", "mixing"), [(1, {}), (8, {"augment__mixup": 0.2, "augment__cutmix": 1.0})]
+    ("devices", "mixing"),
+    [
+        (1, {}),
+        (8, {"augment__mixup": 0.2, "augment__cutmix": 1.0}),
+        (1, {"augment__mixup": 0.2, "loss__class_weights": "balanced"}),
+        (8, {"loss__class_weights": "effective_number", "loss__focal_gamma": 2.0}),
+    ],
 )
 def test_accumulation_equals_the_large_batch(devices, mixing):
     # SGD, so that a difference of gradients is a difference of parameters.
@@ -302,3 +312,94 @@ def test_rematerialisation_changes_nothing_but_memory(changes):
         kept.params,
         again.params,
     )
+
+
+@pytest.mark.usefixtures("narrow_vgg")
+def test_class_weights_reach_the_step():
+    plain, weighted = (
+        experiment(task=("artist", "genre"), loss__class_weights=rule, optim__warmup_epochs=0.0)
+        for rule in ("none", "balanced")
+    )
+    given = batch(unknown=(0, 3))
+    moved = []
+    for of in (plain, weighted):
+        state, metrics = of.train_step(of.initial_state(), given)
+        moved.append(np.asarray(state.params["head_genre"]["bias"]))
+        # The heads start at zero: each label costs ln(classes), whatever its weight.
+        np.testing.assert_allclose(metrics["loss"], np.log(3) + np.log(2), rtol=1e-6)
+    # Of the bias the gradient is the share of each class less its probability.
+    labels = given["label/genre"][given["label/genre"] >= 0]
+    per_work = (40 / (2 * COUNTS["genre"]))[labels]
+    shares = np.bincount(labels, per_work) / per_work.sum()
+    for bias, share in zip(moved, (np.bincount(labels) / len(labels), shares), strict=True):
+        np.testing.assert_allclose(bias / bias[0], (share - 0.5) / (share[0] - 0.5), rtol=1e-3)
+    assert np.sign(moved[0][0]) == np.sign(np.bincount(labels)[0] - len(labels) / 2)
+    metric = metrics["weight/genre/loss"]
+    np.testing.assert_allclose(metric, per_work.sum(), rtol=1e-6)
+
+
+def test_a_step_without_the_counts_it_needs_is_refused():
+    config = tiny_config(loss__class_weights="balanced")
+    without = Experiment(config, {"artist": 3}, 60, create_mesh(devices=jax.devices()[:1]))
+    with pytest.raises(ValueError, match="the labels of the training split"):
+        without.train_step.lower(without.abstract_state, without.abstract_batch)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("narrow_vgg")
+def test_sam_equals_optax():
+    settings = {"optim__warmup_epochs": 0.0, "optim__schedule": "constant"}
+    settings |= {"optim__weight_decay": 0.0, "optim__clip_norm": 0.0}
+    ours = experiment(optim__sam_rho=0.2, optim__peak_lr=0.05, **settings)
+    # With a learning rate of 1 and no momentum, the parameters move by the gradient.
+    plain = experiment(optim__peak_lr=1.0, optim__momentum=0.0, **settings)
+    fresh = plain.initial_state()
+    step_of = jax.jit(plain._train_step)
+
+    def gradient_at(params, step):
+        state = fresh.replace(params=params, step=jnp.int32(step))
+        moved, _ = step_of(state, batch(seed=step))
+        return jax.tree.map(jnp.subtract, params, moved.params)
+
+    sam = optax.contrib.sam(
+        optax.sgd(0.05, momentum=0.9),
+        optax.chain(optax.contrib.normalize(), optax.sgd(0.2)),
+        opaque_mode=True,
+    )
+    params = fresh.params
+    their_state = sam.init(params)
+    for step in range(3):
+        updates, their_state = sam.update(
+            gradient_at(params, step),
+            their_state,
+            params,
+            grad_fn=lambda p, _, step=step: gradient_at(p, step),
+        )
+        params = optax.apply_updates(params, updates)
+    state, _ = run(ours)
+    without, _ = run(experiment(optim__peak_lr=0.05, **settings))
+    largest = 0.0
+    for start, mine, theirs, other in zip(
+        *(jax.tree.leaves(t) for t in (fresh.params, state.params, params, without.params)),
+        strict=True,
+    ):
+        np.testing.assert_allclose(mine - start, theirs - start, rtol=1e-2, atol=1e-6)
+        largest = max(largest, np.abs(mine - other).max())
+    assert largest > 1e-3  # SAM makes a difference
+
+
+@pytest.mark.usefixtures("narrow_vgg_bn")
+def test_sam_keeps_the_statistics_of_the_first_pass():
+    states = []
+    for rho in (0.0, 0.5):
+        of = experiment(optim__sam_rho=rho)
+        state, metrics = of.train_step(of.initial_state(), batch())
+        states.append((jax.device_get(state), float(metrics["loss"])))
+    (plain, plain_loss), (sam, sam_loss) = states
+    assert plain_loss == pytest.approx(sam_loss, rel=1e-6)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5),
+        plain.model_state,
+        sam.model_state,
+    )
+    assert experiment(optim__sam_rho=0.5).flops_per_image == 2 * experiment().flops_per_image
