@@ -12,8 +12,8 @@ from artjax.augment.geometry import placed_crop
 LARGEST_SHARE = 7 / 8
 """Side of a view as a share of the largest square's side: 224 of 256 px in Krizhevsky et al. (2012).
 
-A smaller square is further from what the network was trained on. In a square picture, five squares of a
-larger share would show nearly the same.
+With a larger share, five squares of a square picture would show nearly the same. With a much smaller
+one, each would show less of the work than a typical random crop of the training.
 """
 
 _PLACES = ((0.0, 0.0), (1.0, 0.0), (0.0, 1.0), (1.0, 1.0), (0.5, 0.5))

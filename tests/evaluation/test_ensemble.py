@@ -121,6 +121,14 @@ def test_the_ensemble_of_two_runs_equals_the_mean_by_hand(workdirs):
     assert f"5 views: top-1 {result['members'][1]['top1']['artist']:.1%}" in lines[1]
 
 
+def test_members_are_a_line_each_with_every_task():
+    row = {"workdir": "runs/a", "checkpoint_step": 1200, "views": 5}
+    row["top1"] = {"artist": 0.5, "genre": 0.25}
+    lines = ensemble.member_lines({"views": 5, "members": [row, row | {"workdir": "runs/b"}]})
+    assert lines[0] == "  runs/a, step 1,200: artist top-1 50.0%, genre top-1 25.0%"
+    assert lines[1].startswith("  runs/b, ")
+
+
 @pytest.mark.slow
 def test_all_members_use_the_checkpoint_and_the_views_that_are_asked_for(workdirs):
     result = ensemble.evaluate_ensemble(workdirs, "validation", which="last", views=10)
