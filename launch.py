@@ -336,10 +336,10 @@ def _views(args: argparse.Namespace, overrides: list[tuple[str, str]]) -> int | 
                 f"--config.{name}: --mode {args.mode} uses the checkpoint's own config; omit this flag "
                 "(of the config only eval.* may be set)"
             )
-    if not overrides:
-        return None
     config = config_lib.default_config()
     config_lib.apply_overrides(config, overrides)
+    if "eval.views" not in dict(overrides):
+        return None
     config_lib.check_field("eval.views", config.eval.views)
     return int(config.eval.views)
 

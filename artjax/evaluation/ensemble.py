@@ -167,12 +167,13 @@ def _check_distinct(workdirs: Sequence[Path]) -> None:
         raise ConfigError("an ensemble needs two or more workdirs")
     seen: dict[Path, Path] = {}
     for workdir in workdirs:
-        other = seen.setdefault(workdir.resolve(), workdir)
-        if other is not workdir:
+        other = seen.get(workdir.resolve())
+        if other is not None:
             same = "" if other == workdir else f" (the same as {other})"
             raise ConfigError(
                 f"--workdir {workdir}{same} is given twice: an ensemble needs different runs"
             )
+        seen[workdir.resolve()] = workdir
 
 
 def _record(workdir: Path, which: str) -> dict[str, Any]:
