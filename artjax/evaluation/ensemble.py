@@ -155,7 +155,8 @@ def member_lines(result: Mapping[str, Any]) -> list[str]:
         top1 = member["top1"]
         one = len(top1) == 1
         shares = [f"{'' if one else f'{task} '}top-1 {share:.1%}" for task, share in top1.items()]
-        views = f", {member['views']} views" if result["views"] is None else ""
+        several = "view" if member["views"] == 1 else "views"
+        views = f", {member['views']} {several}" if result["views"] is None else ""
         lines.append(
             f"  {member['workdir']}, step {member['checkpoint_step']:,}{views}: {', '.join(shares)}"
         )

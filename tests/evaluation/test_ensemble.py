@@ -117,6 +117,7 @@ def test_the_ensemble_of_two_runs_equals_the_mean_by_hand(workdirs):
     found = [float(row["label_probability"]) for row in rows]
     np.testing.assert_allclose(found, mean[np.arange(19), labels], rtol=1e-12)
     lines = ensemble.member_lines(result)
+    assert "1 view: top-1" in lines[0]
     assert lines[1].startswith(f"  {workdirs[1]}, step ")
     assert f"5 views: top-1 {result['members'][1]['top1']['artist']:.1%}" in lines[1]
 
