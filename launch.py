@@ -33,7 +33,7 @@ MODES = {
         "python launch.py --config configs/probe.py:collection --config.model.weights=W --mode search",
     ),
     "evaluate": (
-        "evaluate a checkpoint of a workdir on a split",
+        "evaluate a checkpoint of a workdir on a split; several workdirs are an ensemble",
         "python launch.py --workdir runs/artist-studio --mode evaluate --split test",
     ),
     "predict": (
@@ -76,7 +76,8 @@ def _create_parser() -> argparse.ArgumentParser:
         description="Train, evaluate and use networks that recognise artist, genre and location.\n\n"
         "modes:\n" + _describe_modes(),
         epilog="Every field of the configuration can be set as --config.FIELD=VALUE, such as\n"
-        "--config.epochs=10 or --config.optim.peak_lr=0.05; --helpfull lists all fields.",
+        "--config.epochs=10 or --config.optim.peak_lr=0.05; --helpfull lists all fields. With --mode\n"
+        "evaluate or predict only --config.eval.FIELD can be set, such as --config.eval.views=5.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
@@ -95,7 +96,11 @@ def _create_parser() -> argparse.ArgumentParser:
         "--mode", default="train", help=f"{', '.join(MODES)}; see above (default: train)"
     )
     parser.add_argument(
-        "--workdir", type=Path, help="the run's folder (default: runs/<config>-<collection>)"
+        "--workdir",
+        type=Path,
+        action="append",
+        help="the run's folder (default: runs/<config>-<collection>); with --mode evaluate, several are "
+        "an ensemble",
     )
     parser.add_argument("--data_dir", type=Path, help="TFDS's data directory (default: TFDS's own)")
     parser.add_argument(
@@ -176,6 +181,13 @@ def parse_args(argv: list[str]) -> tuple[argparse.Namespace, list[tuple[str, str
             )
     if args.stop_after_steps is not None and args.stop_after_steps < 1:
         raise ConfigError(f"--stop_after_steps {args.stop_after_steps}: it must be 1 or more")
+    args.workdirs = args.workdir or []
+    args.workdir = args.workdirs[0] if args.workdirs else None
+    if len(args.workdirs) > 1 and args.mode != "evaluate":
+        raise ConfigError(
+            f"--workdir is given {len(args.workdirs)} times: --mode {args.mode} takes one, only --mode "
+            "evaluate takes several (an ensemble)"
+        )
     if args.pictures and args.mode != "predict":
         raise ConfigError(f"'{args.pictures[0]}' is not a flag; files need --mode predict")
     return args, overrides
@@ -344,16 +356,53 @@ def _default_workdir(config_file: str, collection: str) -> Path:
     return Path("runs") / f"{stem}-{collection.replace('/', '-')}"
 
 
-def _evaluate(args: argparse.Namespace) -> int:
+def _views(args: argparse.Namespace, overrides: list[tuple[str, str]]) -> int | None:
+    """The views that evaluation and prediction shall use; None = as the run says.
+
+    Raises:
+      ConfigError: for every other field: a checkpoint has its own configuration.
+    """
+    from artjax import config as config_lib
+
+    for name, _ in overrides:
+        if not name.startswith("eval."):
+            raise ConfigError(
+                f"--config.{name}: --mode {args.mode} uses the checkpoint's own config; omit this flag "
+                "(of the config only eval.* may be set)"
+            )
+    config = config_lib.default_config()
+    config_lib.apply_overrides(config, overrides)
+    if "eval.views" not in dict(overrides):
+        return None
+    config_lib.check_field("eval.views", config.eval.views)
+    return int(config.eval.views)
+
+
+def _evaluate(args: argparse.Namespace, views: int | None) -> int:
     from artjax import cross_validation, workdir
-    from artjax.evaluation import evaluate, report
+    from artjax.evaluation import ensemble, evaluate, report
     from artjax.runtime import mesh
     from artjax.training import switches
 
+    if len(args.workdirs) > 1:
+        result = ensemble.evaluate_ensemble(
+            args.workdirs,
+            args.split,
+            which=args.checkpoint,
+            data_dir=args.data_dir,
+            canvas_dir=args.canvas_dir,
+            views=views,
+        )
+        if mesh.is_first_process():
+            print(f"ensemble of {len(args.workdirs)} runs, {result['collection']}")
+            print("\n".join(ensemble.member_lines(result)))
+            print("\n".join(report.report_lines(result)))
+            print(f"written to {args.workdir / 'evaluation' / f'ensemble-{args.split}'}")
+        return 0
     config = workdir.read_config(args.workdir) or evaluate.recorded_config(args.workdir)
     if config is not None and config.folds and config.fold < 0:
         result = cross_validation.evaluate_folds(
-            args.workdir, config.folds, args.data_dir, args.canvas_dir, args.checkpoint
+            args.workdir, config.folds, args.data_dir, args.canvas_dir, args.checkpoint, views
         )
         if mesh.is_first_process():
             print("\n".join(report.report_lines(result)))
@@ -365,6 +414,7 @@ def _evaluate(args: argparse.Namespace) -> int:
         which=args.checkpoint,
         data_dir=args.data_dir,
         canvas_dir=args.canvas_dir,
+        views=views,
     )
     if mesh.is_first_process():
         print(f"checkpoint of step {result['checkpoint_step']:,}, {result['collection']}")
@@ -375,13 +425,13 @@ def _evaluate(args: argparse.Namespace) -> int:
     return 0
 
 
-def _predict(args: argparse.Namespace) -> int:
+def _predict(args: argparse.Namespace, views: int | None) -> int:
     from artjax.evaluation import predict
     from artjax.prepare.readers.filename_repair import readable_name
 
     if not args.pictures:
         raise ConfigError("--mode predict needs image files: put files or folders after it")
-    result = predict.predict(args.workdir, args.pictures, args.checkpoint)
+    result = predict.predict(args.workdir, args.pictures, args.checkpoint, views)
     shown: Any = None
     for guess in result.guesses:
         if shown != (guess.path, guess.task):
@@ -390,6 +440,8 @@ def _predict(args: argparse.Namespace) -> int:
         print(f"  {guess.probability:6.1%}  {guess.label}")
     for path, reason in result.unusable:
         print(f"{readable_name(str(path))}: not a usable image: {reason}", file=sys.stderr)
+    if result.views > 1:
+        print(f"each the mean of {result.views} views")
     print(f"written to {args.workdir / 'predict' / 'predictions.csv'}")
     named = {path for path, _ in result.unusable} & set(args.pictures)
     return 2 if named else 0
@@ -429,16 +481,12 @@ def main(argv: list[str]) -> int:
         return _search(args, overrides, data_dir)
     if args.mode == "benchmark":
         return _benchmark(args, overrides, data_dir)
-    if overrides:
-        raise ConfigError(
-            f"--config.{overrides[0][0]}: --mode {args.mode} uses the checkpoint's own config; omit "
-            "this flag"
-        )
+    views = _views(args, overrides)
     if args.workdir is None:
         if args.config is None:
             raise ConfigError(f"--mode {args.mode} needs the --workdir of a run")
         args.workdir = _default_workdir(args.config, _config(args, [], data_dir).collection)
-    return _evaluate(args) if args.mode == "evaluate" else _predict(args)
+    return _evaluate(args, views) if args.mode == "evaluate" else _predict(args, views)
 
 
 if __name__ == "__main__":

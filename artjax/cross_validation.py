@@ -96,6 +96,7 @@ def evaluate_folds(
     data_dir: Path | None = None,
     canvas_dir: Path | None = None,
     which: str = "best",
+    views: int | None = None,
 ) -> dict[str, Any]:
     """Pools what the folds' networks say of their test works; writes `evaluation/folds/`.
 
@@ -105,6 +106,7 @@ def evaluate_folds(
       data_dir: where the data is now, if not where it was in training.
       canvas_dir: likewise.
       which: the checkpoint of each fold, `best` or `last`.
+      views: 1, 5 or 10 views of each work; default: as `eval.views` says.
 
     Returns:
       What `metrics.json` holds. It has the form of every other one; the baselines are means over the
@@ -119,28 +121,37 @@ def evaluate_folds(
     for fold in range(folds):
         folder = workdir / f"fold{fold}"
         restored, data = evaluate.open_workdir(folder, which, data_dir, canvas_dir)
-        split, predictions, result = evaluate.predict_and_evaluate(folder, restored, data, "test")
+        split, predictions, result = evaluate.predict_and_evaluate(
+            folder, restored, data, "test", views
+        )
+        classes = restored.record["classes"]
         for task, (_, of_task) in predictions.items():
             pooled.setdefault(task, []).append(of_task)
-        tables.append(report.predictions_csv(predictions, split, restored.record["classes"], fold))
+        tables.append(report.predictions_csv(predictions, split, classes, fold))
         by_fold.append(result)
     result = {
         "split": "folds",
         "checkpoint_step": None,
         "collection": by_fold[0]["collection"],
+        "views": by_fold[0]["views"],
         "tasks": {
-            task: _pooled(parts, [row["tasks"][task] for row in by_fold if task in row["tasks"]])
+            task: _pooled(
+                parts,
+                [row["tasks"][task] for row in by_fold if task in row["tasks"]],
+                classes[task],
+            )
             for task, parts in pooled.items()
         },
     }
     headers, rows = zip(*(table.split("\n", 1) for table in tables), strict=True)
     table = f"{headers[0]}\n{''.join(rows)}"
-    evaluate.write_results(workdir / "evaluation" / "folds", result, table)
-    return result
+    return evaluate.write_results(workdir / "evaluation" / "folds", result, table)
 
 
 def _pooled(
-    parts: Sequence[metrics.Predictions], rows: Sequence[Mapping[str, Any]]
+    parts: Sequence[metrics.Predictions],
+    rows: Sequence[Mapping[str, Any]],
+    names: Sequence[str],
 ) -> dict[str, Any]:
     together = metrics.Predictions(
         np.concatenate([part.labels for part in parts]),
@@ -154,7 +165,7 @@ def _pooled(
         return None if None in values else float(np.average(values, weights=weights))
 
     return {
-        **metrics.summary(together),
+        **metrics.summary(together, names),
         "official_n": None,
         "baselines": {name: mean(name) for name in baselines.WORDS},
         "by_fold": [{"n": row["n"], "top1": row["top1"]} for row in rows],

@@ -489,8 +489,9 @@ class _Run:
         for name in self.evaluated:
             path = self.setup.workdir / "evaluation" / name / "metrics.json"
             result = json.loads(path.read_text()) if path.is_file() else {}
-            if result.get("checkpoint_step") != self.checkpoints.best_step:
-                return {}  # of another checkpoint, or not there
+            same_step = result.get("checkpoint_step") == self.checkpoints.best_step
+            if not same_step or result.get("views", 1) != self.experiment.config.eval.views:
+                return {}  # of another checkpoint or other views, or not there
             results[name] = result
         return results
 

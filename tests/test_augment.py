@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
-from PIL import Image, ImageEnhance
+from PIL import Image, ImageEnhance, ImageOps
 from scipy import ndimage, stats
 
 from artjax import augment
@@ -38,6 +38,30 @@ def test_central_crop_equals_pillow(aspect, interpolation, size):
         # Pillow rounds twice, and clips what the cubic filter overshoots after each axis.
         limit = 1.5 if interpolation == "linear" else 2.5
         assert np.abs(np.asarray(theirs, np.float32) - our).max() <= limit
+
+
+@pytest.mark.parametrize("interpolation", FILTERS)
+@pytest.mark.parametrize("share", [1.0, 0.5])  # 7/8 is the limit
+@pytest.mark.parametrize("aspect", [0.4, 1.0, 2.5])
+def test_views_are_the_corners_and_the_centre_of_the_whole_picture(aspect, share, interpolation):
+    images, aspects = canvases(), jnp.full(4, aspect, jnp.float32)
+    of_canvas = min(share, 7 / 8) * 72
+    width, height = min(1, 1 / aspect) * of_canvas, min(1, aspect) * of_canvas
+    boxes = [(x, y) for y in (0, 72 - height) for x in (0, 72 - width)]
+    boxes.append(((72 - width) / 2, (72 - height) / 2))
+    ten = augment.fixed_views(10)
+    assert augment.fixed_views(5) == ten[:5]
+    for number, view in enumerate(ten):
+        x, y = boxes[number % 5]
+        ours = augment.view_of(images, aspects, 40, view, share, interpolation)
+        for image, our in zip(images, np.asarray(ours), strict=True):
+            theirs = Image.fromarray(image).resize(
+                (40, 40), FILTERS[interpolation], box=(x, y, x + width, y + height)
+            )
+            if number >= 5:
+                theirs = ImageOps.mirror(theirs)
+            limit = 1.5 if interpolation == "linear" else 3.5  # rounded and clipped, as above
+            assert np.abs(np.asarray(theirs, np.float32) - our).max() <= limit
 
 
 def crop(key, images, aspect, **changes):

@@ -116,6 +116,7 @@ def test_wrong_overrides_name_the_field_and_the_nearest(field, text, says):
         ({"optim__warmup_steps": 3}, "set one of them to 0"),
         ({"model__dropout": 1.0}, "in [0, 1)"),
         ({"augment__min_area": 0.0}, "in (0, 1]"),
+        ({"eval__views": 2}, "--config.eval.views=2: valid are 1, 5, 10"),
         ({"precision": "float16"}, "valid are auto, float32, bfloat16"),
         ({"source": "streem"}, "valid are auto, device, host, stream; did you mean stream?"),
     ],

@@ -6,7 +6,7 @@ import json
 import jax
 import numpy as np
 import pytest
-from tiny import SPLITS, open_canvases, tiny_config
+from tiny import ARTISTS, SPLITS, open_canvases, tiny_config
 
 from artjax.cross_validation import cross_validate, evaluate_folds
 from artjax.data.folds import fold_of
@@ -66,6 +66,12 @@ def test_folds_are_resumed_and_pooled_into_one_score(data_dir, tmp_path, capsys)
         rows = list(csv.DictReader(table))
     assert len({r["file_name"] for r in rows}) == len(rows) == row["n"] == sum(SPLITS.values())
     assert row["top1"] == np.mean([r["label"] == r["predicted"] for r in rows])
+    recalls = [
+        np.mean([r["predicted"] == name for r in rows if r["label"] == name]) for name in ARTISTS
+    ]
+    assert [row["by_class"][name]["recall"] for name in ARTISTS] == pytest.approx(recalls)
+    assert row["balanced_accuracy"] == pytest.approx(np.mean(recalls))
+    assert row["auroc_classes"] == 3
     for fold in range(FOLDS):
         path = tmp_path / f"fold{fold}" / "evaluation" / "test" / "metrics.json"
         alone = json.loads(path.read_text())["tasks"]["artist"]
@@ -76,6 +82,9 @@ def test_folds_are_resumed_and_pooled_into_one_score(data_dir, tmp_path, capsys)
     before = file.read_bytes()
     evaluate_folds(tmp_path, FOLDS, data_dir)
     assert file.read_bytes() == before
+    several = evaluate_folds(tmp_path, FOLDS, data_dir, views=5)
+    assert several["views"] == json.loads(file.read_text())["views"] == 5
+    assert several["tasks"]["artist"]["loss"] != row["loss"]
 
 
 def test_one_fold_and_a_fold_by_hand_are_refused():

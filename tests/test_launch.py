@@ -42,7 +42,31 @@ def in_the_repository(pytestconfig, monkeypatch):
         (["--mode", "evaluate", "--workdir", "NEW"], "no checkpoint in"),
         (["--mode", "predict", "--workdir", "NEW"], "needs image files"),
         (["picture.jpg", "--workdir", "NEW"], "'picture.jpg' is not a flag; files need"),
-        (["--mode", "evaluate", "--workdir", "NEW", "--config.seed=1"], "checkpoint's own config"),
+        (
+            ["--mode", "evaluate", "--workdir", "NEW", "--config.seed=1", "--config.eval.views=5"],
+            "--config.seed: --mode evaluate uses the checkpoint's own config; omit this flag (of the "
+            "config only eval.* may be set)",
+        ),
+        (
+            ["--mode", "predict", "--workdir", "NEW", "a.jpg", "--config.eval.views=3"],
+            "--config.eval.views=3: valid are 1, 5, 10",
+        ),
+        (
+            ["--mode", "evaluate", "--workdir", "NEW", "--config.eval.vews=5"],
+            "unknown config field --config.eval.vews; did you mean eval.views?",
+        ),
+        (
+            ["--workdir", "NEW", "--workdir", "OTHER"],
+            "--workdir is given 2 times: --mode train takes one, only --mode evaluate takes several",
+        ),
+        (
+            ["--mode", "predict", "--workdir", "NEW", "--workdir", "OTHER", "a.jpg"],
+            "--mode predict takes one",
+        ),
+        (
+            ["--mode", "evaluate", "--workdir", "NEW", "--workdir", "NEW"],
+            "is given twice: an ensemble needs different runs",
+        ),
         ([*TINY, "--config.optim.peek_lr=1"], "did you mean optim.peak_lr?"),
         ([*TINY, "--config.batch_size=x"], "not of type int"),
         (
@@ -180,12 +204,23 @@ def test_train_evaluate_and_predict_from_the_command_line(data_dir, tmp_path, ca
     evaluate = ["--mode", "evaluate", "--workdir", str(tmp_path), "--split", "validation"]
     assert launch.main([*TINY, *evaluate]) == 0
     assert "validation artist: top-1" in capsys.readouterr().out
+    assert launch.main([*evaluate, "--config.eval.views=5"]) == 0
+    assert "on 20 works, 5 views of each" in capsys.readouterr().out
+    copy = shutil.copytree(tmp_path, tmp_path.with_name(f"{tmp_path.name}-copy"))
+    assert launch.main([*evaluate, "--workdir", str(copy)]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert said[0] == "ensemble of 2 runs, tiny/1.0.0"
+    assert [line.split(",")[0] for line in said[1:3]] == [f"  {tmp_path}", f"  {copy}"]
+    assert said[3].startswith("validation artist: top-1")
+    assert said[-1] == f"written to {tmp_path / 'evaluation' / 'ensemble-validation'}"
     picture = tmp_path / "picture.png"
     stripes(0, np.random.default_rng(0)).save(picture)
     (tmp_path / "text.jpg").write_text("no picture")
     predict = ["--mode", "predict", "--workdir", str(tmp_path)]
     assert launch.main([*predict, str(picture)]) == 0
     assert f"{picture}: artist" in capsys.readouterr().out
+    assert launch.main([*predict, str(picture), "--config.eval.views=10"]) == 0
+    assert "each the mean of 10 views" in capsys.readouterr().out
     assert launch.main([*predict, str(picture), str(tmp_path / "text.jpg")]) == 2
     assert "text.jpg: not a usable image: not a picture" in capsys.readouterr().err
 

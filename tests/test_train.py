@@ -83,10 +83,11 @@ def test_a_run_learns_and_leaves_a_complete_workdir(finished):
 
 def test_metrics_json_has_the_documented_fields(finished):
     result = json.loads((finished / "evaluation" / "test" / "metrics.json").read_text())
-    assert set(result) >= {"split", "checkpoint_step", "tasks"}
+    assert set(result) >= {"split", "checkpoint_step", "tasks", "views"}
     assert set(result["tasks"]["artist"]) == {
         *("n", "official_n", "loss", "top1", "top1_ci95", "top5", "macro_f1"),
         *("baselines", "classes", "labelled_classes", "predicted_classes", "works"),
+        *("auroc", "auroc_classes", "balanced_accuracy", "by_class"),
     }
     assert result["tasks"]["artist"]["n"] == 19
 

@@ -11,7 +11,7 @@ from tiny import stripes, tiny_config
 
 from artjax import pretrained
 from artjax.errors import ArtjaxError
-from artjax.evaluation import evaluate
+from artjax.evaluation import evaluate, metrics
 from artjax.evaluation.predict import predict
 from artjax.train import train
 from artjax.training import features as features_lib
@@ -154,6 +154,20 @@ def test_features_are_those_of_the_trunk(trunk, data_dir, tmp_path):
     assert len(views) == 120
     first, second = views.images[np.arange(60)], views.images[np.arange(60, 120)]
     assert (np.abs(first - second).max(1) > 0).all()  # each view is another crop
+
+
+@pytest.mark.slow
+def test_several_views_are_computed_on_images_not_on_features(trunk, data_dir, tmp_path):
+    train(probe(trunk, features__views=2), tmp_path, data_dir, **ONE)
+    restored, data = evaluate.open_workdir(tmp_path, "best")
+    split = data.split("test", {"artist": "artist"})
+    by_hand = evaluate.predict_split(restored.experiment, restored.variables, split, 5)["artist"][1]
+    row = evaluate.evaluate_workdir(tmp_path, "test", views=5)["tasks"]["artist"]
+    assert row["loss"] == metrics.loss(by_hand)
+    assert row["loss"] != evaluate.evaluate_workdir(tmp_path, "test")["tasks"]["artist"]["loss"]
+    features = evaluate.features_of(restored.experiment, restored.record, data).seen(split)
+    with pytest.raises(ValueError, match="features have no views"):
+        evaluate.predict_split(restored.experiment, restored.variables, features, 5)
 
 
 @pytest.mark.slow

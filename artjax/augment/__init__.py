@@ -16,22 +16,28 @@ from artjax.augment.damage import (
 from artjax.augment.geometry import (
     box_mask,
     central_crop,
+    placed_crop,
     random_boxes,
     random_flip,
     random_resized_crop,
     rotated_crop,
 )
 from artjax.augment.mixing import mix, partner
+from artjax.augment.views import LARGEST_SHARE, View, fixed_views, view_of
 
 __all__ = [
+    "LARGEST_SHARE",
+    "View",
     "adjust_color",
     "augmented",
     "box_mask",
     "central_crop",
     "crop_boxes",
+    "fixed_views",
     "gaussian_blur",
     "mix",
     "partner",
+    "placed_crop",
     "random_blur",
     "random_boxes",
     "random_color",
@@ -41,4 +47,5 @@ __all__ = [
     "random_pixel_drop",
     "random_resized_crop",
     "rotated_crop",
+    "view_of",
 ]

@@ -153,6 +153,34 @@ def central_crop(
     return _resample(images, left, top, width, height, size, interpolation)
 
 
+def placed_crop(
+    images: jax.Array,
+    aspect: jax.Array,
+    size: int,
+    across: float | jax.Array,
+    down: float | jax.Array,
+    side_share: float,
+    interpolation: str = "linear",
+) -> jax.Array:
+    """Cuts out a square at a place of the true image, and resamples it.
+
+    Args:
+      images: canvases, uint8 or float [B, S, S, 3].
+      aspect: true width / height, float32 [B].
+      size: side of the result in pixels.
+      across: where the square is, from 0 (at the left edge) to 1 (at the right edge), float32 scalar.
+      down: likewise, from 0 (at the top) to 1 (at the bottom).
+      side_share: side of the square, as a share of the largest square's side, in (0, 1].
+      interpolation: `linear` or `cubic`.
+
+    Returns:
+      float32 [B, size, size, 3] on the scale of `images`.
+    """
+    width, height = (side_share * side for side in _largest_box(aspect, jnp.ones_like(aspect)))
+    left, top = across * (1 - width), down * (1 - height)
+    return _resample(images, left, top, width, height, size, interpolation)
+
+
 def random_flip(key: jax.Array, images: jax.Array) -> jax.Array:
     """Mirrors each image left to right with probability 1/2; [B, H, W, 3], any dtype."""
     flip = jax.random.bernoulli(key, 0.5, (images.shape[0], 1, 1, 1))

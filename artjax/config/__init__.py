@@ -6,7 +6,7 @@ A configuration is an `ml_collections.ConfigDict`. `configs/*.py` change a few f
 `ml_collections` is imported only where a ConfigDict is created: other classes can be used as well.
 """
 
-from artjax.config.checking import check, require
+from artjax.config.checking import check, check_field, require
 from artjax.config.describing import as_markdown, as_text
 from artjax.config.fields import AUGMENT_LIMITS, FIELDS, LABELS, default_config
 from artjax.config.reading import (
@@ -31,6 +31,7 @@ __all__ = [
     "as_text",
     "canvas_size",
     "check",
+    "check_field",
     "collection_settings",
     "default_config",
     "differences",

@@ -58,6 +58,16 @@ def check(config: ConfigDict, tables: Mapping[str, Iterable[str]]) -> None:
     )
 
 
+def check_field(name: str, value: Any) -> None:
+    """Checks the value of one field that refers to no table.
+
+    Raises:
+      ConfigError: as `check` does.
+    """
+    _check_type(FIELDS[name], value)
+    _check_value(FIELDS[name], value, {})
+
+
 def require(holds: bool, config: ConfigDict, name: str, must: str) -> None:
     """Raises `ConfigError` with field, value and what it must be, unless the condition holds."""
     if not holds:
@@ -85,9 +95,9 @@ def _check_value(field: Field, value: Any, tables: Mapping[str, Iterable[str]]) 
         valid = field.valid
         choices = valid.choices if isinstance(valid, OneOf) else tuple(tables[valid.table])
         if value not in choices:
-            near = nearest(value, choices)
+            near = nearest(value, choices) if isinstance(value, str) else ""
             raise ConfigError(
-                f"--config.{field.name}={value}: valid are {', '.join(choices)}{near}"
+                f"--config.{field.name}={value}: valid are {', '.join(map(str, choices))}{near}"
             )
     elif value not in field.valid:
         raise ConfigError(f"--config.{field.name}={value}: it must be {field.valid}")

@@ -73,7 +73,7 @@ def _valid(field: Field, tables: Mapping[str, Iterable[str]]) -> str:
     if isinstance(field.valid, NameIn):
         return ", ".join(tables[field.valid.table])
     if isinstance(field.valid, OneOf):
-        return ", ".join(field.valid.choices)
+        return ", ".join(map(str, field.valid.choices))
     if isinstance(field.valid, Range):
         return str(field.valid)
     return "true, false" if isinstance(field.default, bool) else ""

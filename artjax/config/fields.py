@@ -46,9 +46,9 @@ class Range:
 
 @dataclass(frozen=True)
 class OneOf:
-    """One of a few strings."""
+    """One of a few values."""
 
-    choices: tuple[str, ...]
+    choices: tuple[Any, ...]
 
 
 @dataclass(frozen=True)
@@ -648,6 +648,19 @@ GROUPS: Mapping[str, Sequence[Field]] = {
             Range(0, 10, words="in [0, 10], 0 for none"),
             absent=0.0,
             also=("focal_gamma", "gamma"),
+        ),
+    ),
+    "Evaluation": (
+        Field(
+            "eval.views",
+            1,
+            "Squares of each work whose probabilities are averaged: 1 = the central one, 5 = the four "
+            "corners and the centre, 10 = these and their mirror images (Krizhevsky et al. (2012), "
+            "section 4.1). More take so many times as long. --mode evaluate and predict may set it for "
+            "a finished run. Validation during training always uses 1, so that choosing a checkpoint "
+            "stays cheap; the evaluation at the end uses what is set.",
+            OneOf((1, 5, 10)),
+            absent=1,
         ),
     ),
     "Logs and checkpoints": (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +23,7 @@ from artjax.errors import ConfigError, WorkdirError
 from artjax.evaluation import baselines, metrics
 from artjax.evaluation.colour_histograms import kept_colour_baseline
 from artjax.evaluation.report import predictions_csv
+from artjax.evaluation.views import logits_of_views, number_of_views
 from artjax.runtime.mesh import create_mesh, is_first_process
 from artjax.training import frozen
 from artjax.training.checkpoint import Checkpoints
@@ -34,6 +35,9 @@ if TYPE_CHECKING:  # ml_collections is not needed to run this
     from ml_collections import ConfigDict
 
 CHECKPOINTS = ("best", "last")
+
+TaskPredictions = dict[str, tuple[np.ndarray, metrics.Predictions]]
+"""For each task: the indices of the works whose label is known, int [N], and their predictions."""
 
 
 class Restored(NamedTuple):
@@ -56,12 +60,7 @@ def restore(workdir: Path, which: str = "best") -> Restored:
       ConfigError: if `which` is neither of them.
       WorkdirError: if there is no checkpoint, or it cannot be read.
     """
-    if which not in CHECKPOINTS:
-        raise ConfigError(f"--checkpoint {which}: valid are {', '.join(CHECKPOINTS)}")
-    checkpoints = Checkpoints(workdir, read_only=True)
-    step = checkpoints.best_step if which == "best" else checkpoints.latest_step
-    assert step is not None  # `Checkpoints` refuses to read a workdir without checkpoints
-    record = checkpoints.record(step)
+    checkpoints, step, record = open_checkpoint(workdir, which)
     config = config_lib.from_json(json.dumps(record["config"]))
     classes = {task: len(names) for task, names in record["classes"].items()}
     # The present number of devices may not be divisible by the run's `fsdp`.
@@ -73,6 +72,29 @@ def restore(workdir: Path, which: str = "best") -> Restored:
     return Restored(experiment, variables, step, record)
 
 
+def open_checkpoint(workdir: Path, which: str) -> tuple[Checkpoints, int, dict[str, Any]]:
+    """Opens the checkpoints of a workdir; returns them, and step and record of the chosen one.
+
+    Raises:
+      ConfigError: if `which` is neither `best` nor `last`.
+      WorkdirError: if there is no checkpoint, or its record cannot be read.
+    """
+    if which not in CHECKPOINTS:
+        raise ConfigError(f"--checkpoint {which}: valid are {', '.join(CHECKPOINTS)}")
+    checkpoints = Checkpoints(workdir, read_only=True)
+    step = checkpoints.best_step if which == "best" else checkpoints.latest_step
+    assert step is not None  # `Checkpoints` refuses to read a workdir without checkpoints
+    return checkpoints, step, checkpoints.record(step)
+
+
+def check_split(split: str) -> None:
+    """Raises `ConfigError` if there is no such split."""
+    if split not in SPLITS:
+        raise ConfigError(
+            f"--split {split}: valid are {', '.join(SPLITS)}{config_lib.nearest(split, SPLITS)}"
+        )
+
+
 def evaluate_workdir(
     workdir: Path,
     split: str,
@@ -80,6 +102,7 @@ def evaluate_workdir(
     which: str = "best",
     data_dir: Path | None = None,
     canvas_dir: Path | None = None,
+    views: int | None = None,
 ) -> dict[str, Any]:
     """Evaluates a checkpoint of a workdir on a split and writes `evaluation/<split>/`.
 
@@ -90,21 +113,19 @@ def evaluate_workdir(
       data_dir: the present data directory, if it differs from that of training.
       canvas_dir: the present folder for canvases, likewise. Without room for canvases there, images are
         streamed.
+      views: 1, 5 or 10 views of each work; default: as the run's `eval.views` says.
 
     Returns:
       The contents of `metrics.json`.
 
     Raises:
-      ConfigError: for an unknown split or checkpoint.
+      ConfigError: for an unknown split or checkpoint, or another number of views.
       WorkdirError: if there is no checkpoint, or the run was trained on other data.
       DataError: if the data cannot be found.
     """
-    if split not in SPLITS:
-        raise ConfigError(
-            f"--split {split}: valid are {', '.join(SPLITS)}{config_lib.nearest(split, SPLITS)}"
-        )
+    check_split(split)
     restored, data = open_workdir(workdir, which, data_dir, canvas_dir)
-    return evaluate_split(workdir, restored, data, split)
+    return evaluate_split(workdir, restored, data, split, views)
 
 
 def open_workdir(
@@ -130,9 +151,11 @@ def open_workdir(
     return restored, fold_of(data, config.folds, config.fold) if config.folds else data
 
 
-def evaluate_split(workdir: Path, restored: Restored, data: Canvases, name: str) -> dict[str, Any]:
+def evaluate_split(
+    workdir: Path, restored: Restored, data: Canvases, name: str, views: int | None = None
+) -> dict[str, Any]:
     """Evaluates a restored model on one split; writes `metrics.json` and `predictions.csv`."""
-    return predict_and_evaluate(workdir, restored, data, name)[2]
+    return predict_and_evaluate(workdir, restored, data, name, views)[2]
 
 
 def features_of(
@@ -147,57 +170,101 @@ def features_of(
 
 
 def predict_and_evaluate(
-    workdir: Path, restored: Restored, data: Canvases, name: str
-) -> tuple[Split, dict[str, tuple[np.ndarray, metrics.Predictions]], dict[str, Any]]:
+    workdir: Path, restored: Restored, data: Canvases, name: str, views: int | None = None
+) -> tuple[Split, TaskPredictions, dict[str, Any]]:
     """As `evaluate_split`; returns the split and what `predict_split` gave as well."""
-    labels = config_lib.label_features(restored.experiment.config)
-    needed = ("train",) if name == "train" else SPLITS
-    splits = {other: data.split(other, labels) for other in needed}
+    config, classes = restored.experiment.config, restored.record["classes"]
+    views = number_of_views(config, views)
+    splits = open_splits(config, data, name)
     split = splits[name]
-    features = features_of(restored.experiment, restored.record, data)
-    seen = features.seen(split) if features else split
-    predictions = predict_split(restored.experiment, restored.variables, seen)
-    colours, duplicated = {}, None
-    if name != "train":  # on its own works, a fit says nothing
-        colours = {task: kept_colour_baseline(data, splits, task) for task in labels}
-        duplicated = data.duplicated_in_train(name)
-    tasks = summarise(predictions, split, splits["train"], data.prepared, duplicated)
-    for task, row in tasks.items():
-        colour = colours.get(task)
-        row["baselines"]["colour_histograms"] = colour and colour[f"{name}_top1"]
+    predictions = predict_works(restored, data, split, views)
     result = {
         "split": name,
         "checkpoint_step": restored.step,
         "collection": f"{data.prepared.name}/{data.prepared.version}",
-        "tasks": tasks,
+        "views": views,
+        "tasks": scores(predictions, data, splits, name, classes),
     }
-    table = predictions_csv(predictions, split, restored.record["classes"])
-    write_results(workdir / "evaluation" / name, result, table)
-    return split, predictions, result
+    table = predictions_csv(predictions, split, classes)
+    return split, predictions, write_results(workdir / "evaluation" / name, result, table)
 
 
-def write_results(folder: Path, result: Mapping[str, Any], table: str) -> None:
-    """Writes `metrics.json` and `predictions.csv`, in process 0."""
+def open_splits(config: ConfigDict, data: Canvases, name: str) -> dict[str, Split]:
+    """The splits that `scores` needs, by name: for train only this one, for others all of them."""
+    labels = config_lib.label_features(config)
+    needed = ("train",) if name == "train" else SPLITS
+    return {other: data.split(other, labels) for other in needed}
+
+
+def predict_works(restored: Restored, data: Canvases, split: Split, views: int) -> TaskPredictions:
+    """Predicts all works of a split, from the features of the run where it has some.
+
+    Features are of one view. For several, the trunk is computed on the images.
+    """
+    features = None if views > 1 else features_of(restored.experiment, restored.record, data)
+    seen = features.seen(split) if features else split
+    return predict_split(restored.experiment, restored.variables, seen, views)
+
+
+def scores(
+    predictions: TaskPredictions,
+    data: Canvases,
+    splits: Mapping[str, Split],
+    name: str,
+    classes: Mapping[str, Sequence[str]],
+) -> dict[str, dict[str, Any]]:
+    """What `metrics.json` has for each task: metrics of predictions, and the baselines.
+
+    Args:
+      predictions: of the works of a split.
+      data: the data to which the split belongs.
+      splits: as from `open_splits`.
+      name: of the split that was predicted.
+      classes: class names, by task.
+    """
+    split = splits[name]
+    colours, duplicated = {}, None
+    if name != "train":  # on its own works, a fit says nothing
+        colours = {task: kept_colour_baseline(data, splits, task) for task in predictions}
+        duplicated = data.duplicated_in_train(name)
+    tasks = summarise(predictions, split, splits["train"], data.prepared, duplicated, classes)
+    for task, row in tasks.items():
+        colour = colours.get(task)
+        row["baselines"]["colour_histograms"] = colour and colour[f"{name}_top1"]
+    return tasks
+
+
+def write_results(folder: Path, result: Mapping[str, Any], table: str) -> dict[str, Any]:
+    """Writes `metrics.json` and `predictions.csv`, in process 0.
+
+    Returns:
+      The result as it is written. JSON has no nan and no infinity, so None takes their place.
+    """
+    written: dict[str, Any] = _finite(result)
     if is_first_process():
         write_atomically(folder / "predictions.csv", table)
-        write_atomically(
-            folder / "metrics.json", json.dumps(result, indent=2, sort_keys=True) + "\n"
-        )
+        text = json.dumps(written, indent=2, sort_keys=True, allow_nan=False)
+        write_atomically(folder / "metrics.json", f"{text}\n")
+    return written
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def predict_split(
-    experiment: Experiment, variables: Mapping[str, Any], split: Split
-) -> dict[str, tuple[np.ndarray, metrics.Predictions]]:
-    """Predicts all works of a split.
-
-    Returns:
-      For each task: the indices of the works whose label is known, int [N], and their predictions.
-    """
+    experiment: Experiment, variables: Mapping[str, Any], split: Split, views: int = 1
+) -> TaskPredictions:
+    """Predicts all works of a split, as the mean of the probabilities of 1, 5 or 10 views of each."""
     collected: dict[str, list[np.ndarray]] = {task: [] for task in split.labels}
     sharding = experiment.batch_sharding
     for real, batch in batches.evaluation_batches(split, experiment.eval_batch_size, sharding):
-        for task, logits in experiment.logits(variables, batch).items():
-            collected[task].append(np.asarray(logits)[: len(real)])
+        for task, logits in logits_of_views(experiment, variables, batch, views).items():
+            collected[task].append(logits[: len(real)])
     result = {}
     for task, batch_logits in collected.items():
         known = np.flatnonzero(split.labels[task] >= 0)
@@ -209,11 +276,12 @@ def predict_split(
 
 
 def summarise(
-    predictions: Mapping[str, tuple[np.ndarray, metrics.Predictions]],
+    predictions: TaskPredictions,
     split: Split,
     train: Split,
     prepared: Prepared,
     duplicated: Collection[str] | None = None,
+    classes: Mapping[str, Sequence[str]] | None = None,
 ) -> dict[str, dict[str, Any]]:
     """Computes the metrics in `metrics.json` for each task. Tasks without known labels are left out.
 
@@ -224,13 +292,14 @@ def summarise(
       prepared: the prepared set, for the size of the official split.
       duplicated: file names of the works that have a near-duplicate in the training split; None if
         the set has no list of near-duplicates.
+      classes: class names, by task, for the numbers of each class; None leaves these out.
     """
     tasks = {}
     for task, (known, of_task) in predictions.items():
         if not len(known):
             continue
         tasks[task] = {
-            **metrics.summary(of_task),
+            **metrics.summary(of_task, classes[task] if classes else None),
             "official_n": prepared.official_works(split.name),
             "baselines": baselines.baselines(
                 train.labels[task], of_task.labels, of_task.log_probabilities.shape[1]

@@ -51,6 +51,20 @@ def log_softmax(logits: np.ndarray) -> np.ndarray:
     return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
 
 
+def mean_log_probabilities(parts: Sequence[np.ndarray]) -> np.ndarray:
+    """Logarithm of the mean of several probabilities, float64, computed without leaving the logarithms.
+
+    So a probability that float64 cannot hold is not taken for 0.
+
+    Args:
+      parts: natural logarithms of probabilities, float64, all of one shape.
+    """
+    total = parts[0]
+    for part in parts[1:]:
+        total = np.logaddexp(total, part)
+    return total - math.log(len(parts))
+
+
 def top1(predictions: Predictions) -> float:
     """Share of works whose most probable class is the true one, in [0, 1]."""
     return float((predictions.predicted == predictions.labels).mean())
@@ -73,12 +87,96 @@ def macro_f1(predictions: Predictions) -> float:
     F1 = 2 TP / (2 TP + FP + FN): Manning et al., Introduction to Information Retrieval (2008),
     section 8.3, and 13.6 for the macro average. Equals scikit-learn's `f1_score(average="macro")`.
     """
-    classes = predictions.log_probabilities.shape[1]
-    labels, predicted = predictions.labels, predictions.predicted
-    hits = np.bincount(labels[labels == predicted], minlength=classes)
-    twice = np.bincount(labels, minlength=classes) + np.bincount(predicted, minlength=classes)
+    hits, labelled, predicted = _counts(predictions)
+    twice = labelled + predicted
     occurs = twice > 0
     return float((2 * hits[occurs] / twice[occurs]).mean())
+
+
+def balanced_accuracy(predictions: Predictions) -> float:
+    """Unweighted mean of the recalls of all classes that have a work, in [0, 1].
+
+    Brodersen et al., The Balanced Accuracy and Its Posterior Distribution (2010), for any number of
+    classes. Equals scikit-learn's `balanced_accuracy_score`.
+    """
+    hits, labelled, _ = _counts(predictions)
+    has_work = labelled > 0
+    return float((hits[has_work] / labelled[has_work]).mean())
+
+
+def auroc(predictions: Predictions) -> float | None:
+    """Area under the ROC curve of each class against all others, in [0, 1]; the unweighted mean.
+
+    The area of a class is the chance that a work of the class has a higher probability of it than a work
+    of another class, where a tie counts half: Hanley & McNeil, The Meaning and Use of the Area under a
+    ROC Curve (1982). One against the rest as in Fawcett, An Introduction to ROC Analysis (2006), section
+    9.2, but unweighted. Equals the mean of scikit-learn's `roc_auc_score` over the classes that occur as
+    a label.
+
+    Returns:
+      None if fewer than two classes have a work, or a probability is not a number.
+    """
+    classes = np.unique(predictions.labels)
+    if len(classes) < 2 or np.isnan(predictions.log_probabilities).any():
+        return None
+    areas = [_area(predictions.log_probabilities[:, c], predictions.labels == c) for c in classes]
+    return float(np.mean(areas))
+
+
+def _area(scores: np.ndarray, own: np.ndarray) -> float:
+    """Area under the ROC curve of one class: scores float [N]; which works are its own, bool [N]."""
+    _, rank, counts = np.unique(scores, return_inverse=True, return_counts=True)
+    positive = np.bincount(rank[own], minlength=len(counts))
+    negative = counts - positive
+    lower = np.cumsum(negative) - negative
+    pairs = int(own.sum()) * int((~own).sum())
+    return float((positive * (lower + negative / 2)).sum() / pairs)
+
+
+def by_class(predictions: Predictions, names: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Precision, recall and F1 of each class, ready for JSON.
+
+    Manning et al., Introduction to Information Retrieval (2008), section 8.3. Equals scikit-learn's
+    `precision_recall_fscore_support(zero_division=nan)`.
+
+    Args:
+      predictions: of one task.
+      names: of all classes.
+
+    Returns:
+      For each class: `precision`, None where it was never predicted; `recall`, None where it has no
+      work; `f1`, None where both are so; `n`, its number of images; and `works`, that of its works.
+    """
+    hits, labelled, predicted = _counts(predictions)
+    ids = predictions.work_ids
+
+    def works(c: int) -> int:
+        return int(labelled[c]) if ids is None else len(np.unique(ids[predictions.labels == c]))
+
+    def share(part: int, of: int) -> float | None:
+        return float(part / of) if of else None
+
+    return {
+        name: {
+            "precision": share(hits[c], predicted[c]),
+            "recall": share(hits[c], labelled[c]),
+            "f1": share(2 * hits[c], labelled[c] + predicted[c]),
+            "n": int(labelled[c]),
+            "works": works(c),
+        }
+        for c, name in enumerate(names)
+    }
+
+
+def _counts(predictions: Predictions) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """For each class: works named rightly, works with this label, works named so; each int [classes]."""
+    classes = predictions.log_probabilities.shape[1]
+    labels, predicted = predictions.labels, predictions.predicted
+    hits, labelled, named = (
+        np.bincount(of, minlength=classes)
+        for of in (labels[labels == predicted], labels, predicted)
+    )
+    return hits, labelled, named
 
 
 def wilson_interval(share: float, n: float, z: float = 1.959963984540054) -> tuple[float, float]:
@@ -124,47 +222,63 @@ class Metric(NamedTuple):
     """A metric of predictions.
 
     Attributes:
-      function: computes it.
+      function: computes it; None where it is not defined.
       template: formats its name and value in a report.
     """
 
-    function: Callable[[Predictions], float]
+    function: Callable[[Predictions], float | None]
     template: str
 
 
 METRICS: Mapping[str, Metric] = {
     "top1": Metric(top1, "top-1 {:.1%}"),
     "top5": Metric(top5, "top-5 {:.1%}"),
+    "balanced_accuracy": Metric(balanced_accuracy, "balanced accuracy {:.1%}"),
     "macro_f1": Metric(macro_f1, "macro-F1 {:.3f}"),
+    "auroc": Metric(auroc, "AUROC {:.3f}"),
     "loss": Metric(loss, "loss {:.3f}"),
 }
 """All metrics, in the order of a report. A metric that is added here appears in every `metrics.json`."""
 
 
-def summary(predictions: Predictions) -> dict[str, float | int | list[float]]:
-    """Computes `METRICS` and the 95 % interval of top-1, ready for JSON.
+def summary(predictions: Predictions, names: Sequence[str] | None = None) -> dict[str, Any]:
+    """Computes `METRICS` and the 95 % interval of top-1, in plain Python values.
 
-    Beside them are the numbers of images and of works, of classes, of classes that have a work, and of
-    classes that were predicted at all.
+    Beside them are the numbers of images and of works, of classes, of classes that have a work, of
+    classes that were predicted at all, and of classes over which `auroc` is the mean.
+
+    Args:
+      predictions: of one task.
+      names: of all classes, for `by_class`, which is left out without them.
     """
     right = predictions.predicted == predictions.labels
     n = len(right)
     ids = predictions.work_ids
     trials = float(n) if ids is None else independent_trials(right, ids)
+    values = {name: metric.function(predictions) for name, metric in METRICS.items()}
+    labelled = len(np.unique(predictions.labels))
     return {
         "n": n,
         "works": n if ids is None else len(np.unique(ids)),
-        **{name: metric.function(predictions) for name, metric in METRICS.items()},
+        **values,
         "top1_ci95": list(wilson_interval(float(right.mean()), trials)),
         "classes": predictions.log_probabilities.shape[1],
-        "labelled_classes": len(np.unique(predictions.labels)),
+        "labelled_classes": labelled,
         "predicted_classes": len(np.unique(predictions.predicted)),
+        "auroc_classes": 0 if values["auroc"] is None else labelled,
+        **({} if names is None else {"by_class": by_class(predictions, names)}),
     }
 
 
 def format_metrics(row: Mapping[str, Any]) -> str:
-    """Formats the result of `summary` for a report."""
-    formatted = [metric.template.format(row[name]) for name, metric in METRICS.items()]
+    """Formats the result of `summary` for a report. What an older result lacks is left out."""
+    formatted = [_format(metric, row[name]) for name, metric in METRICS.items() if name in row]
     low, high = row["top1_ci95"]
     formatted[0] += f" (95 % interval {low:.1%} to {high:.1%})"
     return ", ".join(formatted)
+
+
+def _format(metric: Metric, value: float | None) -> str:
+    if value is None:
+        return metric.template.partition("{")[0] + "undefined"
+    return metric.template.format(value)

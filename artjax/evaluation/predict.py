@@ -17,6 +17,7 @@ from artjax.data.canvases import Split
 from artjax.errors import DataError, ImageError
 from artjax.evaluation import metrics
 from artjax.evaluation.evaluate import restore
+from artjax.evaluation.views import logits_of_views, number_of_views
 from artjax.prepare import picture_decoding
 from artjax.prepare.readers.filename_repair import readable_name
 from artjax.workdir import write_atomically
@@ -36,33 +37,40 @@ class Guess(NamedTuple):
 
 
 class Result(NamedTuple):
-    """Guesses for all usable images, and (file, reason) for each unusable one."""
+    """Guesses for all usable images, (file, reason) for each unusable one, and the number of views."""
 
     guesses: list[Guess]
     unusable: list[tuple[Path, str]]
+    views: int = 1
 
 
-def predict(workdir: Path, paths: Sequence[Path], which: str = "best") -> Result:
+def predict(
+    workdir: Path, paths: Sequence[Path], which: str = "best", views: int | None = None
+) -> Result:
     """Predicts the labels of images with a checkpoint of a workdir.
 
     Args:
       workdir: the folder of a run. Nothing else is needed.
       paths: image files, and folders. All files in a folder and its subfolders are used.
       which: the checkpoint, `best` by validation or `last`.
+      views: 1, 5 or 10 views of each image, whose probabilities are averaged; default: as the run's
+        `eval.views` says.
 
     Returns:
       For each image and task the five most probable labels (or all, if there are fewer). They are also
       written to `predict/predictions.csv` in the workdir.
 
     Raises:
+      ConfigError: for an unknown checkpoint, or another number of views.
       WorkdirError: if there is no checkpoint.
       DataError: if a path does not exist, or none of the files is a usable image.
     """
     files, unusable = _files(paths)
     restored = restore(workdir, which)
+    views = number_of_views(restored.experiment.config, views)
     size = config_lib.canvas_size(restored.experiment.config)
     usable: list[Path] = []
-    result = Result([], unusable)
+    result = Result([], unusable, views)
     chunk: list[tuple[Path, np.ndarray, float]] = []
 
     def flush() -> None:
@@ -74,8 +82,9 @@ def predict(workdir: Path, paths: Sequence[Path], which: str = "best") -> Result
         padded = -(-padded // count) * count
         indices = np.pad(rows, (0, padded - len(rows)), constant_values=-1)
         batch = batches.put(split, indices, restored.experiment.batch_sharding)
-        for task, logits in restored.experiment.logits(restored.variables, batch).items():
-            probabilities = np.exp(metrics.log_softmax(np.asarray(logits)[: len(chunk)]))
+        logits = logits_of_views(restored.experiment, restored.variables, batch, views)
+        for task, of_task in logits.items():
+            probabilities = np.exp(metrics.log_softmax(of_task[: len(chunk)]))
             names = restored.record["classes"][task]
             for (path, _, _), row in zip(chunk, probabilities, strict=True):
                 top = np.argsort(-row, kind="stable")[:TOP_K]

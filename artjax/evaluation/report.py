@@ -28,6 +28,8 @@ def report_lines(result: Mapping[str, Any]) -> list[str]:
             works = f"{row['n']:,} of the {official:,} official {result['split']} works"
         if row.get("works", row["n"]) < row["n"]:
             works = f"{row['n']:,} images of {row['works']:,} works"
+        if (result.get("views") or 1) > 1:
+            works += f", {result['views']} views of each"
         lines.append(f"{result['split']} {task}: {metrics.format_metrics(row)} on {works}")
         near_duplicates = row["n"] - row.get("n_without_near_duplicates", row["n"])
         if near_duplicates:

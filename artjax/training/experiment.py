@@ -120,7 +120,7 @@ class Experiment:
       batch_sharding: sharding of the first axis of a batch.
       train_step: (state, batch) → (state, metrics). It is compiled at its first call. The state is
         donated.
-      eval_step: (variables, batch) → logits for each task, the same in every process.
+      eval_step: (variables, batch[, view]) → logits for each task, the same in every process.
       crop_boxes: the function from `create_crop_boxes`.
     """
 
@@ -546,6 +546,12 @@ class Experiment:
         part = self._family.part_of(path.partition("/")[2])
         return part in names[: names.index(self.boundary) + 1]
 
-    def logits(self, variables: Any, batch: Mapping[str, Any]) -> dict[str, jax.Array]:
-        """Logits for each task, float32 [B, classes]; `variables` as from `TrainState.variables`."""
-        return self.eval_step(self.whole_variables(variables), batch)
+    def logits(
+        self, variables: Any, batch: Mapping[str, Any], view: augment.View | None = None
+    ) -> dict[str, jax.Array]:
+        """Logits for each task, float32 [B, classes]; `variables` as from `TrainState.variables`.
+
+        Without a view, they are of what a network is usually evaluated on; see `create_eval_step`.
+        """
+        of_view = () if view is None else (view,)
+        return self.eval_step(self.whole_variables(variables), batch, *of_view)

@@ -352,10 +352,11 @@ def create_eval_step(
     micro_batches: int = 1,
     preprocessing: Preprocessing = _RGB,
     boundary: str = "",
-) -> Callable[[Any, Batch], dict[str, jax.Array]]:
-    """Builds the evaluation step: (variables, batch) → logits for each task, float32 [B, classes].
+) -> Callable[..., dict[str, jax.Array]]:
+    """Builds the evaluation step: (variables, batch[, view]) → logits by task, float32 [B, classes].
 
-    It uses the largest central square of the true image, or its share `preprocessing.crop_share`.
+    Without a view it uses the largest central square of the true image, or its share
+    `preprocessing.crop_share`; with an `augment.View`, that view of each image.
 
     Args:
       model: as for `create_train_step`; `variables` are its parameters and statistics.
@@ -365,13 +366,17 @@ def create_eval_step(
       boundary: as for `create_train_step`; a floating-point `image` holds its outputs.
     """
 
-    def eval_step(variables: Any, batch: Batch) -> dict[str, jax.Array]:
+    def eval_step(
+        variables: Any, batch: Batch, view: augment.View | None = None
+    ) -> dict[str, jax.Array]:
         if holds_features(batch):
+            if view is not None:
+                raise ValueError("features have no views: they are of one crop")
             of_features: Any = model.apply(variables, batch["image"], after=boundary)
             return of_features
 
         def logits_of(works: tuple[jax.Array, jax.Array]) -> dict[str, jax.Array]:
-            images = _evaluated(*works, image_size, preprocessing)
+            images = _evaluated(*works, image_size, preprocessing, view)
             logits: Any = model.apply(variables, preprocessing.normalise(images))
             return logits
 
@@ -419,10 +424,16 @@ def create_feature_step(
 
 
 def _evaluated(
-    images: jax.Array, aspect: jax.Array, size: int, preprocessing: Preprocessing
+    images: jax.Array,
+    aspect: jax.Array,
+    size: int,
+    preprocessing: Preprocessing,
+    view: augment.View | None = None,
 ) -> jax.Array:
     """What evaluation sees of canvases, float32 [B, size, size, 3] on the scale [0, 255]."""
     share, interpolation = preprocessing.crop_share, preprocessing.interpolation
+    if view is not None:
+        return augment.view_of(images, aspect, size, view, share, interpolation)
     return augment.central_crop(images, aspect, size, share, interpolation)
 
 

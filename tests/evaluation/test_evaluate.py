@@ -44,10 +44,23 @@ def test_metrics_equal_scikit_learn_on_the_predictions_file(workdir, split):
         -np.log([float(row["label_probability"]) for row in rows]).mean()
     )
     assert result["top5"] == np.mean([int(row["label_rank"]) <= 5 for row in rows])
+    recall = oracle.recall_score(labels, predicted, average=None, zero_division=0)
+    assert [row["recall"] for row in result["by_class"].values()] == pytest.approx(recall.tolist())
+    assert sum(row["n"] for row in result["by_class"].values()) == result["n"]
+    assert result["balanced_accuracy"] == pytest.approx(recall.mean())
+    assert 0.5 < result["auroc"] <= 1
     for row in rows:
         agrees = row["label_rank"] == "1"
         assert (row["label"] == row["predicted"]) == agrees
         assert (row["probability"] == row["label_probability"]) == agrees
+
+
+def test_json_has_no_nan(tmp_path):
+    result = {"loss": float("nan"), "rows": [{"a": np.float64("inf"), "b": 0.5}], "n": 3}
+    written = evaluate.write_results(tmp_path, result, "")
+    assert written == {"loss": None, "rows": [{"a": None, "b": 0.5}], "n": 3}
+    text = (tmp_path / "metrics.json").read_text()
+    assert json.loads(text, parse_constant=pytest.fail) == written
 
 
 @pytest.mark.slow

@@ -1,3 +1,5 @@
+import warnings
+
 import numpy as np
 import pytest
 from scipy import special
@@ -25,6 +27,96 @@ def test_all_numbers_equal_scikit_learn(works, classes):
     assert metrics.loss(given) == pytest.approx(loss)
     f1 = oracle.f1_score(labels, predicted, average="macro", zero_division=0)
     assert metrics.macro_f1(given) == pytest.approx(f1)
+    with warnings.catch_warnings():
+        # It warns of predictions of classes without a work, and leaves these classes out.
+        warnings.filterwarnings("ignore", "y_pred contains classes not in y_true", UserWarning)
+        recall = oracle.balanced_accuracy_score(labels, predicted)
+    assert metrics.balanced_accuracy(given) == pytest.approx(recall)
+    assert metrics.auroc(given) == pytest.approx(mean_area(labels, probabilities))
+
+
+def mean_area(labels, scores):
+    return np.mean([oracle.roc_auc_score(labels == c, scores[:, c]) for c in np.unique(labels)])
+
+
+@pytest.mark.parametrize("decimals", [1, 0])  # with none, nearly every pair of works is a tie
+def test_ties_count_half_in_the_area_under_the_curve(decimals):
+    rng = np.random.default_rng(1)
+    labels = rng.integers(0, 3, 60)
+    scores = rng.dirichlet(np.ones(3), 60).round(decimals)
+    assert len(np.unique(scores)) <= 11
+    with np.errstate(divide="ignore"):  # a probability of 0 is the lowest score
+        given = Predictions(labels, np.log(scores))
+    assert metrics.auroc(given) == pytest.approx(mean_area(labels, scores), abs=1e-12)
+    assert metrics.auroc(Predictions(labels, np.zeros((60, 3)))) == 0.5
+
+
+def test_the_area_is_the_macro_average_of_scikit_learn_where_all_classes_occur():
+    rng = np.random.default_rng(2)
+    labels, scores = rng.integers(0, 4, 80), rng.dirichlet(np.ones(4), 80)
+    theirs = oracle.roc_auc_score(labels, scores, multi_class="ovr", average="macro")
+    row = metrics.summary(Predictions(labels, np.log(scores)))
+    assert row["auroc"] == pytest.approx(theirs)
+    assert row["auroc_classes"] == 4
+    without = labels != 3  # a class without a work is not in the mean
+    row = metrics.summary(Predictions(labels[without], np.log(scores[without])))
+    assert row["auroc"] == pytest.approx(mean_area(labels[without], scores[without]))
+    assert row["auroc_classes"] == 3
+
+
+@pytest.mark.parametrize("probability", [0.5, np.nan])
+def test_an_area_that_is_not_defined_is_said_in_words(probability):
+    labels = np.zeros(4, int) if probability == 0.5 else np.arange(4) % 2
+    row = metrics.summary(Predictions(labels, np.full((4, 2), np.log(probability))))
+    assert row["auroc"] is None
+    assert row["auroc_classes"] == 0
+    assert "AUROC undefined" in metrics.format_metrics(row)
+
+
+def test_numbers_of_each_class_equal_scikit_learn():
+    rng = np.random.default_rng(3)
+    labels = rng.integers(0, 4, 40)  # class 4 has no work and is predicted, class 5 neither
+    scores = rng.dirichlet(np.ones(6), 40) * np.asarray([1, 1, 1, 1e-9, 1, 1e-9])
+    ids = np.asarray([f"work {i // 2}" for i in range(40)])
+    given = Predictions(labels, np.log(scores), ids)
+    assert set(given.predicted) == {0, 1, 2, 4}
+    names = ["a", "b", "c", "d", "e", "f"]
+    ours = metrics.by_class(given, names)
+    theirs = oracle.precision_recall_fscore_support(
+        labels, given.predicted, labels=range(6), zero_division=np.nan
+    )
+    for kind, values in zip(("precision", "recall", "f1", "n"), theirs, strict=True):
+        found = [ours[name][kind] for name in names]
+        expected = [None if np.isnan(value) else pytest.approx(value) for value in values]
+        assert found == expected, kind
+    assert ours["d"]["precision"] is None
+    assert ours["d"]["f1"] == 0
+    assert ours["e"]["recall"] is None
+    assert ours["f"] == {"precision": None, "recall": None, "f1": None, "n": 0, "works": 0}
+    works = [len(set(ids[labels == c])) for c in range(6)]
+    assert [ours[name]["works"] for name in names] == works
+    assert "by_class" not in metrics.summary(given)
+    assert metrics.summary(given, names)["by_class"] == ours
+
+
+def test_a_mean_of_probabilities_too_small_for_float64_is_not_0():
+    logs = [
+        np.asarray([[-2000.0, -1.0]]),
+        np.asarray([[-2001.0, -2.0]]),
+        np.asarray([[-np.inf, 0]]),
+    ]
+    ours = metrics.mean_log_probabilities(logs)
+    expected = special.logsumexp(logs, axis=0) - np.log(3)
+    np.testing.assert_allclose(ours, expected, rtol=1e-15)
+    assert np.isfinite(ours).all()
+    np.testing.assert_allclose(np.exp(ours[:, 1]), np.mean(np.exp(logs), axis=0)[:, 1])
+
+
+def test_a_result_from_before_a_metric_existed_is_still_reported():
+    row = metrics.summary(Predictions(np.asarray([0, 1]), np.log(np.full((2, 2), 0.5))))
+    older = {name: value for name, value in row.items() if "auroc" not in name}
+    assert "AUROC" not in metrics.format_metrics(older)
+    assert "loss 0.693" in metrics.format_metrics(older)
 
 
 @pytest.mark.parametrize(("right", "works"), [(0, 9), (9, 9), (62, 100), (1, 3)])

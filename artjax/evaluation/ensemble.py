@@ -1,0 +1,225 @@
+"""Evaluates several runs as one: the mean of their probabilities."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from artjax import config as config_lib
+from artjax.data.canvases import Canvases, Split
+from artjax.errors import ConfigError, WorkdirError
+from artjax.evaluation import evaluate, metrics
+from artjax.evaluation.evaluate import TaskPredictions
+from artjax.evaluation.metrics import Predictions
+from artjax.evaluation.report import predictions_csv
+from artjax.evaluation.views import number_of_views
+from artjax.workdir import read_config
+
+
+def evaluate_ensemble(
+    workdirs: Sequence[Path],
+    split: str,
+    *,
+    which: str = "best",
+    data_dir: Path | None = None,
+    canvas_dir: Path | None = None,
+    views: int | None = None,
+) -> dict[str, Any]:
+    """Evaluates the mean of the probabilities of several runs.
+
+    The members have the same tasks, classes and data. Their networks, image sizes and canvases may
+    differ. They are restored one after the other. The result is written to the first workdir, into
+    `evaluation/ensemble-<split>/`; the others are not changed.
+
+    Args:
+      workdirs: of two or more runs.
+      split: `train`, `validation` or `test`.
+      which: the checkpoint of each run, `best` or `last`.
+      data_dir: the present data directory, if it differs from that of training.
+      canvas_dir: the present folder for canvases, likewise.
+      views: 1, 5 or 10 views of each work; default: of each run, as its `eval.views` says.
+
+    Returns:
+      The contents of `metrics.json`: as from `evaluate_workdir`, with `members`, which has the workdir,
+      the step of the checkpoint, the views and the top-1 by task of each alone. `checkpoint_step` is
+      None, and `views` too if the members' differ.
+
+    Raises:
+      ConfigError: for fewer than two workdirs, the same one twice, one of a cross-validation, or an
+        unknown split, checkpoint or number of views.
+      WorkdirError: if a run has no checkpoint, other tasks, classes or data, or other folds.
+      DataError: if the data cannot be found.
+    """
+    evaluate.check_split(split)
+    workdirs = [Path(workdir) for workdir in workdirs]
+    _check_distinct(workdirs)
+    _check_same_question(workdirs, [_record(workdir, which) for workdir in workdirs])
+    members = [_predict(workdir, split, which, data_dir, canvas_dir, views) for workdir in workdirs]
+    first = members[0]
+    predictions = {
+        task: (known, mean_predictions([member.predictions[task][1] for member in members]))
+        for task, (known, _) in first.predictions.items()
+    }
+    numbers = {member.row["views"] for member in members}
+    result = {
+        "split": split,
+        "checkpoint_step": None,
+        "collection": f"{first.data.prepared.name}/{first.data.prepared.version}",
+        "views": numbers.pop() if len(numbers) == 1 else None,
+        "tasks": evaluate.scores(predictions, first.data, first.splits, split, first.classes),
+        "members": [member.row for member in members],
+    }
+    table = predictions_csv(predictions, first.splits[split], first.classes)
+    return evaluate.write_results(workdirs[0] / "evaluation" / f"ensemble-{split}", result, table)
+
+
+class _Member(NamedTuple):
+    """What an ensemble keeps of a member: its row in `metrics.json`, predictions, data and classes."""
+
+    row: dict[str, Any]
+    predictions: TaskPredictions
+    data: Canvases
+    splits: dict[str, Split]
+    classes: dict[str, list[str]]
+
+
+def _predict(
+    workdir: Path,
+    split: str,
+    which: str,
+    data_dir: Path | None,
+    canvas_dir: Path | None,
+    views: int | None,
+) -> _Member:
+    """Predicts a split with one member, whose network is in memory no longer than that."""
+    restored, data = evaluate.open_workdir(workdir, which, data_dir, canvas_dir)
+    config = restored.experiment.config
+    views = number_of_views(config, views)
+    splits = evaluate.open_splits(config, data, split)
+    predictions = evaluate.predict_works(restored, data, splits[split], views)
+    row = {
+        "workdir": str(workdir),
+        "checkpoint_step": restored.step,
+        "views": views,
+        "top1": {
+            task: metrics.top1(of_task)
+            for task, (known, of_task) in predictions.items()
+            if len(known)
+        },
+    }
+    return _Member(row, predictions, data, splits, restored.record["classes"])
+
+
+def mean_predictions(members: Sequence[Predictions]) -> Predictions:
+    """The mean of the probabilities of several members, for the same works in the same order.
+
+    Args:
+      members: one or more predictions of one task, with the same labels and number of classes.
+
+    Returns:
+      Their labels and work ids, with the logarithms of the mean probabilities, float64 [N, classes].
+
+    Raises:
+      ValueError: if there is no member, or the labels, works or numbers of classes differ.
+    """
+    if not members:
+        raise ValueError("an ensemble needs at least one member")
+    first = members[0]
+    for other in members[1:]:
+        ids = (first.work_ids is None) == (other.work_ids is None)
+        if ids and first.work_ids is not None and other.work_ids is not None:
+            ids = np.array_equal(first.work_ids, other.work_ids)
+        if not ids or not np.array_equal(first.labels, other.labels):
+            raise ValueError("the members of an ensemble predict other works or labels")
+        shapes = first.log_probabilities.shape, other.log_probabilities.shape
+        if shapes[0] != shapes[1]:
+            raise ValueError(f"the members of an ensemble predict {shapes[0]} and {shapes[1]}")
+    mean = metrics.mean_log_probabilities(
+        [np.asarray(member.log_probabilities, np.float64) for member in members]
+    )
+    return first._replace(log_probabilities=mean)
+
+
+def member_lines(result: Mapping[str, Any]) -> list[str]:
+    """The members of an ensemble in words, a line each.
+
+    Args:
+      result: as from `evaluate_ensemble`.
+    """
+    lines = []
+    for member in result["members"]:
+        top1 = member["top1"]
+        one = len(top1) == 1
+        shares = [f"{'' if one else f'{task} '}top-1 {share:.1%}" for task, share in top1.items()]
+        several = "view" if member["views"] == 1 else "views"
+        views = f", {member['views']} {several}" if result["views"] is None else ""
+        lines.append(
+            f"  {member['workdir']}, step {member['checkpoint_step']:,}{views}: {', '.join(shares)}"
+        )
+    return lines
+
+
+def _check_distinct(workdirs: Sequence[Path]) -> None:
+    if len(workdirs) < 2:
+        raise ConfigError("an ensemble needs two or more workdirs")
+    seen: dict[Path, Path] = {}
+    for workdir in workdirs:
+        other = seen.get(workdir.resolve())
+        if other is not None:
+            same = "" if other == workdir else f" (the same as {other})"
+            raise ConfigError(
+                f"--workdir {workdir}{same} is given twice: an ensemble needs different runs"
+            )
+        seen[workdir.resolve()] = workdir
+
+
+def _record(workdir: Path, which: str) -> dict[str, Any]:
+    """The record of a member's checkpoint; no network is restored."""
+    config = read_config(workdir)
+    if config is not None and config.folds and config.fold < 0:
+        raise ConfigError(
+            f"--workdir {workdir} is a cross-validation, whose folds test different works; an ensemble "
+            "needs single runs"
+        )
+    checkpoints, _, record = evaluate.open_checkpoint(workdir, which)
+    checkpoints.close()
+    return record
+
+
+def _check_same_question(workdirs: Sequence[Path], records: Sequence[Mapping[str, Any]]) -> None:
+    """Raises `WorkdirError` unless all runs tell the same classes apart on the same works."""
+    first, expected = workdirs[0], records[0]
+    for workdir, record in zip(workdirs[1:], records[1:], strict=True):
+        tasks, classes = expected["classes"], record["classes"]
+        data, other_data = (f"{r['collection']}/{r['version']}" for r in (expected, record))
+        folds, other_folds = _folds(expected), _folds(record)
+        if data != other_data:
+            what, there, here = "data", data, other_data
+        elif expected["fingerprint"] != record["fingerprint"]:
+            what, there, here = "data", f"one {data}", "another of that name (built anew)"
+        elif sorted(tasks) != sorted(classes):
+            what, there, here = "tasks", ", ".join(tasks), ", ".join(classes)
+        elif tasks != classes:
+            what, there, here = "classes", _sizes(tasks), f"{_sizes(classes)}, or other names"
+        elif folds != other_folds:
+            what, there, here = "works to test", folds, other_folds
+        else:
+            continue
+        raise WorkdirError(
+            f"an ensemble needs runs with the same {what}: {first} has {there}; {workdir} has {here}"
+        )
+
+
+def _sizes(classes: Mapping[str, Sequence[str]]) -> str:
+    return ", ".join(f"{len(names)} {task}s" for task, names in classes.items())
+
+
+def _folds(record: Mapping[str, Any]) -> str:
+    config = config_lib.from_json(json.dumps(record["config"]))
+    return (
+        f"fold {config.fold} of {config.folds}" if config.folds else "the splits of the collection"
+    )
