@@ -24,6 +24,14 @@ MODES = {
         "write a report about a collection, before training",
         "python launch.py --config configs/artist.py:collection --mode describe",
     ),
+    "check": (
+        "check in a minute whether this set-up can learn; exit status 1 if it cannot",
+        "python launch.py --config configs/artist.py:collection --mode check",
+    ),
+    "lr_find": (
+        "try all learning rates on a few batches, and suggest one",
+        "python launch.py --config configs/artist.py:collection --mode lr_find",
+    ),
     "benchmark": (
         "measure the speed of step, data and loop, and find the bottleneck",
         "python launch.py --config configs/artist.py --mode benchmark",
@@ -240,6 +248,23 @@ def _benchmark(args: argparse.Namespace, overrides: list[tuple[str, str]], data_
     return 0
 
 
+def _check(args: argparse.Namespace, overrides: list[tuple[str, str]], data_dir: Path) -> int:
+    from artjax.check import check
+
+    config, data_dir = _config_and_data(args, overrides, data_dir)
+    workdir = args.workdir or _default_workdir(args.config, config.collection)
+    return 0 if check(config, workdir, data_dir, args.canvas_dir)["ok"] else 1
+
+
+def _lr_find(args: argparse.Namespace, overrides: list[tuple[str, str]], data_dir: Path) -> int:
+    from artjax.lr_find import lr_find
+
+    config, data_dir = _config_and_data(args, overrides, data_dir)
+    workdir = args.workdir or _default_workdir(args.config, config.collection)
+    found = lr_find(config, workdir, data_dir, args.canvas_dir, args.feature_dir)
+    return 0 if found["suggestion"] else 1
+
+
 def _config_and_data(
     args: argparse.Namespace, overrides: list[tuple[str, str]], data_dir: Path
 ) -> tuple[ConfigDict, Path]:
@@ -299,7 +324,8 @@ def _config(
         if mesh.is_first_process():
             print(default_collection.why(collection, config.task, data_dir), flush=True)
         config = load(collection)
-    if args.mode in ("train", "describe", "benchmark") and collection == default_collection.NAME:
+    builds = ("train", "describe", "benchmark", "check", "lr_find")
+    if args.mode in builds and collection == default_collection.NAME:
         with mesh.first_process_first():
             default_collection.build_if_missing(config.task, data_dir, args.canvas_dir)
     return config
@@ -390,6 +416,10 @@ def main(argv: list[str]) -> int:
         return _describe(args, overrides, data_dir)
     if args.mode == "benchmark":
         return _benchmark(args, overrides, data_dir)
+    if args.mode == "check":
+        return _check(args, overrides, data_dir)
+    if args.mode == "lr_find":
+        return _lr_find(args, overrides, data_dir)
     if overrides:
         raise ConfigError(
             f"--config.{overrides[0][0]}: --mode {args.mode} uses the checkpoint's own config; omit "

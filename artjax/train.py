@@ -98,7 +98,7 @@ def train(
     mesh = mesh_lib.create_mesh(config.fsdp, devices)
     mesh_lib.check_batch_size(config.batch_size, mesh, config.accumulate)
     console = Console(enabled=mesh_lib.is_first_process())
-    setup = _set_up(config, workdir, data_dir, canvas_dir, feature_dir, mesh, console)
+    setup = set_up(config, workdir, data_dir, canvas_dir, feature_dir, mesh, console)
     with ExitStack() as stack:
         with mesh_lib.first_process_first():
             if mesh_lib.is_first_process():
@@ -109,7 +109,7 @@ def train(
 
 
 @dataclass(frozen=True)
-class _Setup:
+class Setup:
     """The components of a run.
 
     Attributes:
@@ -132,8 +132,52 @@ class _Setup:
     console: Console
     pretrained: Pretrained | None = None
 
+    @property
+    def arrays(self) -> Mapping[str, np.ndarray]:
+        """The pretrained weights by path; empty for a run from scratch."""
+        return self.pretrained.arrays if self.pretrained else {}
 
-def _set_up(
+    def initial_state(self) -> TrainState:
+        """The state of a new run at step 0, with its pretrained weights."""
+        state, arrays = self.experiment.initial_state(), self.arrays
+        if not arrays:
+            return state
+        variables = self.experiment.with_arrays(
+            variables_of(state.params, state.model_state), arrays
+        )
+        params = variables.pop("params")
+        ema = None if state.ema is None else self.experiment.with_arrays(state.ema, arrays)
+        return state.replace(params=params, model_state=variables, ema=ema)
+
+    def initial_frozen(self) -> dict[str, Any]:
+        """The frozen variables of a new run; `{}` if it trains everything."""
+        if not self.experiment.abstract_frozen:
+            return {}
+        return self.experiment.with_arrays(self.experiment.initial_frozen(), self.arrays)
+
+    def open_source(self) -> tuple[Source, dict[str, Split], Choice]:
+        """Opens the source of the batches. With `features.views` they hold features, computed here.
+
+        Returns:
+          The source, the splits as evaluation reads them, and what was chosen.
+        """
+        experiment, splits, choice = self.experiment, self.splits, self.choice
+        config, train = experiment.config, splits["train"]
+        if config.features.views:
+            features = evaluate.features_of(experiment, self.record, self.data)
+            assert features is not None
+            splits = {name: features.seen(split) for name, split in splits.items()}
+            train = features.views(train, config.features.views)
+            choice = sources.choose_for(config, self.data, train, experiment.mesh)
+            self.console.say(
+                f"features: {format_bytes(train.images.nbytes)} for {config.features.views} views of "
+                f"train, computed once up to {experiment.boundary}, in {features.directory}"
+            )
+        source = sources.open_source(config, train, experiment.mesh, experiment.crop_boxes, choice)
+        return source, splits, choice
+
+
+def set_up(
     config: ConfigDict,
     workdir: Path,
     data_dir: Path,
@@ -141,7 +185,7 @@ def _set_up(
     feature_dir: Path | None,
     mesh: Mesh,
     console: Console,
-) -> _Setup:
+) -> Setup:
     """Opens the data and builds the experiment. Does not change the workdir."""
     weights = pretrained_lib.open_source(config, workdir)
     config = pretrained_lib.with_model_found(config, weights, workdir)
@@ -187,14 +231,14 @@ def _set_up(
         "versions": library_versions(),
         "pretrained": pretrained.origin if pretrained else {},
     }
-    return _Setup(experiment, workdir, data, splits, choice, record, console, pretrained)
+    return Setup(experiment, workdir, data, splits, choice, record, console, pretrained)
 
 
 class _Run:
     """A run, from its first or next step to its evaluation."""
 
     def __init__(
-        self, setup: _Setup, checkpoints: Checkpoints, stop_after_steps: int | None
+        self, setup: Setup, checkpoints: Checkpoints, stop_after_steps: int | None
     ) -> None:
         self.setup = setup
         self.experiment = setup.experiment
@@ -224,7 +268,7 @@ class _Run:
             results = self._earlier_results() or self._evaluate_best()
             self._conclude(results)
             return Outcome(self.steps, finished=True, results=results)
-        self._open_source()
+        self.source, self.splits, self.choice = setup.open_source()
         try:
             with self.compilations:
                 train_step = self._compile()
@@ -252,31 +296,8 @@ class _Run:
         if not experiment.abstract_frozen:
             return
         if new:
-            frozen = experiment.with_arrays(experiment.initial_frozen(), self._arrays)
-            frozen_lib.save(workdir, frozen)
+            frozen_lib.save(workdir, self.setup.initial_frozen())
         experiment.frozen = frozen_lib.load(workdir, experiment)
-
-    @property
-    def _arrays(self) -> Mapping[str, np.ndarray]:
-        return self.setup.pretrained.arrays if self.setup.pretrained else {}
-
-    def _open_source(self) -> None:
-        """Opens the source of the batches. With `features.views` they hold features, computed here."""
-        experiment, setup = self.experiment, self.setup
-        config, train = experiment.config, setup.splits["train"]
-        if config.features.views:
-            features = evaluate.features_of(experiment, setup.record, setup.data)
-            assert features is not None
-            self.splits = {name: features.seen(split) for name, split in setup.splits.items()}
-            train = features.views(train, config.features.views)
-            self.choice = sources.choose_for(config, setup.data, train, experiment.mesh)
-            self.say(
-                f"features: {format_bytes(train.images.nbytes)} for {config.features.views} views of "
-                f"train, computed once up to {experiment.boundary}, in {features.directory}"
-            )
-        self.source = sources.open_source(
-            config, train, experiment.mesh, experiment.crop_boxes, self.choice
-        )
 
     def _compile(self) -> TrainStep:
         """Compiles the step before the state is allocated, to report early that it is too large."""
@@ -318,7 +339,7 @@ class _Run:
             lambda step: self.checkpoints.restore(step, experiment.abstract_state)
         )
         if latest is None:
-            state, saved_window = self._initial_state(), None
+            state, saved_window = self.setup.initial_state(), None
             self.say(initial_loss(experiment, state, self.splits["train"]))
             if setup.pretrained is not None:
                 for line in trunk_health(experiment, state, setup.splits["train"]):
@@ -329,17 +350,6 @@ class _Run:
         self.best = self.checkpoints.best_so_far(experiment.warmup_steps)
         step = latest or 0
         return step, state, Progress(experiment, setup.workdir, setup.console, step, saved_window)
-
-    def _initial_state(self) -> TrainState:
-        state, arrays = self.experiment.initial_state(), self._arrays
-        if not arrays:
-            return state
-        variables = self.experiment.with_arrays(
-            variables_of(state.params, state.model_state), arrays
-        )
-        params = variables.pop("params")
-        ema = None if state.ema is None else self.experiment.with_arrays(state.ema, arrays)
-        return state.replace(params=params, model_state=variables, ema=ema)
 
     def _loop(
         self, train_step: TrainStep, step: int, state: TrainState, progress: Progress

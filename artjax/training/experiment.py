@@ -27,6 +27,7 @@ from artjax.runtime.fastest import Candidate, FastestProgram
 from artjax.runtime.xla_options import compiler_options
 from artjax.training import estimates, optim
 from artjax.training.groups import flat, group_parameters, merged, nested, split
+from artjax.training.layers import Layer, layers_of
 from artjax.training.state import TrainState, create_state
 from artjax.training.step import (
     activation_dtype,
@@ -114,8 +115,25 @@ class Experiment:
     """
 
     def __init__(
-        self, config: ConfigDict, classes: Mapping[str, int], train_works: int, mesh: Mesh
+        self,
+        config: ConfigDict,
+        classes: Mapping[str, int],
+        train_works: int,
+        mesh: Mesh,
+        *,
+        schedule: optax.Schedule | None = None,
+        watch: optax.GradientTransformation | None = None,
     ) -> None:
+        """Builds everything; nothing is compiled yet.
+
+        Args:
+          config: a checked configuration.
+          classes: number of classes for each task.
+          train_works: number of works in the training split.
+          mesh: the devices.
+          schedule: step → learning rate, instead of the one that the configuration describes.
+          watch: sees each gradient before the optimizer; its state is `opt_state[0]`.
+        """
         self.config = config
         self.mesh = mesh
         self._classes = classes
@@ -127,7 +145,9 @@ class Experiment:
         self._options_forward = compiler_options(platform, forward_only=True)
         self._options_once = compiler_options(platform, runs_once=True)
         self.dtype = activation_dtype(config.precision, platform)
-        self.schedule = optim.create_schedule(config.optim, self.steps, self.steps_per_epoch)
+        self.schedule = schedule or optim.create_schedule(
+            config.optim, self.steps, self.steps_per_epoch
+        )
         name = config.model.name
         self._family = models.family_of(name)
         self.preprocessing = preprocessing_of(config, self._family.preprocessing)
@@ -150,7 +170,8 @@ class Experiment:
             )
         self._fixed_norms = self._norms_to_fix(whole.get("batch_stats", {}))
         self._model = self._create_model(platform)
-        self._optimizer = self._create_optimizer()
+        own = self._create_optimizer()
+        self._optimizer = optax.chain(watch, own) if watch else own
         frozen = self.groups.frozen
         self._create_state = partial(
             create_state,
@@ -291,6 +312,17 @@ class Experiment:
         config = config_lib.with_batch_size(self.config, batch_size)
         return Experiment(config, self._classes, self._train_works, self.mesh)
 
+    def with_config(
+        self,
+        config: ConfigDict,
+        schedule: optax.Schedule | None = None,
+        watch: optax.GradientTransformation | None = None,
+    ) -> Experiment:
+        """Returns an experiment on the same data and devices; the arguments are those of the class."""
+        return Experiment(
+            config, self._classes, self._train_works, self.mesh, schedule=schedule, watch=watch
+        )
+
     @property
     def abstract_batch(self) -> dict[str, jax.ShapeDtypeStruct]:
         """Shapes, dtypes and shardings of a batch that contains its images."""
@@ -366,6 +398,20 @@ class Experiment:
         params = bytes_on_each_device(self.abstract_state.params)
         state = bytes_on_each_device(self.abstract_state)
         return state, params, kept / _TRACED_BATCH_SIZE * works
+
+    def layers(self) -> list[Layer]:
+        """The layers of the network, with their parameters and the FLOPs of a forward pass."""
+        model = self._create_model("cpu")
+        return layers_of(model, self.config.image_size, self._family.part_of, stage_names(model))
+
+    @property
+    def classes(self) -> Mapping[str, int]:
+        """Number of classes for each task."""
+        return self._classes
+
+    def part_of(self, path: str) -> str:
+        """The stage of a parameter, such as `conv1_1/kernel`, or `HEAD`."""
+        return self._family.part_of(path)
 
     @property
     def parameters(self) -> int:
