@@ -167,8 +167,8 @@ def frozen(frozen_paths: Sequence[str], untrained: Sequence[str], parameters: in
             "frozen",
             FAILED,
             f"{text}; of these {_some(untrained)} would keep their first, random values for ever, "
-            "because no pretrained weights set them: correct the patterns of --config.optim.groups, or set "
-            "--config.model.weights",
+            "because no pretrained weights set them: correct the patterns of --config.optim.groups, or "
+            "set --config.model.weights",
             numbers,
         )
     return Verdict("frozen", OK, text, numbers)

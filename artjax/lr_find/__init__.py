@@ -100,7 +100,7 @@ def lr_find(
             "with --mode check"
         )
     rates, smooth = rates[:count], rules.smoothed(losses)
-    part = rules.considered(count, steps)
+    part = rules.considered(smooth, steps)
     places = {
         "suggestion": rules.valley(smooth[part]),
         "steepest": rules.steepest(rates[part], smooth[part]),

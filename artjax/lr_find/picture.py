@@ -39,7 +39,7 @@ def draw(
     pen = ImageDraw.Draw(picture)
     font = ImageFont.load_default(15 * _FINER)
     low, high = _limits(smooth)
-    first, last = math.log10(rates[0]), math.log10(rates[-1])
+    first, last = math.log10(rates[0]), math.log10(max(rates[-1], 1.01 * rates[0]))
 
     def x(rate: float) -> float:
         share = (math.log10(rate) - first) / (last - first)
@@ -74,7 +74,7 @@ def draw(
     pen.line(curve, _LINE, 3 * _FINER, joint="curve")
     if suggestion is not None:
         at = x(suggestion)
-        pen.line([(at, y(low)), (at, y(high))], _MARK, 2 * _FINER)
+        pen.line([(at, y(low)), (at, y(high))], _MARK, 3 * _FINER)
         here = float(np.interp(math.log(suggestion), np.log(rates), smooth))
         pen.circle((at, y(here)), 6 * _FINER, _MARK)
         room = x(rates[-1]) - at > 120 * _FINER
@@ -87,7 +87,8 @@ def draw(
     text((_LEFT * _FINER, 22 * _FINER), title, "lt", _INK)
     middle = (x(rates[0]) + x(rates[-1])) / 2
     text((middle, (_HEIGHT - 34) * _FINER), "learning rate", "mt", _INK)
-    text((8 * _FINER, (_TOP - 8) * _FINER), "loss: points; smoothed: line", "lb", _INK)
+    right = (_WIDTH - _RIGHT) * _FINER
+    text((right, 22 * _FINER), "loss of each step (points), smoothed (line)", "rt", _LINE)
     file = io.BytesIO()
     picture.resize((_WIDTH, _HEIGHT), Image.Resampling.LANCZOS).save(file, "PNG", optimize=True)
     return file.getvalue()

@@ -41,15 +41,22 @@ def smoothed(losses: Sequence[float]) -> np.ndarray:
     return np.asarray(averages)
 
 
-def considered(count: int, steps: int) -> slice:
-    """The part of a test of which suggestions are made: without its first tenth, and its last five.
+def considered(smooth: np.ndarray, steps: int) -> slice:
+    """The part of a test of which suggestions are made.
+
+    As in fastai it is without the first tenth, and without the last five steps. It also ends where the
+    loss, which had fallen, is above its first value again: the network has diverged, and if its loss falls
+    once more at even higher rates, that is another valley.
 
     Args:
-      count: number of steps that were done.
+      smooth: the smoothed losses of the steps that were done, float [N].
       steps: number of steps that were planned.
     """
     start = int(steps * _SKIPPED_AT_START)
-    return slice(start, max(start, count - _SKIPPED_AT_END))
+    stop = max(start, len(smooth) - _SKIPPED_AT_END)
+    fallen = np.minimum.accumulate(smooth) < (1 - _LEAST_FALL) * smooth[0]
+    diverged = np.flatnonzero(fallen & (smooth > smooth[0]))
+    return slice(start, max(start, min([stop, *diverged[:1].tolist()])))
 
 
 def valley(losses: np.ndarray) -> int | None:
