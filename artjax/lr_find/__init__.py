@@ -2,7 +2,7 @@
 
 Smith, Cyclical Learning Rates for Training Neural Networks (2017), section 3.3: while the learning rate
 rises from step to step, the loss first stays, then falls, and at last diverges. A good rate is where it
-falls.
+falls; the upper bound is where it is lowest.
 """
 
 from __future__ import annotations
@@ -70,8 +70,9 @@ def lr_find(
       say: prints a line.
 
     Returns:
-      The contents of `lr_find.json`: `suggestion` (a learning rate, or None), `steepest`, `flag` (the
-      suggestion to type), `stopped` (why), `rates`, `losses`, `smoothed`, and the configuration.
+      The contents of `lr_find.json`: `suggestion`, `steepest` and `lowest` (learning rates, or None),
+      `flag` (the suggestion to type), `stopped` (why), `rates`, `losses`, `smoothed`, and the
+      configuration.
 
     Raises:
       ArtjaxError: if the configuration is invalid, data or weights cannot be opened, a step does not fit
@@ -104,6 +105,7 @@ def lr_find(
     places = {
         "suggestion": rules.valley(smooth[part]),
         "steepest": rules.steepest(rates[part], smooth[part]),
+        "lowest": rules.lowest(smooth[part]),
     }
     found = {
         name: None if place is None else float(f"{rates[part][place]:.2g}")
@@ -126,15 +128,16 @@ def lr_find(
     )
     picture = draw(rates, np.asarray(losses), smooth, found["suggestion"], title)
     _write(workdir / "lr_find", result, picture)
-    lowest_at = int(smooth.argmin())
     say(
-        f"{count} steps ({stopped}); the smoothed loss is {smooth[0]:.3f} at first, and lowest, "
-        f"{smooth[lowest_at]:.3f}, at {rates[lowest_at]:.2g}"
+        f"{count} steps: {stopped}; the smoothed loss went from {smooth[0]:.3f} to {smooth.min():.3f}"
     )
     if found["suggestion"]:
         say(
-            f"the loss falls fastest at {found['steepest']:g}; suggested (valley): {result['flag']}"
+            f"the loss falls fastest at {found['steepest']:g}; it is lowest, before it diverges, at "
+            f"{found['lowest']:g}, the highest rate worth trying"
+            + (f" ({optim.name} is limited to {limit:g})" if found["lowest"] > limit else "")
         )
+        say(f"suggested (the middle of the valley): {result['flag']}")
     else:
         say(
             "no suggestion: the loss does not fall at any learning rate; find out why with --mode check"

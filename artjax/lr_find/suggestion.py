@@ -45,8 +45,8 @@ def considered(smooth: np.ndarray, steps: int) -> slice:
     """The part of a test of which suggestions are made.
 
     As in fastai it is without the first tenth, and without the last five steps. It also ends where the
-    loss, which had fallen, is above its first value again: the network has diverged, and if its loss falls
-    once more at even higher rates, that is another valley.
+    loss, which had fallen, is above its first value again: the network has diverged, and if its loss
+    falls once more at even higher rates, that is another valley.
 
     Args:
       smooth: the smoothed losses of the steps that were done, float [N].
@@ -80,6 +80,18 @@ def valley(losses: np.ndarray) -> int | None:
     end = int(lengths.argmax())
     length = int(lengths[end])
     return end - length + int(length / 3) + int(length / 6)
+
+
+def lowest(losses: np.ndarray) -> int | None:
+    """The place of the lowest loss: from here on a higher rate does harm. None as `valley`.
+
+    Smith (2017), section 3.3, takes the rate at which the gain slows, or the curve becomes ragged, as
+    the upper bound.
+
+    Args:
+      losses: smoothed, float [N].
+    """
+    return None if valley(losses) is None else int(losses.argmin())
 
 
 def steepest(rates: np.ndarray, losses: np.ndarray) -> int | None:
