@@ -97,7 +97,8 @@ def test_a_learning_rate_that_is_far_too_low_is_found(data_dir, tmp_path, narrow
     assert "nothing is learnt; raise --config.optim.peak_lr (now 1e-12)" in said
     assert verdicts["movement"] == "FAILED"
     stuck = next(c["numbers"]["stuck"] for c in result["checks"] if c["name"] == "movement")
-    assert {"conv1_1/kernel", "bn1_1/bias", "head_artist/kernel"} <= set(stuck)
+    # The head has not moved from zero, so the trunk has next to no gradient yet.
+    assert set(stuck) == {"head_artist/bias", "head_artist/kernel"}
     assert verdicts["gradients"] == "ok"
 
 
