@@ -135,7 +135,11 @@ def lr_find(
         say(
             f"the loss falls fastest at {found['steepest']:g}; it is lowest, before it diverges, at "
             f"{found['lowest']:g}, the highest rate worth trying"
-            + (f" ({optim.name} is limited to {limit:g})" if found["lowest"] > limit else "")
+            + (
+                f" ({optim.name} is limited to {limit:g})"
+                if (found["lowest"] or 0.0) > limit
+                else ""
+            )
         )
         say(f"suggested (the middle of the valley): {result['flag']}")
     else:
