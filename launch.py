@@ -24,6 +24,14 @@ MODES = {
         "write a report about a collection, before training",
         "python launch.py --config configs/artist.py:collection --mode describe",
     ),
+    "check": (
+        "check in a minute whether this set-up can learn; exit status 1 if it cannot",
+        "python launch.py --config configs/artist.py:collection --mode check",
+    ),
+    "lr_find": (
+        "try all learning rates on a few batches, and suggest one",
+        "python launch.py --config configs/artist.py:collection --mode lr_find",
+    ),
     "benchmark": (
         "measure the speed of step, data and loop, and find the bottleneck",
         "python launch.py --config configs/artist.py --mode benchmark",
@@ -283,6 +291,23 @@ def _search(args: argparse.Namespace, overrides: list[tuple[str, str]], data_dir
     return 128 + found.signal if found.signal else 0
 
 
+def _check(args: argparse.Namespace, overrides: list[tuple[str, str]], data_dir: Path) -> int:
+    from artjax.check import check
+
+    config, data_dir = _config_and_data(args, overrides, data_dir)
+    workdir = args.workdir or _default_workdir(args.config, config.collection)
+    return 0 if check(config, workdir, data_dir, args.canvas_dir)["ok"] else 1
+
+
+def _lr_find(args: argparse.Namespace, overrides: list[tuple[str, str]], data_dir: Path) -> int:
+    from artjax.lr_find import lr_find
+
+    config, data_dir = _config_and_data(args, overrides, data_dir)
+    workdir = args.workdir or _default_workdir(args.config, config.collection)
+    found = lr_find(config, workdir, data_dir, args.canvas_dir, args.feature_dir)
+    return 0 if found["suggestion"] else 1
+
+
 def _config_and_data(
     args: argparse.Namespace, overrides: list[tuple[str, str]], data_dir: Path
 ) -> tuple[ConfigDict, Path]:
@@ -342,10 +367,7 @@ def _config(
         if mesh.is_first_process():
             print(default_collection.why(collection, config.task, data_dir), flush=True)
         config = load(collection)
-    if (
-        args.mode in ("train", "describe", "benchmark", "search")
-        and collection == default_collection.NAME
-    ):
+    if args.mode in _WITH_CONFIG and collection == default_collection.NAME:
         with mesh.first_process_first():
             default_collection.build_if_missing(config.task, data_dir, args.canvas_dir)
     return config
@@ -473,20 +495,25 @@ def main(argv: list[str]) -> int:
         print(f"artjax: {warning}", file=sys.stderr)
     _join_cluster(args)
     data_dir = (args.data_dir or prepared.default_data_dir()).expanduser()
-    if args.mode == "train":
-        return _train(args, overrides, data_dir)
-    if args.mode == "describe":
-        return _describe(args, overrides, data_dir)
-    if args.mode == "search":
-        return _search(args, overrides, data_dir)
-    if args.mode == "benchmark":
-        return _benchmark(args, overrides, data_dir)
+    if args.mode in _WITH_CONFIG:
+        return _WITH_CONFIG[args.mode](args, overrides, data_dir)
     views = _views(args, overrides)
     if args.workdir is None:
         if args.config is None:
             raise ConfigError(f"--mode {args.mode} needs the --workdir of a run")
         args.workdir = _default_workdir(args.config, _config(args, [], data_dir).collection)
     return _evaluate(args, views) if args.mode == "evaluate" else _predict(args, views)
+
+
+# The modes that take a whole configuration. The others take that of a checkpoint.
+_WITH_CONFIG = {
+    "train": _train,
+    "describe": _describe,
+    "check": _check,
+    "lr_find": _lr_find,
+    "search": _search,
+    "benchmark": _benchmark,
+}
 
 
 if __name__ == "__main__":

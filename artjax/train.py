@@ -137,6 +137,50 @@ class Setup:
     console: Console
     pretrained: Pretrained | None = None
 
+    @property
+    def arrays(self) -> Mapping[str, np.ndarray]:
+        """The pretrained weights by path; empty for a run from scratch."""
+        return self.pretrained.arrays if self.pretrained else {}
+
+    def initial_state(self) -> TrainState:
+        """The state of a new run at step 0, with its pretrained weights."""
+        state, arrays = self.experiment.initial_state(), self.arrays
+        if not arrays:
+            return state
+        variables = self.experiment.with_arrays(
+            variables_of(state.params, state.model_state), arrays
+        )
+        params = variables.pop("params")
+        ema = None if state.ema is None else self.experiment.with_arrays(state.ema, arrays)
+        return state.replace(params=params, model_state=variables, ema=ema)
+
+    def initial_frozen(self) -> dict[str, Any]:
+        """The frozen variables of a new run; `{}` if it trains everything."""
+        if not self.experiment.abstract_frozen:
+            return {}
+        return self.experiment.with_arrays(self.experiment.initial_frozen(), self.arrays)
+
+    def open_source(self) -> tuple[Source, dict[str, Split], Choice]:
+        """Opens the source of the batches. With `features.views` they hold features, computed here.
+
+        Returns:
+          The source, the splits as evaluation reads them, and what was chosen.
+        """
+        experiment, splits, choice = self.experiment, self.splits, self.choice
+        config, train = experiment.config, splits["train"]
+        if config.features.views:
+            features = evaluate.features_of(experiment, self.record, self.data)
+            assert features is not None
+            splits = {name: features.seen(split) for name, split in splits.items()}
+            train = features.views(train, config.features.views)
+            choice = sources.choose_for(config, self.data, train, experiment.mesh)
+            self.console.say(
+                f"features: {format_bytes(train.images.nbytes)} for {config.features.views} views of "
+                f"train, computed once up to {experiment.boundary}, in {features.directory}"
+            )
+        source = sources.open_source(config, train, experiment.mesh, experiment.crop_boxes, choice)
+        return source, splits, choice
+
 
 def set_up(
     config: ConfigDict,
@@ -237,7 +281,7 @@ class _Run:
             results = self._earlier_results() or self._evaluate_best()
             self._conclude(results)
             return Outcome(latest, finished=True, results=results)
-        self._open_source()
+        self.source, self.splits, self.choice = setup.open_source()
         try:
             with self.compilations:
                 train_step = self._compile()
@@ -283,31 +327,8 @@ class _Run:
         if not experiment.abstract_frozen:
             return
         if new:
-            frozen = experiment.with_arrays(experiment.initial_frozen(), self._arrays)
-            frozen_lib.save(workdir, frozen)
+            frozen_lib.save(workdir, self.setup.initial_frozen())
         experiment.frozen = frozen_lib.load(workdir, experiment)
-
-    @property
-    def _arrays(self) -> Mapping[str, np.ndarray]:
-        return self.setup.pretrained.arrays if self.setup.pretrained else {}
-
-    def _open_source(self) -> None:
-        """Opens the source of the batches. With `features.views` they hold features, computed here."""
-        experiment, setup = self.experiment, self.setup
-        config, train = experiment.config, setup.splits["train"]
-        if config.features.views:
-            features = evaluate.features_of(experiment, setup.record, setup.data)
-            assert features is not None
-            self.splits = {name: features.seen(split) for name, split in setup.splits.items()}
-            train = features.views(train, config.features.views)
-            self.choice = sources.choose_for(config, setup.data, train, experiment.mesh)
-            self.say(
-                f"features: {format_bytes(train.images.nbytes)} for {config.features.views} views of "
-                f"train, computed once up to {experiment.boundary}, in {features.directory}"
-            )
-        self.source = sources.open_source(
-            config, train, experiment.mesh, experiment.crop_boxes, self.choice
-        )
 
     def _compile(self) -> TrainStep:
         """Compiles the step before the state is allocated, to report early that it is too large."""
@@ -349,7 +370,7 @@ class _Run:
             lambda step: self.checkpoints.restore(step, experiment.abstract_state)
         )
         if latest is None:
-            state, saved_window = self._initial_state(), None
+            state, saved_window = self.setup.initial_state(), None
             self.say(initial_loss(experiment, state, self.splits["train"]))
             if setup.pretrained is not None:
                 for line in trunk_health(experiment, state, setup.splits["train"]):
@@ -360,17 +381,6 @@ class _Run:
         self.best = self.checkpoints.best_so_far(experiment.warmup_steps)
         step = latest or 0
         return step, state, Progress(experiment, setup.workdir, setup.console, step, saved_window)
-
-    def _initial_state(self) -> TrainState:
-        state, arrays = self.experiment.initial_state(), self._arrays
-        if not arrays:
-            return state
-        variables = self.experiment.with_arrays(
-            variables_of(state.params, state.model_state), arrays
-        )
-        params = variables.pop("params")
-        ema = None if state.ema is None else self.experiment.with_arrays(state.ema, arrays)
-        return state.replace(params=params, model_state=variables, ema=ema)
 
     def _loop(
         self, train_step: TrainStep, step: int, state: TrainState, progress: Progress

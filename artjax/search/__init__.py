@@ -16,13 +16,12 @@ from artjax import workdir as workdir_lib
 from artjax.config.fields import FIELDS
 from artjax.errors import ConfigError, WorkdirError
 from artjax.runtime import locks
-from artjax.runtime import mesh as mesh_lib
 from artjax.search import combining, heads, page, trials
 from artjax.search.results import Result, ranked
 from artjax.search.space import Space, space_of
-from artjax.train import set_up
 from artjax.training.checks import check_config
-from artjax.training.logs import Console
+from artjax.training.optim import with_peak_lr
+from artjax.trial import open_trial
 from artjax.workdir import write_atomically
 
 if TYPE_CHECKING:
@@ -71,24 +70,23 @@ def search(
       ArtjaxError: for an error that the user can fix.
     """
     check_config(config)
+    config = with_peak_lr(config)
     space = space_of(config)
     if config.folds:
         raise ConfigError(
             "--config.folds: a search needs one validation split; search without folds, then "
             "cross-validate the winner"
         )
-    if jax.process_count() > 1:
-        raise ConfigError("--mode search: a search runs in one process; start one search for each")
     folder = workdir / "search"
-    console = Console()
     with locks.only_process(folder, "searching"):
         claimed = type(config)(config.to_dict())
         claimed.search.trials = FIELDS["search.trials"].default  # may grow
         workdir_lib.claim(folder, claimed)
-        mesh = mesh_lib.create_mesh(config.fsdp, devices)
-        setup = set_up(config, folder, data_dir, canvas_dir, feature_dir, mesh, console)
-        given, config = config, setup.experiment.config
-        console.say(_introduction(config, space, setup.experiment.steps))
+        given = config
+        where = workdir, data_dir, canvas_dir, feature_dir
+        setup = open_trial(config, *where, mode="search", devices=devices)
+        config = setup.experiment.config
+        setup.console.say(_introduction(config, space, setup.experiment.steps))
         if config.features.views:
             search_of_heads = heads.HeadSearch(setup, space, folder)
             stopped = search_of_heads.run()
@@ -103,12 +101,12 @@ def search(
                 canvas_dir,
                 feature_dir,
                 devices,
-                console,
+                setup.console,
             )
             stopped = runs.run()
             results = runs.results
         if stopped is not None:
-            console.say(
+            setup.console.say(
                 f"stopped by {signal.Signals(stopped).name}; the same command resumes the search"
             )
             return Found({}, stopped)
@@ -119,7 +117,7 @@ def search(
         )
         best = _report(folder, space, results, combined, [*command], config)
     for line in page.lines(best):
-        console.say(line)
+        setup.console.say(line)
     return Found(best)
 
 

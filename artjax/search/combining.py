@@ -6,10 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from scipy.special import logsumexp
 
 from artjax.data.canvases import Split
-from artjax.evaluation import evaluate, metrics
+from artjax.evaluation import ensemble, evaluate, metrics
 from artjax.evaluation.metrics import Predictions
 from artjax.search.results import Result
 from artjax.training.best import standard_error
@@ -36,12 +35,9 @@ def scores(predicted: Mapping[str, Predictions]) -> tuple[float, float, float]:
 
 def mean_predictions(members: Sequence[Mapping[str, Predictions]]) -> dict[str, Predictions]:
     """The mean of the probabilities of several members, for the same works."""
-    together = {}
-    for task, first in members[0].items():
-        stacked = np.stack([member[task].log_probabilities for member in members])
-        mean = logsumexp(stacked, axis=0) - np.log(len(members))
-        together[task] = first._replace(log_probabilities=mean)
-    return together
+    return {
+        task: ensemble.mean_predictions([member[task] for member in members]) for task in members[0]
+    }
 
 
 def row(

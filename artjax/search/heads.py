@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -37,6 +37,9 @@ from artjax.training.checkpoint import Checkpoints
 from artjax.training.experiment import Experiment
 from artjax.training.state import TrainState
 from artjax.training.stop_signal import StopSignal
+
+if TYPE_CHECKING:
+    from ml_collections import ConfigDict
 
 _SAVE_SECONDS = 20.0
 _FILE = "heads.safetensors"
@@ -114,13 +117,14 @@ class HeadSearch:
           folder: the search's own; it holds the states of the trials while they are trained.
 
         Raises:
+          ConfigError: if the configuration asks for what heads that share their steps cannot do.
           DataError: if the features cannot be computed or written.
         """
+        _check_shared(setup.experiment.config)
         self._setup, self._folder, self._say = setup, folder, setup.console.say
         base = setup.experiment
         config = base.config
-        arrays = setup.pretrained.arrays if setup.pretrained else {}
-        base.frozen = base.with_arrays(base.initial_frozen(), arrays)
+        base.frozen = setup.initial_frozen()
         features = evaluate.features_of(base, setup.record, setup.data)
         assert features is not None
         self.validation = features.seen(setup.splits["validation"])
@@ -136,7 +140,7 @@ class HeadSearch:
         self._step = 0
 
     def _group(self, trials: list[int]) -> _Group:
-        base, setup = self._setup.experiment, self._setup
+        base = self._setup.experiment
         config = with_hyperparameters(base.config, self.drawn[trials[0]])
         experiment = base.with_config(config)
         experiment.frozen = base.frozen
@@ -316,6 +320,20 @@ class HeadSearch:
         record = setup.record | {"config": config.to_dict(), "log": {}}
         with closing(Checkpoints(folder)) as checkpoints:
             checkpoints.save(result.step, state, record, best)
+
+
+def _check_shared(config: ConfigDict) -> None:
+    """Refuses what depends on the validations of each trial: all trials take the same steps."""
+    if config.optim.schedule == "plateau":
+        raise ConfigError(
+            "--config.optim.schedule=plateau: the heads of a search share their steps, and are validated "
+            "a few times only; use another schedule"
+        )
+    if config.early_stop_patience:
+        raise ConfigError(
+            f"--config.early_stop_patience={config.early_stop_patience}: successive halving stops the "
+            "trials of a search; set it to 0 (--config.search.halving says how many go on)"
+        )
 
 
 def _of_each(function: Callable[[Any], Any], state: TrainState) -> TrainState:

@@ -27,6 +27,7 @@ from artjax.runtime.fastest import Candidate, FastestProgram
 from artjax.runtime.xla_options import compiler_options
 from artjax.training import estimates, losses, optim
 from artjax.training.groups import flat, group_parameters, merged, nested, split
+from artjax.training.layers import Layer, layers_of
 from artjax.training.state import TrainState, create_state
 from artjax.training.step import (
     activation_dtype,
@@ -131,6 +132,9 @@ class Experiment:
         train_works: int,
         mesh: Mesh,
         class_counts: Mapping[str, np.ndarray] | None = None,
+        *,
+        schedule: optax.Schedule | None = None,
+        watch: optax.GradientTransformation | None = None,
     ) -> None:
         """Builds everything but the programs, which compile at their first call.
 
@@ -140,6 +144,8 @@ class Experiment:
           train_works: number of works in the training split.
           mesh: the devices.
           class_counts: from `losses.class_counts` of the training split; evaluation needs none.
+          schedule: step → learning rate, instead of the one that the configuration describes.
+          watch: sees each gradient before the optimizer; its state is `opt_state[0]`.
         """
         self.config = config
         self.mesh = mesh
@@ -153,7 +159,9 @@ class Experiment:
         self._options_forward = compiler_options(platform, forward_only=True)
         self._options_once = compiler_options(platform, runs_once=True)
         self.dtype = activation_dtype(config.precision, platform)
-        self.schedule = optim.create_schedule(config.optim, self.steps, self.steps_per_epoch)
+        self.schedule = schedule or optim.create_schedule(
+            config.optim, self.steps, self.steps_per_epoch
+        )
         name = config.model.name
         self._family = models.family_of(name)
         self.preprocessing = preprocessing_of(config, self._family.preprocessing)
@@ -176,7 +184,8 @@ class Experiment:
             )
         self._fixed_norms = self._norms_to_fix(whole.get("batch_stats", {}))
         self._model = self._create_model(platform)
-        self._optimizer = self._create_optimizer(config.optim, self.schedule)
+        own = self._create_optimizer(config.optim, self.schedule)
+        self._optimizer = optax.chain(watch, own) if watch else own
         frozen = self.groups.frozen
         self._create_state = partial(
             create_state,
@@ -384,6 +393,16 @@ class Experiment:
         given = self._classes, self._train_works, self.mesh, self._class_counts
         return Experiment(config, *given)
 
+    def with_config(
+        self,
+        config: ConfigDict,
+        schedule: optax.Schedule | None = None,
+        watch: optax.GradientTransformation | None = None,
+    ) -> Experiment:
+        """Returns an experiment on the same data and devices; the arguments are those of the class."""
+        given = self._classes, self._train_works, self.mesh, self._class_counts
+        return Experiment(config, *given, schedule=schedule, watch=watch)
+
     @property
     def abstract_batch(self) -> dict[str, jax.ShapeDtypeStruct]:
         """Shapes, dtypes and shardings of a batch that contains its images."""
@@ -461,6 +480,20 @@ class Experiment:
         params = bytes_on_each_device(self.abstract_state.params)
         state = bytes_on_each_device(self.abstract_state)
         return state, params, kept / _TRACED_BATCH_SIZE * works
+
+    def layers(self) -> list[Layer]:
+        """The layers of the network, with their parameters and the FLOPs of a forward pass."""
+        model = self._create_model("cpu")
+        return layers_of(model, self.config.image_size, self._family.part_of, stage_names(model))
+
+    @property
+    def classes(self) -> Mapping[str, int]:
+        """Number of classes for each task."""
+        return self._classes
+
+    def part_of(self, path: str) -> str:
+        """The stage of a parameter, such as `conv1_1/kernel`, or `HEAD`."""
+        return self._family.part_of(path)
 
     @property
     def parameters(self) -> int:
