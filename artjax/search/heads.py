@@ -326,8 +326,8 @@ def _check_shared(config: ConfigDict) -> None:
     """Refuses what depends on the validations of each trial: all trials take the same steps."""
     if config.optim.schedule == "plateau":
         raise ConfigError(
-            "--config.optim.schedule=plateau: the heads of a search share their steps, and are validated "
-            "a few times only; use another schedule"
+            "--config.optim.schedule=plateau: the heads of a search share their steps and are rarely "
+            "validated; use another schedule"
         )
     if config.early_stop_patience:
         raise ConfigError(
