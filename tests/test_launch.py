@@ -36,7 +36,7 @@ def in_the_repository(pytestconfig, monkeypatch):
         (["--wrkdir", "x"], "unknown flag --wrkdir; did you mean --workdir?"),
         (
             ["--mode", "evalute"],
-            "check, lr_find, benchmark, evaluate, predict; did you mean evaluate?",
+            "benchmark, search, evaluate, predict; did you mean evaluate?",
         ),
         (["--mode", "evaluate"], "--mode evaluate needs the --workdir of a run"),
         (["--mode", "evaluate", "--workdir", "NEW"], "no checkpoint in"),
