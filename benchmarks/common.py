@@ -63,6 +63,13 @@ SIZES: dict[str, dict[str, Size]] = {
         "batch": Size(8, 256, "batch size"),
         "rounds": Size(5, 10, "rounds in which the contestants take turns"),
     },
+    "search": {
+        "heads": Size(100, 1000, "heads that are trained at once"),
+        "alone": Size(10, 10, "heads that are also trained one after the other"),
+        "works": Size(2_000, 10_000, "works of the training split"),
+        "batch": everywhere(256, "batch size"),
+        "epochs": everywhere(20, "passes over the works"),
+    },
     "loop": {
         **_ONE_MODEL,
         "steps": Size(40, 200, "steps in a round"),

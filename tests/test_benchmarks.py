@@ -24,6 +24,7 @@ SMALLEST = {
     "input": "--works 2 --repeats 8 --batch_size 4 --batches 1 --rounds 1 --torch none",
     "augment": f"{TINY_STEP} --steps 1",
     "features": "--models vgg_small --size 16 --batch 2 --rounds 1 --torch=",
+    "search": "--heads 3 --alone 1 --works 300 --epochs 1",
     "prepare": "--pictures 1 --rounds 1 --works 2",
     "near_duplicates": "--hashes 800",
     "growth": f"{TINY_STEP} --batches 8 --sizes 16 --devices 2 --works 100 --rounds 1",
@@ -37,6 +38,7 @@ CONTESTANTS = {
     + ["tf.data, fused", "tf.data, decode then crop"],
     "augment": ["crop and flip", "all of them"],
     "features": ["artjax"],
+    "search": ["at once", "one after the other"],
     "prepare": [
         f"{size} {who}"
         for size in ("1.3 MP", "6 MP")
@@ -57,6 +59,9 @@ def figures(name, result):
         case "train_step":
             table = result["tables"]["vgg_small/16"]
             return {who: row["images_per_second_median"] for who, row in table["rates"].items()}
+        case "search":
+            assert result["loss_difference"] < 1e-5
+            return result["heads_per_second"]
         case "loop" | "input":
             return {who: min(rates) for who, rates in result["works_per_second"].items()}
         case "features":

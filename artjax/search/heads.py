@@ -47,7 +47,7 @@ _FILE = "heads.safetensors"
 _AXES = TrainState(step=None, params=0, model_state=0, opt_state=0, ema=0)  # type: ignore[arg-type]
 
 
-class _Group:
+class Group:
     """Trials whose networks have the same form, so that one program trains them all.
 
     Attributes:
@@ -139,12 +139,12 @@ class HeadSearch:
         self._groups = [self._group(trials) for trials in forms.values()]
         self._step = 0
 
-    def _group(self, trials: list[int]) -> _Group:
+    def _group(self, trials: list[int]) -> Group:
         base = self._setup.experiment
         config = with_hyperparameters(base.config, self.drawn[trials[0]])
         experiment = base.with_config(config)
         experiment.frozen = base.frozen
-        return _Group(experiment, trials)
+        return Group(experiment, trials)
 
     @property
     def steps(self) -> int:
@@ -169,7 +169,7 @@ class HeadSearch:
                 self._save()
         return None
 
-    def _train_group(self, group: _Group, end: int, stop: StopSignal) -> bool:
+    def _train_group(self, group: Group, end: int, stop: StopSignal) -> bool:
         """Trains a group up to a step; returns whether it got there."""
         experiment = group.experiment
         done = int(group.state.step)
@@ -228,7 +228,7 @@ class HeadSearch:
         for group in self._groups:
             group.keep([trial for trial in group.trials if trial in kept])
 
-    def group_of(self, trial: int) -> _Group:
+    def group_of(self, trial: int) -> Group:
         """The group that holds a trial; it must have been trained to the end."""
         return next(group for group in self._groups if trial in group.trials)
 

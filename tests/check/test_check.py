@@ -155,7 +155,9 @@ def test_the_exit_status_says_whether_a_check_failed(data_dir, tmp_path, narrow_
     assert "check: FAILED: movement, one batch" in capsys.readouterr().out
 
 
-def test_a_negative_learning_rate_is_refused_and_so_are_several_processes(data_dir, tmp_path, monkeypatch):
+def test_a_negative_learning_rate_is_refused_and_so_are_several_processes(
+    data_dir, tmp_path, monkeypatch
+):
     with pytest.raises(ConfigError, match=r"peak_lr=-0\.1: it must be 0"):
         check(tiny_config(optim__peak_lr=-0.1), tmp_path / "run", data_dir)
     monkeypatch.setattr(jax, "process_count", lambda: 2)
