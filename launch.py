@@ -267,19 +267,20 @@ def _benchmark(args: argparse.Namespace, overrides: list[tuple[str, str]], data_
 def _search(args: argparse.Namespace, overrides: list[tuple[str, str]], data_dir: Path) -> int:
     from artjax.search import search
 
-    config, data_dir = _config_and_data(args, overrides, data_dir)
+    if not args.config:
+        raise ConfigError(
+            "--mode search needs a recipe, such as --config configs/probe.py:collection"
+        )
+    config = _config(args, overrides, data_dir)
     workdir = args.workdir or _default_workdir(args.config, f"{config.collection}-search")
-    file = args.config or ""
-    collection = "" if ":" in file else f":{config.collection}"
-    command = ["--config", file + collection] if file else ["--workdir", str(args.workdir)]
-    command += [
-        f"--config.{name}={text}" for name, text in overrides if not name.startswith("search.")
-    ]
+    file, _, _ = args.config.partition(":")
+    command = ["--config", f"{file}:{config.collection}", "--workdir", f"{workdir}-winner"]
     for flag in ("data_dir", "canvas_dir", "feature_dir"):
         if getattr(args, flag):
             command += [f"--{flag}", str(getattr(args, flag))]
-    if file:
-        command += ["--workdir", f"{workdir}-winner"]
+    command += [
+        f"--config.{name}={text}" for name, text in overrides if not name.startswith("search.")
+    ]
     found = search(
         config,
         workdir,

@@ -38,10 +38,8 @@ if TYPE_CHECKING:
     from ml_collections import ConfigDict
 
 BATCH_SIZE = 32
-_BATCH_SIZE_OF_LARGE = (
-    8  # for networks on a CPU that need more than so many GFLOP for the larger one
-)
-_LARGE_GFLOP = 300.0
+# On a CPU, for networks that need more GFLOP than this for the larger one.
+_BATCH_SIZE_OF_LARGE, _LARGE_GFLOP = 8, 300.0
 STEPS = 120
 _WARMUP_STEPS = 10
 # Of the mean cross-entropy of a task.
@@ -61,7 +59,8 @@ def check(
     """Checks a set-up. It writes only `check/check.json` to the workdir.
 
     The optimizer is the run's own, with its peak learning rate after a short warm-up. Left out are
-    augmentation, dropout, label smoothing, EMA, and training the head first.
+    augmentation, dropout, label smoothing, class weights, focal loss, SAM, EMA, and training the head
+    first.
 
     Args:
       config: the configuration, with its collection.
@@ -142,8 +141,9 @@ def _prepared(setup: Setup) -> Setup:
     config.accumulate, config.ema_decay, config.features.views = 1, 0.0, 0
     config.model.dropout = 0.0
     for name, value in config.augment.items():
-        config.augment[name] = type(value)()
+        config.augment[name] = "none" if isinstance(value, str) else type(value)()
     config.augment.min_area = config.augment.max_stretch = 1.0
+    config.loss.class_weights, config.loss.focal_gamma, config.optim.sam_rho = "none", 0.0, 0.0
     config.optim.schedule = "constant"
     config.optim.warmup_steps, config.optim.warmup_epochs = _WARMUP_STEPS, 0.0
     config.optim.head_first, config.optim.label_smoothing = 0.0, 0.0

@@ -12,12 +12,13 @@ from tiny import open_canvases, tiny_config, write_tiny
 
 import launch
 from artjax import trial
-from artjax.check import check, held_out
+from artjax.check import _prepared, check, held_out
 from artjax.check.watching import watch_gradients
 from artjax.check.works import Works
 from artjax.data.canvases import Split
 from artjax.errors import ArtjaxError, ConfigError
 from artjax.train import train
+from artjax.trial import open_trial
 
 ONE = {"devices": jax.devices()[:1]}
 WORKS = {"train": 150, "validation": 6, "test": 6}
@@ -224,3 +225,26 @@ def test_too_few_works_are_a_reason():
     chosen, why = held_out.choose(split_of([0] * 50 + [1] * 7), "artist", 0)
     assert chosen is None
     assert "two classes with at least 8 works" in why
+
+
+def test_what_makes_steps_differ_is_left_out(data_dir, tmp_path):
+    switched_on = tiny_config(
+        accumulate=2,
+        augment__policy="trivial",
+        loss__class_weights="balanced",
+        loss__focal_gamma=2.0,
+        optim__schedule="plateau",
+        optim__label_smoothing=0.1,
+    )
+    setup = open_trial(switched_on, tmp_path, data_dir, mode="check")
+    config = _prepared(setup).experiment.config
+    plain = tiny_config()
+    assert config.augment.policy == "none"
+    assert config.loss == plain.loss
+    assert config.optim.schedule == "constant"
+    assert (config.accumulate, config.optim.label_smoothing, config.augment.flip) == (1, 0, False)
+
+
+def test_sam_is_left_out(data_dir, tmp_path):
+    setup = open_trial(tiny_config(optim__sam_rho=0.1), tmp_path, data_dir, mode="check")
+    assert _prepared(setup).experiment.config.optim.sam_rho == 0
