@@ -98,9 +98,9 @@ def test_what_was_found_is_written_as_runs_and_test_is_not_looked_at(
     seen = []
     predict = evaluate.predict_split
 
-    def record(experiment, variables, split):
+    def record(experiment, variables, split, *more):
         seen.append(split.name)
-        return predict(experiment, variables, split)
+        return predict(experiment, variables, split, *more)
 
     monkeypatch.setattr(evaluate, "predict_split", record)
     best = search(probe(trunk), tmp_path, data_dir, **ONE).best
