@@ -87,35 +87,19 @@ def search(
         setup = open_trial(config, *where, mode="search", devices=devices)
         config = setup.experiment.config
         setup.console.say(_introduction(config, space, setup.experiment.steps))
+        found: heads.HeadSearch | trials.TrialSearch
         if config.features.views:
-            search_of_heads = heads.HeadSearch(setup, space, folder)
-            stopped = search_of_heads.run()
-            results = list(search_of_heads.results.values())
+            found = heads.HeadSearch(setup, space, folder)
         else:
-            runs = trials.TrialSearch(
-                setup.experiment,
-                given,
-                space,
-                folder,
-                data_dir,
-                canvas_dir,
-                feature_dir,
-                devices,
-                setup.console,
-            )
-            stopped = runs.run()
-            results = runs.results
+            found = trials.TrialSearch(setup, given, space, folder, devices)
+        stopped = found.run()
         if stopped is not None:
             setup.console.say(
                 f"stopped by {signal.Signals(stopped).name}; the same command resumes the search"
             )
             return Found({}, stopped)
-        combined = (
-            _combined_heads(search_of_heads, folder, config.search.members)
-            if config.features.views
-            else runs.combined(config.search.members)
-        )
-        best = _report(folder, space, results, combined, [*command], config)
+        combined = found.combined(config.search.members)
+        best = _report(folder, space, found.results, combined, [*command], config)
     for line in page.lines(best):
         setup.console.say(line)
     return Found(best)
@@ -131,34 +115,6 @@ def _introduction(config: ConfigDict, space: Space, steps: int) -> str:
     return (
         f"search: {config.search.trials:,} trials of {steps:,} steps, {how}; {ranges or 'nothing'}"
     )
-
-
-def _combined_heads(found: heads.HeadSearch, folder: Path, members: int) -> list[dict[str, Any]]:
-    """Scores of the best trial, of ensembles and of soups; writes the highest one as runs."""
-    best = ranked([result for result in found.results.values() if result.finished])[:members]
-    numbers = [result.number for result in best]
-    predictions = [found.predictions_of(number) for number in numbers]
-    rows = [combining.row("single", best[:1], predictions[0])]
-    soups: dict[int, Any] = {}
-    for count in range(2, len(best) + 1):
-        together = combining.mean_predictions(predictions[:count])
-        rows.append(combining.row("ensemble", best[:count], together))
-        soup = found.soup(numbers[:count])
-        if soup is not None:
-            soups[count] = soup
-            experiment = found.group_of(numbers[0]).experiment
-            of_soup = combining.predictions(experiment, soup, found.validation)
-            rows.append(combining.row("soup", best[:count], of_soup))
-    chosen = combining.choose(rows)
-    if chosen["kind"] == "ensemble":
-        chosen["workdirs"] = [f"member{i}" for i in range(len(chosen["trials"]))]
-        for name, number in zip(chosen["workdirs"], chosen["trials"], strict=True):
-            found.write_run(folder / name, number)
-    else:
-        chosen["workdirs"] = ["best"]
-        soup = soups[len(chosen["trials"])] if chosen["kind"] == "soup" else None
-        found.write_run(folder / "best", numbers[0], soup)
-    return rows
 
 
 def _report(

@@ -132,7 +132,7 @@ class HeadSearch:
         self._halving, self._members = config.search.halving, config.search.members
         self._space = space
         self.drawn = [space.draw(trial) for trial in range(config.search.trials)]
-        self.results: dict[int, Result] = {}
+        self._results: dict[int, Result] = {}
         forms: dict[tuple[float, tuple[int, ...]], list[int]] = {}
         for trial, drawn in enumerate(self.drawn):
             forms.setdefault((drawn.dropout, drawn.layers), []).append(trial)
@@ -145,6 +145,11 @@ class HeadSearch:
         experiment = base.with_config(config)
         experiment.frozen = base.frozen
         return Group(experiment, trials)
+
+    @property
+    def results(self) -> list[Result]:
+        """The last validation of each trial."""
+        return list(self._results.values())
 
     @property
     def steps(self) -> int:
@@ -210,8 +215,8 @@ class HeadSearch:
                 predicted = combining.predictions(group.experiment, variables, self.validation)
                 scores = combining.scores(predicted)
                 finished = step == self.steps
-                self.results[trial] = Result(trial, self.drawn[trial], step, *scores, finished)
-        there = [self.results[trial] for group in self._groups for trial in group.trials]
+                self._results[trial] = Result(trial, self.drawn[trial], step, *scores, finished)
+        there = [self._results[trial] for group in self._groups for trial in group.trials]
         best = ranked(there)
         self._say(
             f"step {step:,} of {self.steps:,}: {len(best)} trials, the best with validation top-1 "
@@ -228,11 +233,38 @@ class HeadSearch:
         for group in self._groups:
             group.keep([trial for trial in group.trials if trial in kept])
 
+    def combined(self, members: int) -> list[dict[str, Any]]:
+        """Scores of the best trial, of ensembles and of soups; writes the highest one as runs."""
+        best = ranked([result for result in self.results if result.finished])[:members]
+        numbers = [result.number for result in best]
+        predictions = [self._predictions(number) for number in numbers]
+        rows = [combining.row("single", best[:1], predictions[0])]
+        soups: dict[int, Any] = {}
+        for count in range(2, len(best) + 1):
+            together = combining.mean_predictions(predictions[:count])
+            rows.append(combining.row("ensemble", best[:count], together))
+            soup = self.soup(numbers[:count])
+            if soup is not None:
+                soups[count] = soup
+                experiment = self.group_of(numbers[0]).experiment
+                of_soup = combining.predictions(experiment, soup, self.validation)
+                rows.append(combining.row("soup", best[:count], of_soup))
+        chosen = combining.choose(rows)
+        if chosen["kind"] == "ensemble":
+            chosen["workdirs"] = [f"member{i}" for i in range(len(chosen["trials"]))]
+            for name, number in zip(chosen["workdirs"], chosen["trials"], strict=True):
+                self.write_run(self._folder / name, number)
+        else:
+            chosen["workdirs"] = ["best"]
+            mixed = soups[len(chosen["trials"])] if chosen["kind"] == "soup" else None
+            self.write_run(self._folder / "best", numbers[0], mixed)
+        return rows
+
     def group_of(self, trial: int) -> Group:
         """The group that holds a trial; it must have been trained to the end."""
         return next(group for group in self._groups if trial in group.trials)
 
-    def predictions_of(self, trial: int) -> Mapping[str, Predictions]:
+    def _predictions(self, trial: int) -> Mapping[str, Predictions]:
         """What a trial says of the validation works, for each task."""
         group = self.group_of(trial)
         variables = group.of(trial).variables
@@ -249,7 +281,7 @@ class HeadSearch:
             "trials": len(self.drawn),
             "step": self._step,
             "groups": [group.trials for group in self._groups],
-            "results": [result.to_json() for result in self.results.values()],
+            "results": [result.to_json() for result in self._results.values()],
         }
         path = self._folder / _FILE
         partial = path.with_name(f".{path.name}.partial")
@@ -283,7 +315,7 @@ class HeadSearch:
             leaves, form = jax.tree.flatten(group.state)
             saved = [arrays[f"{g}/{i}"] for i in range(len(leaves))]
             group.state = _put(group.experiment, jax.tree.unflatten(form, saved))
-        self.results = {r.number: r for r in map(Result.from_json, progress["results"])}
+        self._results = {r.number: r for r in map(Result.from_json, progress["results"])}
         self._step = progress["step"]
         return self._step
 
@@ -305,7 +337,7 @@ class HeadSearch:
           trial: its configuration is written, and its state.
           soup: variables in place of its own.
         """
-        setup, group, result = self._setup, self.group_of(trial), self.results[trial]
+        setup, group, result = self._setup, self.group_of(trial), self._results[trial]
         config = with_hyperparameters(setup.experiment.config, self.drawn[trial])
         state = group.of(trial)
         if soup is not None:

@@ -19,10 +19,9 @@ from artjax.evaluation.metrics import Predictions
 from artjax.search import combining, page
 from artjax.search.results import Result, ranked, rungs
 from artjax.search.space import Hyperparameters, Space, rounded, with_hyperparameters
-from artjax.train import Outcome, train
+from artjax.train import Outcome, Setup, train
 from artjax.training.best import standard_error
-from artjax.training.experiment import Experiment
-from artjax.training.logs import Console, read_rows
+from artjax.training.logs import read_rows
 
 if TYPE_CHECKING:
     import jax
@@ -43,28 +42,20 @@ class TrialSearch:
 
     def __init__(
         self,
-        experiment: Experiment,
+        setup: Setup,
         config: ConfigDict,
         space: Space,
         folder: Path,
-        data_dir: Path,
-        canvas_dir: Path | None,
-        feature_dir: Path | None,
         devices: Sequence[jax.Device] | None,
-        console: Console,
     ) -> None:
         """Opens the journal of the search, or begins one.
 
         Args:
-          experiment: of the configuration; its numbers of steps are used.
+          setup: what a run with this configuration would start from.
           config: as the user gave it; each trial changes a few fields.
           space: what a trial draws.
           folder: the search's own.
-          data_dir: TFDS's data directory.
-          canvas_dir: as for `train`.
-          feature_dir: as for `train`.
           devices: as for `train`.
-          console: prints lines.
 
         Raises:
           ConfigError: if Optuna is not installed.
@@ -79,16 +70,18 @@ class TrialSearch:
             ) from error
         optuna.logging.set_verbosity(logging.ERROR)
         self._config, self._space, self._folder = config, space, folder
-        self._data_dir, self._canvas_dir, self._devices = data_dir, canvas_dir, devices
-        self._feature_dir = feature_dir
-        self._console, self._steps = console, experiment.steps
-        every = experiment.eval_every
-        ends = rungs(experiment.steps, config.search.halving)
+        self._devices, self._console, self._steps = devices, setup.console, setup.experiment.steps
+        record = setup.record
+        self._data_dir = Path(record["data_dir"])
+        self._canvas_dir = Path(record["canvas_dir"]) if record["canvas_dir"] else None
+        self._feature_dir = Path(record["feature_dir"]) if record["feature_dir"] else None
+        every = setup.experiment.eval_every
+        ends = rungs(self._steps, config.search.halving)
         # A trial is judged where it is validated.
         self._rungs = sorted(
-            {*(max(every, round(end / every) * every) for end in ends[:-1]), experiment.steps}
+            {*(max(every, round(end / every) * every) for end in ends[:-1]), self._steps}
         )
-        self._rungs = [end for end in self._rungs if end <= experiment.steps]
+        self._rungs = [end for end in self._rungs if end <= self._steps]
         backend = JournalFileBackend(str(folder / JOURNAL))
         self._study = optuna.create_study(
             storage=optuna.storages.JournalStorage(backend),
