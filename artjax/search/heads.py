@@ -159,8 +159,6 @@ class HeadSearch:
     def run(self) -> int | None:
         """Trains all trials. Returns the number of the signal that stopped it, or None."""
         first = self._resume()
-        if first:
-            self._say(f"resuming from step {first:,} of {self.steps:,}")
         with StopSignal() as stop:
             for end in rungs(self.steps, self._halving):
                 if end <= first:
@@ -317,6 +315,8 @@ class HeadSearch:
             group.state = _put(group.experiment, jax.tree.unflatten(form, saved))
         self._results = {r.number: r for r in map(Result.from_json, progress["results"])}
         self._step = progress["step"]
+        step = max(int(group.state.step) for group in self._groups)
+        self._say(f"resuming from step {step:,} of {self.steps:,}")
         return self._step
 
     def soup(self, trials: Sequence[int]) -> dict[str, Any] | None:
