@@ -15,7 +15,7 @@ ONE = {"devices": jax.devices()[:1]}
 
 
 def config(**changes):
-    given = {"steps": 8, "eval_every": 1, "log_every": 4, "search__trials": 4, "search__members": 2}
+    given = {"steps": 4, "eval_every": 1, "log_every": 4, "search__trials": 3, "search__members": 2}
     return tiny_config(**given | changes)
 
 
@@ -24,18 +24,17 @@ def table(workdir):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("sampler", ["random", "tpe"])
 def test_a_killed_search_loses_no_trial_and_counts_none_twice(
-    sampler, data_dir, tmp_path, monkeypatch, capsys
+    data_dir, tmp_path, monkeypatch, capsys, narrow_vgg
 ):
-    given = config(search__sampler=sampler)
+    given = config()
     best = search(given, tmp_path / "whole", data_dir, **ONE).best
-    assert best["trials"] == 4
+    assert best["trials"] == 3
     train, calls = trials.train, []
 
     def killed(*arguments, **named):
         calls.append(named["stop_after_steps"])
-        if len(calls) in (2, 7):
+        if len(calls) in (2, 6):
             # In the middle of a trial, after some steps of it.
             train(*arguments, **named | {"stop_after_steps": max(1, calls[-1] - 1)})
             raise KeyboardInterrupt
@@ -47,18 +46,27 @@ def test_a_killed_search_loses_no_trial_and_counts_none_twice(
             search(given, tmp_path / "killed", data_dir, **ONE)
     capsys.readouterr()
     again = search(given, tmp_path / "killed", data_dir, **ONE).best
-    assert "of 4 trials are done already" in capsys.readouterr().out
+    assert "of 3 trials are done already" in capsys.readouterr().out
     assert table(tmp_path / "killed") == table(tmp_path / "whole")
     assert again["hyperparameters"] == best["hyperparameters"]
     folders = sorted(p.name for p in (tmp_path / "killed" / "search").glob("trial0*"))
-    assert folders == [f"trial{number:03}" for number in range(4)]
-    # The total is what was asked for, and not so many more.
-    search(given, tmp_path / "killed", data_dir, **ONE)
-    assert len(table(tmp_path / "killed")) == 4
+    assert folders == [f"trial{number:03}" for number in range(3)]
 
 
 @pytest.mark.slow
-def test_trials_are_runs_judged_on_validation_only(data_dir, tmp_path, monkeypatch):
+def test_the_number_of_trials_is_the_total_with_tpe_as_well(data_dir, tmp_path, narrow_vgg):
+    given = config(steps=2, search__sampler="tpe", search__halving=1)
+    search(given, tmp_path / "whole", data_dir, **ONE)
+    given.search.trials = 2
+    search(given, tmp_path / "grown", data_dir, **ONE)
+    assert len(table(tmp_path / "grown")) == 2
+    given.search.trials = 3
+    search(given, tmp_path / "grown", data_dir, **ONE)
+    assert table(tmp_path / "grown") == table(tmp_path / "whole")
+
+
+@pytest.mark.slow
+def test_trials_are_runs_judged_on_validation_only(data_dir, tmp_path, monkeypatch, narrow_vgg):
     seen = []
     evaluate_split = evaluate.evaluate_split
 
@@ -83,7 +91,7 @@ def test_trials_are_runs_judged_on_validation_only(data_dir, tmp_path, monkeypat
 
 
 @pytest.mark.slow
-def test_a_diverged_trial_is_counted_and_said(data_dir, tmp_path, capsys):
+def test_a_diverged_trial_is_counted_and_said(data_dir, tmp_path, capsys, narrow_vgg):
     given = config(search__trials=2, search__peak_lr=(1e30, 1e35), optim__clip_norm=0.0)
     with pytest.raises(TrainingError, match=r"none of the 2 trials was trained to its end"):
         search(given, tmp_path, data_dir, **ONE)
