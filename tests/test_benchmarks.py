@@ -139,7 +139,9 @@ def check_result(name, file, output, contestants):
         assert who in output
 
 
-@pytest.mark.parametrize("name", ["features", "input", "loop", "prepare", "near_duplicates"])
+@pytest.mark.parametrize(
+    "name", ["features", "search", "input", "loop", "prepare", "near_duplicates"]
+)
 def test_benchmark_measures_everybody(name, folder, tmp_path, capsys):
     file = tmp_path / "result.json"
     status = run_here(folder / f"{name}.py", *SMALLEST[name].split(), "--json", str(file))
