@@ -407,44 +407,26 @@ def _evaluate(args: argparse.Namespace, views: int | None) -> int:
     from artjax.runtime import mesh
     from artjax.training import switches
 
-    if len(args.workdirs) > 1:
-        result = ensemble.evaluate_ensemble(
-            args.workdirs,
-            args.split,
-            which=args.checkpoint,
-            data_dir=args.data_dir,
-            canvas_dir=args.canvas_dir,
-            views=views,
-        )
-        if mesh.is_first_process():
-            print(f"ensemble of {len(args.workdirs)} runs, {result['collection']}")
-            print("\n".join(ensemble.member_lines(result)))
-            print("\n".join(report.report_lines(result)))
-            print(f"written to {args.workdir / 'evaluation' / f'ensemble-{args.split}'}")
-        return 0
+    given = {"data_dir": args.data_dir, "canvas_dir": args.canvas_dir, "views": views}
+    given |= {"which": args.checkpoint}
     config = workdir.read_config(args.workdir) or evaluate.recorded_config(args.workdir)
-    if config is not None and config.folds and config.fold < 0:
-        result = cross_validation.evaluate_folds(
-            args.workdir, config.folds, args.data_dir, args.canvas_dir, args.checkpoint, views
-        )
-        if mesh.is_first_process():
-            print("\n".join(report.report_lines(result)))
-            print(f"written to {args.workdir / 'evaluation' / 'folds'}")
-        return 0
-    result = evaluate.evaluate_workdir(
-        args.workdir,
-        args.split,
-        which=args.checkpoint,
-        data_dir=args.data_dir,
-        canvas_dir=args.canvas_dir,
-        views=views,
-    )
-    if mesh.is_first_process():
-        print(f"checkpoint of step {result['checkpoint_step']:,}, {result['collection']}")
+    if len(args.workdirs) > 1:
+        result = ensemble.evaluate_ensemble(args.workdirs, args.split, **given)
+        heading = [f"ensemble of {len(args.workdirs)} runs, {result['collection']}"]
+        heading += ensemble.member_lines(result)
+        name = f"ensemble-{args.split}"
+    elif config is not None and config.folds and config.fold < 0:
+        result = cross_validation.evaluate_folds(args.workdir, config.folds, **given)
+        heading, name = [], "folds"
+    else:
+        result = evaluate.evaluate_workdir(args.workdir, args.split, **given)
+        heading = [f"checkpoint of step {result['checkpoint_step']:,}, {result['collection']}"]
         if config is not None and (brief := switches.in_brief(config)):
-            print(brief)
-        print("\n".join(report.report_lines(result)))
-        print(f"written to {args.workdir / 'evaluation' / args.split}")
+            heading.append(brief)
+        name = args.split
+    if mesh.is_first_process():
+        print("\n".join([*heading, *report.report_lines(result)]))
+        print(f"written to {args.workdir / 'evaluation' / name}")
     return 0
 
 

@@ -146,11 +146,7 @@ def central_crop(
     Returns:
       float32 [B, size, size, 3] on the scale of `images`.
     """
-    width, height = _largest_box(aspect, jnp.ones_like(aspect))
-    if side_share != 1:
-        width, height = side_share * width, side_share * height
-    left, top = (1 - width) / 2, (1 - height) / 2
-    return _resample(images, left, top, width, height, size, interpolation)
+    return placed_crop(images, aspect, size, 0.5, 0.5, side_share, interpolation)
 
 
 def placed_crop(

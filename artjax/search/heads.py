@@ -63,7 +63,6 @@ class Group:
         one = experiment.initial_state()
         # All begin with the same weights, as they would one after the other.
         self.state = _put(experiment, _of_each(lambda x: _repeated(x, len(trials)), one))
-        self._source: sources.Source | None = None
 
     def keep(self, trials: Sequence[int]) -> None:
         """Drops all other trials."""
@@ -130,7 +129,6 @@ class HeadSearch:
         self.validation = features.seen(setup.splits["validation"])
         self._train = features.views(setup.splits["train"], config.features.views)
         self._halving, self._members = config.search.halving, config.search.members
-        self._space = space
         self.drawn = [space.draw(trial) for trial in range(config.search.trials)]
         self._results: dict[int, Result] = {}
         forms: dict[tuple[float, tuple[int, ...]], list[int]] = {}
@@ -159,12 +157,19 @@ class HeadSearch:
     def run(self) -> int | None:
         """Trains all trials. Returns the number of the signal that stopped it, or None."""
         first = self._resume()
+        if first == self.steps:
+            return None
+        # All heads see the same batches: the canvases or features are put in place once.
+        experiment, train = self._setup.experiment, self._train
+        given = experiment.config, train, experiment.mesh, experiment.crop_boxes
+        choice = sources.choose_for(experiment.config, self._setup.data, train, experiment.mesh)
+        source = sources.open_source(*given, choice)
         with StopSignal() as stop:
             for end in rungs(self.steps, self._halving):
                 if end <= first:
                     continue
                 for group in self._groups:
-                    if not self._train_group(group, end, stop):
+                    if not self._train_group(group, source, end, stop):
                         self._save()
                         return stop.signal
                 self._step = end
@@ -172,15 +177,13 @@ class HeadSearch:
                 self._save()
         return None
 
-    def _train_group(self, group: Group, end: int, stop: StopSignal) -> bool:
+    def _train_group(
+        self, group: Group, source: sources.Source, end: int, stop: StopSignal
+    ) -> bool:
         """Trains a group up to a step; returns whether it got there."""
-        experiment = group.experiment
         done = int(group.state.step)
         if not group.trials or done >= end:
             return True
-        config, mesh = experiment.config, experiment.mesh
-        choice = sources.choose_for(config, self._setup.data, self._train, mesh)
-        source = sources.open_source(config, self._train, mesh, experiment.crop_boxes, choice)
         step = group.compile(self.drawn, source)
         saved_at = time.monotonic()
         feed = batches.prefetch(source.batch, done, end)
@@ -298,7 +301,8 @@ class HeadSearch:
         try:
             with safe_open(path, "numpy") as file:
                 progress = json.loads(file.metadata()["progress"])
-                arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+                names = file.keys()  # such a file is no mapping, and cannot be iterated over
+                arrays = {name: file.get_tensor(name) for name in names}
         except (OSError, SafetensorError, KeyError, ValueError) as error:
             self._say(f"{path} cannot be read ({error}); the search begins anew")
             return 0

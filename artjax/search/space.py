@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from artjax.config.fields import FIELDS, leaves, set_field
+from artjax.config.fields import FIELDS, Range, leaves, set_field
 from artjax.errors import ConfigError
 from artjax.training import optim
 
@@ -167,8 +167,9 @@ def _check_range(name: str, values: tuple[float, ...]) -> None:
 
 def _check_values(field: str, values: tuple[float, ...]) -> None:
     valid = FIELDS[field].valid
+    assert isinstance(valid, Range)
     for value in values:
-        if value not in valid:  # type: ignore[operator]
+        if value not in valid:
             leaf = field.rpartition(".")[2]
             raise ConfigError(f"--config.search.{leaf}={values}: each must be {valid}")
 
