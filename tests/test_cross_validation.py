@@ -52,13 +52,14 @@ def test_images_of_a_fold_are_those_of_the_collection(data_dir):
 @pytest.mark.slow
 @pytest.mark.usefixtures("narrow_vgg_bn")
 def test_folds_are_resumed_and_pooled_into_one_score(data_dir, tmp_path, capsys):
-    config = tiny_config(folds=FOLDS, steps=8, eval_every=4, log_every=4)
+    folds = 2
+    config = tiny_config(folds=folds, steps=8, eval_every=4, log_every=4)
     one = {"devices": jax.devices()[:1]}
     stopped = cross_validate(config, tmp_path, data_dir, stop_after_steps=4, **one)
     assert not stopped.finished
     outcome = cross_validate(config, tmp_path, data_dir, **one)
     assert outcome.finished
-    assert capsys.readouterr().out.count("resuming from the checkpoint of step 4") == FOLDS
+    assert capsys.readouterr().out.count("resuming from the checkpoint of step 4") == folds
     file = tmp_path / "evaluation" / "folds" / "metrics.json"
     result = json.loads(file.read_text())
     row = result["tasks"]["artist"]
@@ -72,7 +73,7 @@ def test_folds_are_resumed_and_pooled_into_one_score(data_dir, tmp_path, capsys)
     assert [row["by_class"][name]["recall"] for name in ARTISTS] == pytest.approx(recalls)
     assert row["balanced_accuracy"] == pytest.approx(np.mean(recalls))
     assert row["auroc_classes"] == 3
-    for fold in range(FOLDS):
+    for fold in range(folds):
         path = tmp_path / f"fold{fold}" / "evaluation" / "test" / "metrics.json"
         alone = json.loads(path.read_text())["tasks"]["artist"]
         own = [r["label"] == r["predicted"] for r in rows if r["fold"] == str(fold)]
@@ -80,9 +81,9 @@ def test_folds_are_resumed_and_pooled_into_one_score(data_dir, tmp_path, capsys)
         assert np.mean(own) == alone["top1"]
     assert row["baselines"]["chance"] == pytest.approx(1 / 3)
     before = file.read_bytes()
-    evaluate_folds(tmp_path, FOLDS, data_dir)
+    evaluate_folds(tmp_path, folds, data_dir)
     assert file.read_bytes() == before
-    several = evaluate_folds(tmp_path, FOLDS, data_dir, views=5)
+    several = evaluate_folds(tmp_path, folds, data_dir, views=5)
     assert several["views"] == json.loads(file.read_text())["views"] == 5
     assert several["tasks"]["artist"]["loss"] != row["loss"]
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -103,18 +104,6 @@ def test_resumed_run_equals_uninterrupted_run(finished, data_dir, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("narrow_vgg_bn")
-@pytest.mark.parametrize("devices", [1, 8])
-def test_resumed_run_equals_uninterrupted_run_with_every_augmentation(devices, data_dir, tmp_path):
-    config = tiny_config(**AUGMENTED, steps=6, eval_every=3, log_every=2)
-    several = {"devices": jax.devices()[:devices]}
-    train(config, tmp_path / "whole", data_dir, **several)
-    train(config, tmp_path / "resumed", data_dir, stop_after_steps=4, **several)
-    train(config, tmp_path / "resumed", data_dir, **several)
-    assert_same_run(tmp_path / "whole", tmp_path / "resumed")
-
-
-@pytest.mark.slow
 def test_validation_rises_with_training_while_the_average_is_young(data_dir, tmp_path):
     # The average of the parameters with the running statistics of the live ones scored 0.3.
     config = tiny_config(ema_decay=0.99, steps=60, eval_every=15, log_every=15)
@@ -125,20 +114,21 @@ def test_validation_rises_with_training_while_the_average_is_young(data_dir, tmp
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("narrow_vgg")
+@pytest.mark.usefixtures("narrow_vgg_bn")
 @pytest.mark.parametrize(
     ("devices", "changes"),
-    [(1, {"ema_decay": 0.9}), (8, {"fsdp": 4}), (1, {"accumulate": 2})],
-    ids=["ema", "fsdp", "accumulate"],
+    [(1, {"ema_decay": 0.9, "accumulate": 2}), (8, {"fsdp": 4})],
+    ids=["ema and accumulate", "fsdp"],
 )
-def test_resumed_run_equals_uninterrupted_run_with(
+def test_resumed_run_equals_uninterrupted_run_with_augmentations_and_other_sources(
     devices, changes, data_dir, tmp_path, monkeypatch
 ):
     monkeypatch.setattr("artjax.runtime.mesh.MIN_SHARDED_SIZE", 2**8)
-    config = tiny_config(**changes, steps=6, eval_every=3, log_every=2)
+    settings = AUGMENTED | changes | {"steps": 6, "eval_every": 3, "log_every": 2}
     several = {"devices": jax.devices()[:devices]}
-    train(config, tmp_path / "whole", data_dir, **several)
-    for stop in (2, 4, None):
+    train(tiny_config(**settings), tmp_path / "whole", data_dir, **several)
+    for source, stop in (("device", 2), ("host", 4), ("device", None)):
+        config = tiny_config(**settings, source=source)
         train(config, tmp_path / "resumed", data_dir, stop_after_steps=stop, **several)
     assert_same_run(tmp_path / "whole", tmp_path / "resumed")
     # The EMA differs from the parameters, and each device holds only a share of the kernels.
@@ -149,19 +139,6 @@ def test_resumed_run_equals_uninterrupted_run_with(
     if "fsdp" in changes:
         kernel = state.params["conv3_2"]["kernel"]
         assert kernel.addressable_shards[0].data.size * 4 == kernel.size
-
-
-@pytest.mark.slow
-@pytest.mark.usefixtures("narrow_vgg_bn")
-@pytest.mark.parametrize("devices", [1, 8])
-def test_run_resumed_with_another_source_gives_the_same_bits(devices, data_dir, tmp_path):
-    several = {"devices": jax.devices()[:devices]}
-    shorter = {"steps": 6, "eval_every": 3, "log_every": 2}
-    train(tiny_config(**shorter), tmp_path / "whole", data_dir, **several)
-    for source, stop in (("device", 2), ("host", 4), ("device", None)):
-        config = tiny_config(source=source, **shorter)
-        train(config, tmp_path / "moved", data_dir, stop_after_steps=stop, **several)
-    assert_same_run(tmp_path / "whole", tmp_path / "moved")
 
 
 @pytest.mark.slow
@@ -308,12 +285,13 @@ def wait_for(condition, seconds=120):
 
 
 @pytest.mark.slow
-def test_killed_run_resumes_from_its_last_checkpoint(data_dir, tmp_path, pytestconfig):
-    steps = "--config.steps=24"
-    whole = launch(pytestconfig.rootpath, tmp_path / "whole", data_dir, steps)
-    said, _ = whole.communicate()
-    assert whole.returncode == 0, said
-    settings = (steps, "--config.checkpoint_every=1")
+def test_killed_run_resumes_from_its_last_checkpoint_and_compiles_nothing(
+    data_dir, tmp_path, monkeypatch, pytestconfig
+):
+    for name in [name for name in os.environ if name.startswith(("JAX_COMP", "JAX_PERS"))]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    settings = ("--config.steps=24", "--config.checkpoint_every=1")
     killed = launch(pytestconfig.rootpath, tmp_path / "killed", data_dir, *settings)
     folder = tmp_path / "killed" / "checkpoints"
     wait_for(
@@ -322,13 +300,21 @@ def test_killed_run_resumes_from_its_last_checkpoint(data_dir, tmp_path, pytestc
         )
     )
     killed.kill()
-    killed.communicate()  # closes the pipe
+    said, _ = killed.communicate()
     assert killed.returncode == -signal.SIGKILL
+    compiled = tmp_path / "cache" / "artjax" / "compiled"
+    kept = rf"\d+ programs compiled in [\d.]+ s, kept in {compiled} for the next start"
+    assert re.search(rf"first step after [\d.]+ s: {kept}\n", said)
+    assert compiled.stat().st_mode & 0o077 == 0  # its programs are executed: nobody else may write
     assert not (tmp_path / "killed" / "evaluation").exists()
     again = launch(pytestconfig.rootpath, tmp_path / "killed", data_dir, *settings)
     said, _ = again.communicate()
     assert again.returncode == 0, said
     assert "resuming from the checkpoint of step" in said
+    assert re.search(rf": nothing compiled, \d+ compiled programs read from {compiled}\n", said)
+    whole = launch(pytestconfig.rootpath, tmp_path / "whole", data_dir, *settings)
+    said, _ = whole.communicate()
+    assert whole.returncode == 0, said
     assert_same_run(tmp_path / "whole", tmp_path / "killed")
 
 

@@ -74,9 +74,12 @@ def test_in_process_the_bytes_are_the_same(museum, without_beam, tmp_path):
     assert not list(tmp_path.glob("collection/works/cleaned*"))
 
 
-def test_in_several_processes_the_bytes_are_the_same(museum, without_beam, tmp_path):
-    several = {"direct_running_mode": "multi_processing", "direct_num_workers": 2}
-    assert build(tmp_path, museum, "DirectRunner", **several) == without_beam
+def in_processes(number):
+    return {"direct_running_mode": "multi_processing", "direct_num_workers": number}
+
+
+def test_in_another_process_the_bytes_are_the_same(museum, without_beam, tmp_path):
+    assert build(tmp_path, museum, "DirectRunner", **in_processes(1)) == without_beam
 
 
 @pytest.fixture
@@ -128,7 +131,7 @@ cleaning.clean_works(works, folder, 512, beam=("DirectRunner", None))
 """
 
 
-def test_a_killed_cleaning_is_continued(museum, tmp_path):
+def test_a_killed_cleaning_is_continued_by_several_processes(museum, tmp_path):
     folder = tmp_path / "cleaned"
     killed = subprocess.Popen(
         [sys.executable, "-c", SLOW, museum, folder], stderr=subprocess.DEVNULL
@@ -143,7 +146,8 @@ def test_a_killed_cleaning_is_continued(museum, tmp_path):
     left = {path: path.stat().st_mtime_ns for path in folder.glob("*.jpg")}
     works = [Work(path.name, {}, path) for path in sorted(museum.glob("*.png"))]
     assert 5 <= len(left) < len(works)
-    resumed = clean_works(works, folder, 512, beam=("DirectRunner", None))
+    several = PipelineOptions.from_dictionary(in_processes(2))
+    resumed = clean_works(works, folder, 512, beam=("DirectRunner", several))
     whole = clean_works(works, tmp_path / "other", 512, processes=1)
     assert [(c.sha256, c.problem) for c in resumed] == [(c.sha256, c.problem) for c in whole]
     assert {path: path.stat().st_mtime_ns for path in left} == left

@@ -1,9 +1,4 @@
-"""The second start of a training compiles nothing, and says so."""
-
-import os
-import re
-import subprocess
-import sys
+"""Where compiled programs are kept. That a second start compiles none is tested in test_train.py."""
 
 import jax
 import jax.numpy as jnp
@@ -18,38 +13,6 @@ FLAGS = [
     *("--config.batch_size=16", "--config.steps=12", "--config.model.name=vgg_small"),
     *("--stop_after_steps", "1"),
 ]
-
-
-def start(root, workdir, data_dir, **environment):
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("JAX_COMP", "JAX_PERS"))}
-    quick = {"XLA_FLAGS": "--xla_backend_optimization_level=0"}
-    done = subprocess.run(
-        [
-            *(sys.executable, "launch.py", *FLAGS),
-            *("--data_dir", str(data_dir), "--workdir", str(workdir)),
-        ],
-        cwd=root,
-        env=kept | environment | quick,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return re.search(r"first step after [\d.]+ s: (.*)", done.stdout)[1]
-
-
-@pytest.mark.slow
-def test_second_start_compiles_nothing(data_dir, tmp_path, pytestconfig):
-    own = {"XDG_CACHE_HOME": str(tmp_path / "cache")}
-    root = pytestconfig.rootpath
-    said = start(root, tmp_path / "one", data_dir, **own)
-    folder = tmp_path / "cache" / "artjax" / "compiled"
-    assert re.fullmatch(
-        rf"\d+ programs compiled in [\d.]+ s, kept in {folder} for the next start", said
-    )
-    assert folder.stat().st_mode & 0o077 == 0  # its programs are executed: nobody else may write
-    said = start(root, tmp_path / "two", data_dir, **own)
-    assert re.fullmatch(rf"nothing compiled, \d+ compiled programs read from {folder}", said)
 
 
 @pytest.fixture

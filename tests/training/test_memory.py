@@ -3,6 +3,7 @@
 import json
 import os
 import re
+from functools import cache
 
 import jax
 import pytest
@@ -114,6 +115,7 @@ def test_automatic_batch_size_is_the_largest_that_fits(monkeypatch):
     devices, accumulate = 4, 2
     config = tiny_config(accumulate=accumulate)
 
+    @cache  # traces and compiles the step of each size once
     def of(batch_size):
         return Experiment(with_batch_size(config, batch_size), {"artist": 3}, 4000, mesh(devices))
 

@@ -383,7 +383,8 @@ def test_sam_equals_optax():
         *(jax.tree.leaves(t) for t in (fresh.params, state.params, params, without.params)),
         strict=True,
     ):
-        np.testing.assert_allclose(mine - start, theirs - start, rtol=1e-2, atol=1e-6)
+        expected = theirs - start
+        np.testing.assert_allclose(mine - start, expected, rtol=0, atol=1e-2 * abs(expected).max())
         largest = max(largest, np.abs(mine - other).max())
     assert largest > 1e-3  # SAM makes a difference
 
@@ -398,7 +399,7 @@ def test_sam_keeps_the_statistics_of_the_first_pass():
     (plain, plain_loss), (sam, sam_loss) = states
     assert plain_loss == pytest.approx(sam_loss, rel=1e-6)
     jax.tree.map(
-        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5),
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7),
         plain.model_state,
         sam.model_state,
     )
