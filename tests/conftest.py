@@ -19,9 +19,9 @@ os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import gc
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Iterator
 
+import narrow
 import pytest
 
 # What takes long to import is imported where it is used: xdist's main process needs none of it.
@@ -60,31 +60,24 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def _narrow(batch_norm: bool) -> Callable[..., Any]:
-    def create(
-        name: str, classes: Mapping[str, int], *, dropout: float, platform: str, **rest: Any
-    ) -> Any:
-        from artjax.models.vgg import VGG
-
-        return VGG(
-            ((8,), (16,), (16, 16)),
-            hidden=(),
-            classes=dict(classes),
-            batch_norm=batch_norm,
-            dropout=dropout if batch_norm else 0.0,
-            **rest,
-        )
-
-    return create
+_CREATE = "artjax.training.experiment.create_model"
 
 
 @pytest.fixture
 def narrow_vgg(monkeypatch: pytest.MonkeyPatch) -> None:
     """Makes every model a VGG of four convolutions without BatchNorm and dropout: quick to compile."""
-    monkeypatch.setattr("artjax.training.experiment.create_model", _narrow(batch_norm=False))
+    monkeypatch.setattr(_CREATE, narrow.narrow_vgg(batch_norm=False))
 
 
 @pytest.fixture
 def narrow_vgg_bn(monkeypatch: pytest.MonkeyPatch) -> None:
     """The same with BatchNorm and dropout, as `vgg_small` has them."""
-    monkeypatch.setattr("artjax.training.experiment.create_model", _narrow(batch_norm=True))
+    monkeypatch.setattr(_CREATE, narrow.narrow_vgg(batch_norm=True))
+
+
+@pytest.fixture(scope="module")
+def narrow_vgg_bn_of_module() -> Iterator[None]:
+    """The same for all tests of a module and the runs that they share."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_CREATE, narrow.narrow_vgg(batch_norm=True))
+        yield

@@ -7,7 +7,7 @@ from artjax.benchmark import benchmark, judge
 
 
 @pytest.mark.slow
-def test_benchmark_measures_three_rates_and_leaves_one_file(data_dir, tmp_path):
+def test_benchmark_measures_three_rates_and_leaves_one_file(data_dir, tmp_path, narrow_vgg_bn):
     said = []
     workdir = tmp_path / "run"
     config = tiny_config(steps=100, batch_size=0)

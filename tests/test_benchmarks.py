@@ -152,7 +152,9 @@ def test_benchmark_measures_everybody(name, folder, tmp_path, capsys, request):
 
 
 ONE_AFTER_THE_OTHER = """
-import runpy, sys
+import narrow, runpy, sys
+import artjax.training.experiment as experiment
+experiment.create_model = narrow.narrow_vgg(batch_norm=True)
 for script in sys.argv[1].split(","):
     sys.argv = [script, *sys.stdin.readline().split()]
     try:
@@ -162,16 +164,18 @@ for script in sys.argv[1].split(","):
 """
 
 
-def test_benchmarks_measure_everybody_without_tensorflow(folder, tmp_path, environment):
+def test_benchmarks_measure_everybody_without_tensorflow(
+    folder, tmp_path, environment, pytestconfig
+):
     files = {name: tmp_path / f"{name}.json" for name in NEEDING_NO_TENSORFLOW}
-    # In one process: it imports JAX once.
-    script = tmp_path / "all.py"
+    # In one process, which imports JAX once, and with a network that is quick to compile.
+    script, root = tmp_path / "all.py", pytestconfig.rootpath
     script.write_text(ONE_AFTER_THE_OTHER)
     done = scripts.run(
         script,
         ",".join(str(folder / f"{name}.py") for name in files),
         hidden=HIDDEN,
-        env=environment | {"PYTHONPATH": f"{environment['PYTHONPATH']}:{folder}"},
+        env=environment | {"PYTHONPATH": os.pathsep.join(map(str, (root, folder, root / "tests")))},
         input="".join(f"{SMALLEST[name]} --json {file}\n" for name, file in files.items()),
     )
     assert done.returncode == 0, done.stdout + done.stderr

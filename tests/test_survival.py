@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 import jax
+import narrow
 import numpy as np
 import pytest
 from tiny import stripes, tiny_config
@@ -34,9 +35,8 @@ def stopped(data_dir, tmp_path_factory):
     workdir = tmp_path_factory.mktemp("runs") / "stopped"
     patch = pytest.MonkeyPatch()
     with patch.context() as context:
-        from conftest import _narrow
-
-        context.setattr("artjax.training.experiment.create_model", _narrow(batch_norm=False))
+        create = narrow.narrow_vgg(batch_norm=False)
+        context.setattr("artjax.training.experiment.create_model", create)
         run(workdir, data_dir, stop=2)
         kept = workdir.parent / "2"
         shutil.copytree(workdir / "checkpoints" / "2", kept)

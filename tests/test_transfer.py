@@ -18,6 +18,8 @@ from artjax.training import features as features_lib
 from artjax.training.frozen import FILE
 from artjax.training.logs import read_rows
 
+pytestmark = pytest.mark.usefixtures("narrow_vgg_bn_of_module")
+
 FREEZE = (("(?!head_).*", 0.0),)
 ONE = {"devices": jax.devices()[:1]}
 
@@ -27,6 +29,14 @@ def trunk(data_dir, tmp_path_factory):
     """The workdir of a run on the genres, whose trunk others take."""
     workdir = tmp_path_factory.mktemp("trunk")
     assert train(tiny_config(task=("genre",), steps=20), workdir, data_dir, **ONE).finished
+    return workdir
+
+
+@pytest.fixture(scope="module")
+def probed(trunk, data_dir, tmp_path_factory):
+    """The workdir of a finished run on features; to be read only."""
+    workdir = tmp_path_factory.mktemp("probed")
+    train(probe(trunk, features__views=2), workdir, data_dir, **ONE)
     return workdir
 
 
@@ -58,7 +68,7 @@ def test_a_frozen_trunk_stays_and_is_written_once(trunk, data_dir, tmp_path, cap
     assert "pretrained: " in said
     assert f"from {trunk}, step 20" in said
     assert "frozen" in said
-    assert "trunk: 128 features of an image" in said
+    assert "trunk: 16 features of an image" in said
     before, after = leaves(variables(trunk, "best")), leaves(variables(tmp_path))
     for path, value in after.items():
         if "head_" not in path:  # parameters and BatchNorm's statistics
@@ -137,34 +147,31 @@ def test_features_give_the_same_as_the_trunk_in_every_step(trunk, tmp_path, monk
 
 
 @pytest.mark.slow
-def test_features_are_those_of_the_trunk(trunk, data_dir, tmp_path):
-    workdir = tmp_path / "run"
-    train(probe(trunk, features__views=2), workdir, data_dir, **ONE)
-    restored, data = evaluate.open_workdir(workdir, "last")
+def test_features_are_those_of_the_trunk(probed):
+    restored, data = evaluate.open_workdir(probed, "last")
     split = data.split("test", {"artist": "artist"})
     features = evaluate.features_of(restored.experiment, restored.record, data)
     seen = features.seen(split)
     assert seen.images.dtype == np.float16
-    assert seen.images.shape == (19, 128)
+    assert seen.images.shape == (19, 16)
     whole = evaluate.predict_split(restored.experiment, restored.variables, split)["artist"][1]
     of_features = evaluate.predict_split(restored.experiment, restored.variables, seen)["artist"][1]
     np.testing.assert_allclose(whole.log_probabilities, of_features.log_probabilities, atol=5e-3)
     views = features.views(data.split("train", {"artist": "artist"}), 2)
-    assert views.images.shape == (120, 128)
+    assert views.images.shape == (120, 16)
     assert len(views) == 120
     first, second = views.images[np.arange(60)], views.images[np.arange(60, 120)]
     assert (np.abs(first - second).max(1) > 0).all()  # each view is another crop
 
 
 @pytest.mark.slow
-def test_several_views_are_computed_on_images_not_on_features(trunk, data_dir, tmp_path):
-    train(probe(trunk, features__views=2), tmp_path, data_dir, **ONE)
-    restored, data = evaluate.open_workdir(tmp_path, "best")
+def test_several_views_are_computed_on_images_not_on_features(probed):
+    restored, data = evaluate.open_workdir(probed, "best")
     split = data.split("test", {"artist": "artist"})
     by_hand = evaluate.predict_split(restored.experiment, restored.variables, split, 5)["artist"][1]
-    row = evaluate.evaluate_workdir(tmp_path, "test", views=5)["tasks"]["artist"]
+    row = evaluate.evaluate_workdir(probed, "test", views=5)["tasks"]["artist"]
     assert row["loss"] == metrics.loss(by_hand)
-    assert row["loss"] != evaluate.evaluate_workdir(tmp_path, "test")["tasks"]["artist"]["loss"]
+    assert row["loss"] != evaluate.evaluate_workdir(probed, "test")["tasks"]["artist"]["loss"]
     features = evaluate.features_of(restored.experiment, restored.record, data).seen(split)
     with pytest.raises(ValueError, match="features have no views"):
         evaluate.predict_split(restored.experiment, restored.variables, features, 5)

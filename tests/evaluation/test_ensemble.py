@@ -15,6 +15,8 @@ from artjax.evaluation import ensemble, evaluate, metrics
 from artjax.evaluation.metrics import Predictions
 from artjax.train import train
 
+pytestmark = pytest.mark.usefixtures("narrow_vgg_bn_of_module")
+
 ONE = {"devices": jax.devices()[:1]}
 
 

@@ -17,6 +17,8 @@ from artjax.training.best import Validation
 from artjax.training.checkpoint import Checkpoints
 from artjax.training.experiment import Experiment
 
+pytestmark = pytest.mark.usefixtures("narrow_vgg_bn_of_module")
+
 
 @pytest.fixture(scope="module")
 def workdir(data_dir, tmp_path_factory):

@@ -12,6 +12,9 @@ from artjax.train import train
 pytestmark = pytest.mark.slow
 
 
+pytestmark = pytest.mark.usefixtures("narrow_vgg_bn_of_module")
+
+
 @pytest.fixture(scope="module")
 def workdir(data_dir, tmp_path_factory):
     folder = tmp_path_factory.mktemp("run")

@@ -18,6 +18,8 @@ from artjax.train import train
 from artjax.training.experiment import Experiment
 from artjax.training.logs import read_rows
 
+pytestmark = pytest.mark.usefixtures("narrow_vgg_bn_of_module")
+
 ONE = {"devices": jax.devices()[:1]}
 
 

@@ -33,7 +33,7 @@ def test_outputs_and_parameter_count_equal_keras(monkeypatch):
     theirs = keras.applications.VGG16(weights=None, classes=10, classifier_activation=None)
     weights = theirs.get_weights()
     model = build("vgg16")
-    images = np.random.default_rng(0).uniform(-1, 1, (2, 224, 224, 3)).astype(np.float32)
+    images = np.random.default_rng(0).uniform(-1, 1, (1, 224, 224, 3)).astype(np.float32)
     shapes = jax.eval_shape(model.init, jax.random.key(0), images)["params"]
     layers = [n for n in shapes if n.startswith("conv")] + ["fc1", "fc2", "head_artist"]
     params = {

@@ -15,6 +15,8 @@ from artjax.search import heads, search
 from artjax.search.space import space_of, with_hyperparameters
 from artjax.train import train
 
+pytestmark = pytest.mark.usefixtures("narrow_vgg_bn_of_module")
+
 ONE = {"devices": jax.devices()[:1]}
 FREEZE = (("(?!head_).*", 0.0),)
 
@@ -49,6 +51,9 @@ def rows(workdir):
 @pytest.mark.slow
 def test_all_at_once_gives_the_scores_of_one_after_the_other(trunk, data_dir, tmp_path):
     config = probe(trunk, search__trials=3, search__halving=1, search__width=(0, 8), ema_decay=0.9)
+    config.seed = 1
+    programs = [(drawn.layers, drawn.dropout) for drawn in map(space_of(config).draw, range(3))]
+    assert programs == [((8,), 0.4), ((8,), 0.0), ((8,), 0.4)]  # two of them in one program
     best = search(config, tmp_path / "s", data_dir, **ONE).best
     lines = rows(tmp_path / "s").splitlines()
     for line in lines[1:]:

@@ -1,0 +1,110 @@
+"""An artjax that is installed, without the repository beside it, in a process of its own."""
+
+import json
+import os
+import pkgutil
+import shutil
+import subprocess
+import sys
+
+import pytest
+from studio.studio_dataset_builder import Builder
+
+import artjax
+from artjax.data import prepared
+
+pytestmark = pytest.mark.slow
+
+SCRIPT = """
+import importlib, json, logging, runpy, signal, sys, warnings
+# What these do when they are imported is not ours to choose.
+import absl.logging, apache_beam, flax, jax, matplotlib, optax, orbax.checkpoint, PIL.Image
+import sklearn.linear_model, tensorboardX, tensorflow, tensorflow_datasets as tfds
+from tensorflow_datasets.core.example_serializer import ExampleSerializer
+from tensorflow_datasets.core.writer import ExampleWriter, Writer
+import scipy, pyvips, imagehash, jinja2, ml_collections, tqdm
+
+def effects():
+    return {
+        "exception hook": sys.excepthook,
+        "largest picture": PIL.Image.MAX_IMAGE_PIXELS,
+        "Pillow's formats": (dict(PIL.Image.OPEN), dict(PIL.Image.EXTENSION)),
+        "Pillow's check": PIL.Image._decompression_bomb_check,
+        "serialisation": ExampleSerializer.serialize_example,
+        "writing": (ExampleWriter.write, Writer.write),
+        "log levels": (absl.logging.get_verbosity(), logging.getLogger().level),
+        "warnings": (list(warnings.filters), warnings.showwarning),
+        "signals": [signal.getsignal(s) for s in sorted(signal.valid_signals())],
+        "x64": jax.config.jax_enable_x64,
+    }
+
+before, changed = effects(), []
+for name in sys.argv[1:]:
+    importlib.import_module(name)
+    after = effects()
+    changed += [f"{name}: {effect}" for effect in before if before[effect] != after[effect]]
+
+from artjax.studio.builder import Builder
+Builder.WORKS = 96
+sys.argv = ["prepare", "data"]
+runpy.run_module("artjax.studio.prepare", run_name="__main__")
+import artjax
+print(json.dumps({"file": artjax.__file__, "changed": changed}))
+"""
+
+
+@pytest.fixture(scope="module")
+def installed(pytestconfig, tmp_path_factory):
+    root, folder = pytestconfig.rootpath, tmp_path_factory.mktemp("installed")
+    for name in ("artjax", "datasets", "configs"):
+        ignored = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(root / name, folder / "source" / name, ignore=ignored)
+    for name in ("pyproject.toml", "README.md"):
+        shutil.copyfile(root / name, folder / "source" / name)
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps"]
+    command += ["--no-build-isolation", "--target", folder / "target", folder / "source"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    shutil.rmtree(folder / "source")
+    return folder / "target"
+
+
+@pytest.fixture(scope="module")
+def process(installed, tmp_path_factory, pytestconfig):
+    """The folder of a process that imported all modules and drew the studio, and what it found."""
+    folder, datasets = tmp_path_factory.mktemp("empty"), pytestconfig.rootpath / "datasets"
+    modules = [
+        module.name
+        for module in pkgutil.walk_packages(artjax.__path__, "artjax.")
+        if not module.name.endswith("__main__")
+    ]
+    builders = [
+        f"{file.parent.name}.{file.stem}" for file in datasets.glob("*/*_dataset_builder.py")
+    ]
+    assert len(modules) > 50
+    assert len(builders) >= 4
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, *modules, *builders],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(installed), str(datasets)])},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    return folder, json.loads(done.stdout.splitlines()[-1])
+
+
+def test_imports_change_nothing_of_the_process(process, installed):
+    _, found = process
+    assert found == {"file": str(installed / "artjax" / "__init__.py"), "changed": []}
+
+
+def test_the_studio_is_drawn_with_the_same_fingerprint(process, tmp_path, monkeypatch):
+    folder, _ = process
+    monkeypatch.setattr(Builder, "WORKS", 96)
+    Builder(data_dir=tmp_path).download_and_prepare()
+    drawn = prepared.find("studio", ("artist",), folder / "data")
+    assert drawn.metadata["synthetic"]
+    assert drawn.fingerprint == prepared.find("studio", ("artist",), tmp_path).fingerprint
+    assert (drawn.name, drawn.version) == ("studio", "2.0.0")
