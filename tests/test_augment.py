@@ -29,7 +29,8 @@ FILTERS = {"linear": Image.Resampling.BILINEAR, "cubic": Image.Resampling.BICUBI
 def test_central_crop_equals_pillow(aspect, interpolation, size):
     images = canvases()
     aspects = jnp.full(4, aspect, jnp.float32)
-    ours = augment.central_crop(images, aspects, size, interpolation=interpolation)
+    cut = partial(augment.central_crop, size=size, interpolation=interpolation)
+    ours = jax.jit(cut)(images, aspects)
     # The largest square of a picture of width `aspect` and height 1, in the canvas' pixels.
     width, height = min(1, 1 / aspect) * 72, min(1, aspect) * 72
     box = ((72 - width) / 2, (72 - height) / 2, (72 + width) / 2, (72 + height) / 2)
@@ -66,9 +67,8 @@ def test_views_are_the_corners_and_the_centre_of_the_whole_picture(aspect, share
 
 def crop(key, images, aspect, **changes):
     settings = {"min_area": 0.3, "max_stretch": 4 / 3} | changes
-    return augment.random_resized_crop(
-        key, images, jnp.asarray(aspect, jnp.float32), 32, **settings
-    )
+    cut = partial(augment.random_resized_crop, size=32, **settings)
+    return jax.jit(cut)(key, images, jnp.asarray(aspect, jnp.float32))
 
 
 def test_crop_of_the_whole_of_a_square_picture_is_the_central_crop():
@@ -444,9 +444,11 @@ def test_without_magnitudes_crop_and_flip_use_the_first_two_keys():
 def test_switching_one_on_does_not_change_the_others():
     images, aspect = batch_of()
     key = jax.random.key(0)
-    alone, _ = augment.augmented(key, images, aspect, section(erase=0.4), 32)
-    more, _ = augment.augmented(
-        key, images, aspect, section(erase=0.4, noise=0.01, hue=0.1, cutmix=1.0), 32
+    alone, more = (
+        jax.jit(lambda *given, chosen=chosen: augment.augmented(*given, section(**chosen), 32))(
+            key, images, aspect
+        )[0]
+        for chosen in ({"erase": 0.4}, {"erase": 0.4, "noise": 0.01, "hue": 0.1, "cutmix": 1.0})
     )
     grey = 127.5  # the value of erased boxes
     np.testing.assert_array_equal(alone == grey, more == grey)
@@ -483,6 +485,9 @@ def policy_images(batch=2000, side=12):
     return jnp.asarray(rng.uniform(30, 220, (batch, side, side, 3)), jnp.float32)
 
 
+apply_policy = jax.jit(policy.apply_policy, static_argnums=(2, 3, 4))
+
+
 @pytest.mark.slow
 def test_trivial_draws_one_transform_of_uniform_strength():
     amounts = policy.drawn_amounts(jax.random.key(0), 9000, "trivial", 5, 30.0)
@@ -512,7 +517,7 @@ def test_rand_draws_so_many_transforms_of_one_strength(transforms):
 @pytest.mark.slow
 def test_policy_does_to_each_image_what_its_transform_does():
     images, key = policy_images(90), jax.random.key(5)
-    seen = np.asarray(policy.apply_policy(key, images, "trivial", 1, 0.0))
+    seen = np.asarray(apply_policy(key, images, "trivial", 1, 0.0))
     amounts = policy.drawn_amounts(jax.random.split(key, 4)[0], 90, "trivial", 1, 0.0)
     expected = {
         name: augment.adjust_color(images, **{name: 1 + amounts[name]})
@@ -541,7 +546,7 @@ def test_policy_does_to_each_image_what_its_transform_does():
 
 def test_rand_of_strength_0_changes_nothing():
     images = policy_images(64)
-    seen = policy.apply_policy(jax.random.key(5), images, "rand", 3, 0.0)
+    seen = apply_policy(jax.random.key(5), images, "rand", 3, 0.0)
     np.testing.assert_allclose(seen, images, atol=2e-3)
 
 

@@ -1,5 +1,7 @@
 """Activations of the VGGs, and the initial kernels that suit them."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -56,10 +58,10 @@ def test_a_vgg_uses_its_activation_everywhere(name):
         relu_after_pool=True,
     )
     images = jax.random.normal(jax.random.key(1), (2, 32, 32, 3))
-    variables = model.init(jax.random.key(0), images)
+    variables = jax.jit(model.init)(jax.random.key(0), images)
     slopes = [path for path in variables["params"] if path.startswith("act")]
     assert len(slopes) == (6 if name == "prelu" else 0)  # one for each convolution
-    _, seen = model.apply(variables, images, mutable=[STAGES])
+    _, seen = jax.jit(partial(model.apply, mutable=[STAGES]))(variables, images)
     lowest = min(float(seen[STAGES][f"stage{s}"][0].min()) for s in range(1, 5))
     assert (lowest == 0) == (name == "relu")
 
@@ -72,8 +74,8 @@ def test_gelu_comes_before_the_pool():
     values = jnp.asarray([-5.0, -1.0])
     assert applied("gelu", values).max() > applied("gelu", values.max()[None])[0]
     images = jax.random.normal(jax.random.key(1), (1, 16, 16, 3))
-    variables = model.init(jax.random.key(0), images)
-    _, seen = model.apply(variables, images, mutable=[STAGES])
+    variables = jax.jit(model.init)(jax.random.key(0), images)
+    _, seen = jax.jit(partial(model.apply, mutable=[STAGES]))(variables, images)
     normalised = nn.Conv(16, (3, 3), use_bias=False).apply(
         {"params": variables["params"]["conv1_1"]}, images
     ) / np.sqrt(1 + 1e-5)

@@ -92,10 +92,9 @@ def test_values_and_gradients_are_those_of_the_textbook(batch_norm, stem_channel
         relu_after_pool=relu_after_pool,
         stem_channels=stem_channels,
     )
-    variables = Textbook(batch_norm).init(jax.random.key(0), images)
-    assert jax.tree.map(jnp.shape, variables) == jax.tree.map(
-        jnp.shape, ours.init(jax.random.key(0), images)
-    )
+    variables = jax.jit(Textbook(batch_norm).init)(jax.random.key(0), images)
+    shapes = jax.eval_shape(ours.init, jax.random.key(0), images)
+    assert jax.tree.map(jnp.shape, variables) == jax.tree.map(jnp.shape, shapes)
 
     def loss(params, apply):
         logits, changed = apply({**variables, "params": params})
@@ -108,7 +107,7 @@ def test_values_and_gradients_are_those_of_the_textbook(batch_norm, stem_channel
     def textbook_apply(variables):
         return Textbook(batch_norm).apply(variables, images, mutable=["batch_stats"])
 
-    gradient_of = jax.value_and_grad(loss, has_aux=True)
+    gradient_of = jax.jit(jax.value_and_grad(loss, has_aux=True), static_argnums=1)
     jax.tree.map(
         lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5 * np.abs(b).max()),
         gradient_of(variables["params"], our_apply),
@@ -120,7 +119,7 @@ def test_values_and_gradients_are_those_of_the_textbook(batch_norm, stem_channel
 def test_all_classes_are_equally_likely_at_first():
     model = build("vgg_small", classes=7)
     images = jax.random.uniform(jax.random.key(1), (4, 64, 64, 3))
-    logits = model.init_with_output(jax.random.key(0), images)[0]["artist"]
+    logits = jax.jit(model.init_with_output)(jax.random.key(0), images)[0]["artist"]
     np.testing.assert_array_equal(jax.nn.softmax(logits), np.full((4, 7), np.float32(1 / 7)))
 
 
