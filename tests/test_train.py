@@ -20,6 +20,7 @@ from artjax.evaluation import evaluate
 from artjax.train import train
 from artjax.training.checkpoint import Checkpoints
 from artjax.training.logs import read_rows
+from launch import main as launch_main
 
 
 def one(config, workdir, data_dir, **settings):
@@ -304,25 +305,43 @@ def test_killed_run_resumes_from_its_last_checkpoint_and_compiles_nothing(
     assert again.returncode == 0, said
     assert "resuming from the checkpoint of step" in said
     assert re.search(rf": nothing compiled, \d+ compiled programs read from {compiled}\n", said)
-    whole = launch(pytestconfig.rootpath, tmp_path / "whole", data_dir, *settings)
-    said, _ = whole.communicate()
-    assert whole.returncode == 0, said
-    assert_same_run(tmp_path / "whole", tmp_path / "killed")
+    rows = read_rows(tmp_path / "killed")
+    assert [row["step"] for row in rows if "train/loss" in row] == [4, 8, 12, 16, 20, 24]
+    assert [row["step"] for row in rows if "validation/loss" in row] == [6, 12, 18, 24]
+
+
+def assert_stopped(workdir, number, status, said):
+    assert status == 128 + number
+    assert "Traceback" not in said
+    assert f"stopped by {number.name} at step" in said
+    checkpoints = Checkpoints(workdir, read_only=True)
+    assert f"at step {checkpoints.latest_step:,} of 100,000" in said
+    checkpoints.close()
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_signals_save_and_exit(number, data_dir, tmp_path, pytestconfig):
+def test_ctrl_c_saves_and_exits(data_dir, tmp_path, pytestconfig):
     process = launch(pytestconfig.rootpath, tmp_path, data_dir, *LONG)
     wait_for(lambda: len(read_rows(tmp_path)) > 2)
-    process.send_signal(number)
+    process.send_signal(signal.SIGINT)
     said, _ = process.communicate(timeout=60)
-    assert process.returncode == 128 + number
-    assert "Traceback" not in said
-    assert f"stopped by {number.name} at step" in said
-    checkpoints = Checkpoints(tmp_path, read_only=True)
-    assert f"at step {checkpoints.latest_step:,} of 100,000" in said
-    checkpoints.close()
+    assert_stopped(tmp_path, signal.SIGINT, process.returncode, said)
+
+
+@pytest.mark.slow
+def test_the_signal_of_a_scheduler_saves_and_exits(data_dir, tmp_path, capsys):
+    def terminate():
+        wait_for(lambda: len(read_rows(tmp_path)) > 2)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    before = signal.getsignal(signal.SIGTERM)
+    thread = threading.Thread(target=terminate)
+    thread.start()
+    folders = ["--data_dir", str(data_dir), "--workdir", str(tmp_path)]
+    status = launch_main([*FLAGS, *LONG, *folders])
+    thread.join()
+    assert_stopped(tmp_path, signal.SIGTERM, status, capsys.readouterr().out)
+    assert signal.getsignal(signal.SIGTERM) == before
 
 
 @pytest.mark.slow

@@ -69,17 +69,13 @@ def without_beam(museum, tmp_path_factory):
     return files
 
 
-def test_in_process_the_bytes_are_the_same(museum, without_beam, tmp_path):
-    assert build(tmp_path, museum, "DirectRunner") == without_beam
-    assert not list(tmp_path.glob("collection/works/cleaned*"))
-
-
 def in_processes(number):
     return {"direct_running_mode": "multi_processing", "direct_num_workers": number}
 
 
 def test_in_another_process_the_bytes_are_the_same(museum, without_beam, tmp_path):
     assert build(tmp_path, museum, "DirectRunner", **in_processes(1)) == without_beam
+    assert not list(tmp_path.glob("collection/works/cleaned*"))
 
 
 @pytest.fixture

@@ -50,10 +50,10 @@ def rows(workdir):
 
 @pytest.mark.slow
 def test_all_at_once_gives_the_scores_of_one_after_the_other(trunk, data_dir, tmp_path):
-    config = probe(trunk, search__trials=3, search__halving=1, search__width=(0, 8), ema_decay=0.9)
-    config.seed = 1
-    programs = [(drawn.layers, drawn.dropout) for drawn in map(space_of(config).draw, range(3))]
-    assert programs == [((8,), 0.4), ((8,), 0.0), ((8,), 0.4)]  # two of them in one program
+    config = probe(trunk, search__trials=2, search__halving=1, search__width=(0, 8), ema_decay=0.9)
+    config.seed = 17
+    programs = [(drawn.layers, drawn.dropout) for drawn in map(space_of(config).draw, range(2))]
+    assert programs == [((8,), 0.4)] * 2  # both in one program
     best = search(config, tmp_path / "s", data_dir, **ONE).best
     lines = rows(tmp_path / "s").splitlines()
     for line in lines[1:]:
@@ -66,7 +66,7 @@ def test_all_at_once_gives_the_scores_of_one_after_the_other(trunk, data_dir, tm
         last = [row for row in rows_alone if "validation/loss" in row][-1]
         assert last["validation/loss"] == pytest.approx(float(loss), rel=1e-5)
         assert last["validation/top1"] == pytest.approx(float(top1))
-    assert best["trials"] == 3
+    assert best["trials"] == 2
 
 
 @pytest.mark.slow
