@@ -49,7 +49,10 @@ Builder.WORKS = 96
 sys.argv = ["prepare", "data"]
 runpy.run_module("artjax.studio.prepare", run_name="__main__")
 import artjax
-print(json.dumps({"file": artjax.__file__, "changed": changed}))
+print(json.dumps({"file": artjax.__file__, "changed": changed}), flush=True)
+
+sys.argv = ["tfds", "build", "DATASETS/collection", "--manual_dir", "museum", "--data_dir", "data"]
+runpy.run_module("tensorflow_datasets.scripts.cli.main", run_name="__main__")
 """
 
 
@@ -61,7 +64,7 @@ def installed(pytestconfig, tmp_path_factory):
         shutil.copytree(root / name, folder / "source" / name, ignore=ignored)
     for name in ("pyproject.toml", "README.md"):
         shutil.copyfile(root / name, folder / "source" / name)
-    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps"]
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-compile"]
     command += ["--no-build-isolation", "--target", folder / "target", folder / "source"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
@@ -71,8 +74,13 @@ def installed(pytestconfig, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def process(installed, tmp_path_factory, pytestconfig):
-    """The folder of a process that imported all modules and drew the studio, and what it found."""
+    """A process that imported all modules, drew the studio, and built a museum that cannot be built.
+
+    Returns its folder, what it found, and the process.
+    """
     folder, datasets = tmp_path_factory.mktemp("empty"), pytestconfig.rootpath / "datasets"
+    (folder / "museum").mkdir()
+    (folder / "museum" / "works.csv").write_text("file;artist\na.jpg;Ada\n")
     modules = [
         module.name
         for module in pkgutil.walk_packages(artjax.__path__, "artjax.")
@@ -84,27 +92,40 @@ def process(installed, tmp_path_factory, pytestconfig):
     assert len(modules) > 50
     assert len(builders) >= 4
     done = subprocess.run(
-        [sys.executable, "-c", SCRIPT, *modules, *builders],
+        [sys.executable, "-c", SCRIPT.replace("DATASETS", str(datasets)), *modules, *builders],
         cwd=folder,
         env=os.environ | {"PYTHONPATH": os.pathsep.join([str(installed), str(datasets)])},
         capture_output=True,
         text=True,
         check=False,
     )
-    assert done.returncode == 0, done.stderr[-2000:]
-    return folder, json.loads(done.stdout.splitlines()[-1])
+    found = [line for line in done.stdout.splitlines() if line.startswith('{"file"')]
+    assert found, done.stderr[-2000:]
+    return folder, json.loads(found[0]), done
 
 
 def test_imports_change_nothing_of_the_process(process, installed):
-    _, found = process
+    _, found, _ = process
     assert found == {"file": str(installed / "artjax" / "__init__.py"), "changed": []}
 
 
 def test_the_studio_is_drawn_with_the_same_fingerprint(process, tmp_path, monkeypatch):
-    folder, _ = process
+    folder, *_ = process
     monkeypatch.setattr(Builder, "WORKS", 96)
     Builder(data_dir=tmp_path).download_and_prepare()
     drawn = prepared.find("studio", ("artist",), folder / "data")
     assert drawn.metadata["synthetic"]
     assert drawn.fingerprint == prepared.find("studio", ("artist",), tmp_path).fingerprint
     assert (drawn.name, drawn.version) == ("studio", "2.0.0")
+
+
+def test_builders_end_tfds_with_status_2_and_no_traceback(process):
+    folder, _, done = process
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert (
+        done.stderr.strip()
+        .splitlines()[-1]
+        .endswith("has no column 'path' (found: file, artist); add it, with the pictures' paths")
+    )
+    assert not list((folder / "data").glob("collection/*/2.0.0"))

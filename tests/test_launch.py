@@ -154,29 +154,6 @@ def test_source_that_does_not_fit_is_one_line_with_needed_and_free_bytes(data_di
     assert not (tmp_path / "new").exists()
 
 
-@pytest.mark.slow
-def test_builders_end_tfds_with_status_2_and_no_traceback(tmp_path):
-    (tmp_path / "museum").mkdir()
-    (tmp_path / "museum" / "works.csv").write_text("file;artist\na.jpg;Ada\n")
-    done = subprocess.run(
-        [
-            *(sys.executable, "-m", "tensorflow_datasets.scripts.cli.main", "build"),
-            *("datasets/collection", "--manual_dir", str(tmp_path / "museum")),
-            *("--data_dir", str(tmp_path / "data")),
-        ],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 2
-    assert "Traceback" not in done.stderr
-    said = done.stderr.strip().splitlines()[-1]
-    assert said.endswith(
-        "has no column 'path' (found: file, artist); add it, with the pictures' paths"
-    )
-    assert not list((tmp_path / "data").glob("collection/*/2.0.0"))
-
-
 def test_an_override_and_its_value_may_be_two_arguments():
     args, overrides = launch.parse_args(
         [*TINY, "--config.seed", "3", "--config.optim.peak_lr=0.1", "--mode", "train"]

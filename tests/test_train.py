@@ -4,7 +4,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -252,15 +251,27 @@ FLAGS = [
 ]
 
 
-def launch(root, workdir, data_dir, *more, devices=1):
-    number = "--xla_force_host_platform_device_count="  # given twice, the last one counts
+NARROW = """
+import sys
+import launch, narrow
+from artjax.training import experiment
+experiment.create_model = narrow.narrow_vgg(batch_norm=True)
+sys.exit(launch.main(sys.argv[1:]))
+"""
+
+
+def start(script, root, workdir, data_dir, *more):
+    """A run in another process, on one device."""
+    flags = (
+        f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count=1"  # the last one counts
+    )
     return subprocess.Popen(
         [
-            *(sys.executable, "launch.py", *FLAGS),
+            *(sys.executable, *script, *FLAGS),
             *("--data_dir", str(data_dir), "--workdir", str(workdir), *more),
         ],
         cwd=root,
-        env=os.environ | {"XLA_FLAGS": f"{os.environ['XLA_FLAGS']} {number}{devices}"},
+        env=os.environ | {"XLA_FLAGS": flags, "PYTHONPATH": os.pathsep.join(["tests", *sys.path])},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -285,7 +296,8 @@ def test_killed_run_resumes_from_its_last_checkpoint_and_compiles_nothing(
         monkeypatch.delenv(name)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     settings = ("--config.steps=24", "--config.checkpoint_every=1")
-    killed = launch(pytestconfig.rootpath, tmp_path / "killed", data_dir, *settings)
+    arguments = (["-c", NARROW], pytestconfig.rootpath, tmp_path / "killed", data_dir, *settings)
+    killed = start(*arguments)
     folder = tmp_path / "killed" / "checkpoints"
     wait_for(
         lambda: (
@@ -300,7 +312,7 @@ def test_killed_run_resumes_from_its_last_checkpoint_and_compiles_nothing(
     assert re.search(rf"first step after [\d.]+ s: {kept}\n", said)
     assert compiled.stat().st_mode & 0o077 == 0  # its programs are executed: nobody else may write
     assert not (tmp_path / "killed" / "evaluation").exists()
-    again = launch(pytestconfig.rootpath, tmp_path / "killed", data_dir, *settings)
+    again = start(*arguments)
     said, _ = again.communicate()
     assert again.returncode == 0, said
     assert "resuming from the checkpoint of step" in said
@@ -321,7 +333,7 @@ def assert_stopped(workdir, number, status, said):
 
 @pytest.mark.slow
 def test_ctrl_c_saves_and_exits(data_dir, tmp_path, pytestconfig):
-    process = launch(pytestconfig.rootpath, tmp_path, data_dir, *LONG)
+    process = start(["launch.py"], pytestconfig.rootpath, tmp_path, data_dir, *LONG)
     wait_for(lambda: len(read_rows(tmp_path)) > 2)
     process.send_signal(signal.SIGINT)
     said, _ = process.communicate(timeout=60)
@@ -342,34 +354,3 @@ def test_the_signal_of_a_scheduler_saves_and_exits(data_dir, tmp_path, capsys):
     thread.join()
     assert_stopped(tmp_path, signal.SIGTERM, status, capsys.readouterr().out)
     assert signal.getsignal(signal.SIGTERM) == before
-
-
-@pytest.mark.slow
-def test_two_processes_train_and_evaluate_like_one(finished, data_dir, tmp_path, pytestconfig):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
-    workdir = tmp_path / "two"
-    processes = [
-        launch(
-            *(pytestconfig.rootpath, workdir, data_dir),
-            *("--coordinator", address, "--num_processes=2", f"--process_id={i}"),
-            "--config.source=device",  # evaluation reads from host memory
-            devices=2,
-        )
-        for i in range(2)
-    ]
-    said = [process.communicate(timeout=300)[0] for process in processes]
-    assert [process.returncode for process in processes] == [0, 0], said
-    assert "4 × CPU (2 processes)" in said[0]
-    for a, b in zip(rows_without_speed(finished), rows_without_speed(workdir), strict=True):
-        if "train/loss" in a:
-            np.testing.assert_allclose(a["train/loss"], b["train/loss"], rtol=0.02, atol=2e-3)
-    assert (workdir / "evaluation" / "test" / "predictions.csv").is_file()
-    losses = [
-        json.loads((folder / "evaluation" / "test" / "metrics.json").read_text())["tasks"][
-            "artist"
-        ]["loss"]
-        for folder in (finished, workdir)
-    ]
-    np.testing.assert_allclose(*losses, rtol=0.05)

@@ -69,13 +69,53 @@ def without_beam(museum, tmp_path_factory):
     return files
 
 
-def in_processes(number):
-    return {"direct_running_mode": "multi_processing", "direct_num_workers": number}
+SLOW = """
+import sys, time
+from pathlib import Path
+from artjax.prepare import cleaning, picture_decoding
+from artjax.prepare.catalogue import Work
+clean = picture_decoding.clean
+def slowly(*args):
+    time.sleep(0.05)
+    return clean(*args)
+picture_decoding.clean = slowly
+museum, folder = map(Path, sys.argv[1:])
+works = [Work(p.name, {}, p) for p in sorted(museum.glob("*.png"))]
+cleaning.clean_works(works, folder, 512, beam=("DirectRunner", None))
+"""
 
 
-def test_in_another_process_the_bytes_are_the_same(museum, without_beam, tmp_path):
-    assert build(tmp_path, museum, "DirectRunner", **in_processes(1)) == without_beam
-    assert not list(tmp_path.glob("collection/works/cleaned*"))
+def test_a_killed_build_is_continued_in_another_process(
+    museum, without_beam, tmp_path, monkeypatch
+):
+    folder = tmp_path / "collection" / "works" / "cleaned.2.0.0"
+    killed = subprocess.Popen(
+        [sys.executable, "-c", SLOW, museum, folder], stderr=subprocess.DEVNULL
+    )
+    deadline = time.monotonic() + 60
+    while not folder.is_dir() or len(list(folder.glob("*.jpg"))) < 5:
+        assert killed.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    os.kill(killed.pid, signal.SIGKILL)
+    killed.wait()
+
+    def written():
+        return {path: path.stat().st_mtime_ns for path in folder.glob("*.jpg")}
+
+    left, at_the_end, remove = written(), {}, shutil.rmtree
+
+    def watched(path, **options):
+        if path == folder:
+            at_the_end.update(written())
+        remove(path, **options)
+
+    monkeypatch.setattr(shutil, "rmtree", watched)
+    another = {"direct_running_mode": "multi_processing", "direct_num_workers": 1}
+    assert build(tmp_path, museum, "DirectRunner", **another) == without_beam
+    assert 5 <= len(left) < len(at_the_end) == 77
+    assert left.items() <= at_the_end.items()
+    assert not folder.exists()
 
 
 @pytest.fixture
@@ -109,44 +149,6 @@ def test_through_a_job_service_the_bytes_are_the_same(museum, without_beam, tmp_
 
 def make_works(folder, count):
     return [Work(f"{i:02d}.png", {}, folder / f"{i:02d}.png") for i in range(count)]
-
-
-SLOW = """
-import sys, time
-from pathlib import Path
-from artjax.prepare import cleaning, picture_decoding
-from artjax.prepare.catalogue import Work
-clean = picture_decoding.clean
-def slowly(*args):
-    time.sleep(0.05)
-    return clean(*args)
-picture_decoding.clean = slowly
-museum, folder = map(Path, sys.argv[1:])
-works = [Work(p.name, {}, p) for p in sorted(museum.glob("*.png"))]
-cleaning.clean_works(works, folder, 512, beam=("DirectRunner", None))
-"""
-
-
-def test_a_killed_cleaning_is_continued_by_several_processes(museum, tmp_path):
-    folder = tmp_path / "cleaned"
-    killed = subprocess.Popen(
-        [sys.executable, "-c", SLOW, museum, folder], stderr=subprocess.DEVNULL
-    )
-    deadline = time.monotonic() + 60
-    while not folder.is_dir() or len(list(folder.glob("*.jpg"))) < 5:
-        assert killed.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    os.kill(killed.pid, signal.SIGKILL)
-    killed.wait()
-    left = {path: path.stat().st_mtime_ns for path in folder.glob("*.jpg")}
-    works = [Work(path.name, {}, path) for path in sorted(museum.glob("*.png"))]
-    assert 5 <= len(left) < len(works)
-    several = PipelineOptions.from_dictionary(in_processes(2))
-    resumed = clean_works(works, folder, 512, beam=("DirectRunner", several))
-    whole = clean_works(works, tmp_path / "other", 512, processes=1)
-    assert [(c.sha256, c.problem) for c in resumed] == [(c.sha256, c.problem) for c in whole]
-    assert {path: path.stat().st_mtime_ns for path in left} == left
 
 
 def test_a_decoder_that_fails_in_an_unforeseen_way_costs_one_picture(museum, tmp_path, monkeypatch):

@@ -1,4 +1,4 @@
-"""Two processes with different disks: they agree on the source of their batches, or stop together."""
+"""Two processes train like one; with different disks they agree on the source of batches, or stop."""
 
 import json
 import os
@@ -7,26 +7,33 @@ import socket
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from tiny import open_canvases, tiny_config, write_tiny
 
+import launch
+from artjax.training.logs import read_rows
+
 pytestmark = pytest.mark.slow
 
+# Only the network is another one; the rest is what `python launch.py` does.
 PROCESS = """
 import json, sys
 from pathlib import Path
-import jax
+import jax, launch, narrow
 import numpy as np
 from tiny import open_canvases, tiny_config
 from artjax.data import sources
 from artjax.errors import ArtjaxError
 from artjax.runtime.mesh import create_mesh
-address, process, scenes = sys.argv[1], int(sys.argv[2]), json.loads(sys.argv[3])
-jax.distributed.initialize(address, 2, process)
+from artjax.training import experiment
+experiment.create_model = narrow.narrow_vgg(batch_norm=True)
+scenes = json.loads(sys.argv[1])
+assert launch.main(sys.argv[2:]) == 0
 mesh, said = create_mesh(), {}
 whole = lambda step, aspect: np.tile(np.float32([0, 0, 1, 1]), (len(aspect), 1))
 for name, (folders, side) in scenes.items():
-    data_dir, canvas_dir = map(Path, folders[process])
+    data_dir, canvas_dir = map(Path, folders[jax.process_index()])
     config = tiny_config(canvas_size=side)
     try:
         data = open_canvases(config, data_dir, canvas_dir)
@@ -43,8 +50,21 @@ TOO_LARGE = 10**7  # side of canvases that fit on no disk
 
 
 @pytest.fixture(scope="module")
-def said(data_dir, tmp_path_factory, pytestconfig):
-    """For each scene, the results of two processes that open a collection together."""
+def together(data_dir, narrow_vgg_bn_of_module, tmp_path_factory, pytestconfig):
+    """A run of this process, what two processes printed and left, and their results for each scene."""
+    flags = [
+        *(
+            "--config",
+            "configs/artist.py:tiny",
+            "--config.image_size=32",
+            "--config.canvas_size=40",
+        ),
+        *("--config.batch_size=16", "--config.steps=12", "--config.eval_every=6"),
+        *("--config.log_every=4", "--config.optim.peak_lr=0.05", "--config.source=device"),
+        *("--data_dir", str(data_dir)),
+    ]
+    alone, shared = tmp_path_factory.mktemp("alone"), tmp_path_factory.mktemp("shared")
+    assert launch.main([*flags, "--workdir", str(alone)]) == 0
     tmp = tmp_path_factory.mktemp("processes")
     large = tmp / "large"
     built = open_canvases(tiny_config(), data_dir, large).directory
@@ -65,21 +85,48 @@ def said(data_dir, tmp_path_factory, pytestconfig):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
+    two = (
+        f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count=2"  # the last one counts
+    )
     processes = [
         subprocess.Popen(
-            [sys.executable, "-c", PROCESS, address, str(process), json.dumps(scenes, default=str)],
-            env=os.environ | {"XLA_FLAGS": "", "PYTHONPATH": os.pathsep.join(["tests", *sys.path])},
+            [
+                *(sys.executable, "-c", PROCESS, json.dumps(scenes, default=str), *flags),
+                *("--workdir", str(shared), "--coordinator", address),
+                *("--num_processes=2", f"--process_id={process}"),
+            ],
+            env=os.environ
+            | {"XLA_FLAGS": two, "PYTHONPATH": os.pathsep.join(["tests", *sys.path])},
             cwd=pytestconfig.rootpath,
             stdout=subprocess.PIPE,
             text=True,
         )
         for process in range(2)
     ]
-    out = [process.communicate(timeout=120)[0] for process in processes]
+    out = [process.communicate(timeout=300)[0] for process in processes]
     assert [process.returncode for process in processes] == [0, 0]
-    first, second = (json.loads(text.splitlines()[-1]) for text in out)  # Gloo prints lines before
+    first, second = (json.loads(text.splitlines()[-1]) for text in out)
     shutil.rmtree(tmp)
-    return {scene: (first[scene], second[scene]) for scene in scenes}
+    return alone, out[0], shared, {scene: (first[scene], second[scene]) for scene in scenes}
+
+
+@pytest.fixture(scope="module")
+def said(together):
+    """For each scene, the results of two processes that open a collection together."""
+    return together[-1]
+
+
+def test_two_processes_train_and_evaluate_like_one(together):
+    alone, printed, shared, _ = together
+    assert "4 × CPU (2 processes)" in printed
+    for one, two in zip(read_rows(alone), read_rows(shared), strict=True):
+        for name in {"train/loss", "train/gradient_norm", "validation/loss"} & set(one):
+            np.testing.assert_allclose(two[name], one[name], rtol=1e-4, err_msg=name)
+    folders = [folder / "evaluation" / "test" for folder in (alone, shared)]
+    assert all((folder / "predictions.csv").is_file() for folder in folders)
+    results = [json.loads((folder / "metrics.json").read_text()) for folder in folders]
+    losses = [result["tasks"]["artist"]["loss"] for result in results]
+    np.testing.assert_allclose(*losses, rtol=1e-4)
 
 
 def test_each_process_builds_its_missing_canvases(said):
