@@ -73,7 +73,7 @@ def test_a_run_learns_and_leaves_a_complete_workdir(finished):
         # Forward passes of vgg_small at 32 px, three times: 8.7 million multiply-adds, counted by hand.
         per_image = row["perf/tflops_per_second"] * 1e12 / row["perf/images_per_second"]
         assert per_image == pytest.approx(3 * 2 * 8_700_288)
-    assert training[-1]["train/loss"] < 0.5 * training[0]["train/loss"]
+    assert training[-1]["train/loss"] < 0.7 * training[0]["train/loss"]
     assert training[-1]["epoch"] == pytest.approx(12 * 16 / 60)
     validations = [row for row in rows if "validation/loss" in row]
     assert [row["step"] for row in validations] == [6, 12]

@@ -121,12 +121,12 @@ def test_two_processes_train_and_evaluate_like_one(together):
     assert "4 × CPU (2 processes)" in printed
     for one, two in zip(read_rows(alone), read_rows(shared), strict=True):
         for name in {"train/loss", "train/gradient_norm", "validation/loss"} & set(one):
-            np.testing.assert_allclose(two[name], one[name], rtol=1e-4, err_msg=name)
+            np.testing.assert_allclose(two[name], one[name], rtol=2e-3, err_msg=name)
     folders = [folder / "evaluation" / "test" for folder in (alone, shared)]
     assert all((folder / "predictions.csv").is_file() for folder in folders)
     results = [json.loads((folder / "metrics.json").read_text()) for folder in folders]
     losses = [result["tasks"]["artist"]["loss"] for result in results]
-    np.testing.assert_allclose(*losses, rtol=1e-4)
+    np.testing.assert_allclose(*losses, rtol=2e-3)
 
 
 def test_each_process_builds_its_missing_canvases(said):
