@@ -74,6 +74,7 @@ def test_the_only_checkpoint_is_one_line_if_it_is_damaged(workdir, data_dir):
     assert (workdir / "checkpoints" / "4").is_dir()
 
 
+@pytest.mark.slow
 def test_without_config_json_another_config_is_refused_all_the_same(workdir, data_dir):
     (workdir / "config.json").unlink()
     with pytest.raises(ArtjaxError, match=r"another config: optim.peak_lr: 0.05 there, 0.01 now"):

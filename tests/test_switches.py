@@ -143,6 +143,7 @@ def test_early_stopping_stops_at_the_same_step_when_resumed(data_dir, tmp_path, 
     assert json.loads(metrics.read_text())["checkpoint_step"] == best
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("narrow_vgg")
 def test_patience_that_is_never_exhausted_changes_nothing(data_dir, tmp_path):
     one(tiny_config(**SHORT), tmp_path / "without", data_dir)
@@ -150,6 +151,7 @@ def test_patience_that_is_never_exhausted_changes_nothing(data_dir, tmp_path):
     assert_same_run(tmp_path / "without", tmp_path / "with")
 
 
+@pytest.mark.slow
 def test_a_restored_run_with_class_weights_needs_no_labels_of_train(data_dir, tmp_path, narrow_vgg):
     config = tiny_config(**SHORT | {"steps": 2}, loss__class_weights="balanced")
     one(config, tmp_path, data_dir)

@@ -62,6 +62,7 @@ def assert_same(evaluated, outcome):
     assert ours["loss"] == pytest.approx(theirs["loss"], rel=1e-3)
 
 
+@pytest.mark.slow
 def test_a_frozen_trunk_stays_and_is_written_once(trunk, data_dir, tmp_path, capsys):
     outcome = train(probe(trunk), tmp_path, data_dir, **ONE)
     said = capsys.readouterr().out

@@ -75,6 +75,7 @@ def museum_config(**changes):
     return tiny_config(collection="collection", **changes)
 
 
+@pytest.mark.slow
 def test_page_of_a_museum_shows_all_and_needs_no_network(museum, tmp_path):
     data_dir, works = museum
     summary = describe(museum_config(task=("artist", "genre")), tmp_path, data_dir)

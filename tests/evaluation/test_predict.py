@@ -49,6 +49,7 @@ def test_a_folder_is_predicted_and_written(workdir, pictures):
         assert len(list(csv.DictReader(file))) == 27
 
 
+@pytest.mark.slow
 def test_prediction_of_a_file_equals_its_evaluation(workdir, data_dir, tmp_path):
     """Predict computes the same pixels as the builder and the canvases."""
     import tensorflow_datasets as tfds

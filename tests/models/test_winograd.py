@@ -32,6 +32,7 @@ def test_values_are_those_of_xla(shape):
     np.testing.assert_allclose(found, expected, atol=3e-5 * np.abs(expected).max(), rtol=0)
 
 
+@pytest.mark.slow
 def test_a_vgg_uses_it_for_wide_layers_only(monkeypatch):
     used = []
 

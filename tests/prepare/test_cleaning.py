@@ -77,6 +77,7 @@ cleaning.clean_works(works, folder / "cleaned", 512, processes=1)
 """
 
 
+@pytest.mark.slow
 def test_a_killed_cleaning_leaves_only_whole_files_and_is_continued(tmp_path):
     works = make_works(tmp_path, 60)
     process = subprocess.Popen(

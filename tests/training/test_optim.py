@@ -83,6 +83,7 @@ def test_restarts_follow_equation_5_of_sgdr():
 LOSSES = (3.0, 2.0, 2.5, 1.99999, 2.1, 1.5, 1.6, 1.7, 1.8, 1.4, 1.41, 1.42)
 
 
+@pytest.mark.slow
 def test_plateau_scales_updates_as_optax_does():
     settings = {"plateau_patience": 2, "plateau_factor": 0.5, "schedule": "plateau"}
     config = tiny_config(

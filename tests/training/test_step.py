@@ -314,6 +314,7 @@ def test_rematerialisation_changes_nothing_but_memory(changes):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("narrow_vgg")
 def test_class_weights_reach_the_step():
     plain, weighted = (
@@ -389,6 +390,7 @@ def test_sam_equals_optax():
     assert largest > 1e-3  # SAM makes a difference
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("narrow_vgg_bn")
 def test_sam_keeps_the_statistics_of_the_first_pass():
     states = []
