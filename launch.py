@@ -218,7 +218,7 @@ def _take_overrides(argv: list[str]) -> tuple[list[tuple[str, str]], list[str]]:
 
 
 def _train(args: argparse.Namespace, overrides: list[tuple[str, str]], data_dir: Path) -> int:
-    from artjax.cross_validation import cross_validate
+    from artjax.modes.folds import cross_validate
     from artjax.train import train
 
     config, data_dir = _config_and_data(args, overrides, data_dir)
@@ -235,7 +235,7 @@ def _train(args: argparse.Namespace, overrides: list[tuple[str, str]], data_dir:
 
 
 def _describe(args: argparse.Namespace, overrides: list[tuple[str, str]], data_dir: Path) -> int:
-    from artjax.describe import describe
+    from artjax.modes.describe.mode import describe
     from artjax.pretrained import resolved
 
     config, data_dir = _config_and_data(args, overrides, data_dir)
@@ -255,7 +255,7 @@ def _describe(args: argparse.Namespace, overrides: list[tuple[str, str]], data_d
 
 
 def _benchmark(args: argparse.Namespace, overrides: list[tuple[str, str]], data_dir: Path) -> int:
-    from artjax.benchmark import benchmark
+    from artjax.modes.benchmark import benchmark
     from artjax.pretrained import resolved
 
     config, data_dir = _config_and_data(args, overrides, data_dir)
@@ -265,7 +265,7 @@ def _benchmark(args: argparse.Namespace, overrides: list[tuple[str, str]], data_
 
 
 def _search(args: argparse.Namespace, overrides: list[tuple[str, str]], data_dir: Path) -> int:
-    from artjax.search import search
+    from artjax.modes.search.mode import search
 
     if not args.config:
         raise ConfigError(
@@ -293,7 +293,7 @@ def _search(args: argparse.Namespace, overrides: list[tuple[str, str]], data_dir
 
 
 def _check(args: argparse.Namespace, overrides: list[tuple[str, str]], data_dir: Path) -> int:
-    from artjax.check import check
+    from artjax.modes.check.mode import check
 
     config, data_dir = _config_and_data(args, overrides, data_dir)
     workdir = args.workdir or _default_workdir(args.config, config.collection)
@@ -301,7 +301,7 @@ def _check(args: argparse.Namespace, overrides: list[tuple[str, str]], data_dir:
 
 
 def _lr_find(args: argparse.Namespace, overrides: list[tuple[str, str]], data_dir: Path) -> int:
-    from artjax.lr_find import lr_find
+    from artjax.modes.lr_find.mode import lr_find
 
     config, data_dir = _config_and_data(args, overrides, data_dir)
     workdir = args.workdir or _default_workdir(args.config, config.collection)
@@ -402,8 +402,9 @@ def _views(args: argparse.Namespace, overrides: list[tuple[str, str]]) -> int | 
 
 
 def _evaluate(args: argparse.Namespace, views: int | None) -> int:
-    from artjax import cross_validation, workdir
+    from artjax import workdir
     from artjax.evaluation import ensemble, evaluate, report
+    from artjax.modes import folds
     from artjax.runtime import mesh
     from artjax.training import switches
 
@@ -416,7 +417,7 @@ def _evaluate(args: argparse.Namespace, views: int | None) -> int:
         heading += ensemble.member_lines(result)
         name = f"ensemble-{args.split}"
     elif config is not None and config.folds and config.fold < 0:
-        result = cross_validation.evaluate_folds(args.workdir, config.folds, **given)
+        result = folds.evaluate_folds(args.workdir, config.folds, **given)
         heading, name = [], "folds"
     else:
         result = evaluate.evaluate_workdir(args.workdir, args.split, **given)

@@ -22,11 +22,11 @@ import numpy as np
 from artjax.data import sources
 from artjax.data.canvases import Split
 from artjax.data.sources import Choice
+from artjax.modes.search import combining
+from artjax.modes.search.heads import Group
+from artjax.modes.search.space import space_of
 from artjax.runtime import compilation_cache
 from artjax.runtime.mesh import create_mesh
-from artjax.search import combining
-from artjax.search.heads import Group
-from artjax.search.space import space_of
 from artjax.training.experiment import Experiment
 
 CLASSES = 20

@@ -25,8 +25,8 @@ import common
 import jax
 
 from artjax import config as config_lib
-from artjax.cross_validation import cross_validate
 from artjax.evaluation.baselines import WORDS
+from artjax.modes.folds import cross_validate
 from artjax.runtime import compilation_cache
 from artjax.training.checks import check_config
 

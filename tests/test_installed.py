@@ -123,9 +123,8 @@ def test_builders_end_tfds_with_status_2_and_no_traceback(process):
     folder, _, done = process
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
-    assert (
-        done.stderr.strip()
-        .splitlines()[-1]
-        .endswith("has no column 'path' (found: file, artist); add it, with the pictures' paths")
+    said = done.stderr.strip().splitlines()[-1]
+    assert said.endswith(
+        "has no column 'path' (found: file, artist); add it, with the pictures' paths"
     )
     assert not list((folder / "data").glob("collection/*/2.0.0"))

@@ -1,7 +1,6 @@
 """Two processes train like one; with different disks they agree on the source of batches, or stop."""
 
 import json
-import os
 import shutil
 import socket
 import subprocess
@@ -9,6 +8,8 @@ import sys
 
 import numpy as np
 import pytest
+from processes import environment
+from test_train import FLAGS
 from tiny import open_canvases, tiny_config, write_tiny
 
 import launch
@@ -52,17 +53,7 @@ TOO_LARGE = 10**7  # side of canvases that fit on no disk
 @pytest.fixture(scope="module")
 def together(data_dir, narrow_vgg_bn_of_module, tmp_path_factory, pytestconfig):
     """A run of this process, what two processes printed and left, and their results for each scene."""
-    flags = [
-        *(
-            "--config",
-            "configs/artist.py:tiny",
-            "--config.image_size=32",
-            "--config.canvas_size=40",
-        ),
-        *("--config.batch_size=16", "--config.steps=12", "--config.eval_every=6"),
-        *("--config.log_every=4", "--config.optim.peak_lr=0.05", "--config.source=device"),
-        *("--data_dir", str(data_dir)),
-    ]
+    flags = [*FLAGS, "--config.source=device", "--data_dir", str(data_dir)]
     alone, shared = tmp_path_factory.mktemp("alone"), tmp_path_factory.mktemp("shared")
     assert launch.main([*flags, "--workdir", str(alone)]) == 0
     tmp = tmp_path_factory.mktemp("processes")
@@ -85,9 +76,6 @@ def together(data_dir, narrow_vgg_bn_of_module, tmp_path_factory, pytestconfig):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
-    two = (
-        f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count=2"  # the last one counts
-    )
     processes = [
         subprocess.Popen(
             [
@@ -95,8 +83,7 @@ def together(data_dir, narrow_vgg_bn_of_module, tmp_path_factory, pytestconfig):
                 *("--workdir", str(shared), "--coordinator", address),
                 *("--num_processes=2", f"--process_id={process}"),
             ],
-            env=os.environ
-            | {"XLA_FLAGS": two, "PYTHONPATH": os.pathsep.join(["tests", *sys.path])},
+            env=environment(devices=2),
             cwd=pytestconfig.rootpath,
             stdout=subprocess.PIPE,
             text=True,

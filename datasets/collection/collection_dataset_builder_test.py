@@ -3,7 +3,6 @@
 import csv
 import json
 import os
-import signal
 import subprocess
 import sys
 import tempfile
@@ -16,6 +15,7 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
+from processes import kill_while_cleaning
 
 from artjax.data import prepared
 from artjax.data.splits import SPLITS
@@ -190,20 +190,8 @@ def test_a_killed_build_begun_again_is_the_same_bytes_as_one_that_was_not(tmp_pa
         *(str(Path(__file__).parent), "--manual_dir", str(museum), "--data_dir"),
     ]
     data = tmp_path / "killed"
-    killed = subprocess.Popen(
-        [*command, str(data)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
     cleaned = data / "collection" / "works" / "cleaned.2.0.0"
-    deadline = time.monotonic() + 120
-    while not cleaned.is_dir() or len(list(cleaned.glob("*.jpg"))) < 20:
-        assert killed.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
-    os.killpg(killed.pid, signal.SIGKILL)
-    killed.wait()
+    kill_while_cleaning([*command, str(data)], cleaned, pictures=20)
     assert not (data / "collection" / "works" / "2.0.0").exists()
     again = subprocess.run([*command, str(data)], capture_output=True, text=True, check=True)
     assert "train: " in again.stdout

@@ -1,14 +1,11 @@
 """Builds whose work Apache Beam distributes: the same bytes as without, whatever the runner."""
 
 import csv
-import os
 import re
 import shutil
-import signal
 import socket
 import subprocess
 import sys
-import time
 
 import apache_beam
 import numpy as np
@@ -17,6 +14,7 @@ import tensorflow_datasets as tfds
 from apache_beam.options.pipeline_options import PipelineOptions
 from collection import collection_dataset_builder
 from PIL import Image
+from processes import kill_while_cleaning, slow_cleaning, times_of, wait_for
 
 from artjax.errors import DataError
 from artjax.prepare import cleaning, picture_decoding
@@ -69,45 +67,17 @@ def without_beam(museum, tmp_path_factory):
     return files
 
 
-SLOW = """
-import sys, time
-from pathlib import Path
-from artjax.prepare import cleaning, picture_decoding
-from artjax.prepare.catalogue import Work
-clean = picture_decoding.clean
-def slowly(*args):
-    time.sleep(0.05)
-    return clean(*args)
-picture_decoding.clean = slowly
-museum, folder = map(Path, sys.argv[1:])
-works = [Work(p.name, {}, p) for p in sorted(museum.glob("*.png"))]
-cleaning.clean_works(works, folder, 512, beam=("DirectRunner", None))
-"""
-
-
 def test_a_killed_build_is_continued_in_another_process(
     museum, without_beam, tmp_path, monkeypatch
 ):
     folder = tmp_path / "collection" / "works" / "cleaned.2.0.0"
-    killed = subprocess.Popen(
-        [sys.executable, "-c", SLOW, museum, folder], stderr=subprocess.DEVNULL
-    )
-    deadline = time.monotonic() + 60
-    while not folder.is_dir() or len(list(folder.glob("*.jpg"))) < 5:
-        assert killed.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    os.kill(killed.pid, signal.SIGKILL)
-    killed.wait()
-
-    def written():
-        return {path: path.stat().st_mtime_ns for path in folder.glob("*.jpg")}
-
-    left, at_the_end, remove = written(), {}, shutil.rmtree
+    slow = slow_cleaning(museum, folder, '{"beam": ["DirectRunner", null]}')
+    kill_while_cleaning(slow, folder, pictures=5)
+    left, at_the_end, remove = times_of(folder), {}, shutil.rmtree
 
     def watched(path, **options):
         if path == folder:
-            at_the_end.update(written())
+            at_the_end.update(times_of(folder))
         remove(path, **options)
 
     monkeypatch.setattr(shutil, "rmtree", watched)
@@ -128,14 +98,13 @@ def job_service(tmp_path):
     with (tmp_path / "service.log").open("w") as log:
         service = subprocess.Popen([*command, "-p", str(port)], stdout=log, stderr=log)
     try:
-        deadline = time.monotonic() + 60
-        while True:
+
+        def listens():
             assert service.poll() is None, (tmp_path / "service.log").read_text()
-            assert time.monotonic() < deadline
             with socket.socket() as probe:
-                if probe.connect_ex(("localhost", port)) == 0:
-                    break
-            time.sleep(0.05)
+                return probe.connect_ex(("localhost", port)) == 0
+
+        wait_for(listens)
         yield port
     finally:
         service.terminate()

@@ -1,13 +1,11 @@
 import dataclasses
 import os
 import signal
-import subprocess
-import sys
-import time
 
 import numpy as np
 import pytest
 from PIL import Image
+from processes import kill_while_cleaning, slow_cleaning, times_of
 
 from artjax.errors import DataError
 from artjax.prepare import cleaning, picture_decoding
@@ -61,41 +59,18 @@ def test_what_was_cleaned_is_not_cleaned_again_until_it_changes(tmp_path):
     assert clean_works(works, tmp_path / "cleaned", 16)[0].sha256 != first[0].sha256
 
 
-SLOW = """
-import sys, time
-from pathlib import Path
-from artjax.prepare import cleaning, picture_decoding
-from artjax.prepare.catalogue import Work
-clean = picture_decoding.clean
-def slowly(*args):
-    time.sleep(0.05)
-    return clean(*args)
-picture_decoding.clean = slowly
-folder = Path(sys.argv[1])
-works = [Work(p.name, {}, p) for p in sorted(folder.glob("*.png"))]
-cleaning.clean_works(works, folder / "cleaned", 512, processes=1)
-"""
-
-
 @pytest.mark.slow
 def test_a_killed_cleaning_leaves_only_whole_files_and_is_continued(tmp_path):
     works = make_works(tmp_path, 60)
-    process = subprocess.Popen(
-        [sys.executable, "-c", SLOW, str(tmp_path)], stderr=subprocess.DEVNULL
-    )
     folder = tmp_path / "cleaned"
-    deadline = time.monotonic() + 60
-    while not folder.is_dir() or len(list(folder.glob("*.jpg"))) < 5:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
-    left = {path.name: path.stat().st_mtime_ns for path in folder.glob("*.jpg")}
+    slow = slow_cleaning(tmp_path, folder, '{"processes": 1}')
+    kill_while_cleaning(slow, folder, pictures=5)
+    left = times_of(folder)
     assert 5 <= len(left) < 60
     resumed = clean_works(works, folder, 512)
     whole = clean_works(works, tmp_path / "other", 512)
     assert [c.sha256 for c in resumed] == [c.sha256 for c in whole]
-    assert all((folder / name).stat().st_mtime_ns == stamp for name, stamp in left.items())
+    assert left.items() <= times_of(folder).items()
 
 
 @dataclasses.dataclass(frozen=True)

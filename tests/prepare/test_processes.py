@@ -4,10 +4,10 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from functools import partial
 
 import pytest
+from processes import wait_for
 
 from artjax.errors import DataError
 from artjax.prepare.processes import map_in_processes
@@ -97,9 +97,6 @@ def test_processes_end_with_the_caller_and_do_not_import_its_main_module(tmp_pat
     pid = int(process.stdout.readline())
     process.send_signal(end)
     assert process.wait(120) != 0
-    deadline = time.monotonic() + 120
-    while is_there(pid):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    wait_for(lambda: not is_there(pid))
     assert process.stdout.read() == ""
     process.stdout.close()

@@ -1,0 +1,1 @@
+"""What `--mode` can be, beside training: a file or a folder for each."""

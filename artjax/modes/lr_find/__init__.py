@@ -1,0 +1,1 @@
+"""Which learning rate? `mode.py` runs the range test."""

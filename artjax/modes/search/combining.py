@@ -1,0 +1,62 @@
+"""Scores on validation of several trials together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from artjax.data.canvases import Split
+from artjax.evaluation import ensemble, evaluate, metrics
+from artjax.evaluation.metrics import Predictions
+from artjax.modes.search.results import Result
+from artjax.training.best import standard_error
+from artjax.training.experiment import Experiment
+
+
+def predictions(
+    experiment: Experiment, variables: Mapping[str, Any], split: Split
+) -> dict[str, Predictions]:
+    """The predictions for the works with a known label, for each task that has one."""
+    predicted = evaluate.predict_split(experiment, variables, split)
+    return {task: of_task for task, (known, of_task) in predicted.items() if len(known)}
+
+
+def scores(predicted: Mapping[str, Predictions]) -> tuple[float, float, float]:
+    """Top-1 (mean over tasks), loss (sum) and standard error of top-1; a diverged loss is infinite."""
+    top1 = {task: metrics.top1(of_task) for task, of_task in predicted.items()}
+    loss = sum(metrics.loss(of_task) for of_task in predicted.values())
+    if not np.isfinite(loss):
+        return 0.0, float("inf"), 0.0
+    error = standard_error({task: (top1[task], len(p.labels)) for task, p in predicted.items()})
+    return float(np.mean(list(top1.values()))), loss, error
+
+
+def mean_predictions(members: Sequence[Mapping[str, Predictions]]) -> dict[str, Predictions]:
+    """The mean of the probabilities of several members, for the same works."""
+    return {
+        task: ensemble.mean_predictions([member[task] for member in members]) for task in members[0]
+    }
+
+
+def row(
+    kind: str,
+    members: Sequence[Result],
+    predicted: Mapping[str, Predictions],
+    workdirs: Sequence[str] = (),
+) -> dict[str, Any]:
+    """What `best.json` says of a combination: `single`, `ensemble` or `soup`, and its score."""
+    top1, loss, _ = scores(predicted)
+    return {
+        "kind": kind,
+        "trials": [member.number for member in members],
+        "top1": top1,
+        "loss": loss,
+        "workdirs": list(workdirs),
+    }
+
+
+def choose(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The row with the highest top-1; of equal ones the lowest loss; of equal ones the first."""
+    return min(rows, key=lambda row: (-row["top1"], row["loss"]))

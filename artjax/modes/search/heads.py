@@ -1,0 +1,407 @@
+"""A search among heads on cached features: all trials are trained at once, in one compiled program."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+from tqdm import tqdm
+
+from artjax import workdir as workdir_lib
+from artjax.data import batches, sources
+from artjax.data.sources import Batch
+from artjax.errors import ConfigError, TrainingError, WorkdirError
+from artjax.evaluation import evaluate
+from artjax.evaluation.metrics import Predictions
+from artjax.modes.search import combining
+from artjax.modes.search.results import Result, ranked, rungs, survivors
+from artjax.modes.search.space import Hyperparameters, Space, with_hyperparameters
+from artjax.runtime import mesh as mesh_lib
+from artjax.runtime.resources import format_bytes
+from artjax.train import Setup
+from artjax.training import frozen as frozen_lib
+from artjax.training import memory
+from artjax.training.best import BestSoFar, Validation
+from artjax.training.checkpoint import Checkpoints
+from artjax.training.experiment import Experiment
+from artjax.training.state import TrainState
+from artjax.training.stop_signal import StopSignal
+
+if TYPE_CHECKING:
+    from ml_collections import ConfigDict
+
+_SAVE_SECONDS = 20.0
+_FILE = "heads.safetensors"
+# The axis of the trials in each part of a stacked state. All trials are at the same step.
+_AXES = TrainState(step=None, params=0, model_state=0, opt_state=0, ema=0)  # type: ignore[arg-type]
+
+
+class Group:
+    """Trials whose networks have the same form, so that one program trains them all.
+
+    Attributes:
+      experiment: one of them; the learning rate, weight decay and label smoothing of each are arguments
+        of the program.
+      trials: their numbers, in the order of the rows of `state`.
+      state: the states of all of them; each array has the trials as its first axis.
+    """
+
+    def __init__(self, experiment: Experiment, trials: list[int]) -> None:
+        self.experiment = experiment
+        self.trials = trials
+        one = experiment.initial_state()
+        # All begin with the same weights, as they would one after the other.
+        self.state = _put(experiment, _of_each(lambda x: _repeated(x, len(trials)), one))
+
+    def keep(self, trials: Sequence[int]) -> None:
+        """Drops all other trials."""
+        indices = np.asarray([self.trials.index(trial) for trial in trials], np.int32)
+        self.state = _put(self.experiment, _of_each(lambda x: np.asarray(x)[indices], self.state))
+        self.trials = list(trials)
+
+    def of(self, trial: int) -> TrainState:
+        """The state of one trial, as a run of its own has it."""
+        row = self.trials.index(trial)
+        return _of_each(lambda x: x[row], self.state)
+
+    def compile(self, drawn: Sequence[Hyperparameters], source: sources.Source) -> Any:
+        """Compiles the step of all trials: (state, batch) → (state, metrics of each, float32 [T])."""
+        experiment, frozen = self.experiment, self.experiment.frozen.get("params")
+        values = {
+            name: jnp.asarray([getattr(drawn[t], name) for t in self.trials], jnp.float32)
+            for name in ("peak_lr", "weight_decay", "label_smoothing")
+        }
+
+        def one(state: TrainState, values: Mapping[str, jax.Array], batch: Batch) -> Any:
+            return experiment.train_step_with(**values)(state, batch, frozen)
+
+        def step(state: TrainState, works: Batch, batch: Batch, values: Any) -> Any:
+            whole = source.gather(works, batch) if source.works else batch
+            return jax.vmap(one, in_axes=(_AXES, 0, None), out_axes=(_AXES, 0))(
+                state, values, whole
+            )
+
+        jitted = jax.jit(step, donate_argnums=0, compiler_options=experiment.train_options)
+        compiled = jitted.lower(self.state, source.works, source.batch(0), values).compile()
+        needed, free = memory.needed_bytes(compiled), memory.free_bytes(experiment.mesh)
+        if needed and free and needed > free + _bytes(self.state):
+            raise ConfigError(
+                f"{len(self.trials)} trials at once need {format_bytes(needed)}, and "
+                f"{format_bytes(free)} are free; set fewer --config.search.trials (now {len(drawn)}), "
+                "or narrower layers with --config.search.width"
+            )
+        return lambda state, batch: compiled(state, source.works, batch, values)
+
+
+class HeadSearch:
+    """The trials of one search, from their first step to their last."""
+
+    def __init__(self, setup: Setup, space: Space, folder: Path) -> None:
+        """Computes the features that are missing, and draws the trials.
+
+        Args:
+          setup: of a run with `features.views`.
+          space: what a trial draws.
+          folder: the search's own; it holds the states of the trials while they are trained.
+
+        Raises:
+          ConfigError: if the configuration asks for what heads that share their steps cannot do.
+          DataError: if the features cannot be computed or written.
+        """
+        _check_shared(setup.experiment.config)
+        self._setup, self._folder, self._say = setup, folder, setup.console.say
+        base = setup.experiment
+        config = base.config
+        base.frozen = setup.initial_frozen()
+        features = evaluate.features_of(base, setup.record, setup.data)
+        assert features is not None
+        self.validation = features.seen(setup.splits["validation"])
+        self._train = features.views(setup.splits["train"], config.features.views)
+        self._halving, self._members = config.search.halving, config.search.members
+        self.drawn = [space.draw(trial) for trial in range(config.search.trials)]
+        self._results: dict[int, Result] = {}
+        forms: dict[tuple[float, tuple[int, ...]], list[int]] = {}
+        for trial, drawn in enumerate(self.drawn):
+            forms.setdefault((drawn.dropout, drawn.layers), []).append(trial)
+        self._groups = [self._group(trials) for trials in forms.values()]
+        self._step = 0
+
+    def _group(self, trials: list[int]) -> Group:
+        base = self._setup.experiment
+        config = with_hyperparameters(base.config, self.drawn[trials[0]])
+        experiment = base.with_config(config)
+        experiment.frozen = base.frozen
+        return Group(experiment, trials)
+
+    @property
+    def results(self) -> list[Result]:
+        """The last validation of each trial."""
+        return list(self._results.values())
+
+    @property
+    def steps(self) -> int:
+        """Steps of a trial that is trained to the end."""
+        return self._setup.experiment.steps
+
+    def run(self) -> int | None:
+        """Trains all trials. Returns the number of the signal that stopped it, or None."""
+        first = self._resume()
+        if first == self.steps:
+            return None
+        # All heads see the same batches: the canvases or features are put in place once.
+        experiment, train = self._setup.experiment, self._train
+        given = experiment.config, train, experiment.mesh, experiment.crop_boxes
+        choice = sources.choose_for(experiment.config, self._setup.data, train, experiment.mesh)
+        source = sources.open_source(*given, choice)
+        with StopSignal() as stop:
+            for end in rungs(self.steps, self._halving):
+                if end <= first:
+                    continue
+                for group in self._groups:
+                    if not self._train_group(group, source, end, stop):
+                        self._save()
+                        return stop.signal
+                self._step = end
+                self._compare(end)
+                self._save()
+        return None
+
+    def _train_group(
+        self, group: Group, source: sources.Source, end: int, stop: StopSignal
+    ) -> bool:
+        """Trains a group up to a step; returns whether it got there."""
+        done = int(group.state.step)
+        if not group.trials or done >= end:
+            return True
+        step = group.compile(self.drawn, source)
+        saved_at = time.monotonic()
+        feed = batches.prefetch(source.batch, done, end)
+        bar = tqdm(
+            total=end,
+            initial=done,
+            unit="step",
+            desc=f"{len(group.trials)} heads",
+            delay=2,
+            disable=None if mesh_lib.is_first_process() else True,
+        )
+        with closing(feed), bar:
+            for batch in feed:
+                group.state, numbers = step(group.state, batch)
+                jax.block_until_ready(numbers)
+                done += 1
+                bar.update()
+                if stop.signal is not None:
+                    return False
+                if time.monotonic() - saved_at > _SAVE_SECONDS:
+                    self._save()
+                    saved_at = time.monotonic()
+        return True
+
+    def _compare(self, step: int) -> None:
+        """Validates every trial, and lets the best ones go on."""
+        for group in self._groups:
+            for trial in group.trials:
+                variables = group.of(trial).variables
+                predicted = combining.predictions(group.experiment, variables, self.validation)
+                scores = combining.scores(predicted)
+                finished = step == self.steps
+                self._results[trial] = Result(trial, self.drawn[trial], step, *scores, finished)
+        there = [self._results[trial] for group in self._groups for trial in group.trials]
+        best = ranked(there)
+        self._say(
+            f"step {step:,} of {self.steps:,}: {len(best)} trials, the best with validation top-1 "
+            f"{best[0].top1:.1%}, the median {np.median([r.top1 for r in best]):.1%}"
+        )
+        if not np.isfinite(best[0].loss):
+            raise TrainingError(
+                f"all {len(best)} trials have diverged by step {step:,}; lower the range "
+                "--config.search.peak_lr, in a new --workdir"
+            )
+        if step == self.steps:
+            return
+        kept = {r.number for r in best[: survivors(len(best), self._halving, self._members)]}
+        for group in self._groups:
+            group.keep([trial for trial in group.trials if trial in kept])
+
+    def combined(self, members: int) -> list[dict[str, Any]]:
+        """Scores of the best trial, of ensembles and of soups; writes the highest one as runs."""
+        best = ranked([result for result in self.results if result.finished])[:members]
+        numbers = [result.number for result in best]
+        predictions = [self._predictions(number) for number in numbers]
+        rows = [combining.row("single", best[:1], predictions[0])]
+        soups: dict[int, Any] = {}
+        for count in range(2, len(best) + 1):
+            together = combining.mean_predictions(predictions[:count])
+            rows.append(combining.row("ensemble", best[:count], together))
+            soup = self.soup(numbers[:count])
+            if soup is not None:
+                soups[count] = soup
+                experiment = self.group_of(numbers[0]).experiment
+                of_soup = combining.predictions(experiment, soup, self.validation)
+                rows.append(combining.row("soup", best[:count], of_soup))
+        chosen = combining.choose(rows)
+        if chosen["kind"] == "ensemble":
+            chosen["workdirs"] = [f"member{i}" for i in range(len(chosen["trials"]))]
+            for name, number in zip(chosen["workdirs"], chosen["trials"], strict=True):
+                self.write_run(self._folder / name, number)
+        else:
+            chosen["workdirs"] = ["best"]
+            mixed = soups[len(chosen["trials"])] if chosen["kind"] == "soup" else None
+            self.write_run(self._folder / "best", numbers[0], mixed)
+        return rows
+
+    def group_of(self, trial: int) -> Group:
+        """The group that holds a trial; it must have been trained to the end."""
+        return next(group for group in self._groups if trial in group.trials)
+
+    def _predictions(self, trial: int) -> Mapping[str, Predictions]:
+        """What a trial says of the validation works, for each task."""
+        group = self.group_of(trial)
+        variables = group.of(trial).variables
+        return combining.predictions(group.experiment, variables, self.validation)
+
+    def _save(self) -> None:
+        """Writes the states and results, atomically."""
+        arrays = {
+            f"{g}/{i}": np.asarray(leaf)
+            for g, group in enumerate(self._groups)
+            for i, leaf in enumerate(jax.tree.leaves(group.state))
+        }
+        progress = {
+            "trials": len(self.drawn),
+            "step": self._step,
+            "groups": [group.trials for group in self._groups],
+            "results": [result.to_json() for result in self._results.values()],
+        }
+        path = self._folder / _FILE
+        partial = path.with_name(f".{path.name}.partial")
+        try:
+            save_file(arrays, partial, {"progress": json.dumps(progress)})
+            os.replace(partial, path)
+        except (OSError, SafetensorError) as error:
+            partial.unlink(missing_ok=True)
+            raise WorkdirError(f"cannot write {path}: {error}") from error
+
+    def _resume(self) -> int:
+        """Reads what `_save` wrote; returns the step of the last rung that all trials have reached."""
+        path = self._folder / _FILE
+        if not path.is_file():
+            return 0
+        try:
+            with safe_open(path, "numpy") as file:
+                progress = json.loads(file.metadata()["progress"])
+                names = file.keys()  # such a file is no mapping, and cannot be iterated over
+                arrays = {name: file.get_tensor(name) for name in names}
+        except (OSError, SafetensorError, KeyError, ValueError) as error:
+            self._say(f"{path} cannot be read ({error}); the search begins anew")
+            return 0
+        if progress["trials"] != len(self.drawn):
+            self._say(
+                f"the search had {progress['trials']} trials, and has {len(self.drawn)} now; all "
+                "compete, so it begins anew"
+            )
+            return 0
+        for g, (group, trials) in enumerate(zip(self._groups, progress["groups"], strict=True)):
+            group.keep(trials)
+            leaves, form = jax.tree.flatten(group.state)
+            saved = [arrays[f"{g}/{i}"] for i in range(len(leaves))]
+            group.state = _put(group.experiment, jax.tree.unflatten(form, saved))
+        self._results = {r.number: r for r in map(Result.from_json, progress["results"])}
+        self._step = progress["step"]
+        step = max(int(group.state.step) for group in self._groups)
+        self._say(f"resuming from step {step:,} of {self.steps:,}")
+        return self._step
+
+    def soup(self, trials: Sequence[int]) -> dict[str, Any] | None:
+        """The mean of the variables of several trials; None if their networks differ in form.
+
+        Wortsman et al., Model soups (2022), section 2: a uniform soup.
+        """
+        variables = [self.group_of(trial).of(trial).variables for trial in trials]
+        if len({str(jax.tree.map(jnp.shape, of_trial)) for of_trial in variables}) > 1:
+            return None
+        return jax.tree.map(lambda *leaves: jnp.stack(leaves).mean(0), *variables)
+
+    def write_run(self, folder: Path, trial: int, soup: Mapping[str, Any] | None = None) -> None:
+        """Writes a trial as the workdir of a finished run, which `--mode evaluate` and predict take.
+
+        Args:
+          folder: replaced if it exists.
+          trial: its configuration is written, and its state.
+          soup: variables in place of its own.
+        """
+        setup, group, result = self._setup, self.group_of(trial), self._results[trial]
+        config = with_hyperparameters(setup.experiment.config, self.drawn[trial])
+        state = group.of(trial)
+        if soup is not None:
+            statistics = {name: value for name, value in soup.items() if name != "params"}
+            ema = None if state.ema is None else dict(soup)
+            state = state.replace(params=soup["params"], model_state=statistics, ema=ema)
+        shutil.rmtree(folder, ignore_errors=True)
+        workdir_lib.claim(folder, config)
+        _link_or_save(self._folder, folder, group.experiment)
+        best = BestSoFar(group.experiment.warmup_steps)
+        best.consider(Validation(result.step, result.top1, result.loss, result.standard_error))
+        record = setup.record | {"config": config.to_dict(), "log": {}}
+        with closing(Checkpoints(folder)) as checkpoints:
+            checkpoints.save(result.step, state, record, best)
+
+
+def _check_shared(config: ConfigDict) -> None:
+    """Refuses what depends on the validations of each trial: all trials take the same steps."""
+    if config.optim.schedule == "plateau":
+        raise ConfigError(
+            "--config.optim.schedule=plateau: the heads of a search share their steps and are rarely "
+            "validated; use another schedule"
+        )
+    if config.early_stop_patience:
+        raise ConfigError(
+            f"--config.early_stop_patience={config.early_stop_patience}: successive halving stops the "
+            "trials of a search; set it to 0 (--config.search.halving says how many go on)"
+        )
+
+
+def _of_each(function: Callable[[Any], Any], state: TrainState) -> TrainState:
+    """Applies a function to every array but the step, which the trials share."""
+    changed = {
+        name: jax.tree.map(function, getattr(state, name))
+        for name in ("params", "model_state", "opt_state", "ema")
+    }
+    return state.replace(**changed)
+
+
+def _repeated(array: jax.Array, count: int) -> np.ndarray:
+    values = np.asarray(array)
+    return np.broadcast_to(values[None], (count, *values.shape))
+
+
+def _put(experiment: Experiment, state: TrainState) -> TrainState:
+    """The state on all devices of the experiment."""
+    put: TrainState = jax.device_put(state, mesh_lib.replicated(experiment.mesh))
+    return put
+
+
+def _bytes(state: TrainState) -> int:
+    return sum(leaf.nbytes for leaf in jax.tree.leaves(state))
+
+
+def _link_or_save(search: Path, folder: Path, experiment: Experiment) -> None:
+    """Gives a run the frozen parameters: one file on the disk for all runs, where links are possible."""
+    shared = search / frozen_lib.FILE
+    if not shared.is_file():
+        frozen_lib.save(search, experiment.frozen)
+    try:
+        os.link(shared, folder / frozen_lib.FILE)
+    except OSError:  # another file system, or one without links
+        shutil.copyfile(shared, folder / frozen_lib.FILE)

@@ -1,0 +1,82 @@
+import csv
+import io
+import math
+import re
+
+import numpy as np
+from tiny import tiny_config
+
+from artjax.modes.search import combining, page
+from artjax.modes.search.results import Result
+from artjax.modes.search.space import Hyperparameters, Space
+
+SPACE = Space((1e-4, 1e-1), (0.0, 0.0), (0.0, 0.2), (0.0, 0.5), ((), (64,)))
+RESULTS = [
+    Result(0, Hyperparameters(1e-4, 0.0, 0.0, 0.0, ()), 20, 0.25, 2.0, 0.1, False),
+    Result(1, Hyperparameters(1e-1, 0.0, 0.2, 0.5, (64,)), 40, 0.75, 0.5, 0.1, True, "trial001"),
+    Result(2, Hyperparameters(1e-2, 0.0, 0.1, 0.5, ()), 40, 0.0, math.inf, 0.0, True),
+]
+
+
+def test_plots_place_each_trial_by_its_value_and_its_score():
+    plots = {plot.title: plot for plot in page.plots(SPACE, RESULTS)}
+    assert set(plots) == {"learning rate", "label smoothing", "dropout", "hidden layers"}
+    ticks = {text: x for x, text in plots["learning rate"].across}
+    (low, lower, stopped, what), (high, higher, finished, _) = plots["learning rate"].points
+    assert (stopped, finished) == (False, True)
+    assert low == ticks["0.0001"]
+    assert high == ticks["0.1"]
+    np.testing.assert_allclose(ticks["0.01"], low + (high - low) * 2 / 3)  # logarithmic
+    assert higher < lower  # y points down
+    assert "trial 0: learning rate 0.0001, label smoothing 0, dropout 0" in what
+    ups = {text: y for y, text in plots["dropout"].up}
+    np.testing.assert_allclose((ups["60%"] + ups["40%"]) / 2, (lower + higher) / 2, atol=1e-6)
+
+
+def test_the_table_has_a_row_for_each_trial_with_its_numbers_as_they_are():
+    rows = list(csv.DictReader(io.StringIO(page.table(RESULTS))))
+    assert [row["trial"] for row in rows] == ["1", "2", "0"]
+    assert rows[0]["folder"] == "trial001"
+    assert float(rows[0]["validation_top1"]) == 0.75
+    assert [row["status"] for row in rows] == ["finished", "diverged", "stopped at step 20"]
+    assert rows[0]["layers"] == "64"
+
+
+def test_the_page_shows_the_commands_and_loads_nothing():
+    best = {
+        "trials": 3,
+        "trial": 1,
+        "validation_top1": 0.75,
+        "validation_loss": 0.5,
+        "standard_error": 0.1,
+        "train": "python launch.py --config 'a<b'",
+        "evaluate": "",
+        "hints": page.hints(SPACE, RESULTS[1].drawn),
+        "folder": "w/search",
+        "chosen": {"kind": "soup", "trials": [1, 0], "top1": 0.8, "loss": 0.4},
+        "compared": [{"kind": "soup", "trials": [1, 0], "top1": 0.8, "loss": 0.4}],
+    }
+    html = page.render(best, SPACE, RESULTS, tiny_config())
+    assert "python launch.py --config &#39;a&lt;b&#39;" in html
+    assert "upper end of its range" in html
+    assert not re.search(r"(src|href)=|<script", html)
+    assert html.count("<circle") == 4 * 2
+    assert "a soup of the best 2, top-1 80.0%" in " ".join(page.lines(best))
+
+
+def test_the_mean_of_members_is_that_of_their_probabilities():
+    rng = np.random.default_rng(0)
+    shares = rng.dirichlet(np.ones(4), (3, 7))
+    members = [
+        {"artist": combining.Predictions(np.arange(7) % 4, np.log(share))} for share in shares
+    ]
+    together = combining.mean_predictions(members)["artist"]
+    np.testing.assert_allclose(np.exp(together.log_probabilities), shares.mean(0), rtol=1e-12)
+    top1 = (shares.mean(0).argmax(-1) == np.arange(7) % 4).mean()
+    assert combining.scores({"artist": together})[0] == top1
+
+
+def test_a_diverged_network_scores_nothing():
+    labels = np.zeros(3, int)
+    nan = combining.Predictions(labels, np.full((3, 2), np.nan))
+    assert combining.scores({"artist": nan}) == (0.0, math.inf, 0.0)

@@ -1,0 +1,101 @@
+"""A search among trainings, each a run of its own."""
+
+import csv
+import json
+
+import jax
+import pytest
+from tiny import tiny_config
+
+from artjax.errors import TrainingError
+from artjax.evaluation import evaluate
+from artjax.modes.search import trials
+from artjax.modes.search.mode import search
+
+ONE = {"devices": jax.devices()[:1]}
+
+
+def config(**changes):
+    given = {"steps": 4, "eval_every": 1, "log_every": 4, "search__trials": 3, "search__members": 2}
+    return tiny_config(**given | changes)
+
+
+def table(workdir):
+    return list(csv.DictReader((workdir / "search" / "trials.csv").read_text().splitlines()))
+
+
+@pytest.mark.slow
+def test_a_killed_search_loses_no_trial_and_counts_none_twice(
+    data_dir, tmp_path, monkeypatch, capsys, narrow_vgg
+):
+    given = config(eval_every=2, search__trials=2, search__halving=2, search__members=1)
+    best = search(given, tmp_path / "whole", data_dir, **ONE).best
+    assert best["trials"] == 2
+    train, calls = trials.train, []
+
+    def killed(*arguments, **named):
+        calls.append(named["stop_after_steps"])
+        if len(calls) in (2, 4):
+            # In the middle of a trial: after a rung, and before the first one.
+            train(*arguments, **named | {"stop_after_steps": calls[-1] - 1})
+            raise KeyboardInterrupt
+        return train(*arguments, **named)
+
+    monkeypatch.setattr(trials, "train", killed)
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            search(given, tmp_path / "killed", data_dir, **ONE)
+    capsys.readouterr()
+    again = search(given, tmp_path / "killed", data_dir, **ONE).best
+    assert calls[:4] == [2, 4, 4, 2]
+    assert "1 of 2 trials are done already" in capsys.readouterr().out
+    assert table(tmp_path / "killed") == table(tmp_path / "whole")
+    assert again["hyperparameters"] == best["hyperparameters"]
+    folders = sorted(p.name for p in (tmp_path / "killed" / "search").glob("trial0*"))
+    assert folders == [f"trial{number:03}" for number in range(2)]
+
+
+@pytest.mark.slow
+def test_the_number_of_trials_is_the_total_with_tpe_as_well(data_dir, tmp_path, narrow_vgg):
+    settings = {"search__sampler": "tpe", "search__halving": 1, "search__members": 1}
+    given = config(steps=1, search__trials=2, **settings)
+    search(given, tmp_path / "whole", data_dir, **ONE)
+    given.search.trials = 1
+    search(given, tmp_path / "grown", data_dir, **ONE)
+    assert len(table(tmp_path / "grown")) == 1
+    given.search.trials = 2
+    search(given, tmp_path / "grown", data_dir, **ONE)
+    assert table(tmp_path / "grown") == table(tmp_path / "whole")
+
+
+@pytest.mark.slow
+def test_trials_are_runs_judged_on_validation_only(data_dir, tmp_path, monkeypatch, narrow_vgg):
+    seen = []
+    evaluate_split = evaluate.evaluate_split
+
+    def record(workdir, restored, data, name):
+        seen.append(name)
+        return evaluate_split(workdir, restored, data, name)
+
+    monkeypatch.setattr(evaluate, "evaluate_split", record)
+    best = search(config(search__halving=1), tmp_path, data_dir, **ONE).best
+    assert set(seen) == {"validation"}
+    rows = table(tmp_path)
+    assert {row["status"] for row in rows} == {"finished"}
+    for row in rows:
+        folder = tmp_path / "search" / row["folder"]
+        assert not (folder / "evaluation" / "test").exists()
+        metrics = json.loads((folder / "evaluation" / "validation" / "metrics.json").read_text())
+        assert metrics["tasks"]["artist"]["top1"] == float(row["validation_top1"])
+        written = json.loads((folder / "config.json").read_text())
+        assert written["optim"]["peak_lr"] == float(row["peak_lr"])
+    assert best["hyperparameters"]["optim.peak_lr"] == float(rows[0]["peak_lr"])
+    assert [row["kind"] for row in best["compared"]] == ["single", "ensemble"]
+
+
+@pytest.mark.slow
+def test_a_diverged_trial_is_counted_and_said(data_dir, tmp_path, capsys, narrow_vgg):
+    given = config(search__trials=1, search__peak_lr=(1e30, 1e35), optim__clip_norm=0.0)
+    with pytest.raises(TrainingError, match=r"none of the 1 trials was trained to its end"):
+        search(given, tmp_path, data_dir, **ONE)
+    assert "trial 0: failed: " in capsys.readouterr().out

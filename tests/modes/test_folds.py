@@ -1,0 +1,102 @@
+"""Cross-validation: every work is tested once, and the folds together are one score."""
+
+import csv
+import json
+
+import jax
+import numpy as np
+import pytest
+from tiny import ARTISTS, SPLITS, open_canvases, tiny_config
+
+from artjax.data.folds import fold_of
+from artjax.errors import ArtjaxError
+from artjax.modes.folds import cross_validate, evaluate_folds
+from artjax.training.checks import check_config
+
+FEATURES = {"artist": "artist"}
+FOLDS = 3
+
+
+def test_folds_have_disjoint_test_works_that_are_all_works(data_dir):
+    data = open_canvases(tiny_config(), data_dir, None)
+    tested = []
+    for fold in range(FOLDS):
+        folded = fold_of(data, FOLDS, fold)
+        splits = {name: folded.split(name, FEATURES) for name in SPLITS}
+        names = [set(split.file_names) for split in splits.values()]
+        assert sum(map(len, names)) == len(set.union(*names)) == sum(SPLITS.values())
+        assert abs(len(names[1]) - 10) <= 2
+        for split in splits.values():
+            counts = np.bincount(split.labels["artist"], minlength=3)
+            assert counts.max() - counts.min() <= 2
+        tested += splits["test"].file_names.tolist()
+    assert len(tested) == len(set(tested)) == sum(SPLITS.values())
+
+
+def test_images_of_a_fold_are_those_of_the_collection(data_dir):
+    data = open_canvases(tiny_config(), data_dir, None)
+    whole = {}
+    for name in SPLITS:
+        split = data.split(name, FEATURES)
+        images = split.gather(np.arange(len(split)))
+        for i, file in enumerate(split.file_names):
+            whole[file] = {key: array[i] for key, array in images.items()}
+    for name in SPLITS:
+        split = fold_of(data, FOLDS, 1).split(name, FEATURES)
+        images = split.gather(np.arange(len(split)))
+        for i, file in enumerate(split.file_names):
+            for key, array in images.items():
+                np.testing.assert_array_equal(array[i], whole[file][key])
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("narrow_vgg_bn")
+def test_folds_are_resumed_and_pooled_into_one_score(data_dir, tmp_path, capsys):
+    folds = 2
+    config = tiny_config(folds=folds, steps=8, eval_every=4, log_every=4)
+    one = {"devices": jax.devices()[:1]}
+    stopped = cross_validate(config, tmp_path, data_dir, stop_after_steps=4, **one)
+    assert not stopped.finished
+    outcome = cross_validate(config, tmp_path, data_dir, **one)
+    assert outcome.finished
+    assert capsys.readouterr().out.count("resuming from the checkpoint of step 4") == folds
+    file = tmp_path / "evaluation" / "folds" / "metrics.json"
+    result = json.loads(file.read_text())
+    row = result["tasks"]["artist"]
+    with (tmp_path / "evaluation" / "folds" / "predictions.csv").open() as table:
+        rows = list(csv.DictReader(table))
+    assert len({r["file_name"] for r in rows}) == len(rows) == row["n"] == sum(SPLITS.values())
+    assert row["top1"] == np.mean([r["label"] == r["predicted"] for r in rows])
+    recalls = [
+        np.mean([r["predicted"] == name for r in rows if r["label"] == name]) for name in ARTISTS
+    ]
+    assert [row["by_class"][name]["recall"] for name in ARTISTS] == pytest.approx(recalls)
+    assert row["balanced_accuracy"] == pytest.approx(np.mean(recalls))
+    assert row["auroc_classes"] == 3
+    for fold in range(folds):
+        path = tmp_path / f"fold{fold}" / "evaluation" / "test" / "metrics.json"
+        alone = json.loads(path.read_text())["tasks"]["artist"]
+        own = [r["label"] == r["predicted"] for r in rows if r["fold"] == str(fold)]
+        assert row["by_fold"][fold] == {"n": len(own), "top1": alone["top1"]}
+        assert np.mean(own) == alone["top1"]
+    assert row["baselines"]["chance"] == pytest.approx(1 / 3)
+    before = file.read_bytes()
+    evaluate_folds(tmp_path, folds, data_dir)
+    assert file.read_bytes() == before
+    several = evaluate_folds(tmp_path, folds, data_dir, views=5)
+    assert several["views"] == json.loads(file.read_text())["views"] == 5
+    assert several["tasks"]["artist"]["loss"] != row["loss"]
+
+
+def test_one_fold_and_a_fold_by_hand_are_refused():
+    with pytest.raises(ArtjaxError, match=r"folds=1: it must be 0 \(no cross-validation\), or 2"):
+        check_config(tiny_config(folds=1))
+    with pytest.raises(ArtjaxError, match="fold=2: it must be left to the cross-validation"):
+        check_config(tiny_config(fold=2))
+
+
+def test_official_lists_are_not_divided_anew(data_dir):
+    data = open_canvases(tiny_config(), data_dir, None)
+    data.prepared.metadata["official"] = ["test"]
+    with pytest.raises(ArtjaxError, match="has an official test list"):
+        fold_of(data, FOLDS, 0)
