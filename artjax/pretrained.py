@@ -12,14 +12,12 @@ import numpy as np
 
 from artjax import config as config_lib
 from artjax import models
-from artjax import workdir as workdir_lib
 from artjax.errors import WeightsError, WorkdirError
-from artjax.evaluation import evaluate
 from artjax.models import HEAD, Preprocessing, weights
+from artjax.runs import Run
 from artjax.runtime import mesh as mesh_lib
-from artjax.training.checks import check_config
-from artjax.training.experiment import Experiment
 from artjax.training.groups import flat, update_digest
+from artjax.training.network import Network
 
 _IMAGE_SIZE = 224  # of networks that were trained on ImageNet
 
@@ -42,23 +40,23 @@ class Pretrained:
     heads: tuple[str, ...] = field(default=())
 
 
-class Source:
+class OpenWeights:
     """The weights that `--config.model.weights` names, opened before the network is built."""
 
     def __init__(self, source: str) -> None:
-        """Opens a source.
+        """Opens a file, a model of the hub or the workdir of a run.
 
         Raises:
           WeightsError: if it cannot be read.
           WorkdirError: if it is a folder without a checkpoint.
         """
         self.source = source
-        self._run: evaluate.Restored | None = None
+        self._run: Run | None = None
         self._file: weights.Weights | None = None
         self._translated: models.Translated | None = None
         if Path(source).is_dir():
             try:
-                self._run = evaluate.restore(Path(source))
+                self._run = Run.load(Path(source))
             except WorkdirError as error:
                 raise WeightsError(f"--config.model.weights={source}: {error}") from error
         else:
@@ -66,7 +64,7 @@ class Source:
 
     def image_size(self) -> int:
         """The side of the images that the weights were trained with, in pixels."""
-        return self._run.experiment.config.image_size if self._run is not None else _IMAGE_SIZE
+        return self._run.config.image_size if self._run is not None else _IMAGE_SIZE
 
     def settings(self, config: ConfigDict) -> dict[str, Any]:
         """The fields of `config.model` that follow from the weights where its name is `auto`.
@@ -75,7 +73,7 @@ class Source:
           WeightsError: if no network, or more than one, fits the file.
         """
         if self._run is not None:
-            own = self._run.experiment.config.model
+            own = self._run.config.model
             return {"name": own.name, "activation": own.activation}
         assert self._file is not None
         layers = config.model.head_layers
@@ -114,53 +112,48 @@ class Source:
     @property
     def activation(self) -> str:
         """The activation that the weights were trained with, where the network offers a choice."""
-        return self._run.experiment.config.model.activation if self._run is not None else "relu"
+        return self._run.config.model.activation if self._run is not None else "relu"
 
     @property
     def preprocessing(self) -> Preprocessing:
         """The input that the weights expect; `check` came first."""
         if self._run is not None:
-            return self._run.experiment.preprocessing
+            return self._run.preprocessing
         assert self._translated is not None
         return self._translated.preprocessing
 
-    def for_run(self, experiment: Experiment, classes: Mapping[str, Sequence[str]]) -> Pretrained:
-        """The arrays for the network of an experiment.
+    def for_network(self, network: Network, classes: Mapping[str, Sequence[str]]) -> Pretrained:
+        """The arrays for a network.
 
         Args:
-          experiment: its network takes the weights.
+          network: takes the weights.
           classes: the class names of each task.
 
         Raises:
           WeightsError: if the weights are those of another network.
         """
         if self._run is not None:
-            return self._from_run(self._run, experiment, classes)
+            return self._from_run(self._run, network, classes)
         assert self._file is not None
         assert self._translated is not None  # `check` came first
         return Pretrained(self._translated.variables, dict(self._file.origin))
 
     def _from_run(
-        self,
-        run: evaluate.Restored,
-        experiment: Experiment,
-        classes: Mapping[str, Sequence[str]],
+        self, run: Run, network: Network, classes: Mapping[str, Sequence[str]]
     ) -> Pretrained:
-        name, other = experiment.config.model.name, run.experiment.config.model.name
+        name, other = network.config.model.name, run.config.model.name
         if name != other:
             raise WeightsError(
                 f"--config.model.weights={self.source}: its network is {other}, not {name}; set "
                 f"--config.model.name={other}"
             )
         part_of = models.family_of(name).part_of
-        theirs = flat(mesh_lib.on_host(run.experiment.whole_variables(run.variables)))
+        theirs = flat(mesh_lib.on_host(run.variables))
         shared = tuple(
-            task
-            for task, names in classes.items()
-            if run.record["classes"].get(task) == list(names)
+            task for task, names in classes.items() if run.classes.get(task) == tuple(names)
         )
         heads = {f"params/head_{task}/{leaf}" for task in shared for leaf in ("kernel", "bias")}
-        wanted = experiment.all_shapes
+        wanted = flat(network.shapes)
         trunk = {path for path in wanted if part_of(path.partition("/")[2]) != HEAD}
         hidden = {
             path
@@ -188,61 +181,55 @@ class Source:
         return Pretrained(arrays, origin, shared)
 
 
-def open_source(config: ConfigDict, workdir: Path) -> Source | None:
-    """The pretrained weights that a new run needs; None for one without, or one that is resumed."""
-    if not config.model.weights or evaluate.latest_record(workdir):
-        return None
-    return Source(config.model.weights)
+def open_weights(config: ConfigDict) -> OpenWeights | None:
+    """The pretrained weights that a configuration names; None if it names none."""
+    return OpenWeights(config.model.weights) if config.model.weights else None
 
 
-def with_model_found(config: ConfigDict, source: Source | None, workdir: Path) -> ConfigDict:
+def with_model_found(
+    config: ConfigDict, found: OpenWeights | None, earlier: ConfigDict | None
+) -> ConfigDict:
     """A copy of the configuration in which `model.name` and `image_size` are no longer automatic.
 
+    Args:
+      config: with weights; without them nothing is automatic.
+      found: the weights; None for a run that is resumed.
+      earlier: the configuration of the run that is resumed.
+
     Raises:
-      WeightsError: as `Source.settings`.
+      WeightsError: as `OpenWeights.settings`.
     """
-    if not config.model.weights or (config.model.name != models.AUTO and config.image_size):
-        return config
-    changed = _with(config, "model", {})
-    if source is not None:
-        changed.image_size = config.image_size or source.image_size()
+    values: dict[str, Any] = {}
+    settings: dict[str, Any] = {}
+    if found is not None:
+        if not config.image_size:
+            values["image_size"] = found.image_size()
         if config.model.name == models.AUTO:
-            changed = _with(changed, "model", source.settings(changed))
-        return changed
-    previous = _config_of_run(workdir)
-    changed.image_size = config.image_size or previous.image_size
-    if config.model.name == models.AUTO:
-        changed.model.name, changed.model.activation = (
-            previous.model.name,
-            previous.model.activation,
-        )
-    return changed
-
-
-def resolved(config: ConfigDict, workdir: Path) -> ConfigDict:
-    """A copy of the configuration with the network and image size of its pretrained weights."""
-    found = with_model_found(config, open_source(config, workdir), workdir)
-    check_config(found)
-    return found
+            settings = found.settings(config_lib.changed(config, values))
+    elif earlier is not None:
+        if not config.image_size:
+            values["image_size"] = earlier.image_size
+        if config.model.name == models.AUTO:
+            settings = {name: earlier.model[name] for name in ("name", "activation")}
+    values |= {f"model.{name}": value for name, value in settings.items()}
+    return config_lib.changed(config, values) if values else config
 
 
 def with_preprocessing(
-    config: ConfigDict, source: Source | None, workdir: Path
+    config: ConfigDict, found: OpenWeights | None, earlier: ConfigDict | None
 ) -> tuple[ConfigDict, list[str]]:
     """A copy of the configuration that says what the network's input is, and lines for the user.
 
     Args:
       config: empty fields of `preprocessing` are filled.
-      source: the pretrained weights, checked; None for a run without, or one that is resumed.
-      workdir: of the run; a run that exists keeps its preprocessing.
+      found: the pretrained weights, checked; None for a run without, or one that is resumed.
+      earlier: the configuration of the run that is resumed, which keeps its preprocessing.
     """
-    if not config.model.weights:
-        return config, []
     given = {name: value for name, value in config.preprocessing.items() if value}
-    if source is None:
-        kept = _config_of_run(workdir).preprocessing.to_dict()
-        return _with(config, "preprocessing", kept | given), []
-    theirs = asdict(source.preprocessing)
+    if found is None:
+        kept = earlier.preprocessing.to_dict() if config.model.weights and earlier else {}
+        return _with_fields(config, kept | given), []
+    theirs = asdict(found.preprocessing)
     lines = [
         f"warning: the pretrained weights expect {name} {theirs[name]}, and --config.preprocessing."
         f"{name} sets {value}"
@@ -250,24 +237,23 @@ def with_preprocessing(
         if value != theirs[name]
     ]
     activation = config.model.activation
-    if activation != source.activation and _has_activation(config.model.name):
+    if activation != found.activation and _has_activation(config.model.name):
         lines.append(
-            f"warning: the pretrained weights were trained with the activation {source.activation}, and "
+            f"warning: the pretrained weights were trained with the activation {found.activation}, and "
             f"--config.model.activation sets {activation}"
         )
-    found = {name: value for name, value in theirs.items() if name in config.preprocessing}
-    return _with(config, "preprocessing", found | given), lines
+    expected = {name: value for name, value in theirs.items() if name in config.preprocessing}
+    return _with_fields(config, expected | given), lines
+
+
+def _with_fields(config: ConfigDict, preprocessing: Mapping[str, Any]) -> ConfigDict:
+    return config_lib.changed(
+        config, {f"preprocessing.{name}": value for name, value in preprocessing.items()}
+    )
 
 
 def _has_activation(model: str) -> bool:
     return "activation" in models.family_of(model).options
-
-
-def _config_of_run(workdir: Path) -> ConfigDict:
-    """The configuration of a run that has a checkpoint."""
-    config = workdir_lib.read_config(workdir) or evaluate.recorded_config(workdir)
-    assert config is not None
-    return config
 
 
 def describe(pretrained: Pretrained) -> str:
@@ -283,10 +269,3 @@ def describe(pretrained: Pretrained) -> str:
         f"pretrained: {count:,} parameters from {origin['source']}{of}{heads} "
         f"(sha256 {origin['sha256'][:12]})"
     )
-
-
-def _with(config: ConfigDict, section: str, values: Mapping[str, Any]) -> ConfigDict:
-    copy = config_lib.from_json(config_lib.to_json(config))
-    for name, value in values.items():
-        copy[section][name] = tuple(value) if isinstance(value, list) else value
-    return copy

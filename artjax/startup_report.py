@@ -4,47 +4,39 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from pathlib import Path
+from typing import Any
 
-import jax
 import numpy as np
 
 import artjax
 from artjax import config as config_lib
 from artjax.data import batches
-from artjax.data.canvases import Canvases, Split
-from artjax.data.sources import Choice
 from artjax.data.splits import uncovered, uncovered_in_words
-from artjax.evaluation import baselines
-from artjax.evaluation.metrics import log_softmax
+from artjax.evaluation import baselines, metrics
+from artjax.evaluation.evaluate import predict_split
 from artjax.runtime import mesh as mesh_lib
 from artjax.runtime.resources import format_bytes
+from artjax.setup import Setup
 from artjax.training import switches
-from artjax.training.experiment import Experiment
+from artjax.training.network import Network
 from artjax.training.optim import peak_lr
-from artjax.training.state import TrainState
 
 # Shares beyond which a trunk is degenerate.
 _MOSTLY_DEAD = 0.9
 _LEAST_SPREAD = 0.01
 
 
-def introduce(
-    experiment: Experiment,
-    data: Canvases,
-    splits: Mapping[str, Split],
-    choice: Choice,
-    workdir: Path,
-    say: Callable[[str], None],
-) -> None:
+def introduce(setup: Setup, say: Callable[[str], None]) -> None:
     """Prints a line each: task, devices, splits, baselines, source, model, switches, length."""
-    config, prepared, train = experiment.config, data.prepared, splits["train"]
+    config, network, training = setup.config, setup.network, setup.training
+    data, splits, choice = setup.data, setup.splits, setup.choice
+    prepared, train = data.prepared, splits["train"]
     say(
         f"artjax {artjax.__version__}: {' and '.join(config.task)} on "
         f"{prepared.name} {prepared.version}"
         + (" (synthetic, embedded sample)" if prepared.metadata.get("synthetic") else "")
     )
-    say(f"devices: {mesh_lib.describe(experiment.mesh)}, activations in {experiment.dtype.name}")
+    say(f"devices: {mesh_lib.describe(network.mesh)}, activations in {network.dtype.name}")
     for name, split in splits.items():
         official = prepared.official_works(name)
         of = f" of the {official:,} on the official list" if official is not None else ""
@@ -73,29 +65,35 @@ def introduce(
     folder = data.prepared.directory if data.why_streamed else data.directory
     say(f"{kind} {format_bytes(train.images.nbytes)} for train, in {folder}")
     say(f"source: {choice.name}, {choice.why}")
-    trained, fixed = experiment.parameters, experiment.frozen_parameters
+    trained, fixed = network.parameters, network.frozen_parameters
     of = f"{trained + fixed:,} parameters ({trained:,} of them trained)" if fixed else ""
     of = of or f"{trained:,} parameters"
     say(f"model: {config.model.name}, {of}, images of {config.image_size} px")
-    if not experiment.groups.uniform:
-        for line in experiment.groups.table(peak_lr(config.optim), config.optim.weight_decay):
+    if not network.groups.uniform:
+        for line in network.groups.table(peak_lr(config.optim), config.optim.weight_decay):
             say(line)
     for line in switches.in_words(config):
         say(line)
     say(
-        f"run: {experiment.steps:,} steps of {config.batch_size} images "
-        f"({experiment.steps / experiment.steps_per_epoch:.1f} epochs), validation every "
-        f"{experiment.eval_every}, checkpoint every {experiment.checkpoint_every}; "
-        f"workdir {workdir}"
+        f"run: {training.steps:,} steps of {config.batch_size} images "
+        f"({training.steps / training.steps_per_epoch:.1f} epochs), validation every "
+        f"{training.eval_every}, checkpoint every {training.checkpoint_every}; "
+        f"workdir {setup.places.workdir}"
     )
 
 
-def trunk_health(experiment: Experiment, state: TrainState, train: Split) -> list[str]:
-    """What the trunk makes of the first batch, and a warning if it tells the images hardly apart.
+def trunk_health(setup: Setup, variables: Mapping[str, Any]) -> list[str]:
+    """What the trunk makes of the first batch, and a warning if it hardly tells the images apart.
 
     Wrong weights, a wrong range of the pixels, or dead ReLUs show here before an hour of training does.
+
+    Args:
+      setup: of the run; its splits hold images.
+      variables: whole ones.
     """
-    features = experiment.trunk_outputs(state.variables, _first_batch(experiment, train))
+    network, train = setup.network, setup.splits["train"]
+    batch = batches.put(train, setup.first_batch, network.batch_sharding)
+    features = network.trunk_outputs(variables, batch)
     if features is None:
         return []
     values = np.asarray(features, np.float32).reshape(len(features), -1)
@@ -114,20 +112,27 @@ def trunk_health(experiment: Experiment, state: TrainState, train: Split) -> lis
     return lines
 
 
-def _first_batch(experiment: Experiment, train: Split) -> dict[str, jax.Array]:
-    indices = batches.create_order(experiment.config, train)(0)
-    return batches.put(train, indices, experiment.batch_sharding)
-
-
-def initial_loss(experiment: Experiment, state: TrainState, train: Split) -> str:
+def initial_loss(setup: Setup, variables: Mapping[str, Any]) -> str:
     """The loss of the untrained network on the first batch, and ln(classes), which it should equal."""
-    indices = batches.create_order(experiment.config, train)(0)
-    losses = []
-    for task, logits in experiment.logits(state.variables, _first_batch(experiment, train)).items():
-        labels = train.labels[task][indices]
-        known = np.flatnonzero(labels >= 0)
-        if len(known):
-            loss = -log_softmax(np.asarray(logits))[known, labels[known]].mean()
-            expected = math.log(logits.shape[1])
-            losses.append(f"{task} {loss:.4f} (ln {logits.shape[1]} = {expected:.4f})")
-    return f"initial loss: {', '.join(losses)}"
+    shown = [
+        f"{task} {loss:.4f} (ln {count} = {math.log(count):.4f})"
+        for task, loss in first_losses(setup, setup.network, variables).items()
+        if not math.isnan(loss) and (count := setup.network.classes[task])
+    ]
+    return f"initial loss: {', '.join(shown)}"
+
+
+def first_losses(setup: Setup, network: Network, variables: Mapping[str, Any]) -> dict[str, float]:
+    """The mean cross-entropy of each task on the first batch; nan where no label is known.
+
+    Args:
+      setup: of the run; its splits hold images, or features.
+      network: the network of the run, or one with the same classes.
+      variables: whole ones.
+    """
+    works = setup.splits["train"].only(setup.first_batch)
+    predicted = predict_split(network, variables, works)
+    return {
+        task: metrics.loss(of_task) if len(known) else math.nan
+        for task, (known, of_task) in predicted.items()
+    }

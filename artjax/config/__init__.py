@@ -12,14 +12,15 @@ from artjax.config.fields import AUGMENT_LIMITS, FIELDS, LABELS, default_config
 from artjax.config.reading import (
     apply_overrides,
     canvas_size,
+    changed,
     collection_settings,
     differences,
+    field_called,
     from_json,
     label_features,
     load_config_file,
     nearest,
     to_json,
-    with_batch_size,
 )
 
 __all__ = [
@@ -30,16 +31,17 @@ __all__ = [
     "as_markdown",
     "as_text",
     "canvas_size",
+    "changed",
     "check",
     "check_field",
     "collection_settings",
     "default_config",
     "differences",
+    "field_called",
     "from_json",
     "label_features",
     "load_config_file",
     "nearest",
     "require",
     "to_json",
-    "with_batch_size",
 ]

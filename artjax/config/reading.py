@@ -7,7 +7,7 @@ import difflib
 import importlib.util
 import json
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -81,17 +81,35 @@ def apply_overrides(config: ConfigDict, overrides: Iterable[tuple[str, str]]) ->
             set_field(config, other.name, type(other.default)(0))
 
 
+def field_called(name: str) -> str:
+    """The field with this name, last part of a name, or alias; empty if there is none, or several."""
+    leaf = name.rpartition(".")[2]
+    for found in (
+        [field for field in FIELDS if field == name],
+        [field.name for field in FIELDS.values() if leaf in field.also],
+        [field for field in FIELDS if field.rpartition(".")[2] == leaf],
+    ):
+        if len(found) == 1:
+            return found[0]
+    return ""
+
+
 def _nearest_field(name: str) -> str:
     """`; did you mean X?` for a field with this alias, else with the most similar name."""
-    leaf = name.rpartition(".")[2]
-    of_alias = next((field.name for field in FIELDS.values() if leaf in field.also), None)
-    return f"; did you mean {of_alias}?" if of_alias else nearest(name, FIELDS)
+    called = field_called(name)
+    return f"; did you mean {called}?" if called else nearest(name, FIELDS)
 
 
-def with_batch_size(config: ConfigDict, batch_size: int) -> ConfigDict:
-    """A copy of the configuration with another batch size."""
-    copy = type(config)(config.to_dict())
-    copy.batch_size = batch_size
+def changed(config: ConfigDict, values: Mapping[str, Any]) -> ConfigDict:
+    """A copy of the configuration with other values for some fields.
+
+    Args:
+      config: it stays as it is.
+      values: by dotted name, such as `{"optim.peak_lr": 0.1}`.
+    """
+    copy: ConfigDict = type(config)(config.to_dict())
+    for name, value in values.items():
+        set_field(copy, name, value)
     return copy
 
 

@@ -87,6 +87,18 @@ class Split:
     def __len__(self) -> int:
         return len(self.rows)
 
+    def only(self, indices: np.ndarray) -> Split:
+        """The works at `indices`, int [n], in that order."""
+        return replace(
+            self,
+            rows=self.rows[indices],
+            aspect=self.aspect[indices],
+            labels={task: labels[indices] for task, labels in self.labels.items()},
+            file_names=self.file_names[indices],
+            years=self.years[indices] if len(self.years) else self.years,
+            work_ids=self.work_ids[indices] if len(self.work_ids) else self.work_ids,
+        )
+
     def gather(self, indices: np.ndarray) -> dict[str, np.ndarray]:
         """Reads works by index: `image` uint8 [n, S, S, 3], `aspect` [n], `label/<task>` [n]."""
         images = take(self.images, self.rows[indices])

@@ -49,16 +49,7 @@ class FoldedCanvases(Canvases):
                 f"fold {self.fold} of {self.folds} has no {name} work: '{self.prepared.name}' has only "
                 f"{len(whole)} works with a label for {', '.join(label_features)}"
             )
-        return replace(
-            whole,
-            name=name,
-            rows=whole.rows[rows],
-            aspect=whole.aspect[rows],
-            labels={task: values[rows] for task, values in whole.labels.items()},
-            file_names=whole.file_names[rows],
-            years=whole.years[rows],
-            work_ids=whole.work_ids[rows],
-        )
+        return replace(whole.only(rows), name=name)
 
     def _whole(self, label_features: tuple[tuple[str, str], ...]) -> Split:
         """All works of all splits with at least one of the labels."""

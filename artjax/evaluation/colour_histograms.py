@@ -20,7 +20,7 @@ from PIL import Image
 
 from artjax.data.canvases import Canvases, Split
 from artjax.evaluation.metrics import wilson_interval
-from artjax.workdir import write_atomically
+from artjax.files import write_atomically
 
 KINDS = ("RGB 8x8x8", "32 bins a channel", "HSV 12x6x6")
 STRENGTHS = (30.0, 0.3, 3.0, 300.0)  # the kind is chosen with the first

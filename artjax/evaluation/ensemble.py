@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from artjax import config as config_lib
 from artjax.data.canvases import Canvases, Split
 from artjax.errors import ConfigError, WorkdirError
 from artjax.evaluation import evaluate, metrics
@@ -17,7 +16,7 @@ from artjax.evaluation.evaluate import TaskPredictions
 from artjax.evaluation.metrics import Predictions
 from artjax.evaluation.report import predictions_csv
 from artjax.evaluation.views import number_of_views
-from artjax.workdir import read_config
+from artjax.runs import Record, is_cross_validation, open_checkpoint, open_run, read_config
 
 
 def evaluate_ensemble(
@@ -40,7 +39,7 @@ def evaluate_ensemble(
       split: `train`, `validation` or `test`.
       which: the checkpoint of each run, `best` or `last`.
       data_dir: the present data directory, if it differs from that of training.
-      canvas_dir: the present folder for canvases, likewise.
+      canvas_dir: the present folder for canvases, if it differs.
       views: 1, 5 or 10 views of each work; default: of each run, as its `eval.views` says.
 
     Returns:
@@ -84,7 +83,7 @@ class _Member(NamedTuple):
     predictions: TaskPredictions
     data: Canvases
     splits: dict[str, Split]
-    classes: dict[str, list[str]]
+    classes: Mapping[str, tuple[str, ...]]
 
 
 def _predict(
@@ -96,14 +95,14 @@ def _predict(
     views: int | None,
 ) -> _Member:
     """Predicts a split with one member, whose network is in memory no longer than that."""
-    restored, data = evaluate.open_workdir(workdir, which, data_dir, canvas_dir)
-    config = restored.experiment.config
-    views = number_of_views(config, views)
-    splits = evaluate.open_splits(config, data, split)
-    predictions = evaluate.predict_works(restored, data, splits[split], views)
+    opened = open_run(workdir, which, data_dir, canvas_dir)
+    run, data = opened.run, opened.data
+    views = number_of_views(run.config, views)
+    splits = evaluate.open_splits(run.config, data, split)
+    predictions = evaluate.predict_works(opened, splits[split], views)
     row = {
         "workdir": str(workdir),
-        "checkpoint_step": restored.step,
+        "checkpoint_step": run.step,
         "views": views,
         "top1": {
             task: metrics.top1(of_task)
@@ -111,7 +110,7 @@ def _predict(
             if len(known)
         },
     }
-    return _Member(row, predictions, data, splits, restored.record["classes"])
+    return _Member(row, predictions, data, splits, run.classes)
 
 
 def mean_predictions(members: Sequence[Predictions]) -> Predictions:
@@ -177,29 +176,28 @@ def _check_distinct(workdirs: Sequence[Path]) -> None:
         seen[workdir.resolve()] = workdir
 
 
-def _record(workdir: Path, which: str) -> dict[str, Any]:
+def _record(workdir: Path, which: str) -> Record:
     """The record of a member's checkpoint; no network is restored."""
     config = read_config(workdir)
-    if config is not None and config.folds and config.fold < 0:
+    if config is not None and is_cross_validation(config):
         raise ConfigError(
             f"--workdir {workdir} is a cross-validation, whose folds test different works; an ensemble "
             "needs single runs"
         )
-    checkpoints, _, record = evaluate.open_checkpoint(workdir, which)
-    checkpoints.close()
-    return record
+    with closing(open_checkpoint(workdir, which)) as checkpoint:
+        return checkpoint.record
 
 
-def _check_same_question(workdirs: Sequence[Path], records: Sequence[Mapping[str, Any]]) -> None:
+def _check_same_question(workdirs: Sequence[Path], records: Sequence[Record]) -> None:
     """Raises `WorkdirError` unless all runs tell the same classes apart on the same works."""
     first, expected = workdirs[0], records[0]
     for workdir, record in zip(workdirs[1:], records[1:], strict=True):
-        tasks, classes = expected["classes"], record["classes"]
-        data, other_data = (f"{r['collection']}/{r['version']}" for r in (expected, record))
+        tasks, classes = expected.classes, record.classes
+        data, other_data = (f"{r.collection}/{r.version}" for r in (expected, record))
         folds, other_folds = _folds(expected), _folds(record)
         if data != other_data:
             what, there, here = "data", data, other_data
-        elif expected["fingerprint"] != record["fingerprint"]:
+        elif expected.fingerprint != record.fingerprint:
             what, there, here = "data", f"one {data}", "another of that name (built anew)"
         elif sorted(tasks) != sorted(classes):
             what, there, here = "tasks", ", ".join(tasks), ", ".join(classes)
@@ -218,8 +216,8 @@ def _sizes(classes: Mapping[str, Sequence[str]]) -> str:
     return ", ".join(f"{len(names)} {task}s" for task, names in classes.items())
 
 
-def _folds(record: Mapping[str, Any]) -> str:
-    config = config_lib.from_json(json.dumps(record["config"]))
+def _folds(record: Record) -> str:
+    config = record.config
     return (
         f"fold {config.fold} of {config.folds}" if config.folds else "the splits of the collection"
     )

@@ -2,89 +2,32 @@
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Collection, Mapping, Sequence
-from contextlib import closing, suppress
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-import jax
 import numpy as np
 
 from artjax import config as config_lib
-from artjax.data import batches, canvases
+from artjax.data import batches
 from artjax.data.canvases import Canvases, Split
-from artjax.data.folds import fold_of
 from artjax.data.prepared import Prepared
 from artjax.data.splits import SPLITS
-from artjax.errors import ConfigError, WorkdirError
+from artjax.errors import ConfigError
 from artjax.evaluation import baselines, metrics
 from artjax.evaluation.colour_histograms import kept_colour_baseline
 from artjax.evaluation.report import predictions_csv
 from artjax.evaluation.views import logits_of_views, number_of_views
-from artjax.runtime.mesh import create_mesh, is_first_process
-from artjax.training import frozen
-from artjax.training.checkpoint import Checkpoints
-from artjax.training.experiment import Experiment
-from artjax.training.features import Features
-from artjax.workdir import write_atomically
+from artjax.files import finite, json_text, write_atomically
+from artjax.runs import OpenRun, open_run
+from artjax.runtime.mesh import is_first_process
+from artjax.training.network import Network
 
 if TYPE_CHECKING:  # ml_collections is not needed to run this
     from ml_collections import ConfigDict
 
-CHECKPOINTS = ("best", "last")
-
 TaskPredictions = dict[str, tuple[np.ndarray, metrics.Predictions]]
 """For each task: the indices of the works whose label is known, int [N], and their predictions."""
-
-
-class Restored(NamedTuple):
-    """A model restored from a checkpoint, with the record of the checkpoint."""
-
-    experiment: Experiment
-    variables: dict[str, Any]
-    step: int
-    record: dict[str, Any]
-
-
-def restore(workdir: Path, which: str = "best") -> Restored:
-    """Restores a model from a checkpoint of a workdir. Nothing but the workdir is needed.
-
-    Args:
-      workdir: the folder of a run.
-      which: `best` by validation, or `last`.
-
-    Raises:
-      ConfigError: if `which` is neither of them.
-      WorkdirError: if there is no checkpoint, or it cannot be read.
-    """
-    checkpoints, step, record = open_checkpoint(workdir, which)
-    config = config_lib.from_json(json.dumps(record["config"]))
-    classes = {task: len(names) for task, names in record["classes"].items()}
-    # The present number of devices may not be divisible by the run's `fsdp`.
-    mesh = create_mesh(math.gcd(config.fsdp, jax.device_count()))
-    experiment = Experiment(config, classes, record["train_works"], mesh)
-    variables = checkpoints.restore_variables(step, experiment.abstract_state)
-    experiment.frozen = frozen.load(workdir, experiment)
-    checkpoints.close()
-    return Restored(experiment, variables, step, record)
-
-
-def open_checkpoint(workdir: Path, which: str) -> tuple[Checkpoints, int, dict[str, Any]]:
-    """Opens the checkpoints of a workdir; returns them, and step and record of the chosen one.
-
-    Raises:
-      ConfigError: if `which` is neither `best` nor `last`.
-      WorkdirError: if there is no checkpoint, or its record cannot be read.
-    """
-    if which not in CHECKPOINTS:
-        raise ConfigError(f"--checkpoint {which}: valid are {', '.join(CHECKPOINTS)}")
-    checkpoints = Checkpoints(workdir, read_only=True)
-    step = checkpoints.best_step if which == "best" else checkpoints.latest_step
-    assert step is not None  # `Checkpoints` refuses to read a workdir without checkpoints
-    return checkpoints, step, checkpoints.record(step)
 
 
 def check_split(split: str) -> None:
@@ -111,8 +54,8 @@ def evaluate_workdir(
       split: `train`, `validation` or `test`.
       which: the checkpoint, `best` by validation or `last`.
       data_dir: the present data directory, if it differs from that of training.
-      canvas_dir: the present folder for canvases, likewise. Without room for canvases there, images are
-        streamed.
+      canvas_dir: the present folder for canvases, if it differs. Without room for canvases there,
+        images are streamed.
       views: 1, 5 or 10 views of each work; default: as the run's `eval.views` says.
 
     Returns:
@@ -124,69 +67,32 @@ def evaluate_workdir(
       DataError: if the data cannot be found.
     """
     check_split(split)
-    restored, data = open_workdir(workdir, which, data_dir, canvas_dir)
-    return evaluate_split(workdir, restored, data, split, views)
+    return evaluate_split(open_run(workdir, which, data_dir, canvas_dir), split, views)
 
 
-def open_workdir(
-    workdir: Path, which: str, data_dir: Path | None = None, canvas_dir: Path | None = None
-) -> tuple[Restored, Canvases]:
-    """Restores a checkpoint of a workdir and opens the data that it was trained with.
-
-    Raises:
-      ConfigError: for an unknown checkpoint.
-      WorkdirError: if there is no checkpoint, or the data has changed since training.
-      DataError: if the data cannot be found.
-    """
-    restored = restore(workdir, which)
-    record, config = restored.record, restored.experiment.config
-    request = canvases.Request(**config_lib.collection_settings(config))
-    if request.source != "stream":
-        # The source of the run does not matter here. `auto` streams if there is no room for canvases.
-        request = replace(request, source="auto")
-    data_dir, canvas_dir = where_data_is(record, data_dir, canvas_dir)
-    data = canvases.open_collection(request, data_dir, canvas_dir)
-    check_same_data(workdir, record, data.prepared)
-    restored = restored._replace(record=record | {"data_dir": str(data_dir)})
-    return restored, fold_of(data, config.folds, config.fold) if config.folds else data
-
-
-def evaluate_split(
-    workdir: Path, restored: Restored, data: Canvases, name: str, views: int | None = None
-) -> dict[str, Any]:
-    """Evaluates a restored model on one split; writes `metrics.json` and `predictions.csv`."""
-    return predict_and_evaluate(workdir, restored, data, name, views)[2]
-
-
-def features_of(
-    experiment: Experiment, record: Mapping[str, Any], data: Canvases
-) -> Features | None:
-    """The features that a run with `features.views` trains and is evaluated on; else None."""
-    if not experiment.config.features.views:
-        return None
-    recorded = record.get("feature_dir")
-    root = Path(recorded) if recorded else Path(record["data_dir"]) / "features"
-    return Features(experiment, data, root)
+def evaluate_split(opened: OpenRun, name: str, views: int | None = None) -> dict[str, Any]:
+    """Evaluates a run on one split; writes `metrics.json` and `predictions.csv`."""
+    return predict_and_evaluate(opened, name, views)[2]
 
 
 def predict_and_evaluate(
-    workdir: Path, restored: Restored, data: Canvases, name: str, views: int | None = None
+    opened: OpenRun, name: str, views: int | None = None
 ) -> tuple[Split, TaskPredictions, dict[str, Any]]:
     """As `evaluate_split`; returns the split and what `predict_split` gave as well."""
-    config, classes = restored.experiment.config, restored.record["classes"]
-    views = number_of_views(config, views)
-    splits = open_splits(config, data, name)
+    run, data = opened.run, opened.data
+    views = number_of_views(run.config, views)
+    splits = open_splits(run.config, data, name)
     split = splits[name]
-    predictions = predict_works(restored, data, split, views)
+    predictions = predict_works(opened, split, views)
     result = {
         "split": name,
-        "checkpoint_step": restored.step,
+        "checkpoint_step": run.step,
         "collection": f"{data.prepared.name}/{data.prepared.version}",
         "views": views,
-        "tasks": scores(predictions, data, splits, name, classes),
+        "tasks": scores(predictions, data, splits, name, run.classes),
     }
-    table = predictions_csv(predictions, split, classes)
-    return split, predictions, write_results(workdir / "evaluation" / name, result, table)
+    table = predictions_csv(predictions, split, run.classes)
+    return split, predictions, write_results(run.workdir / "evaluation" / name, result, table)
 
 
 def open_splits(config: ConfigDict, data: Canvases, name: str) -> dict[str, Split]:
@@ -196,14 +102,14 @@ def open_splits(config: ConfigDict, data: Canvases, name: str) -> dict[str, Spli
     return {other: data.split(other, labels) for other in needed}
 
 
-def predict_works(restored: Restored, data: Canvases, split: Split, views: int) -> TaskPredictions:
+def predict_works(opened: OpenRun, split: Split, views: int) -> TaskPredictions:
     """Predicts all works of a split, from the features of the run where it has some.
 
     Features are of one view. For several, the trunk is computed on the images.
     """
-    features = None if views > 1 else features_of(restored.experiment, restored.record, data)
+    features = None if views > 1 else opened.features
     seen = features.seen(split) if features else split
-    return predict_split(restored.experiment, restored.variables, seen, views)
+    return predict_split(opened.run.network, opened.run.variables, seen, views)
 
 
 def scores(
@@ -240,30 +146,28 @@ def write_results(folder: Path, result: Mapping[str, Any], table: str) -> dict[s
     Returns:
       The result as it is written. JSON has no nan and no infinity, so None takes their place.
     """
-    written: dict[str, Any] = _finite(result)
+    written: dict[str, Any] = finite(result)
     if is_first_process():
         write_atomically(folder / "predictions.csv", table)
-        text = json.dumps(written, indent=2, sort_keys=True, allow_nan=False)
-        write_atomically(folder / "metrics.json", f"{text}\n")
+        write_atomically(folder / "metrics.json", json_text(written, sort_keys=True))
     return written
 
 
-def _finite(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
 def predict_split(
-    experiment: Experiment, variables: Mapping[str, Any], split: Split, views: int = 1
+    network: Network, variables: Mapping[str, Any], split: Split, views: int = 1
 ) -> TaskPredictions:
-    """Predicts all works of a split, as the mean of the probabilities of 1, 5 or 10 views of each."""
+    """Predicts all works of a split, as the mean of the probabilities of 1, 5 or 10 views of each.
+
+    Args:
+      network: the network.
+      variables: whole ones.
+      split: the works; its images may be features.
+      views: 1, 5 or 10.
+    """
     collected: dict[str, list[np.ndarray]] = {task: [] for task in split.labels}
-    sharding = experiment.batch_sharding
-    for real, batch in batches.evaluation_batches(split, experiment.eval_batch_size, sharding):
-        for task, logits in logits_of_views(experiment, variables, batch, views).items():
+    sharding = network.batch_sharding
+    for real, batch in batches.evaluation_batches(split, network.eval_batch_size, sharding):
+        for task, logits in logits_of_views(network, variables, batch, views).items():
             collected[task].append(logits[: len(real)])
     result = {}
     for task, batch_logits in collected.items():
@@ -313,46 +217,3 @@ def summarise(
                 "top1_without_near_duplicates": metrics.top1(without) if unique else None,
             }
     return tasks
-
-
-def latest_record(workdir: Path) -> dict[str, Any]:
-    """The record of a workdir's last checkpoint; `{}` if it has none."""
-    try:
-        checkpoints = Checkpoints(workdir, read_only=True)
-    except WorkdirError:
-        return {}
-    with closing(checkpoints):
-        for step in reversed(checkpoints.steps):
-            with suppress(WorkdirError):  # a damaged one; training reports it
-                return checkpoints.record(step)
-    return {}
-
-
-def recorded_config(workdir: Path) -> ConfigDict | None:
-    """The configuration of a workdir's checkpoints; None if it has none, or a `config.json`."""
-    if (workdir / "config.json").is_file():
-        return None  # which says it, without opening the checkpoints once more
-    record = latest_record(workdir)
-    return config_lib.from_json(json.dumps(record["config"])) if record else None
-
-
-def where_data_is(
-    record: Mapping[str, Any], data_dir: Path | None, canvas_dir: Path | None
-) -> tuple[Path, Path | None]:
-    """Returns (data_dir, canvas_dir): as given, else those of training, from a checkpoint's record."""
-    recorded = Path(record["canvas_dir"]) if record["canvas_dir"] else None
-    return data_dir or Path(record["data_dir"]), canvas_dir or recorded
-
-
-def check_same_data(workdir: Path, record: Mapping[str, Any], prepared: Prepared) -> None:
-    """Raises `WorkdirError` if the prepared data differs from that of the checkpoint's record.
-
-    A set that was built again may have moved works between splits. A test score on works of the training
-    split would be worthless.
-    """
-    if record["fingerprint"] != prepared.fingerprint:
-        raise WorkdirError(
-            f"{workdir} was trained on other data of '{record['collection']}' than those in "
-            f"{prepared.directory} (the fingerprint differs)\n"
-            "set the --data_dir of the data it was trained on, or train again in another --workdir"
-        )

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,16 +12,14 @@ import numpy as np
 from artjax import config as config_lib
 from artjax.data import batches, decoding
 from artjax.data.canvases import Split
-from artjax.errors import DataError, ImageError
+from artjax.errors import DataError, ImageError, WorkdirError
 from artjax.evaluation import metrics
-from artjax.evaluation.evaluate import restore
 from artjax.evaluation.views import logits_of_views, number_of_views
 from artjax.prepare import picture_decoding
-from artjax.prepare.readers.filename_repair import readable_name
-from artjax.workdir import write_atomically
+from artjax.runs import Run
 
 TOP_K = 5
-_BATCH_SIZE = 64
+BATCH_SIZE = 64
 
 
 class Guess(NamedTuple):
@@ -37,81 +33,120 @@ class Guess(NamedTuple):
 
 
 class Result(NamedTuple):
-    """Guesses for all usable images, (file, reason) for each unusable one, and the number of views."""
+    """Guesses for all usable images, (file, reason) for each unusable one, and the views of each run."""
 
     guesses: list[Guess]
     unusable: list[tuple[Path, str]]
-    views: int = 1
+    views: tuple[int, ...]
 
 
-def predict(
-    workdir: Path, paths: Sequence[Path], which: str = "best", views: int | None = None
-) -> Result:
-    """Predicts the labels of images with a checkpoint of a workdir.
+def predict(runs: Sequence[Run], paths: Sequence[Path], views: int | None = None) -> Result:
+    """Predicts the labels of images with the networks of one or more runs.
 
     Args:
-      workdir: the folder of a run. Nothing else is needed.
+      runs: several are an ensemble: their probabilities are averaged.
       paths: image files, and folders. All files in a folder and its subfolders are used.
-      which: the checkpoint, `best` by validation or `last`.
-      views: 1, 5 or 10 views of each image, whose probabilities are averaged; default: as the run's
-        `eval.views` says.
+      views: 1, 5 or 10 views of each image, whose probabilities are averaged; default: of each run, as
+        its `eval.views` says.
 
     Returns:
-      For each image and task the five most probable labels (or all, if there are fewer). They are also
-      written to `predict/predictions.csv` in the workdir.
+      For each image and task the five most probable labels (or all, if there are fewer).
 
     Raises:
-      ConfigError: for an unknown checkpoint, or another number of views.
-      WorkdirError: if there is no checkpoint.
+      ConfigError: for another number of views.
+      WorkdirError: if the runs have other tasks or classes.
       DataError: if a path does not exist, or none of the files is a usable image.
     """
+    check_same_classes(runs)
     files, unusable = _files(paths)
-    restored = restore(workdir, which)
-    views = number_of_views(restored.experiment.config, views)
-    size = config_lib.canvas_size(restored.experiment.config)
-    usable: list[Path] = []
-    result = Result([], unusable, views)
-    chunk: list[tuple[Path, np.ndarray, float]] = []
-
-    def flush() -> None:
-        split = _as_split([(canvas, aspect) for _, canvas, aspect in chunk])
-        count = restored.experiment.mesh.size
-        rows = np.arange(len(chunk))
-        # Padded to a power of two, so that few shapes are compiled.
-        padded = max(count, 1 << (len(chunk) - 1).bit_length())
-        padded = -(-padded // count) * count
-        indices = np.pad(rows, (0, padded - len(rows)), constant_values=-1)
-        batch = batches.put(split, indices, restored.experiment.batch_sharding)
-        logits = logits_of_views(restored.experiment, restored.variables, batch, views)
-        for task, of_task in logits.items():
-            probabilities = np.exp(metrics.log_softmax(of_task[: len(chunk)]))
-            names = restored.record["classes"][task]
-            for (path, _, _), row in zip(chunk, probabilities, strict=True):
+    numbers = tuple(number_of_views(run.config, views) for run in runs)
+    result = Result([], unusable, numbers)
+    for names, pictures in _cleaned(files, runs[0].record.short_side_px, unusable):
+        for task, probabilities in probabilities_of(runs, pictures, numbers).items():
+            classes = runs[0].classes[task]
+            for path, row in zip(names, probabilities, strict=True):
                 top = np.argsort(-row, kind="stable")[:TOP_K]
                 result.guesses.extend(
-                    Guess(path, task, rank, names[c], float(row[c]))
+                    Guess(path, task, rank, classes[c], float(row[c]))
                     for rank, c in enumerate(top, start=1)
                 )
-        chunk.clear()
-
-    for path in files:
-        try:
-            picture = picture_decoding.clean(path, restored.record["short_side_px"])
-        except ImageError as error:
-            unusable.append((path, str(error)))
-            continue
-        usable.append(path)
-        chunk.append((path, *decoding.squash(picture.jpeg, size)))
-        if len(chunk) == _BATCH_SIZE:
-            flush()
-    if chunk:
-        flush()
-    if not usable:
+    if not result.guesses:
         path, reason = unusable[0]
         more = f" (all {len(unusable)} files are unusable)" if len(unusable) > 1 else ""
         raise DataError(f"{path} is not a usable image: {reason}{more}")
-    write_atomically(workdir / "predict" / "predictions.csv", _csv(result.guesses))
     return result
+
+
+def _cleaned(
+    files: Sequence[Path], short_side_px: int, unusable: list[tuple[Path, str]]
+) -> Iterator[tuple[list[Path], list[bytes]]]:
+    """Yields names and JPEGs of up to 64 usable images; adds the others to `unusable`."""
+    names: list[Path] = []
+    pictures: list[bytes] = []
+    for path in files:
+        try:
+            pictures.append(picture_decoding.clean(path, short_side_px).jpeg)
+        except ImageError as error:
+            unusable.append((path, str(error)))
+            continue
+        names.append(path)
+        if len(names) == BATCH_SIZE:
+            yield names, pictures
+            names, pictures = [], []
+    if names:
+        yield names, pictures
+
+
+def probabilities_of(
+    runs: Sequence[Run], pictures: Sequence[bytes], views: Sequence[int]
+) -> dict[str, np.ndarray]:
+    """The probabilities of each task for some pictures, float [N, classes].
+
+    Args:
+      runs: with the same tasks and classes; several are averaged.
+      pictures: cleaned ones, as the bytes of a JPEG.
+      views: of each run, how many views of a picture it sees.
+    """
+    of_runs = [_of_run(run, pictures, count) for run, count in zip(runs, views, strict=True)]
+    if len(of_runs) == 1:
+        return of_runs[0]
+    return {task: np.mean([of_run[task] for of_run in of_runs], axis=0) for task in of_runs[0]}
+
+
+def _of_run(run: Run, pictures: Sequence[bytes], views: int) -> dict[str, np.ndarray]:
+    network, size = run.network, config_lib.canvas_size(run.config)
+    batch = batches.put(
+        _as_split([decoding.squash(picture, size) for picture in pictures]),
+        _padded(len(pictures), network.mesh.size),
+        network.batch_sharding,
+    )
+    logits = logits_of_views(network, run.variables, batch, views)
+    return {
+        task: np.exp(metrics.log_softmax(of_task[: len(pictures)]))
+        for task, of_task in logits.items()
+    }
+
+
+def _padded(count: int, devices: int) -> np.ndarray:
+    """Rows 0 to `count` and padding (-1), so that few shapes are compiled: a power of two."""
+    padded = max(devices, 1 << (count - 1).bit_length())
+    padded = -(-padded // devices) * devices
+    return np.pad(np.arange(count), (0, padded - count), constant_values=-1)
+
+
+def check_same_classes(runs: Sequence[Run]) -> None:
+    """Raises `WorkdirError` unless all runs tell the same classes apart."""
+    first = runs[0]
+    for run in runs[1:]:
+        if dict(run.classes) != dict(first.classes):
+            here, there = (
+                ", ".join(f"{len(names)} {task}s" for task, names in r.classes.items())
+                for r in (first, run)
+            )
+            raise WorkdirError(
+                f"an ensemble needs runs with the same classes: {first.workdir} has {here}; "
+                f"{run.workdir} has {there}{', with other names' if here == there else ''}"
+            )
 
 
 def _files(paths: Sequence[Path]) -> tuple[list[Path], list[tuple[Path, str]]]:
@@ -145,13 +180,3 @@ def _as_split(pictures: Sequence[tuple[np.ndarray, float]]) -> Split:
         labels={},
         file_names=np.empty(len(pictures), np.str_),
     )
-
-
-def _csv(guesses: Sequence[Guess]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["file", "task", "rank", "label", "probability"])
-    for guess in guesses:
-        file, share = readable_name(str(guess.path)), f"{guess.probability:.6f}"
-        writer.writerow([file, guess.task, guess.rank, guess.label, share])
-    return text.getvalue()

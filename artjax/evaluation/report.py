@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -47,14 +47,24 @@ def report_lines(result: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def cautions(results: Mapping[str, Mapping[str, Any]], last_row: Mapping[str, float]) -> list[str]:
+def cautions(
+    results: Mapping[str, Mapping[str, Any]],
+    last_row: Mapping[str, float],
+    pretrained: bool = False,
+) -> list[str]:
     """What speaks against the numbers of a finished run, a line each.
 
     Args:
       results: what `metrics.json` holds, of `validation` and, if it was evaluated, `test`.
       last_row: the last row of training metrics, or `{}`.
+      pretrained: whether the network was pretrained.
     """
     lines = []
+    helps = (
+        "more works help, or stronger regularisation: --config.optim.weight_decay, model.dropout"
+        if pretrained
+        else "more works help, or a pretrained network: configs/probe.py with --config.model.weights"
+    )
     for task, row in results["validation"]["tasks"].items():
         if row["n"] < FEWEST_TO_CHOOSE_BY:
             lines.append(
@@ -68,8 +78,7 @@ def cautions(results: Mapping[str, Mapping[str, Any]], last_row: Mapping[str, fl
         if train - high > FAR_APART:
             lines.append(
                 f"warning: {task}: top-1 {train:.1%} on train, {row['top1']:.1%} on test: the network "
-                "knows the training works by heart (overfitting); more works help, or a pretrained "
-                "network: configs/probe.py with --config.model.weights"
+                f"knows the training works by heart (overfitting); {helps}"
             )
     return lines
 
@@ -77,7 +86,7 @@ def cautions(results: Mapping[str, Mapping[str, Any]], last_row: Mapping[str, fl
 def predictions_csv(
     predictions: Mapping[str, tuple[np.ndarray, metrics.Predictions]],
     split: Split,
-    classes: Mapping[str, list[str]],
+    classes: Mapping[str, Sequence[str]],
     fold: int | None = None,
 ) -> str:
     """The table `predictions.csv`: a row for each work and task.

@@ -11,7 +11,7 @@ import numpy as np
 from artjax import augment
 from artjax import config as config_lib
 from artjax.evaluation.metrics import log_softmax, mean_log_probabilities
-from artjax.training.experiment import Experiment
+from artjax.training.network import Network
 
 if TYPE_CHECKING:  # ml_collections is not needed to run this
     from ml_collections import ConfigDict
@@ -30,23 +30,23 @@ def number_of_views(config: ConfigDict, views: int | None) -> int:
 
 
 def logits_of_views(
-    experiment: Experiment, variables: Any, batch: Mapping[str, jax.Array], views: int
+    network: Network, variables: Any, batch: Mapping[str, jax.Array], views: int
 ) -> dict[str, np.ndarray]:
     """What the network says of a batch, for each task, [B, classes]; a softmax gives probabilities.
 
     Args:
-      experiment: has the network.
-      variables: as from `TrainState.variables`.
+      network: the network.
+      variables: whole ones.
       batch: its works. It holds images if there are several views.
       views: 1 for the logits of what evaluation usually sees, float32; 5 or 10 for the logarithms of the
         means of the probabilities over `augment.fixed_views`, float64.
     """
     if views == 1:
-        logits = experiment.logits(variables, batch)
+        logits = network.logits(variables, batch)
         return {task: np.asarray(values) for task, values in logits.items()}
     # One after the other, so that the memory is that of one view. All are the same compiled program.
     of_view = [
-        jax.tree.map(np.asarray, experiment.logits(variables, batch, view))
+        jax.tree.map(np.asarray, network.logits(variables, batch, view))
         for view in augment.fixed_views(views)
     ]
     return {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
-import json
+import itertools
 import tempfile
 import time
 from collections.abc import Callable
@@ -15,17 +15,17 @@ import jax
 from ml_collections import ConfigDict
 
 from artjax import config as config_lib
-from artjax.data import batches, canvases, sources
+from artjax.data import batches
 from artjax.data.sources import Source
+from artjax.files import json_text, write_results
+from artjax.modes.command import Command
+from artjax.places import Places
 from artjax.runtime import mesh as mesh_lib
 from artjax.runtime import throughput
+from artjax.setup import Setup, open_setup
 from artjax.train import train
-from artjax.training import memory
-from artjax.training.checks import check_config
-from artjax.training.experiment import Experiment
 from artjax.training.logs import read_rows
-from artjax.training.losses import class_counts
-from artjax.workdir import write_atomically
+from artjax.training.stepping import Stepping
 
 # For each of the three measurements, so that all take about a minute, plus compilation.
 SECONDS = 15.0
@@ -35,11 +35,16 @@ _MAX_STEPS = 500
 _CLEARLY_FASTER = 1.2
 
 
+def run(command: Command) -> int:
+    """`--mode benchmark`."""
+    benchmark(*command.config_and_places())
+    print(command.next("train"))
+    return 0
+
+
 def benchmark(
     config: ConfigDict,
-    workdir: Path,
-    data_dir: Path,
-    canvas_dir: Path | None = None,
+    places: Places,
     *,
     seconds: float = SECONDS,
     say: Callable[[str], None] = print,
@@ -48,9 +53,7 @@ def benchmark(
 
     Args:
       config: the configuration, with its collection.
-      workdir: the folder of the run; it need not exist.
-      data_dir: TFDS's data directory.
-      canvas_dir: the folder for canvases; default `data_dir/canvases`.
+      places: the folders; the workdir need not exist.
       seconds: duration of each of the three measurements.
       say: prints a line.
 
@@ -63,36 +66,25 @@ def benchmark(
     Raises:
       ConfigError: if the configuration is invalid, or an automatic batch size does not fit.
     """
-    check_config(config)
-    config = config.copy_and_resolve_references()
-    config.features.views = 0  # measured is a step that computes everything
-    mesh = mesh_lib.create_mesh(config.fsdp)
-    mesh_lib.check_batch_size(config.batch_size, mesh, config.accumulate)
-    data = canvases.open_collection(
-        canvases.Request(**config_lib.collection_settings(config)), data_dir, canvas_dir
-    )
-    split = data.split("train", config_lib.label_features(config))
-    classes = {
-        task: len(data.prepared.labels[feature])
-        for task, feature in config_lib.label_features(config).items()
-    }
-    counts = class_counts(split.labels, classes)
-    choice = sources.choose_for(config, data, split, mesh)
-    if config.batch_size == 0:
-        config = memory.with_batch_size_found(
-            config, workdir, classes, len(split), mesh, choice, say, counts
-        )
-    experiment = Experiment(config, classes, len(split), mesh, counts)
-    experiment.frozen = experiment.initial_frozen() if experiment.abstract_frozen else {}
+    # Measured is a step that computes everything.
+    config = config_lib.changed(config, {"features.views": 0})
+    setup = open_setup(config, places, mode="benchmark")
+    with setup.within_memory():
+        return _measure(setup, seconds, say)
+
+
+def _measure(setup: Setup, seconds: float, say: Callable[[str], None]) -> dict[str, Any]:
+    config, network, mesh = setup.config, setup.network, setup.network.mesh
     say(
         f"{config.model.name} at {config.image_size} px, batches of {config.batch_size}, "
-        f"{mesh_lib.describe(mesh)}, activations in {experiment.dtype.name}"
+        f"{mesh_lib.describe(mesh)}, activations in {network.dtype.name}"
     )
-    source = sources.open_source(config, split, mesh, experiment.crop_boxes, choice)
+    source = setup.open_source()
     say(f"source: {source.name} ({source.why})")
-    step_rate = _step_rate(experiment, source, seconds)
-    numbers = throughput.row(mesh, experiment.dtype.name, step_rate, experiment.flops_per_image)
-    peak = throughput.peak_of(mesh.devices.flat[0].device_kind, experiment.dtype.name)
+    step_rate = _step_rate(setup, source, seconds)
+    flops = setup.training.flops_per_image
+    numbers = throughput.row(mesh, network.dtype.name, step_rate, flops)
+    peak = throughput.peak_of(mesh.devices.flat[0].device_kind, network.dtype.name)
     mfu = (
         f", {numbers['perf/mfu']:.0%} of the peak of {peak.tflops_per_second:g} ({peak.source})"
         if peak
@@ -105,7 +97,7 @@ def benchmark(
     data_rate = _data_rate(source.batch, config.batch_size, seconds)
     say(f"data: {data_rate:,.0f} images/s put on the devices, without training")
     steps = min(max(round(step_rate * seconds / config.batch_size), _MIN_STEPS), _MAX_STEPS)
-    loop_rate = _loop_rate(experiment, data_dir, canvas_dir, steps)
+    loop_rate = _loop_rate(setup, steps)
     say(f"loop: {loop_rate:,.0f} images/s in training, with logs")
     bound, verdict = judge(step_rate, data_rate, loop_rate)
     say(verdict)
@@ -118,7 +110,8 @@ def benchmark(
         "devices": mesh_lib.describe(mesh),
         "config": config.to_dict(),
     }
-    write_atomically(workdir / "benchmark.json", json.dumps(result, indent=2) + "\n")
+    workdir = setup.places.workdir
+    write_results(workdir, {"benchmark.json": json_text(result)})
     say(f"written to {workdir / 'benchmark.json'}")
     return result
 
@@ -148,19 +141,21 @@ def judge(step: float, data: float, loop: float) -> tuple[str, str]:
     )
 
 
-def _step_rate(experiment: Experiment, source: Source, seconds: float) -> float:
+def _step_rate(setup: Setup, source: Source, seconds: float) -> float:
+    train_step = setup.compile(source, frozen := setup.initial_frozen())
+    del frozen  # the compiled step holds it
     batch = source.batch(0)
-    _, train_step = experiment.compile_from(source)
-    state, metrics = train_step(experiment.initial_state(), batch)
-    jax.block_until_ready(metrics)
-    start, steps = time.perf_counter(), 0
-    while steps < _MIN_STEPS or time.perf_counter() - start < seconds:
-        previous = metrics
-        state, metrics = train_step(state, batch)
+    stepping = Stepping(train_step, setup.initial_state(), itertools.repeat(batch))
+    steps = iter(stepping)
+    jax.block_until_ready(previous := next(steps))
+    start = time.perf_counter()
+    for metrics in steps:
         jax.block_until_ready(previous)  # only one step ahead, or the clock would stop too late
-        steps += 1
-    jax.block_until_ready(metrics)
-    return steps * experiment.config.batch_size / (time.perf_counter() - start)
+        previous = metrics
+        if stepping.step > _MIN_STEPS and time.perf_counter() - start >= seconds:
+            break
+    jax.block_until_ready(previous)
+    return (stepping.step - 1) * setup.config.batch_size / (time.perf_counter() - start)
 
 
 def _data_rate(
@@ -178,20 +173,24 @@ def _data_rate(
     return steps * batch_size / (time.perf_counter() - start)
 
 
-def _loop_rate(
-    experiment: Experiment, data_dir: Path, canvas_dir: Path | None, steps: int
-) -> float:
+def _loop_rate(setup: Setup, steps: int) -> float:
     """Trains like the run, but without validations and in a temporary folder."""
-    config = config_lib.with_batch_size(experiment.config, experiment.config.batch_size)
+    training = setup.training
     # The schedule is that of the whole run, so the program is already compiled.
-    last = max(2, min(steps + 1, experiment.steps - 1))
-    config.eval_every = config.checkpoint_every = 2 * experiment.steps
-    config.log_every = min(experiment.log_every, max(1, last // 2))
+    last = max(2, min(steps + 1, training.steps - 1))
+    config = config_lib.changed(
+        setup.config,
+        {
+            "eval_every": 2 * training.steps,
+            "checkpoint_every": 2 * training.steps,
+            "log_every": min(training.log_every, max(1, last // 2)),
+        },
+    )
     with (
         tempfile.TemporaryDirectory(prefix="artjax-benchmark-") as folder,
         contextlib.redirect_stdout(io.StringIO()),
     ):
-        train(config, Path(folder), data_dir, canvas_dir=canvas_dir, stop_after_steps=last)
+        train(config, setup.places.with_workdir(Path(folder)), stop_after_steps=last)
         rows = [row for row in read_rows(Path(folder)) if "perf/images_per_second" in row]
     rates = [row["perf/images_per_second"] for row in rows if row["step"] > 1]
     # All rows have the same number of steps, so their mean speed is the harmonic mean.

@@ -8,27 +8,28 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
-from ml_collections import ConfigDict
 
-from artjax import workdir as workdir_lib
+from artjax import config as config_lib
 from artjax.evaluation import baselines, evaluate, metrics, report
+from artjax.places import Places
+from artjax.runs import claim, open_run
 from artjax.runtime import mesh as mesh_lib
 from artjax.train import Outcome, train
 from artjax.training.checks import check_config
-from artjax.training.optim import with_peak_lr
+from artjax.training.optim import peak_lr
+
+if TYPE_CHECKING:
+    from ml_collections import ConfigDict
 
 
 def cross_validate(
     config: ConfigDict,
-    workdir: Path,
-    data_dir: Path,
+    places: Places,
     *,
-    canvas_dir: Path | None = None,
-    feature_dir: Path | None = None,
     devices: Sequence[jax.Device] | None = None,
     stop_after_steps: int | None = None,
 ) -> Outcome:
@@ -39,10 +40,8 @@ def cross_validate(
 
     Args:
       config: the configuration, with `folds` of 2 or more.
-      workdir: holds `fold0/` …, each the workdir of a run, and `evaluation/folds/`.
-      data_dir: TFDS's data directory.
-      canvas_dir: where canvases are kept; default `data_dir/canvases`.
-      feature_dir: where features are kept; default `data_dir/features`.
+      places: the folders; the workdir holds `fold0/` …, each the workdir of a run, and
+        `evaluation/folds/`.
       devices: as for `train`.
       stop_after_steps: as for `train`.
 
@@ -54,20 +53,18 @@ def cross_validate(
       ArtjaxError: as `train` does.
     """
     check_config(config)
-    config = with_peak_lr(config)
+    config = config_lib.changed(config, {"optim.peak_lr": peak_lr(config.optim)})
+    workdir = places.workdir
     with mesh_lib.first_process_first():
-        workdir_lib.claim(workdir, config)
+        claim(workdir, config)
     first = mesh_lib.is_first_process()
     step = 0
     for fold in range(config.folds):
         if first:
             print(f"fold {fold} of {config.folds}", flush=True)
         outcome = train(
-            fold_config(config, fold),
-            workdir / f"fold{fold}",
-            data_dir,
-            canvas_dir=canvas_dir,
-            feature_dir=feature_dir,
+            config_lib.changed(config, {"fold": fold}),
+            places.with_workdir(workdir / f"fold{fold}"),
             devices=devices,
             stop_after_steps=stop_after_steps,
         )
@@ -76,18 +73,11 @@ def cross_validate(
             return outcome
     if stop_after_steps is not None and not outcome.finished:
         return outcome
-    result = evaluate_folds(workdir, config.folds, data_dir, canvas_dir)
+    result = evaluate_folds(workdir, config.folds, places.data_dir, places.canvas_dir)
     if first:
         print("\n".join(report.report_lines(result)))
         print(f"written to {workdir / 'evaluation' / 'folds'}", flush=True)
     return Outcome(step, finished=True, results={"folds": result})
-
-
-def fold_config(config: ConfigDict, fold: int) -> ConfigDict:
-    """The configuration of one fold's run."""
-    copy = type(config)(config.to_dict())
-    copy.fold = fold
-    return copy
 
 
 def evaluate_folds(
@@ -104,7 +94,7 @@ def evaluate_folds(
       workdir: of a cross-validation.
       folds: number of folds.
       data_dir: where the data is now, if not where it was in training.
-      canvas_dir: likewise.
+      canvas_dir: where its canvases are now, if not there.
       which: the checkpoint of each fold, `best` or `last`.
       views: 1, 5 or 10 views of each work; default: as `eval.views` says.
 
@@ -120,11 +110,9 @@ def evaluate_folds(
     by_fold: list[dict[str, Any]] = []
     for fold in range(folds):
         folder = workdir / f"fold{fold}"
-        restored, data = evaluate.open_workdir(folder, which, data_dir, canvas_dir)
-        split, predictions, result = evaluate.predict_and_evaluate(
-            folder, restored, data, "test", views
-        )
-        classes = restored.record["classes"]
+        opened = open_run(folder, which, data_dir, canvas_dir)
+        split, predictions, result = evaluate.predict_and_evaluate(opened, "test", views)
+        classes = opened.run.classes
         for task, (_, of_task) in predictions.items():
             pooled.setdefault(task, []).append(of_task)
         tables.append(report.predictions_csv(predictions, split, classes, fold))

@@ -8,22 +8,21 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers as policies
 
 from artjax.errors import WorkdirError
 from artjax.runtime.mesh import first_process_first, is_first_process
-from artjax.training.best import BestSoFar, Validation
-from artjax.training.state import TrainState, variables_of
+from artjax.training.best import BestSoFar
+from artjax.training.state import TrainState
 
 _MAX_REASON_LENGTH = 200  # characters
 
-# Of the saved state. 1: the EMA has parameters only; 2: it has the running statistics as well.
-FORMAT = 2
-
 LIBRARIES = ("artjax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
+
+
+class NoCheckpointError(WorkdirError):
+    """A workdir without a checkpoint."""
 
 
 class Checkpoints:
@@ -31,14 +30,22 @@ class Checkpoints:
 
     Saving is asynchronous and atomic: a checkpoint is complete or does not exist. An older checkpoint is
     removed only after the newer one is complete. Besides the state, each checkpoint holds a record
-    (plain JSON): the config, class names, fingerprint of the data, library versions, and the sums of the
-    current log window.
+    (plain JSON): see `artjax.runs.record.Record`.
     """
 
     def __init__(self, workdir: Path, *, read_only: bool = False) -> None:
+        """Opens the checkpoints of a workdir, which is made if it does not exist.
+
+        Args:
+          workdir: the folder of a run.
+          read_only: nothing in the folder is changed.
+
+        Raises:
+          NoCheckpointError: with `read_only`, if there is none.
+        """
         self._directory = workdir.absolute() / "checkpoints"
         if read_only and not self._directory.is_dir():
-            raise WorkdirError(_none_in(workdir))
+            raise NoCheckpointError(f"no checkpoint in {workdir}")
         self._manager = ocp.CheckpointManager(
             self._directory,
             options=ocp.CheckpointManagerOptions(
@@ -58,7 +65,7 @@ class Checkpoints:
         )
         if read_only and self.latest_step is None:
             self._manager.close()
-            raise WorkdirError(_none_in(workdir))
+            raise NoCheckpointError(f"no checkpoint in {workdir}")
 
     @property
     def steps(self) -> list[int]:
@@ -82,14 +89,7 @@ class Checkpoints:
         latest = self.latest_step
         if latest is None:
             return BestSoFar(warmup_steps)
-        if "best" in (record := self.record(latest)):
-            return BestSoFar.from_json(record["best"])
-        best = BestSoFar(warmup_steps)  # a run of 0.1.0 kept no such record
-        step = self.best_step
-        if step is not None and (metrics := self._manager.metrics(step)):
-            scores = (metrics["validation/top1"], metrics["validation/loss"], 0.0)
-            best.consider(Validation(max(step, warmup_steps + 1), *scores))
-        return best
+        return BestSoFar.from_json(self.record(latest)["best"])
 
     def save(self, step: int, state: TrainState, record: dict[str, Any], best: BestSoFar) -> None:
         """Starts to save; returns when the state may be changed again.
@@ -110,7 +110,7 @@ class Checkpoints:
                 step,
                 args=ocp.args.Composite(
                     state=ocp.args.PyTreeSave(state),
-                    record=ocp.args.JsonSave(record | {"format": FORMAT, "best": best.to_json()}),
+                    record=ocp.args.JsonSave(record | {"best": best.to_json()}),
                 ),
                 metrics={"choice": best.choices} if is_best else None,
                 force=True,
@@ -156,38 +156,35 @@ class Checkpoints:
 
         Args:
           step: step of the checkpoint.
-          abstract_state: shapes, dtypes and shardings, as from `Experiment.abstract_state`. The
+          abstract_state: shapes, dtypes and shardings, as from `Training.abstract_state`. The
             shardings may differ from those of the saved state.
 
         Raises:
           WorkdirError: if the checkpoint cannot be read.
         """
-        if abstract_state.ema is None or self._format(step) > 1:
-            return self._restore(step, abstract_state)
-        state = self._restore(step, abstract_state.replace(ema=abstract_state.params))
-        statistics = jax.tree.map(jnp.copy, state.model_state)
-        return state.replace(ema=variables_of(state.ema, statistics))
+        restored: TrainState = self._restore(step, abstract_state)
+        return restored
 
-    def restore_variables(self, step: int, abstract_state: TrainState) -> dict[str, Any]:
+    def restore_variables(
+        self, step: int, abstract_variables: dict[str, Any], *, ema: bool
+    ) -> dict[str, Any]:
         """Reads only the variables that evaluation uses, the same as `TrainState.variables`.
 
         Args:
           step: step of the checkpoint.
-          abstract_state: as for `restore`. Its `opt_state` is ignored.
+          abstract_variables: their shapes, dtypes and shardings: parameters and statistics.
+          ema: whether the run keeps an EMA, which then is what evaluation uses.
 
         Raises:
           WorkdirError: if the checkpoint cannot be read.
         """
-        if abstract_state.ema is not None and self._format(step) > 1:
-            ema: dict[str, Any] = self._restore(step, {"ema": abstract_state.ema})["ema"]
-            return ema
-        params = "params" if abstract_state.ema is None else "ema"
-        wanted = {params: abstract_state.params, "model_state": abstract_state.model_state}
-        state = self._restore(step, wanted)
-        return variables_of(state[params], state["model_state"])
-
-    def _format(self, step: int) -> int:
-        return int(self.record(step).get("format", 1))
+        if ema:
+            averages: dict[str, Any] = self._restore(step, {"ema": abstract_variables})["ema"]
+            return averages
+        params = abstract_variables["params"]
+        statistics = {name: of for name, of in abstract_variables.items() if name != "params"}
+        state = self._restore(step, {"params": params, "model_state": statistics})
+        return {"params": state["params"], **state["model_state"]}
 
     def _restore(self, step: int, wanted: Any) -> Any:
         """Reads the part of a state that the pytree `wanted` describes by shapes with shardings."""
@@ -227,18 +224,4 @@ def library_versions() -> dict[str, str]:
 
 def _rank(metrics: dict[str, float]) -> float:
     """Orders checkpoints: the one that was chosen last is the best."""
-    if "choice" in metrics:
-        return 1 + metrics["choice"]
-    # Of 0.1.0: below all that were chosen since.
-    return metrics["validation/top1"] - 1e-6 * min(metrics["validation/loss"], 1e3)
-
-
-def _none_in(workdir: Path) -> str:
-    found = ", ".join(sorted(p.name for p in workdir.iterdir())) if workdir.is_dir() else ""
-    contents = (
-        f"it holds {found}" if found else "it is empty" if workdir.is_dir() else "no such folder"
-    )
-    return (
-        f"no checkpoint in {workdir} ({contents}); train first: "
-        f"python launch.py --config configs/artist.py --workdir {workdir}"
-    )
+    return metrics["choice"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -18,12 +19,12 @@ from artjax.data import batches
 from artjax.data.canvases import Canvases, Split
 from artjax.data.joined import JoinedImages
 from artjax.errors import DataError
+from artjax.files import write_atomically
 from artjax.runtime import locks, resources
 from artjax.runtime.mesh import is_first_process
 from artjax.runtime.resources import format_bytes
-from artjax.training.experiment import Experiment
 from artjax.training.groups import flat, nested, update_digest
-from artjax.workdir import write_atomically
+from artjax.training.network import Network
 
 # More works at once are no faster on a CPU, and need more memory.
 _LARGEST_BATCH_ON_CPU = 16
@@ -37,19 +38,20 @@ class Features:
     that is killed, the next call continues after the last batch that was written.
     """
 
-    def __init__(self, experiment: Experiment, data: Canvases, root: Path) -> None:
+    def __init__(
+        self, network: Network, variables: Mapping[str, Any], data: Canvases, root: Path
+    ) -> None:
         """Opens the features of a collection; none is computed yet.
 
         Args:
-          experiment: has a boundary, and its frozen variables.
+          network: has a boundary.
+          variables: whole ones, or the frozen ones alone.
           data: the collection.
           root: the folder for the features of all collections.
         """
-        self._experiment = experiment
+        self._network = network
         self._data = data
-        used = {
-            p: a for p, a in flat(experiment.frozen).items() if experiment.is_before_boundary(p)
-        }
+        used = {p: a for p, a in flat(variables).items() if network.is_before_boundary(p)}
         self._variables = nested(used)
         digest = hashlib.sha256(json.dumps(self._depends_on(), sort_keys=True).encode())
         update_digest(digest, used)
@@ -57,14 +59,14 @@ class Features:
         self.directory = root / name / version / digest.hexdigest()[:16]
 
     def _depends_on(self) -> dict[str, Any]:
-        config = self._experiment.config
+        config = self._network.config
         return {
             "model": config.model.name,
-            "boundary": self._experiment.boundary,
+            "boundary": self._network.boundary,
             "image_size": config.image_size,
             "canvas_size": config_lib.canvas_size(config),
-            "preprocessing": asdict(self._experiment.preprocessing),
-            "dtype": self._experiment.dtype.name,
+            "preprocessing": asdict(self._network.preprocessing),
+            "dtype": self._network.dtype.name,
             "data": self._data.prepared.fingerprint,
             "image_feature": config.image_feature,
         }
@@ -93,7 +95,7 @@ class Features:
         )
 
     def _array(self, split: Split, view: int | None) -> np.ndarray:
-        config = self._experiment.config
+        config = self._network.config
         described: dict[str, Any] = {"works": split.file_names.tolist()}
         if view is not None:
             described |= {"seed": config.seed, "augment": _augmentations(config.augment)}
@@ -107,8 +109,8 @@ class Features:
         return np.load(path, mmap_mode="r")
 
     def _compute(self, split: Split, view: int | None, path: Path) -> None:
-        experiment = self._experiment
-        shape = (len(split), *experiment.feature_shape)
+        network = self._network
+        shape = (len(split), *network.feature_shape)
         partial, progress = path.with_suffix(".partial"), path.with_suffix(".progress")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -136,18 +138,18 @@ class Features:
     def _fill(
         self, array: np.memmap, split: Split, view: int | None, done: int, progress: Path
     ) -> None:
-        experiment = self._experiment
+        network = self._network
         size = self._batch_size
-        step = experiment.feature_step
+        step = network.feature_step
         keys = None
         if view is not None:
-            of_view = jax.random.fold_in(jax.random.key(experiment.config.seed), view)
+            of_view = jax.random.fold_in(jax.random.key(network.config.seed), view)
             keys = jax.vmap(lambda row: jax.random.fold_in(of_view, row))
 
         def batch(number: int) -> tuple[np.ndarray, dict[str, jax.Array]]:
             real = np.arange(done + number * size, min(done + (number + 1) * size, len(split)))
             padded = np.pad(real, (0, size - len(real)), constant_values=-1)
-            return real, batches.put(split, padded, experiment.batch_sharding)
+            return real, batches.put(split, padded, network.batch_sharding)
 
         what = "features" if view is None else f"features, view {view}"
         count = -(-(len(split) - done) // size)
@@ -165,7 +167,7 @@ class Features:
                 values = np.asarray(step(self._variables, images, drawn))[: len(real)]
                 if not np.isfinite(values).all():
                     raise DataError(
-                        f"the network's output at {experiment.boundary} is not finite in float16 for "
+                        f"the network's output at {network.boundary} is not finite in float16 for "
                         f"{split.file_names[real[0]]} or one of the next {len(real)} works; use "
                         "--config.features.views=0"
                     )
@@ -176,10 +178,10 @@ class Features:
 
     @property
     def _batch_size(self) -> int:
-        experiment = self._experiment
-        size = experiment.eval_batch_size
-        if experiment.mesh.devices.flat[0].platform == "cpu":
-            size = min(size, _LARGEST_BATCH_ON_CPU * experiment.mesh.size)
+        network = self._network
+        size = network.eval_batch_size
+        if network.mesh.devices.flat[0].platform == "cpu":
+            size = min(size, _LARGEST_BATCH_ON_CPU * network.mesh.size)
         return size
 
 
@@ -200,3 +202,13 @@ def _done(partial: Path, progress: Path, shape: tuple[int, ...]) -> int:
         return int(json.loads(progress.read_text())["done"]) if there.shape == shape else 0
     except (ValueError, KeyError, OSError):
         return 0
+
+
+def features_of(
+    network: Network, variables: Mapping[str, Any], data: Canvases, root: Path
+) -> Features | None:
+    """The features of a network with `features.views`; None if it has none.
+
+    The arguments are those of `Features`.
+    """
+    return Features(network, variables, data, root) if network.config.features.views else None

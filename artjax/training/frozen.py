@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +10,10 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from artjax.errors import WorkdirError
+from artjax.files import replacing
 from artjax.runtime.mesh import first_process_first, is_first_process, on_host
-from artjax.training.experiment import Experiment
 from artjax.training.groups import flat
+from artjax.training.network import Network
 
 FILE = "frozen.safetensors"
 
@@ -31,22 +31,20 @@ def save(workdir: Path, frozen: dict[str, Any]) -> None:
 
 
 def _write(workdir: Path, arrays: dict[str, np.ndarray]) -> None:
-    partial = workdir / f".{FILE}.partial"
     try:
-        save_file(arrays, partial)
-        os.replace(partial, workdir / FILE)
+        with replacing(workdir / FILE) as partial:
+            save_file(arrays, partial)
     except (OSError, SafetensorError) as error:
-        partial.unlink(missing_ok=True)
         raise WorkdirError(f"cannot write {workdir / FILE}: {error}") from error
 
 
-def load(workdir: Path, experiment: Experiment) -> dict[str, Any]:
-    """Reads `frozen.safetensors` onto the devices of an experiment; `{}` if it trains everything.
+def load(workdir: Path, network: Network) -> dict[str, Any]:
+    """Reads `frozen.safetensors` onto the devices of a network; `{}` if it trains everything.
 
     Raises:
       WorkdirError: if the file is missing or damaged.
     """
-    if not experiment.abstract_frozen:
+    if not network.abstract_frozen:
         return {}
     file = workdir / FILE
     try:
@@ -56,7 +54,8 @@ def load(workdir: Path, experiment: Experiment) -> dict[str, Any]:
             f"{file}, which holds the frozen parameters of this run, cannot be read ({error}); without "
             "it the run is lost: start it again in another --workdir"
         ) from error
-    expected = {path: leaf.shape for path, leaf in flat(experiment.abstract_frozen).items()}
+    expected = {path: leaf.shape for path, leaf in flat(network.abstract_frozen).items()}
     if {path: array.shape for path, array in arrays.items()} != expected:
         raise WorkdirError(f"{file} does not belong to this run: its arrays are others")
-    return experiment.with_arrays(experiment.abstract_frozen, arrays)
+    frozen: dict[str, Any] = network.with_arrays(network.abstract_frozen, arrays)
+    return frozen

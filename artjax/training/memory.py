@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 import jax
-import numpy as np
 from jax.sharding import Mesh
 
-from artjax import config as config_lib
-from artjax import workdir as workdir_lib
 from artjax.data.batches import PREFETCHED
 from artjax.data.sources import Choice
 from artjax.errors import ConfigError, TrainingError
 from artjax.runtime import resources
 from artjax.runtime.resources import format_bytes
-from artjax.training.experiment import Experiment, bytes_on_each_device
-from artjax.training.optim import peak_lr
 from artjax.training.progress import MAX_STEPS_AHEAD
-
-if TYPE_CHECKING:  # benchmarks run where ml_collections is not installed
-    from ml_collections import ConfigDict
+from artjax.training.training import Training, bytes_on_each_device
 
 # An automatic batch size uses at most this share. Other programs need the rest.
 _USABLE_SHARE = 0.9
@@ -54,19 +46,17 @@ def needed_bytes(compiled: jax.stages.Compiled) -> int | None:
     )
 
 
-def waiting_bytes(experiment: Experiment, choice: Choice) -> int:
+def waiting_bytes(training: Training, choice: Choice) -> int:
     """Bytes on each device of the batches that wait for their step: at most so many are in flight."""
     if not choice.sends_images:
         return 0
-    return (MAX_STEPS_AHEAD + PREFETCHED + 1) * bytes_on_each_device(experiment.abstract_batch)
+    return (MAX_STEPS_AHEAD + PREFETCHED + 1) * bytes_on_each_device(training.abstract_batch)
 
 
-def describe_estimate(experiment: Experiment, choice: Choice, free: int | None) -> str:
+def describe_estimate(training: Training, choice: Choice, free: int | None) -> str:
     """One line about the memory of a step, estimated from shapes before anything is compiled."""
-    parts = dict(
-        zip(("state", "gradient", "activations"), experiment.estimated_bytes(), strict=True)
-    )
-    parts["waiting batches"] = waiting_bytes(experiment, choice)
+    parts = dict(zip(("state", "gradient", "activations"), training.estimated_bytes(), strict=True))
+    parts["waiting batches"] = waiting_bytes(training, choice)
     of = f", of {format_bytes(free)} free" if free else ""
     shown = ", ".join(f"{name} {format_bytes(size)}" for name, size in parts.items() if size)
     return (
@@ -80,23 +70,23 @@ def is_out_of_memory(error: Exception) -> bool:
 
 
 def too_large(
-    experiment: Experiment, choice: Choice, free: int | None, needed: int | None
+    training: Training, choice: Choice, free: int | None, needed: int | None
 ) -> TrainingError:
     """The error for a step that does not fit. Its message says what would fit.
 
     Args:
-      experiment: the experiment whose step does not fit.
+      training: the training whose step does not fit.
       choice: the source of its batches.
       free: free bytes on each device beside the canvases that it holds; None if unknown.
       needed: bytes that the step and the waiting batches need; None if it could not be compiled.
     """
-    config = experiment.config
-    shares = experiment.mesh.size * config.accumulate
+    config = training.config
+    shares = training.network.mesh.size * config.accumulate
     batch_size = config.batch_size
     fits = 0
     if free:
         below = batch_size - shares
-        fits = min(below, _largest(experiment.with_batch_size, choice, free, shares, batch_size))
+        fits = min(below, _largest(training.with_batch_size, choice, free, shares, batch_size))
     needs = f"needs {format_bytes(needed)}" if needed else "needs more memory"
     where = f", where {format_bytes(free)} are free" if free else ""
     remedies = []
@@ -125,49 +115,8 @@ def too_large(
     )
 
 
-def with_batch_size_found(
-    config: ConfigDict,
-    workdir: Path,
-    classes: Mapping[str, int],
-    train_works: int,
-    mesh: Mesh,
-    choice: Choice,
-    say: Callable[[str], None],
-    class_counts: Mapping[str, np.ndarray] | None = None,
-) -> ConfigDict:
-    """Returns the configuration with a number in place of `auto`.
-
-    A run that exists already keeps its batch size. Otherwise see `find_batch_size`.
-
-    Args:
-      config: a configuration with the batch size `auto` (0).
-      workdir: the run's folder.
-      classes: number of classes for each task.
-      train_works: number of works in the training split.
-      mesh: the devices.
-      choice: the source of the batches. Its canvases are not on the devices yet.
-      say: prints the line with the batch size that was found.
-      class_counts: as for `Experiment`.
-
-    Raises:
-      ConfigError: if the free memory is unknown, or nothing fits.
-    """
-    previous = workdir_lib.read_config(workdir)
-    if previous is not None:  # also if the free memory is different now
-        return config_lib.with_batch_size(config, previous.batch_size)
-
-    def experiment_of(batch_size: int) -> Experiment:
-        return Experiment(
-            config_lib.with_batch_size(config, batch_size), classes, train_works, mesh, class_counts
-        )
-
-    found = find_batch_size(experiment_of, mesh, choice, train_works, config.accumulate)
-    say(f"batch size: auto is {found} here; the peak learning rate stays {peak_lr(config.optim):g}")
-    return config_lib.with_batch_size(config, found)
-
-
 def find_batch_size(
-    experiment_of: Callable[[int], Experiment],
+    training_of: Callable[[int], Training],
     mesh: Mesh,
     choice: Choice,
     train_works: int,
@@ -192,7 +141,7 @@ def find_batch_size(
     free = max(0, free - choice.held_bytes)
     upper = max(shares, min(_MAX_AUTO_BATCH_SIZE, train_works // _MIN_STEPS_PER_EPOCH))
     usable = int(_USABLE_SHARE * free)
-    largest = min(upper, _largest(experiment_of, choice, usable, shares, upper))
+    largest = min(upper, _largest(training_of, choice, usable, shares, upper))
     if largest < shares:
         raise ConfigError(
             f"--config.batch_size=auto: not even a batch of {shares} fits in the {format_bytes(free)} "
@@ -206,7 +155,7 @@ def find_batch_size(
 
 
 def _largest(
-    experiment_of: Callable[[int], Experiment], choice: Choice, free: int, shares: int, below: int
+    training_of: Callable[[int], Training], choice: Choice, free: int, shares: int, below: int
 ) -> int:
     """The largest multiple of `shares` whose step needs at most `free` bytes; 0 if unknown.
 
@@ -216,9 +165,9 @@ def _largest(
     needs = []
     for size in sizes:
         try:
-            experiment = experiment_of(size)
-            step = needed_bytes(experiment.compile_train_step())
-            needs.append(None if step is None else step + waiting_bytes(experiment, choice))
+            training = training_of(size)
+            step = needed_bytes(training.compile_train_step())
+            needs.append(None if step is None else step + waiting_bytes(training, choice))
         except jax.errors.JaxRuntimeError as error:
             if not is_out_of_memory(error):
                 raise

@@ -43,16 +43,6 @@ def peak_lr(optim: ConfigDict) -> float:
     return float(optim.peak_lr or OPTIMIZERS[optim.name].peak_lr)
 
 
-def with_peak_lr(config: ConfigDict) -> ConfigDict:
-    """A copy of a configuration in which the peak learning rate is a number, not 0.
-
-    It goes into the records of a run, so that they say what was used, whatever the default becomes.
-    """
-    copy = type(config)(config.to_dict())
-    copy.optim.peak_lr = peak_lr(config.optim)
-    return copy
-
-
 def warmup_steps(optim: ConfigDict, steps: int, steps_per_epoch: float) -> int:
     """Steps in which the learning rate rises: of the warm-up, at most half of the run; or its own."""
     if rise := SCHEDULES[optim.schedule].rise:
@@ -147,6 +137,8 @@ def create_optimizer(
     schedule: optax.Schedule,
     groups: Groups | None = None,
     head_first: tuple[int, int] = (0, 0),
+    *,
+    weight_decay: Any = None,
 ) -> optax.GradientTransformation:
     """Chains gradient clipping, the optimizer and the schedule.
 
@@ -159,8 +151,9 @@ def create_optimizer(
       groups: factors of rate and weight decay; None if all parameters are trained alike.
       head_first: for so many steps only the heads are trained; then the rate of the trunk rises linearly
         over so many steps. Kumar et al., Fine-Tuning can Distort Pretrained Features (2022), section 3.
+      weight_decay: in place of that of the section; may be traced, float32 scalar.
     """
-    decay = _weight_decay(optim, groups)
+    decay = _weight_decay(optim.weight_decay if weight_decay is None else weight_decay, groups)
     transforms = OPTIMIZERS[optim.name].create(optim, decay)
     if optim.clip_norm > 0:
         transforms.insert(0, optax.clip_by_global_norm(optim.clip_norm))
@@ -314,14 +307,14 @@ def _is_plateau(state: Any) -> bool:
     return isinstance(state, ReduceLROnPlateauState)
 
 
-def _weight_decay(optim: ConfigDict, groups: Groups | None) -> optax.GradientTransformation:
+def _weight_decay(weight_decay: Any, groups: Groups | None) -> optax.GradientTransformation:
     if groups is None or groups.uniform:
-        return optax.add_decayed_weights(optim.weight_decay, mask=kernels_only)
+        return optax.add_decayed_weights(weight_decay, mask=kernels_only)
     factors = groups.factors("decay")
 
     def add(updates: Any, params: Any) -> Any:
         def of_leaf(update: jax.Array, param: jax.Array, factor: float, kernel: bool) -> jax.Array:
-            return update + optim.weight_decay * factor * param if kernel else update
+            return update + weight_decay * factor * param if kernel else update
 
         return jax.tree.map(of_leaf, updates, params, factors, kernels_only(params))
 

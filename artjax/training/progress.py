@@ -8,10 +8,11 @@ from typing import Any
 
 import jax
 
+from artjax.data.batches import Timed
 from artjax.runtime import throughput
 from artjax.runtime.mesh import is_first_process
-from artjax.training.experiment import Experiment
 from artjax.training.logs import Clock, Console, MetricsLog, Window
+from artjax.training.training import Training
 
 MAX_STEPS_AHEAD = 16
 """The host may run this many steps ahead of the devices. Each step holds its batch in device memory."""
@@ -23,22 +24,25 @@ class Progress:
     Metrics are read at least one step later, so that the devices never wait for the host.
 
     Args:
-      experiment: its numbers of steps and its batch size are used.
+      training: its numbers of steps and its batch size are used.
       workdir: the folder of the log.
       console: where rows are shown.
       step: number of steps done.
       saved_window: `Window.to_json()` from the checkpoint from which the run resumes, or None.
+      feed: of the batches; closed together with this.
     """
 
     def __init__(
         self,
-        experiment: Experiment,
+        training: Training,
         workdir: Path,
         console: Console,
         step: int,
         saved_window: dict[str, Any] | None,
+        feed: Timed[Any],
     ) -> None:
-        self._experiment = experiment
+        self._training = training
+        self._feed = feed
         self._console = console
         self._log = MetricsLog(workdir, step, enabled=is_first_process())
         self._window = Window(saved_window)
@@ -48,7 +52,7 @@ class Progress:
         self._last_row_seconds = 0.0
         self._start_time = 0.0
         self._waited = 0.0
-        console.start(step, experiment.steps)
+        console.start(step, training.steps)
 
     def start_clock(self, step: int) -> None:
         """Starts the clock after the first step, whose time includes compilation."""
@@ -57,20 +61,19 @@ class Progress:
         self._waited = 0.0
         self._clock.run()
 
-    def add(self, step: int, metrics: dict[str, jax.Array], waited: float) -> None:
+    def add(self, step: int, metrics: dict[str, jax.Array]) -> None:
         """Adds the metrics of a step. The devices may still be computing them.
 
         Args:
           step: number of steps done.
           metrics: float32 scalars on the devices.
-          waited: seconds that the loop waited for the batch.
 
         Raises:
           TrainingError: if the loss or the gradient of an earlier step is not finite.
         """
         self._pending.append((step, metrics))
-        self._waited += waited
-        if (step - 1) % self._experiment.log_every == 0 or len(self._pending) > MAX_STEPS_AHEAD:
+        self._waited += self._feed.take_seconds()
+        if (step - 1) % self._training.log_every == 0 or len(self._pending) > MAX_STEPS_AHEAD:
             self.settle(step - 1)
 
     def settle(self, step: int) -> None:
@@ -83,30 +86,28 @@ class Progress:
         self._pending = [(s, m) for s, m in self._pending if s > step]
         for s, metrics in jax.device_get(due):
             self._window.add(s, {name: float(value) for name, value in metrics.items()})
-            if s % self._experiment.log_every == 0 or s == self._experiment.steps:
+            if s % self._training.log_every == 0 or s == self._training.steps:
                 self._write_row(s, float(metrics["learning_rate"]))
 
     def _write_row(self, step: int, learning_rate: float) -> None:
-        experiment = self._experiment
+        training, network = self._training, self._training.network
         means = self._window.means() | {"learning_rate": learning_rate}
         seconds = self._clock.seconds
         trained = max(seconds - self._last_row_seconds, 1e-9)
-        rate = (step - self._last_row_step) * experiment.config.batch_size / trained
+        rate = (step - self._last_row_step) * training.config.batch_size / trained
         row = {
-            "epoch": step / experiment.steps_per_epoch,
+            "epoch": step / training.steps_per_epoch,
             **{f"train/{name}": value for name, value in means.items()},
             "perf/images_per_second": rate,
             "perf/data_wait": min(1.0, self._waited / trained),
-            **throughput.row(
-                experiment.mesh, experiment.dtype.name, rate, experiment.flops_per_image
-            ),
+            **throughput.row(network.mesh, network.dtype.name, rate, training.flops_per_image),
         }
         self._last_row_step, self._last_row_seconds, self._waited = step, seconds, 0.0
         self._log.write(step, row)
         elapsed = time.perf_counter() - self._start_time
-        steps_left = experiment.steps - step
+        steps_left = training.steps - step
         seconds_left = elapsed / max(1, step - self._first_step) * steps_left
-        self._console.progress(step, experiment.steps, row, seconds_left)
+        self._console.progress(step, training.steps, row, seconds_left)
 
     def write(self, step: int, row: dict[str, float]) -> None:
         """Writes another row to the log, such as that of a validation."""
@@ -125,6 +126,7 @@ class Progress:
         self._clock.run()
 
     def close(self) -> None:
-        """Closes the log and the console."""
+        """Closes the feed, the log and the console."""
+        self._feed.close()
         self._log.close()
         self._console.close()

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
 from artjax.data import batches
 from artjax.data.canvases import Split
+from artjax.evaluation.evaluate import predict_split
 from artjax.modes.check.verdicts import HeldOut, held_out
 from artjax.modes.check.works import Works
-from artjax.train import Setup
-from artjax.training.experiment import TrainStep
+from artjax.setup import Setup
+from artjax.training.stepping import Stepping
+from artjax.training.training import TrainStep
 
 # The most frequent classes; with more of them, each would have too few works to learn from.
 MOST_CLASSES = 8
@@ -24,7 +28,9 @@ _LEARNT = 0.98
 _PERMUTATIONS = 10_000
 
 
-def try_labels(setup: Setup, train_step: TrainStep, task: str) -> tuple[HeldOut | None, str]:
+def try_labels(
+    setup: Setup, frozen: Mapping[str, Any], train_step: TrainStep, task: str
+) -> tuple[HeldOut | None, str]:
     """Trains on a part of the train split, and tests on others of its works.
 
     It finds labels that are shuffled, or moved against the pictures. It cannot find a few wrong labels,
@@ -32,37 +38,43 @@ def try_labels(setup: Setup, train_step: TrainStep, task: str) -> tuple[HeldOut 
 
     Args:
       setup: the set-up, without augmentation.
+      frozen: its frozen variables, on the devices.
       train_step: its compiled step.
       task: one of its tasks; the labels of the others are left out.
 
     Returns:
       What was found, or None and why nothing could be.
     """
-    train, config = setup.splits["train"], setup.experiment.config
+    train, config = setup.splits["train"], setup.config
     chosen, other = choose(train, task, config.seed)
     if chosen is None:
         return None, other
     fitted, held = chosen
     works = Works(setup, fitted)
-    inputs = works.inputs()
+    inputs = works.inputs(frozen)
     labels = {name: np.full(len(fitted), -1) for name in train.labels}
     labels[task] = train.labels[task][fitted]
     key = "top1" if len(labels) == 1 else f"{task}/top1"
     epoch = -(-len(fitted) // config.batch_size)
-    state = setup.initial_state()
+    feed = (
+        works.batch_of(
+            inputs, batches.batch_indices(config.seed, step, config.batch_size, len(fitted)), labels
+        )
+        for step in range(_MOST_STEPS)
+    )
+    stepping = Stepping(train_step, setup.initial_state(), feed)
     top1: list[float] = []
     start = time.perf_counter()
-    for step in range(_MOST_STEPS):
-        rows = batches.batch_indices(config.seed, step, config.batch_size, len(fitted))
-        state, metrics = train_step(state, works.batch_of(inputs, rows, labels))
+    for metrics in stepping:
         top1.append(float(metrics[key]))
         learnt = len(top1) >= epoch and float(np.mean(top1[-epoch:])) >= _LEARNT
         if learnt or time.perf_counter() - start > _MOST_SECONDS:
             break
-    logits = Works(setup, held).logits(state.variables)[task]
+    variables = setup.network.whole(stepping.state.variables, frozen)
+    _, of_held = predict_split(setup.network, variables, train.only(held))[task]
     classes = np.unique(labels[task])
-    predicted = classes[logits[:, classes].argmax(1)]
-    true = train.labels[task][held]
+    predicted = classes[of_held.log_probabilities[:, classes].argmax(1)]
+    true = of_held.labels
     share, permuted, needed, p = held_out(predicted, true, _PERMUTATIONS, config.seed)
     own = float(np.mean(top1[-epoch:]))
     return HeldOut(len(fitted), own, len(held), share, permuted, needed, p), ""

@@ -7,32 +7,35 @@ at what goes into the network.
 
 from __future__ import annotations
 
-import json
+import itertools
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, replace
-from pathlib import Path
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
 
+from artjax import config as config_lib
+from artjax.config.fields import FIELDS
 from artjax.data import batches
-from artjax.data.canvases import Split
 from artjax.data.sources import Source
-from artjax.evaluation.metrics import log_softmax
+from artjax.files import finite, json_text, write_results
 from artjax.models import HEAD
 from artjax.modes.check import verdicts
 from artjax.modes.check.held_out import try_labels
 from artjax.modes.check.verdicts import CANNOT_TELL, FAILED, Verdict
 from artjax.modes.check.watching import Seen, watch_gradients
 from artjax.modes.check.works import Works
+from artjax.modes.command import Command
+from artjax.places import Places
 from artjax.runtime import mesh as mesh_lib
-from artjax.train import Setup
-from artjax.training.experiment import Experiment, TrainStep
+from artjax.setup import Setup, open_setup
+from artjax.startup_report import first_losses
 from artjax.training.groups import flat
 from artjax.training.layers import table
-from artjax.trial import open_trial, write_files
+from artjax.training.stepping import Stepping
+from artjax.training.training import Training, TrainStep
 
 if TYPE_CHECKING:
     from ml_collections import ConfigDict
@@ -47,11 +50,17 @@ _GOAL = 0.1
 _MOST_PICTURES = 256
 
 
+def run(command: Command) -> int:
+    """`--mode check`: exit status 1 if the set-up cannot learn."""
+    config, places = command.config_and_places()
+    ok = check(config, places)["ok"]
+    print(command.next("train" if ok else "describe"))
+    return 0 if ok else 1
+
+
 def check(
     config: ConfigDict,
-    workdir: Path,
-    data_dir: Path,
-    canvas_dir: Path | None = None,
+    places: Places,
     *,
     devices: Sequence[jax.Device] | None = None,
     say: Callable[[str], None] = print,
@@ -64,9 +73,7 @@ def check(
 
     Args:
       config: the configuration, with its collection.
-      workdir: the folder of the run; it need not exist.
-      data_dir: TFDS's data directory.
-      canvas_dir: the folder for canvases; default `data_dir/canvases`.
+      places: the folders; the workdir need not exist.
       devices: the devices to use; default: all devices.
       say: prints a line.
 
@@ -78,16 +85,20 @@ def check(
       ArtjaxError: if the configuration is invalid, or data or weights cannot be opened.
     """
     start = time.perf_counter()
-    setup = _prepared(
-        open_trial(config, workdir, data_dir, canvas_dir, mode="check", devices=devices)
-    )
-    experiment = setup.experiment
-    checked = experiment.config
+    of_run = open_setup(config, places, mode="check", devices=devices)
+    with of_run.within_memory():
+        return _check(of_run, say, start)
+
+
+def _check(of_run: Setup, say: Callable[[str], None], start: float) -> dict[str, Any]:
+    setup = _prepared(of_run)
+    checked, network = setup.config, setup.network
+    frozen = setup.initial_frozen()
     say(
         f"check: {' and '.join(checked.task)} on {setup.data.prepared.name}, {checked.model.name} at "
-        f"{checked.image_size} px, {mesh_lib.describe(experiment.mesh)}"
+        f"{checked.image_size} px, {mesh_lib.describe(network.mesh)}"
     )
-    layers = experiment.layers()
+    layers = network.layers()
     for line in table(layers):
         say(line)
     found: list[Verdict] = []
@@ -96,12 +107,12 @@ def check(
         found.append(verdict)
         say(str(verdict))
 
-    _look(setup, config.batch_size, report)
-    report(_frozen(setup))
-    learns, train_step = _overfit(setup, report, say)
-    for task in experiment.classes:
+    _look(of_run, setup, frozen, report)
+    report(_frozen(setup, frozen))
+    learns, train_step = _overfit(setup, frozen, report, say)
+    for task in network.classes:
         if learns:
-            report(verdicts.labels(task, *try_labels(setup, train_step, task)))
+            report(verdicts.labels(task, *try_labels(setup, frozen, train_step, task)))
         else:
             why = "a network that does not learn one batch says nothing about labels"
             report(verdicts.labels(task, None, why))
@@ -112,14 +123,13 @@ def check(
         "parameters": sum(layer.parameters for layer in layers),
         "flops": sum(layer.flops for layer in layers),
         "seconds": time.perf_counter() - start,
-        "config": config.to_dict(),
+        "config": of_run.config.to_dict(),
     }
-    text = json.dumps(_finite(result), indent=2, allow_nan=False) + "\n"
-    write_files(workdir / "check", {"check.json": text})
-    say(
-        f"{_summary(found)} ({result['seconds']:.0f} s); written to {workdir / 'check' / 'check.json'}"
-    )
-    return result
+    folder = setup.places.workdir / "check"
+    write_results(folder, {"check.json": json_text(result)})
+    say(f"{_summary(found)} ({result['seconds']:.0f} s); written to {folder / 'check.json'}")
+    written: dict[str, Any] = finite(result)
+    return written
 
 
 def _summary(found: Sequence[Verdict]) -> str:
@@ -133,111 +143,110 @@ def _summary(found: Sequence[Verdict]) -> str:
 
 def _prepared(setup: Setup) -> Setup:
     """The set-up with the network that is checked: the same, but for what makes steps differ."""
-    experiment = setup.experiment
-    own = experiment.config
-    config = type(own)(own.to_dict())
-    config.batch_size = _batch_size(experiment)
-    config.steps, config.epochs = STEPS, 0.0
-    config.accumulate, config.ema_decay, config.features.views = 1, 0.0, 0
-    config.model.dropout = 0.0
-    for name, value in config.augment.items():
-        config.augment[name] = "none" if isinstance(value, str) else type(value)()
-    config.augment.min_area = config.augment.max_stretch = 1.0
-    config.loss.class_weights, config.loss.focal_gamma, config.optim.sam_rho = "none", 0.0, 0.0
-    config.optim.schedule = "constant"
-    config.optim.warmup_steps, config.optim.warmup_epochs = _WARMUP_STEPS, 0.0
-    config.optim.head_first, config.optim.label_smoothing = 0.0, 0.0
-    setup = replace(setup, experiment=experiment.with_config(config, watch=watch_gradients()))
-    setup.experiment.frozen = setup.initial_frozen()
-    return setup
+    plain = {
+        name: "none" if isinstance(field.default, str) else type(field.default)()
+        for name, field in FIELDS.items()
+        if name.startswith("augment.")
+    }
+    config = config_lib.changed(
+        setup.config,
+        plain
+        | {
+            "augment.min_area": 1.0,
+            "augment.max_stretch": 1.0,
+            "batch_size": _batch_size(setup.training),
+            "steps": STEPS,
+            "epochs": 0.0,
+            "accumulate": 1,
+            "ema_decay": 0.0,
+            "features.views": 0,
+            "model.dropout": 0.0,
+            "loss.class_weights": "none",
+            "loss.focal_gamma": 0.0,
+            "optim.sam_rho": 0.0,
+            "optim.schedule": "constant",
+            "optim.warmup_steps": _WARMUP_STEPS,
+            "optim.warmup_epochs": 0.0,
+            "optim.head_first": 0.0,
+            "optim.label_smoothing": 0.0,
+        },
+    )
+    return setup.with_training(setup.training.with_config(config, watch=watch_gradients()))
 
 
-def _batch_size(experiment: Experiment) -> int:
+def _batch_size(training: Training) -> int:
     """A multiple of the devices, small enough for a fast step, and at most that of the run."""
-    size = min(BATCH_SIZE, experiment.config.batch_size)
-    on_cpu = experiment.mesh.devices.flat[0].platform == "cpu"
-    if on_cpu and size * experiment.flops_per_image > _LARGE_GFLOP * 1e9:
+    size, network = min(BATCH_SIZE, training.config.batch_size), training.network
+    if network.platform == "cpu" and size * training.flops_per_image > _LARGE_GFLOP * 1e9:
         size = min(size, _BATCH_SIZE_OF_LARGE)
-    return -(-size // experiment.mesh.size) * experiment.mesh.size
+    return -(-size // network.mesh.size) * network.mesh.size
 
 
-def _look(setup: Setup, batch_size: int, report: Callable[[Verdict], None]) -> None:
+def _look(
+    of_run: Setup, setup: Setup, frozen: Mapping[str, Any], report: Callable[[Verdict], None]
+) -> None:
     """The first batch of the run: loss, pictures and classes."""
-    experiment, train = setup.experiment, setup.splits["train"]
-    size = min(batch_size or BATCH_SIZE, _MOST_PICTURES)
-    indices = batches.batch_indices(experiment.config.seed, 0, size, len(train))
-    labels = {task: of_task[indices] for task, of_task in train.labels.items()}
+    classes = setup.network.classes
     heads = setup.pretrained.heads if setup.pretrained else ()
-    losses = _first_losses(setup, train, indices)
-    report(verdicts.first_loss(losses, experiment.classes, heads))
+    variables = setup.network.whole(setup.initial_state().variables, frozen)
+    report(verdicts.first_loss(first_losses(of_run, setup.network, variables), classes, heads))
+    indices = of_run.first_batch[:_MOST_PICTURES]
     report(verdicts.pictures(Works(setup, indices).crops()))
-    report(verdicts.classes_of_batch(labels, experiment.classes))
+    labels = {task: of[indices] for task, of in setup.splits["train"].labels.items()}
+    report(verdicts.classes_of_batch(labels, classes))
 
 
-def _first_losses(setup: Setup, train: Split, indices: np.ndarray) -> dict[str, float]:
-    """The cross-entropy of each task before the first step; nan where no label is known."""
-    variables = setup.initial_state().variables
-    losses = {}
-    for task, logits in Works(setup, indices).logits(variables).items():
-        labels = train.labels[task][indices]
-        known = np.flatnonzero(labels >= 0)
-        chosen = -log_softmax(logits)[known, labels[known]]
-        losses[task] = float(chosen.mean()) if len(known) else float("nan")
-    return losses
-
-
-def _frozen(setup: Setup) -> Verdict:
-    experiment = setup.experiment
-    paths = flat(experiment.frozen.get("params", {}))
+def _frozen(setup: Setup, frozen: Mapping[str, Any]) -> Verdict:
+    network = setup.network
+    paths = flat(frozen.get("params", {}))
     untrained = [
         path
         for path, leaf in paths.items()
         if f"params/{path}" not in setup.arrays
-        and (experiment.part_of(path) == HEAD or np.ptp(np.asarray(leaf)) > 0)
+        and (network.part_of(path) == HEAD or np.ptp(np.asarray(leaf)) > 0)
     ]
-    return verdicts.frozen(list(paths), untrained, experiment.frozen_parameters)
+    return verdicts.frozen(list(paths), untrained, network.frozen_parameters)
 
 
 def _overfit(
-    setup: Setup, report: Callable[[Verdict], None], say: Callable[[str], None]
+    setup: Setup,
+    frozen: Mapping[str, Any],
+    report: Callable[[Verdict], None],
+    say: Callable[[str], None],
 ) -> tuple[bool, TrainStep]:
     """Trains on one batch again and again. Returns whether it was learnt, and the compiled step."""
-    experiment = setup.experiment
-    batch = Works(setup, _fixed_batch(setup)).batch()
-    _, train_step = experiment.compile_from(Source("host", "one batch", lambda step: batch))
-    state = setup.initial_state()
-    before = _on_host(state.params)
-    goal = _GOAL * len(experiment.classes)
+    size, tasks = setup.config.batch_size, len(setup.network.classes)
+    works = Works(setup, _fixed_batch(setup))
+    batch = works.batch_of(works.inputs(frozen), np.arange(size))
+    train_step = setup.compile(Source("host", "one batch", lambda step: batch), frozen)
+    stepping = Stepping(train_step, setup.initial_state(), itertools.repeat(batch, STEPS))
+    before = _on_host(stepping.state.params)
+    goal = _GOAL * tasks
     losses: list[float] = []
     top1: list[float] = []
     start = time.perf_counter()
-    for step in range(STEPS):
-        state, metrics = train_step(state, batch)
+    for metrics in stepping:
         losses.append(float(metrics["loss"]))
         top1.append(float(metrics["top1"]))
-        if step == 1:
+        if stepping.step == 2:
             seconds = (time.perf_counter() - start) / 2
-            say(
-                f"one batch of {experiment.config.batch_size} works, at most {STEPS} steps of "
-                f"{seconds:.2g} s …"
-            )
+            say(f"one batch of {size} works, at most {STEPS} steps of {seconds:.2g} s …")
         if not np.isfinite(losses[-1]) or (losses[-1] <= goal and top1[-1] == 1):
             break
-    seen: Seen = state.opt_state[0]
+    seen: Seen = stepping.state.opt_state[0]
     largest = {path: float(norm) for path, norm in flat(jax.device_get(seen.largest)).items()}
     finite = {path: bool(fine) for path, fine in flat(jax.device_get(seen.finite)).items()}
-    moved = _moved(before, _on_host(state.params))
+    moved = _moved(before, _on_host(stepping.state.params))
     report(verdicts.gradients(largest, finite, len(losses)))
     report(verdicts.movement(moved, largest, len(losses)))
-    peak_lr = experiment.config.optim.peak_lr
-    verdict = verdicts.one_batch(losses, top1, goal, experiment.config.batch_size, peak_lr)
+    verdict = verdicts.one_batch(losses, top1, goal, size, setup.config.optim.peak_lr)
     report(verdict)
     return verdict.verdict == verdicts.OK, train_step
 
 
 def _fixed_batch(setup: Setup) -> np.ndarray:
     """Works of the first epoch, those first whose labels are all known."""
-    config, train = setup.experiment.config, setup.splits["train"]
+    config, train = setup.config, setup.splits["train"]
     order = batches.order(config.seed, 0, len(train))
     unknown = np.sum([of_task[order] < 0 for of_task in train.labels.values()], axis=0)
     return np.resize(order[np.argsort(unknown, kind="stable")], config.batch_size)
@@ -254,12 +263,3 @@ def _moved(before: Mapping[str, np.ndarray], after: Mapping[str, np.ndarray]) ->
         path: float(np.linalg.norm(after[path] - value) / (np.linalg.norm(value) or 1.0))
         for path, value in before.items()
     }
-
-
-def _finite(value: Any) -> Any:
-    """The same for JSON, which has no nan and no infinity: these become None."""
-    if isinstance(value, Mapping):
-        return {name: _finite(item) for name, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    return None if isinstance(value, float) and not np.isfinite(value) else value

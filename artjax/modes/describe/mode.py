@@ -16,24 +16,39 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from artjax import config as config_lib
-from artjax import workdir as workdir_lib
-from artjax.data import canvases, reports
+from artjax.data import reports
 from artjax.data.canvases import Split
 from artjax.data.reports import NearDuplicateRow
 from artjax.data.splits import SPLITS
 from artjax.errors import WorkdirError
+from artjax.modes.command import Command
 from artjax.modes.describe.numbers import near_duplicate_rows, near_duplicate_summary, summarise
 from artjax.modes.describe.pictures import Picture, write_pictures
 from artjax.modes.describe.views import View, augmentations_in_words, seen_of, write_views
-from artjax.training.checks import check_config
+from artjax.places import Places
+from artjax.setup import open_setup
 
 PICTURES_PER_CLASS = 12
 MOST_NEAR_DUPLICATES_SHOWN = 100
 
 
-def describe(
-    config: ConfigDict, workdir: Path, data_dir: Path, canvas_dir: Path | None = None
-) -> dict[str, Any]:
+def run(command: Command) -> int:
+    """`--mode describe`."""
+    config, places = command.config_and_places()
+    for task, row in describe(config, places)["tasks"].items():
+        colour = row["colour_histograms"]
+        test = f"{colour['test_top1']:.1%}" if colour else "not measured"
+        majority = row["majority_top1"].get("test", float("nan"))
+        print(
+            f"{task}: {len(row['classes'])} classes; test top-1 by chance {row['chance']:.1%}, always "
+            f"'{row['majority_class']}' {majority:.1%}, by colour histograms {test}"
+        )
+    print(f"written to {places.workdir / 'describe' / 'index.html'}")
+    print(command.next("check"))
+    return 0
+
+
+def describe(config: ConfigDict, places: Places) -> dict[str, Any]:
     """Writes `describe/index.html`, its pictures and `describe/summary.json` into a workdir.
 
     The pictures of "What the network sees" are the input of step 0 of a run with this configuration.
@@ -42,9 +57,7 @@ def describe(
 
     Args:
       config: the configuration, with its collection.
-      workdir: made if it is not there.
-      data_dir: TFDS's data directory.
-      canvas_dir: where canvases are kept; default `data_dir/canvases`.
+      places: the folders; the workdir is made if it is not there.
 
     Returns:
       What `summary.json` holds.
@@ -53,15 +66,9 @@ def describe(
       ArtjaxError: if the configuration is invalid, the collection is missing or lacks a label, or the
         page cannot be written.
     """
-    check_config(config)
-    previous = None if config.batch_size else workdir_lib.read_config(workdir)
-    if previous is not None:  # the size that the run found for auto
-        config = config_lib.with_batch_size(config, previous.batch_size)
-    data = canvases.open_collection(
-        canvases.Request(**config_lib.collection_settings(config)), data_dir, canvas_dir
-    )
+    setup = open_setup(config, places, mode="describe", find_batch_size=False)
+    config, data, splits = setup.config, setup.data, setup.splits
     features = config_lib.label_features(config)
-    splits = {name: data.split(name, features) for name in SPLITS}
     near_duplicates = near_duplicate_rows(config, data, splits)
     summary = summarise(config, data, splits) | {
         "near_duplicates": near_duplicate_summary(near_duplicates),
@@ -80,9 +87,9 @@ def describe(
         for name in (row.file_name, row.near_duplicate)
     }
     train = splits["train"]
-    seen = seen_of(config, train)
+    seen = seen_of(config, setup.network.preprocessing, train)
     wanted |= {str(train.file_names[work]) for work in seen.works}
-    with _replaced(workdir / "describe") as folder:
+    with _replaced(places.workdir / "describe") as folder:
         for name in ("pictures", "views"):
             (folder / name).mkdir()
         pictures = write_pictures(data, splits, wanted, config.image_feature, folder / "pictures")

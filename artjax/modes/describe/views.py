@@ -15,8 +15,9 @@ from artjax import augment
 from artjax import config as config_lib
 from artjax.data import batches, sources
 from artjax.data.canvases import Split
-from artjax.training.experiment import create_crop_boxes
+from artjax.models.preprocessing import Preprocessing
 from artjax.training.step import keys_of_step
+from artjax.training.training import create_crop_boxes
 
 _WORKS = 8
 _GAP_PX = 4
@@ -57,7 +58,7 @@ class Seen(NamedTuple):
     own_shares: np.ndarray | None
 
 
-def seen_of(config: ConfigDict, train: Split) -> Seen:
+def seen_of(config: ConfigDict, preprocessing: Preprocessing, train: Split) -> Seen:
     """What the network sees of the first works of a run.
 
     The first draw is the input of step 0; the others are the same works with the keys of the steps after
@@ -67,11 +68,12 @@ def seen_of(config: ConfigDict, train: Split) -> Seen:
 
     Args:
       config: `seed`, `sampling`, `task`, `batch_size` (0, or auto: as for nine and more), `image_size`,
-        `augment` and the interpolation are read.
+        and `augment` are read.
+      preprocessing: the input of the network.
       train: the training split.
     """
     count = min(config.batch_size or _WORKS + 1, _WORKS + 1)
-    indices = batches.create_order(config_lib.with_batch_size(config, count), train)(0)
+    indices = batches.create_order(config_lib.changed(config, {"batch_size": count}), train)(0)
     shown = slice(-_WORKS, None)
     base_key = jax.random.key(config.seed)
 
@@ -84,7 +86,7 @@ def seen_of(config: ConfigDict, train: Split) -> Seen:
             works.get("aspect"),
             config.augment,
             config.image_size,
-            config.preprocessing.interpolation or "linear",
+            preprocessing.interpolation,
         )
 
     if sources.crops_before_step(config, train):

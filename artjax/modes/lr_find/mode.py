@@ -9,11 +9,8 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import math
-import os
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,14 +19,17 @@ import jax.numpy as jnp
 import numpy as np
 from tqdm import tqdm
 
-from artjax.errors import TrainingError, WorkdirError
+from artjax import config as config_lib
+from artjax.errors import TrainingError
+from artjax.files import json_text, write_results
+from artjax.modes.command import Command
 from artjax.modes.lr_find import suggestion as rules
 from artjax.modes.lr_find.picture import draw
+from artjax.places import Places
 from artjax.runtime import mesh as mesh_lib
-from artjax.train import Setup
-from artjax.training import memory
+from artjax.setup import Setup, open_setup
 from artjax.training.optim import OPTIMIZERS
-from artjax.trial import open_trial, write_files
+from artjax.training.stepping import Stepping
 
 if TYPE_CHECKING:
     from ml_collections import ConfigDict
@@ -44,12 +44,20 @@ _ABOVE_USEFUL = 10.0
 _DECADES = 5
 
 
+def run(command: Command) -> int:
+    """`--mode lr_find`: exit status 1 if no rate can be suggested."""
+    config, places = command.config_and_places()
+    found = lr_find(config, places)
+    if not found["suggestion"]:
+        print(command.next("check"))
+        return 1
+    print(command.next("train", setting={"optim.peak_lr": f"{found['suggestion']:g}"}))
+    return 0
+
+
 def lr_find(
     config: ConfigDict,
-    workdir: Path,
-    data_dir: Path,
-    canvas_dir: Path | None = None,
-    feature_dir: Path | None = None,
+    places: Places,
     *,
     devices: Sequence[jax.Device] | None = None,
     say: Callable[[str], None] = print,
@@ -62,10 +70,7 @@ def lr_find(
 
     Args:
       config: the configuration, with its collection; its `peak_lr` and schedule do not matter.
-      workdir: the folder of the run; it need not exist. Its checkpoints are not touched.
-      data_dir: TFDS's data directory.
-      canvas_dir: the folder for canvases; default `data_dir/canvases`.
-      feature_dir: the folder for features; default `data_dir/features`.
+      places: the folders; the workdir need not exist. Its checkpoints are not touched.
       devices: the devices to use; default: all devices.
       say: prints a line.
 
@@ -78,22 +83,21 @@ def lr_find(
       ArtjaxError: if the configuration is invalid, data or weights cannot be opened, a step does not fit
         in memory, or not even the first loss is finite.
     """
-    setup = open_trial(
-        config, workdir, data_dir, canvas_dir, feature_dir, mode="lr_find", devices=devices
-    )
+    setup = open_setup(config, places, mode="lr_find", devices=devices)
     optim = config.optim
     lowest, highest = range_of(optim.name)
-    steps = steps_for(setup.experiment.steps_per_epoch)
+    steps = steps_for(setup.training.steps_per_epoch)
     rates = rules.rates(lowest, highest, steps)
     setup = _with_rates(setup, rates)
-    own = setup.experiment.config
+    own = setup.config
     say(
         f"lr_find: {' and '.join(own.task)} on {setup.data.prepared.name}, {own.model.name} at "
         f"{own.image_size} px, {optim.name}, batches of {own.batch_size}, "
-        f"{mesh_lib.describe(setup.experiment.mesh)}"
+        f"{mesh_lib.describe(setup.network.mesh)}"
     )
     say(f"at most {steps} steps, learning rate from {lowest:g} to {highest:g}")
-    losses, stopped = _train(setup, steps)
+    with setup.within_memory():
+        losses, stopped = _train(setup, steps)
     count = len(losses)
     if not count:
         raise TrainingError(
@@ -102,14 +106,14 @@ def lr_find(
         )
     rates, smooth = rates[:count], rules.smoothed(losses)
     part = rules.considered(smooth, steps)
-    places = {
+    chosen = {
         "suggestion": rules.valley(smooth[part]),
         "steepest": rules.steepest(rates[part], smooth[part]),
         "lowest": rules.lowest(smooth[part]),
     }
     found = {
         name: None if place is None else float(f"{rates[part][place]:.2g}")
-        for name, place in places.items()
+        for name, place in chosen.items()
     }
     limit = OPTIMIZERS[optim.name].highest_lr
     if found["suggestion"] is not None:
@@ -121,13 +125,14 @@ def lr_find(
         "rates": rates.tolist(),
         "losses": losses,
         "smoothed": smooth.tolist(),
-        "config": config.to_dict(),
+        "config": own.to_dict(),
     }
     title = (
         f"{own.model.name}, {optim.name}, batches of {own.batch_size}, {setup.data.prepared.name}"
     )
     picture = draw(rates, np.asarray(losses), smooth, found["suggestion"], title)
-    _write(workdir / "lr_find", result, picture)
+    folder = places.workdir / "lr_find"
+    _write(folder, result, picture)
     say(
         f"{count} steps: {stopped}; the smoothed loss went from {smooth[0]:.3f} to {smooth.min():.3f}"
     )
@@ -146,7 +151,7 @@ def lr_find(
         say(
             "no suggestion: the loss does not fall at any learning rate; find out why with --mode check"
         )
-    say(f"written to {workdir / 'lr_find'}: lr_find.png, lr_find.csv, lr_find.json")
+    say(f"written to {folder}: lr_find.png, lr_find.csv, lr_find.json")
     return result
 
 
@@ -171,41 +176,34 @@ def steps_for(steps_per_epoch: float) -> int:
 
 
 def _with_rates(setup: Setup, rates: np.ndarray) -> Setup:
-    own = setup.experiment.config
-    config = type(own)(own.to_dict())
-    config.steps, config.epochs = len(rates), 0.0
-    config.optim.head_first, config.ema_decay = 0.0, 0.0
+    config = config_lib.changed(
+        setup.config,
+        {"steps": len(rates), "epochs": 0.0, "optim.head_first": 0.0, "ema_decay": 0.0},
+    )
     table = jnp.asarray(rates, jnp.float32)
-    experiment = setup.experiment.with_config(config, schedule=lambda step: table[step])
-    setup = replace(setup, experiment=experiment)
-    experiment.frozen = setup.initial_frozen()
-    return setup
+    training = setup.training.with_config(config, schedule=lambda step: table[step])
+    return setup.with_training(training)
 
 
 def _train(setup: Setup, steps: int) -> tuple[list[float], str]:
     """Returns the loss before each step, and why it stopped. A loss that is not finite is left out."""
-    experiment = setup.experiment
-    source, _, choice = setup.open_source()
-    free = memory.free_bytes(experiment.mesh)
-    try:
-        _, train_step = experiment.compile_from(source)
-        state = setup.initial_state()
-        losses: list[float] = []
-        average, lowest = 0.0, math.inf
-        for step in tqdm(range(steps), desc="lr_find", unit="step", delay=2, leave=False):
-            state, metrics = train_step(state, source.batch(step))
-            loss = float(metrics["loss"])
-            if not math.isfinite(loss):
-                return losses, "the loss was no longer finite"
-            losses.append(loss)
-            average = float(rules.smoothed(losses)[-1])
-            lowest = min(lowest, average)
-            if average > rules.DIVERGED * lowest:
-                return losses, f"the smoothed loss was {rules.DIVERGED:g} times its lowest value"
-    except jax.errors.JaxRuntimeError as error:
-        if not memory.is_out_of_memory(error):
-            raise
-        raise memory.too_large(experiment, choice, free, None) from error
+    frozen = setup.initial_frozen()
+    setup, _ = setup.with_features(frozen, seen=())
+    source = setup.open_source()
+    train_step = setup.compile(source, frozen)
+    feed = tqdm(range(steps), desc="lr_find", unit="step", delay=2, leave=False)
+    stepping = Stepping(train_step, setup.initial_state(), map(source.batch, feed))
+    losses: list[float] = []
+    average, lowest = 0.0, math.inf
+    for metrics in stepping:
+        loss = float(metrics["loss"])
+        if not math.isfinite(loss):
+            return losses, "the loss was no longer finite"
+        losses.append(loss)
+        average = float(rules.smoothed(losses)[-1])
+        lowest = min(lowest, average)
+        if average > rules.DIVERGED * lowest:
+            return losses, f"the smoothed loss was {rules.DIVERGED:g} times its lowest value"
     return losses, "all rates were tried"
 
 
@@ -214,13 +212,11 @@ def _write(folder: Path, result: dict[str, Any], picture: bytes) -> None:
     writer = csv.writer(table, lineterminator="\n")
     writer.writerow(("rate", "loss", "smoothed_loss"))
     writer.writerows(zip(result["rates"], result["losses"], result["smoothed"], strict=True))
-    write_files(
+    write_results(
         folder,
-        {"lr_find.csv": table.getvalue(), "lr_find.json": json.dumps(result, indent=2) + "\n"},
+        {
+            "lr_find.csv": table.getvalue(),
+            "lr_find.json": json_text(result),
+            "lr_find.png": picture,
+        },
     )
-    partial = folder / ".lr_find.png.partial"
-    try:
-        partial.write_bytes(picture)
-        os.replace(partial, folder / "lr_find.png")
-    except OSError as error:
-        raise WorkdirError(f"cannot write {folder / 'lr_find.png'}: {error.strerror}") from error

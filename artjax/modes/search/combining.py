@@ -11,26 +11,29 @@ from artjax.data.canvases import Split
 from artjax.evaluation import ensemble, evaluate, metrics
 from artjax.evaluation.metrics import Predictions
 from artjax.modes.search.results import Result
-from artjax.training.best import standard_error
-from artjax.training.experiment import Experiment
+from artjax.training.network import Network
 
 
 def predictions(
-    experiment: Experiment, variables: Mapping[str, Any], split: Split
+    network: Network, variables: Mapping[str, Any], split: Split
 ) -> dict[str, Predictions]:
     """The predictions for the works with a known label, for each task that has one."""
-    predicted = evaluate.predict_split(experiment, variables, split)
+    predicted = evaluate.predict_split(network, variables, split)
     return {task: of_task for task, (known, of_task) in predicted.items() if len(known)}
 
 
 def scores(predicted: Mapping[str, Predictions]) -> tuple[float, float, float]:
     """Top-1 (mean over tasks), loss (sum) and standard error of top-1; a diverged loss is infinite."""
-    top1 = {task: metrics.top1(of_task) for task, of_task in predicted.items()}
-    loss = sum(metrics.loss(of_task) for of_task in predicted.values())
-    if not np.isfinite(loss):
-        return 0.0, float("inf"), 0.0
-    error = standard_error({task: (top1[task], len(p.labels)) for task, p in predicted.items()})
-    return float(np.mean(list(top1.values()))), loss, error
+    rows = {
+        task: {
+            "top1": metrics.top1(of_task),
+            "loss": metrics.loss(of_task),
+            "n": len(of_task.labels),
+        }
+        for task, of_task in predicted.items()
+    }
+    top1, loss, error = metrics.over_tasks(rows)
+    return (top1, loss, error) if np.isfinite(loss) else (0.0, float("inf"), 0.0)
 
 
 def mean_predictions(members: Sequence[Mapping[str, Predictions]]) -> dict[str, Predictions]:

@@ -8,6 +8,7 @@ import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,25 +19,26 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 from tqdm import tqdm
 
-from artjax import workdir as workdir_lib
 from artjax.data import batches, sources
 from artjax.data.sources import Batch
 from artjax.errors import ConfigError, TrainingError, WorkdirError
-from artjax.evaluation import evaluate
 from artjax.evaluation.metrics import Predictions
+from artjax.files import replacing
 from artjax.modes.search import combining
 from artjax.modes.search.results import Result, ranked, rungs, survivors
 from artjax.modes.search.space import Hyperparameters, Space, with_hyperparameters
+from artjax.runs import claim
 from artjax.runtime import mesh as mesh_lib
 from artjax.runtime.resources import format_bytes
-from artjax.train import Setup
+from artjax.setup import Setup
 from artjax.training import frozen as frozen_lib
 from artjax.training import memory
 from artjax.training.best import BestSoFar, Validation
 from artjax.training.checkpoint import Checkpoints
-from artjax.training.experiment import Experiment
 from artjax.training.state import TrainState
+from artjax.training.stepping import Stepping
 from artjax.training.stop_signal import StopSignal
+from artjax.training.training import Training
 
 if TYPE_CHECKING:
     from ml_collections import ConfigDict
@@ -51,23 +53,25 @@ class Group:
     """Trials whose networks have the same form, so that one program trains them all.
 
     Attributes:
-      experiment: one of them; the learning rate, weight decay and label smoothing of each are arguments
+      training: one of theirs; the learning rate, weight decay and label smoothing of each are arguments
         of the program.
+      frozen: the frozen variables, on the devices.
       trials: their numbers, in the order of the rows of `state`.
       state: the states of all of them; each array has the trials as its first axis.
     """
 
-    def __init__(self, experiment: Experiment, trials: list[int]) -> None:
-        self.experiment = experiment
+    def __init__(self, training: Training, frozen: Mapping[str, Any], trials: list[int]) -> None:
+        self.training = training
+        self.frozen = frozen
         self.trials = trials
-        one = experiment.initial_state()
+        one = training.initial_state()
         # All begin with the same weights, as they would one after the other.
-        self.state = _put(experiment, _of_each(lambda x: _repeated(x, len(trials)), one))
+        self.state = _put(training, _of_each(lambda x: _repeated(x, len(trials)), one))
 
     def keep(self, trials: Sequence[int]) -> None:
         """Drops all other trials."""
         indices = np.asarray([self.trials.index(trial) for trial in trials], np.int32)
-        self.state = _put(self.experiment, _of_each(lambda x: np.asarray(x)[indices], self.state))
+        self.state = _put(self.training, _of_each(lambda x: np.asarray(x)[indices], self.state))
         self.trials = list(trials)
 
     def of(self, trial: int) -> TrainState:
@@ -77,14 +81,14 @@ class Group:
 
     def compile(self, drawn: Sequence[Hyperparameters], source: sources.Source) -> Any:
         """Compiles the step of all trials: (state, batch) → (state, metrics of each, float32 [T])."""
-        experiment, frozen = self.experiment, self.experiment.frozen.get("params")
+        training, frozen = self.training, self.frozen.get("params")
         values = {
             name: jnp.asarray([getattr(drawn[t], name) for t in self.trials], jnp.float32)
             for name in ("peak_lr", "weight_decay", "label_smoothing")
         }
 
         def one(state: TrainState, values: Mapping[str, jax.Array], batch: Batch) -> Any:
-            return experiment.train_step_with(**values)(state, batch, frozen)
+            return training.train_step_with(**values)(state, batch, frozen)
 
         def step(state: TrainState, works: Batch, batch: Batch, values: Any) -> Any:
             whole = source.gather(works, batch) if source.works else batch
@@ -92,9 +96,9 @@ class Group:
                 state, values, whole
             )
 
-        jitted = jax.jit(step, donate_argnums=0, compiler_options=experiment.train_options)
+        jitted = jax.jit(step, donate_argnums=0, compiler_options=training.train_options)
         compiled = jitted.lower(self.state, source.works, source.batch(0), values).compile()
-        needed, free = memory.needed_bytes(compiled), memory.free_bytes(experiment.mesh)
+        needed, free = memory.needed_bytes(compiled), memory.free_bytes(training.network.mesh)
         if needed and free and needed > free + _bytes(self.state):
             raise ConfigError(
                 f"{len(self.trials)} trials at once need {format_bytes(needed)}, and "
@@ -119,15 +123,13 @@ class HeadSearch:
           ConfigError: if the configuration asks for what heads that share their steps cannot do.
           DataError: if the features cannot be computed or written.
         """
-        _check_shared(setup.experiment.config)
-        self._setup, self._folder, self._say = setup, folder, setup.console.say
-        base = setup.experiment
-        config = base.config
-        base.frozen = setup.initial_frozen()
-        features = evaluate.features_of(base, setup.record, setup.data)
+        config = setup.config
+        _check_shared(config)
+        self._folder, self._say = folder, setup.console.say
+        self._frozen = setup.initial_frozen()
+        self._setup, features = setup.with_features(self._frozen, seen=("validation",))
         assert features is not None
-        self.validation = features.seen(setup.splits["validation"])
-        self._train = features.views(setup.splits["train"], config.features.views)
+        self.validation = self._setup.splits["validation"]
         self._halving, self._members = config.search.halving, config.search.members
         self.drawn = [space.draw(trial) for trial in range(config.search.trials)]
         self._results: dict[int, Result] = {}
@@ -138,11 +140,8 @@ class HeadSearch:
         self._step = 0
 
     def _group(self, trials: list[int]) -> Group:
-        base = self._setup.experiment
-        config = with_hyperparameters(base.config, self.drawn[trials[0]])
-        experiment = base.with_config(config)
-        experiment.frozen = base.frozen
-        return Group(experiment, trials)
+        config = with_hyperparameters(self._setup.config, self.drawn[trials[0]])
+        return Group(self._setup.training.with_config(config), self._frozen, trials)
 
     @property
     def results(self) -> list[Result]:
@@ -152,7 +151,7 @@ class HeadSearch:
     @property
     def steps(self) -> int:
         """Steps of a trial that is trained to the end."""
-        return self._setup.experiment.steps
+        return self._setup.training.steps
 
     def run(self) -> int | None:
         """Trains all trials. Returns the number of the signal that stopped it, or None."""
@@ -160,10 +159,7 @@ class HeadSearch:
         if first == self.steps:
             return None
         # All heads see the same batches: the canvases or features are put in place once.
-        experiment, train = self._setup.experiment, self._train
-        given = experiment.config, train, experiment.mesh, experiment.crop_boxes
-        choice = sources.choose_for(experiment.config, self._setup.data, train, experiment.mesh)
-        source = sources.open_source(*given, choice)
+        source = self._setup.open_source()
         with StopSignal() as stop:
             for end in rungs(self.steps, self._halving):
                 if end <= first:
@@ -195,11 +191,11 @@ class HeadSearch:
             delay=2,
             disable=None if mesh_lib.is_first_process() else True,
         )
+        stepping = Stepping(step, group.state, feed, step=done)
         with closing(feed), bar:
-            for batch in feed:
-                group.state, numbers = step(group.state, batch)
+            for numbers in stepping:
+                group.state = stepping.state
                 jax.block_until_ready(numbers)
-                done += 1
                 bar.update()
                 if stop.signal is not None:
                     return False
@@ -212,8 +208,7 @@ class HeadSearch:
         """Validates every trial, and lets the best ones go on."""
         for group in self._groups:
             for trial in group.trials:
-                variables = group.of(trial).variables
-                predicted = combining.predictions(group.experiment, variables, self.validation)
+                predicted = self._predictions_in(group, trial)
                 scores = combining.scores(predicted)
                 finished = step == self.steps
                 self._results[trial] = Result(trial, self.drawn[trial], step, *scores, finished)
@@ -247,8 +242,7 @@ class HeadSearch:
             soup = self.soup(numbers[:count])
             if soup is not None:
                 soups[count] = soup
-                experiment = self.group_of(numbers[0]).experiment
-                of_soup = combining.predictions(experiment, soup, self.validation)
+                of_soup = self._predictions_of(self.group_of(numbers[0]), soup)
                 rows.append(combining.row("soup", best[:count], of_soup))
         chosen = combining.choose(rows)
         if chosen["kind"] == "ensemble":
@@ -267,9 +261,17 @@ class HeadSearch:
 
     def _predictions(self, trial: int) -> Mapping[str, Predictions]:
         """What a trial says of the validation works, for each task."""
-        group = self.group_of(trial)
-        variables = group.of(trial).variables
-        return combining.predictions(group.experiment, variables, self.validation)
+        return self._predictions_in(self.group_of(trial), trial)
+
+    def _predictions_in(self, group: Group, trial: int) -> Mapping[str, Predictions]:
+        return self._predictions_of(group, group.of(trial).variables)
+
+    def _predictions_of(
+        self, group: Group, variables: Mapping[str, Any]
+    ) -> Mapping[str, Predictions]:
+        network = group.training.network
+        whole = network.whole(variables, self._frozen)
+        return combining.predictions(network, whole, self.validation)
 
     def _save(self) -> None:
         """Writes the states and results, atomically."""
@@ -285,12 +287,10 @@ class HeadSearch:
             "results": [result.to_json() for result in self._results.values()],
         }
         path = self._folder / _FILE
-        partial = path.with_name(f".{path.name}.partial")
         try:
-            save_file(arrays, partial, {"progress": json.dumps(progress)})
-            os.replace(partial, path)
+            with replacing(path, sync=False) as partial:
+                save_file(arrays, partial, {"progress": json.dumps(progress)})
         except (OSError, SafetensorError) as error:
-            partial.unlink(missing_ok=True)
             raise WorkdirError(f"cannot write {path}: {error}") from error
 
     def _resume(self) -> int:
@@ -316,7 +316,7 @@ class HeadSearch:
             group.keep(trials)
             leaves, form = jax.tree.flatten(group.state)
             saved = [arrays[f"{g}/{i}"] for i in range(len(leaves))]
-            group.state = _put(group.experiment, jax.tree.unflatten(form, saved))
+            group.state = _put(group.training, jax.tree.unflatten(form, saved))
         self._results = {r.number: r for r in map(Result.from_json, progress["results"])}
         self._step = progress["step"]
         step = max(int(group.state.step) for group in self._groups)
@@ -342,20 +342,20 @@ class HeadSearch:
           soup: variables in place of its own.
         """
         setup, group, result = self._setup, self.group_of(trial), self._results[trial]
-        config = with_hyperparameters(setup.experiment.config, self.drawn[trial])
+        config = with_hyperparameters(setup.config, self.drawn[trial])
         state = group.of(trial)
         if soup is not None:
             statistics = {name: value for name, value in soup.items() if name != "params"}
             ema = None if state.ema is None else dict(soup)
             state = state.replace(params=soup["params"], model_state=statistics, ema=ema)
         shutil.rmtree(folder, ignore_errors=True)
-        workdir_lib.claim(folder, config)
-        _link_or_save(self._folder, folder, group.experiment)
-        best = BestSoFar(group.experiment.warmup_steps)
+        claim(folder, config)
+        _link_or_save(self._folder, folder, self._frozen)
+        best = BestSoFar(group.training.warmup_steps)
         best.consider(Validation(result.step, result.top1, result.loss, result.standard_error))
-        record = setup.record | {"config": config.to_dict(), "log": {}}
+        record = replace(setup.record, config=config)
         with closing(Checkpoints(folder)) as checkpoints:
-            checkpoints.save(result.step, state, record, best)
+            checkpoints.save(result.step, state, record.to_json(), best)
 
 
 def _check_shared(config: ConfigDict) -> None:
@@ -386,9 +386,9 @@ def _repeated(array: jax.Array, count: int) -> np.ndarray:
     return np.broadcast_to(values[None], (count, *values.shape))
 
 
-def _put(experiment: Experiment, state: TrainState) -> TrainState:
-    """The state on all devices of the experiment."""
-    put: TrainState = jax.device_put(state, mesh_lib.replicated(experiment.mesh))
+def _put(training: Training, state: TrainState) -> TrainState:
+    """The state on all devices of a training."""
+    put: TrainState = jax.device_put(state, mesh_lib.replicated(training.network.mesh))
     return put
 
 
@@ -396,11 +396,11 @@ def _bytes(state: TrainState) -> int:
     return sum(leaf.nbytes for leaf in jax.tree.leaves(state))
 
 
-def _link_or_save(search: Path, folder: Path, experiment: Experiment) -> None:
+def _link_or_save(search: Path, folder: Path, frozen: dict[str, Any]) -> None:
     """Gives a run the frozen parameters: one file on the disk for all runs, where links are possible."""
     shared = search / frozen_lib.FILE
     if not shared.is_file():
-        frozen_lib.save(search, experiment.frozen)
+        frozen_lib.save(search, frozen)
     try:
         os.link(shared, folder / frozen_lib.FILE)
     except OSError:  # another file system, or one without links

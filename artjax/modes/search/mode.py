@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import signal
 from collections.abc import Sequence
@@ -12,17 +11,20 @@ from typing import TYPE_CHECKING, Any
 
 import jax
 
-from artjax import workdir as workdir_lib
+from artjax import config as config_lib
 from artjax.config.fields import FIELDS
-from artjax.errors import ConfigError, WorkdirError
+from artjax.errors import ConfigError
+from artjax.files import json_text, write_results
+from artjax.modes.command import Command
 from artjax.modes.search import combining, heads, page, trials
 from artjax.modes.search.results import Result, ranked
 from artjax.modes.search.space import Space, space_of
+from artjax.places import Places
+from artjax.runs import claim
 from artjax.runtime import locks
+from artjax.setup import open_setup
 from artjax.training.checks import check_config
-from artjax.training.optim import with_peak_lr
-from artjax.trial import open_trial
-from artjax.workdir import write_atomically
+from artjax.training.optim import peak_lr
 
 if TYPE_CHECKING:
     from ml_collections import ConfigDict
@@ -41,14 +43,28 @@ class Found:
     signal: int | None = None
 
 
+def run(command: Command) -> int:
+    """`--mode search`: exit status 128 + signal if it was stopped."""
+    if not command.config_file:
+        raise ConfigError(
+            "--mode search needs a recipe, such as --config configs/probe.py:collection"
+        )
+    config, places = command.config_and_places(ending="-search")
+    winner = f"{places.workdir}-winner"
+    typed = command.words(workdir=winner, leave_out=("search.",), collection=config.collection)
+    found = search(config, places, program=command.program, command=typed)
+    if found.signal:
+        return 128 + found.signal
+    print(f"next: {found.best['train']}")
+    return 0
+
+
 def search(
     config: ConfigDict,
-    workdir: Path,
-    data_dir: Path,
+    places: Places,
     *,
-    canvas_dir: Path | None = None,
-    feature_dir: Path | None = None,
     devices: Sequence[jax.Device] | None = None,
+    program: str = "python launch.py",
     command: Sequence[str] = (),
 ) -> Found:
     """Runs or resumes the search of a workdir, and writes `search/`.
@@ -58,11 +74,9 @@ def search(
 
     Args:
       config: the configuration, with its collection; its section `search` says what is drawn.
-      workdir: holds `search/`.
-      data_dir: TFDS's data directory.
-      canvas_dir: the folder for canvases; default `data_dir/canvases`.
-      feature_dir: the folder for features; default `data_dir/features`.
+      places: the folders; the workdir holds `search/`.
       devices: the devices to train on; default: all.
+      program: what the user types for artjax.
       command: the words of the command that trains with this configuration, to which those of the winner
         are added.
 
@@ -70,36 +84,35 @@ def search(
       ArtjaxError: for an error that the user can fix.
     """
     check_config(config)
-    config = with_peak_lr(config)
+    config = config_lib.changed(config, {"optim.peak_lr": peak_lr(config.optim)})
     space = space_of(config)
     if config.folds:
         raise ConfigError(
             "--config.folds: a search needs one validation split; search without folds, then "
             "cross-validate the winner"
         )
-    folder = workdir / "search"
+    folder = places.workdir / "search"
     with locks.only_process(folder, "searching"):
-        claimed = type(config)(config.to_dict())
-        claimed.search.trials = FIELDS["search.trials"].default  # may grow
-        workdir_lib.claim(folder, claimed)
-        given = config
-        where = workdir, data_dir, canvas_dir, feature_dir
-        setup = open_trial(config, *where, mode="search", devices=devices)
-        config = setup.experiment.config
-        setup.console.say(_introduction(config, space, setup.experiment.steps))
-        found: heads.HeadSearch | trials.TrialSearch
-        if config.features.views:
-            found = heads.HeadSearch(setup, space, folder)
-        else:
-            found = trials.TrialSearch(setup, given, space, folder, devices)
-        stopped = found.run()
-        if stopped is not None:
-            setup.console.say(
-                f"stopped by {signal.Signals(stopped).name}; the same command resumes the search"
-            )
-            return Found({}, stopped)
-        combined = found.combined(config.search.members)
-        best = _report(folder, space, found.results, combined, [*command], config)
+        # Their number may grow.
+        trials_of_default = {"search.trials": FIELDS["search.trials"].default}
+        claim(folder, config_lib.changed(config, trials_of_default))
+        setup = open_setup(config, places, mode="search", devices=devices)
+        setup.console.say(_introduction(setup.config, space, setup.training.steps))
+        with setup.within_memory():
+            found: heads.HeadSearch | trials.TrialSearch
+            if config.features.views:
+                found = heads.HeadSearch(setup, space, folder)
+            else:
+                found = trials.TrialSearch(setup, config, space, folder, devices)
+            stopped = found.run()
+            if stopped is not None:
+                setup.console.say(
+                    f"stopped by {signal.Signals(stopped).name}; the same command resumes the search"
+                )
+                return Found({}, stopped)
+            combined = found.combined(config.search.members)
+        launch = [*shlex.split(program), *command]
+        best = _report(folder, space, found.results, combined, launch, program, setup.config)
     for line in page.lines(best):
         setup.console.say(line)
     return Found(best)
@@ -122,31 +135,34 @@ def _report(
     space: Space,
     results: Sequence[Result],
     combined: Sequence[dict[str, Any]],
-    command: list[str],
+    train: list[str],
+    program: str,
     config: ConfigDict,
 ) -> dict[str, Any]:
     """Writes `trials.csv`, `best.json` and `index.html`; returns the contents of `best.json`."""
     best, chosen = ranked(results)[0], combining.choose(combined)
-    launch = ["python", "launch.py"]
     workdirs = [flag for name in chosen["workdirs"] for flag in ("--workdir", str(folder / name))]
+    evaluate = shlex.join([*shlex.split(program), "--mode", "evaluate", *workdirs])
     row = {
         "trial": best.number,
         "validation_top1": best.top1,
         "validation_loss": best.loss,
         "standard_error": best.standard_error,
         "hyperparameters": best.drawn.fields(),
-        "train": shlex.join([*launch, *command, *best.drawn.flags(config)]),
+        "train": shlex.join([*train, *best.drawn.flags(config)]),
         "hints": page.hints(space, best.drawn),
         "chosen": chosen,
         "compared": list(combined),
-        "evaluate": shlex.join([*launch, "--mode", "evaluate", *workdirs]) if workdirs else "",
+        "evaluate": evaluate if workdirs else "",
         "trials": len(results),
         "folder": str(folder),
     }
-    try:
-        write_atomically(folder / "trials.csv", page.table(results))
-        write_atomically(folder / "index.html", page.render(row, space, results, config))
-        write_atomically(folder / "best.json", json.dumps(row, indent=2) + "\n")
-    except OSError as error:
-        raise WorkdirError(f"cannot write {folder}: {error.strerror or error}") from error
+    write_results(
+        folder,
+        {
+            "trials.csv": page.table(results),
+            "index.html": page.render(row, space, results, config),
+            "best.json": json_text(row),
+        },
+    )
     return row

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from artjax.config.fields import FIELDS, Range, leaves, set_field
+from artjax.config import changed
+from artjax.config.fields import FIELDS, Range, leaves
 from artjax.errors import ConfigError
 from artjax.training import optim
 
@@ -138,13 +139,8 @@ def space_of(config: ConfigDict) -> Space:
 
 def with_hyperparameters(config: ConfigDict, drawn: Hyperparameters) -> ConfigDict:
     """A copy of the configuration with the hyperparameters of a trial, as a run of its own has it."""
-    copy: ConfigDict = type(config)(config.to_dict())
-    for name, value in drawn.fields().items():
-        set_field(copy, name, value)
-    for name, field in FIELDS.items():
-        if name.startswith("search."):
-            set_field(copy, name, field.default)
-    return copy
+    searched = {name: field.default for name, field in FIELDS.items() if name.startswith("search.")}
+    return changed(config, drawn.fields() | searched)
 
 
 def _check_range(name: str, values: tuple[float, ...]) -> None:

@@ -10,17 +10,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from artjax import config as config_lib
 from artjax.errors import ConfigError, TrainingError
-from artjax.evaluation import evaluate
+from artjax.evaluation import metrics
 from artjax.evaluation.metrics import Predictions
 from artjax.modes.search import combining, page
 from artjax.modes.search.results import Result, ranked, rungs
 from artjax.modes.search.space import Hyperparameters, Space, rounded, with_hyperparameters
-from artjax.train import Outcome, Setup, train
-from artjax.training.best import standard_error
+from artjax.places import Places
+from artjax.runs import open_run
+from artjax.setup import Setup
+from artjax.train import Outcome, train
 from artjax.training.logs import read_rows
 
 if TYPE_CHECKING:
@@ -70,12 +70,9 @@ class TrialSearch:
             ) from error
         optuna.logging.set_verbosity(logging.ERROR)
         self._config, self._space, self._folder = config, space, folder
-        self._devices, self._console, self._steps = devices, setup.console, setup.experiment.steps
-        record = setup.record
-        self._data_dir = Path(record["data_dir"])
-        self._canvas_dir = Path(record["canvas_dir"]) if record["canvas_dir"] else None
-        self._feature_dir = Path(record["feature_dir"]) if record["feature_dir"] else None
-        every = setup.experiment.eval_every
+        self._devices, self._console, self._steps = devices, setup.console, setup.training.steps
+        self._places: Places = setup.places
+        every = setup.training.eval_every
         ends = rungs(self._steps, config.search.halving)
         # A trial is judged where it is validated.
         self._rungs = sorted(
@@ -139,10 +136,10 @@ class TrialSearch:
     def _predictions(self, result: Result) -> dict[str, Predictions]:
         """What the best checkpoint of a trial says of the validation works."""
         folder = self._folder / result.folder
-        restored, data = evaluate.open_workdir(folder, "best", self._data_dir, self._canvas_dir)
-        labels = config_lib.label_features(restored.experiment.config)
-        split = data.split("validation", labels)
-        return combining.predictions(restored.experiment, restored.variables, split)
+        opened = open_run(folder, "best", self._places.data_dir, self._places.canvas_dir)
+        labels = config_lib.label_features(opened.run.config)
+        split = opened.data.split("validation", labels)
+        return combining.predictions(opened.run.network, opened.run.variables, split)
 
     def _numbers(self, *states: optuna.trial.TrialState) -> list[int]:
         return [trial.number for trial in self._study.trials if trial.state in states]
@@ -212,10 +209,7 @@ class TrialSearch:
         with (workdir / "log.txt").open("a") as log, contextlib.redirect_stdout(log):
             return train(
                 config,
-                workdir,
-                self._data_dir,
-                canvas_dir=self._canvas_dir,
-                feature_dir=self._feature_dir,
+                self._places.with_workdir(workdir),
                 devices=self._devices,
                 stop_after_steps=end,
                 evaluated=("validation",),
@@ -275,6 +269,4 @@ def _finished(workdir: Path) -> tuple[float, float, float]:
     """Top-1, loss and standard error of the best checkpoint of a finished trial, over its tasks."""
     text = (workdir / "evaluation" / "validation" / "metrics.json").read_text()
     tasks = json.loads(text)["tasks"]
-    top1 = float(np.mean([row["top1"] for row in tasks.values()]))
-    error = standard_error({task: (row["top1"], row["n"]) for task, row in tasks.items()})
-    return top1, sum(row["loss"] for row in tasks.values()), error
+    return metrics.over_tasks(tasks)

@@ -1,0 +1,62 @@
+"""Evaluations during a training: a table. To add one, write a function and enter it here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from artjax.data.canvases import Split
+from artjax.data.prepared import Prepared
+from artjax.evaluation import metrics
+from artjax.evaluation.evaluate import predict_split, summarise
+from artjax.training.network import Network
+from artjax.training.training import Training
+
+
+class Evaluated(NamedTuple):
+    """What an evaluator found.
+
+    Attributes:
+      row: numbers for `metrics.jsonl`; their names begin with that of the evaluator.
+      line: the same for people.
+      chooses: for the evaluator by which the best checkpoint is chosen: top-1 (mean over tasks, in
+        [0, 1]), loss (sum over tasks, in nats), and the standard error of the top-1; else None.
+    """
+
+    row: dict[str, float]
+    line: str
+    chooses: tuple[float, float, float] | None = None
+
+
+class Evaluator(NamedTuple):
+    """An evaluation that a training repeats.
+
+    Attributes:
+      every: training → steps from one to the next. It is also done after the last step.
+      evaluate: (network, whole variables, splits by name, the prepared set) → what it found.
+    """
+
+    every: Callable[[Training], int]
+    evaluate: Callable[[Network, Mapping[str, Any], Mapping[str, Split], Prepared], Evaluated]
+
+
+def validation(
+    network: Network,
+    variables: Mapping[str, Any],
+    splits: Mapping[str, Split],
+    prepared: Prepared,
+) -> Evaluated:
+    """Loss and top-1 on the validation split, by which the best checkpoint is chosen."""
+    split = splits["validation"]
+    predictions = predict_split(network, variables, split)
+    tasks = summarise(predictions, split, splits["train"], prepared)
+    top1, loss, error = metrics.over_tasks(tasks)
+    row = {"validation/loss": loss, "validation/top1": top1}
+    if len(tasks) > 1:
+        row |= {f"validation/{task}/top1": numbers["top1"] for task, numbers in tasks.items()}
+    line = f"validation loss {loss:.4f}, top-1 {top1:.1%} on {len(split):,} works"
+    return Evaluated(row, line, (top1, loss, error))
+
+
+EVALUATORS = (Evaluator(lambda training: training.eval_every, validation),)
+"""All evaluators, in the order in which they run."""

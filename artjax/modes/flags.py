@@ -1,0 +1,77 @@
+"""The flags of the command line, each defined once. A mode names those that it uses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from artjax.data import collections
+
+VERBOSITIES = ("debug", "info", "warning", "error")
+
+
+@dataclass(frozen=True)
+class Flag:
+    """A flag.
+
+    Attributes:
+      help: what it means.
+      type: makes its value of the text.
+      metavar: how its value is called.
+      several: whether it may be given more than once.
+      choices: the valid values, if they are few.
+    """
+
+    help: str
+    type: Callable[[str], Any] = str
+    metavar: str | None = None
+    several: bool = False
+    choices: tuple[str, ...] = ()
+
+
+FLAGS: Mapping[str, Flag] = {
+    "config": Flag(
+        "the task: configs/artist.py, genre.py, location.py, style.py or all_labels.py; the collection "
+        f"is {', '.join(collections.names())} or any prepared TFDS image set (default: "
+        f"{collections.preferred(('artist',))}, or {collections.preferred(('location',))} for location, "
+        f"if it is prepared; else the embedded {collections.sample()})",
+        metavar="FILE[:COLLECTION]",
+    ),
+    "workdir": Flag(
+        "the run's folder (default: runs/<config>-<collection>); with --mode evaluate or predict, "
+        "several are an ensemble",
+        type=Path,
+        several=True,
+    ),
+    "data_dir": Flag("TFDS's data directory (default: TFDS's own)", type=Path),
+    "canvas_dir": Flag("the folder for canvases (default: DATA_DIR/canvases)", type=Path),
+    "feature_dir": Flag(
+        "the folder for the features of frozen trunks (default: DATA_DIR/features)", type=Path
+    ),
+    "split": Flag("train, validation or test (default: test)"),
+    "checkpoint": Flag("best (by validation) or last (default: best)"),
+    "stop_after_steps": Flag(
+        "save a checkpoint and stop after this total number of steps, to try things out", type=int
+    ),
+    "coordinator": Flag(
+        "train with several processes: the same address for all, or 'auto' on a cluster that JAX "
+        "detects (Slurm, Open MPI, Kubernetes, TPU)",
+        metavar="HOST:PORT",
+    ),
+    "num_processes": Flag("with --coordinator: total number of processes", type=int),
+    "process_id": Flag("with --coordinator: number of this process, from 0", type=int),
+    "compilation_cache": Flag(
+        "the folder for compiled programs, so that the next start need not compile, or 'off' (default: "
+        "JAX_COMPILATION_CACHE_DIR, else artjax/compiled in your cache folder)",
+        metavar="FOLDER",
+    ),
+    "verbosity": Flag(
+        f"level of the libraries' own logs: {', '.join(VERBOSITIES)} (default: error)",
+        choices=VERBOSITIES,
+    ),
+}
+
+ALWAYS = ("mode", "compilation_cache", "verbosity")
+"""The flags that every mode uses."""

@@ -1,0 +1,44 @@
+"""The folders of a run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Places:
+    """The four folders of a run: its own, and those of data, canvases and features.
+
+    Attributes:
+      workdir: the run's own folder.
+      data_dir: TFDS's data directory.
+      canvas_dir: the folder for canvases; None = the default, in the data directory.
+      feature_dir: the folder for the features of frozen trunks; None = the default.
+    """
+
+    workdir: Path
+    data_dir: Path
+    canvas_dir: Path | None = None
+    feature_dir: Path | None = None
+
+    @property
+    def canvases(self) -> Path:
+        """The folder for canvases, as set or `data_dir/canvases`."""
+        return self.canvas_dir or self.data_dir / "canvases"
+
+    @property
+    def features(self) -> Path:
+        """The folder for features, as set or `data_dir/features`."""
+        return self.feature_dir or self.data_dir / "features"
+
+    def with_workdir(self, workdir: Path) -> Places:
+        """The same data for another run."""
+        return replace(self, workdir=workdir)
+
+
+def bundled() -> Path:
+    """The folder that holds `configs/` and `datasets/`: the repository, or what was installed of it."""
+    package = Path(__file__).parent
+    installed = package / "bundled"
+    return installed if installed.is_dir() else package.parent

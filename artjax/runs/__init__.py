@@ -1,0 +1,20 @@
+"""A run on the disk: its record, its folder, and the network that it has trained."""
+
+from artjax.runs.claiming import claim, config_of
+from artjax.runs.record import Record
+from artjax.runs.run import OpenRun, Run, latest_record, open_checkpoint, open_run
+from artjax.runs.workdir import is_cross_validation, read_config, runs_in
+
+__all__ = [
+    "OpenRun",
+    "Record",
+    "Run",
+    "claim",
+    "config_of",
+    "is_cross_validation",
+    "latest_record",
+    "open_checkpoint",
+    "open_run",
+    "read_config",
+    "runs_in",
+]

@@ -1,0 +1,331 @@
+"""What a run starts from: the one beginning of all modes that train, or look at a training."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+
+from artjax import config as config_lib
+from artjax import pretrained as pretrained_lib
+from artjax.data import batches, canvases, sources
+from artjax.data.canvases import Canvases, Split
+from artjax.data.folds import fold_of
+from artjax.data.sources import Choice, Source
+from artjax.data.splits import SPLITS
+from artjax.errors import ConfigError
+from artjax.places import Places
+from artjax.prepare.picture_decoding import SHORT_SIDE_PX
+from artjax.pretrained import Pretrained
+from artjax.runs import Record, config_of, latest_record, read_config
+from artjax.runtime import mesh as mesh_lib
+from artjax.runtime.resources import format_bytes
+from artjax.training import memory
+from artjax.training.checkpoint import library_versions
+from artjax.training.checks import check_config
+from artjax.training.features import Features, features_of
+from artjax.training.logs import Console
+from artjax.training.losses import class_counts
+from artjax.training.network import Network
+from artjax.training.optim import peak_lr
+from artjax.training.state import TrainState, variables_of
+from artjax.training.training import Training, TrainStep, bytes_on_each_device, create_training
+
+if TYPE_CHECKING:  # benchmarks run where ml_collections is not installed
+    from ml_collections import ConfigDict
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What a run starts from. Nothing is automatic any more, and nothing is computed yet.
+
+    Attributes:
+      training: the network, and how it is trained.
+      places: the folders.
+      data: the collection; of a fold, divided anew.
+      splits: its splits, by name, as evaluation reads them.
+      train: the training split, as training reads it: with features, every view of each work.
+      choice: the source of the training batches, and what it takes.
+      record: of each checkpoint.
+      console: prints lines and the progress bar.
+      pretrained: the weights that a new run starts from; None for one from scratch, or resumed.
+    """
+
+    training: Training
+    places: Places
+    data: Canvases
+    splits: dict[str, Split]
+    train: Split
+    choice: Choice
+    record: Record
+    console: Console
+    pretrained: Pretrained | None = None
+
+    @property
+    def config(self) -> ConfigDict:
+        """The configuration, in which nothing is automatic any more."""
+        return self.training.config
+
+    @property
+    def network(self) -> Network:
+        """The network."""
+        return self.training.network
+
+    @property
+    def arrays(self) -> Mapping[str, np.ndarray]:
+        """The pretrained weights by path; empty for a run from scratch."""
+        return self.pretrained.arrays if self.pretrained else {}
+
+    def with_training(self, training: Training) -> Setup:
+        """The same data and weights for another training."""
+        return replace(self, training=training)
+
+    def initial_state(self) -> TrainState:
+        """The state of a new run at step 0, with its pretrained weights."""
+        state, network = self.training.initial_state(), self.network
+        if not self.arrays:
+            return state
+        variables = network.with_arrays(variables_of(state.params, state.model_state), self.arrays)
+        params = variables.pop("params")
+        ema = None if state.ema is None else network.with_arrays(state.ema, self.arrays)
+        return state.replace(params=params, model_state=variables, ema=ema)
+
+    def initial_frozen(self) -> dict[str, Any]:
+        """The frozen variables of a new run; `{}` if it trains everything."""
+        frozen: dict[str, Any] = self.network.with_arrays(
+            self.network.initial_frozen(), self.arrays
+        )
+        return frozen
+
+    @cached_property
+    def first_batch(self) -> np.ndarray:
+        """The works of the first batch of the run, as indices in the training split, int [B]."""
+        return batches.create_order(self.config, self.splits["train"])(0)
+
+    def with_features(
+        self, frozen: Mapping[str, Any], seen: Collection[str] = SPLITS
+    ) -> tuple[Setup, Features | None]:
+        """With `features.views`, the set-up whose splits hold features, which are computed here.
+
+        Args:
+          frozen: the frozen variables, on the devices.
+          seen: names of the splits that will be evaluated; the others keep their images.
+
+        Returns:
+          The set-up, and the features; without them the set-up as it is, and None.
+        """
+        config = self.config
+        features = features_of(self.network, frozen, self.data, self.places.features)
+        if features is None:
+            return self, None
+        splits = self.splits | {name: features.seen(self.splits[name]) for name in seen}
+        train = features.views(self.splits["train"], config.features.views)
+        choice = sources.choose_for(config, self.data, train, self.network.mesh)
+        self.console.say(
+            f"features: {format_bytes(train.images.nbytes)} for {config.features.views} views of "
+            f"train, computed once up to {self.network.boundary}, in {features.directory}"
+        )
+        return replace(self, splits=splits, train=train, choice=choice), features
+
+    def open_source(self) -> Source:
+        """Opens the source of the training batches; `device` puts the works on the devices."""
+        training, mesh = self.training, self.network.mesh
+        return sources.open_source(self.config, self.train, mesh, training.crop_boxes, self.choice)
+
+    def compile(self, source: Source, frozen: Mapping[str, Any]) -> TrainStep:
+        """Compiles the step for a source, before a state is allocated.
+
+        Raises:
+          TrainingError: if the step needs more memory than is free; the message says what would fit.
+        """
+        training = self.training
+        free = memory.free_bytes(self.network.mesh)
+        compiled, train_step = training.compile_from(source, frozen)
+        needed = memory.needed_bytes(compiled)
+        if needed is not None:
+            # The canvases are arguments of the step, but no longer in the free memory.
+            needed += memory.waiting_bytes(training, self.choice)
+            needed -= bytes_on_each_device(source.works)
+        if needed and free and needed > free:
+            raise memory.too_large(training, self.choice, free, needed)
+        return train_step
+
+    @contextmanager
+    def within_memory(self) -> Iterator[None]:
+        """Running out of device memory in the block is one error that says what would fit.
+
+        Raises:
+          TrainingError: in place of JAX's own error.
+        """
+        free = memory.free_bytes(self.network.mesh)
+        try:
+            yield
+        except jax.errors.JaxRuntimeError as error:
+            if not memory.is_out_of_memory(error):
+                raise
+            beside = None if free is None else max(0, free - self.choice.held_bytes)
+            raise memory.too_large(self.training, self.choice, beside, None) from error
+
+
+def open_setup(
+    config: ConfigDict,
+    places: Places,
+    *,
+    mode: str = "",
+    devices: Sequence[jax.Device] | None = None,
+    find_batch_size: bool = True,
+) -> Setup:
+    """Opens the data and the weights, builds the network, and resolves every automatic value.
+
+    The order is this; each value depends on those before it only:
+
+    1. the learning rate: as set, else that of the optimizer;
+    2. the fold, where a mode only tries a cross-validation out: the first;
+    3. network and size of the images: as set, else those of the run in the workdir, else those of the
+       pretrained weights;
+    4. the data: canvases or TFRecords, in the splits of the collection or of the fold;
+    5. the source of the batches: as set, else the first of device, host and stream that fits;
+    6. the batch size: as set, else that of the run in the workdir, else the largest that fits;
+    7. the input of the network: as set, else that of the run in the workdir, else what the pretrained
+       weights expect, else that of the family;
+    8. the weights: those of the run in the workdir, else the pretrained ones, else drawn.
+
+    Nothing in the workdir is changed.
+
+    Args:
+      config: the configuration, with its collection.
+      places: the folders; the workdir need not exist.
+      mode: of a mode that tries a set-up out, its name. It starts as a new run does, whichever run the
+        workdir holds, but for an automatic batch size. Empty for a run itself.
+      devices: the devices to use; default: all devices of all processes.
+      find_batch_size: whether an automatic batch size that no run has found is sought, which compiles
+        steps. Otherwise it is a nominal one, for a look at the first works: do not train with it.
+
+    Raises:
+      ConfigError: if the configuration is invalid, or a mode for one process is called by several.
+      WeightsError: if the pretrained weights cannot be read, or belong to another network.
+      DataError: if the data cannot be opened.
+    """
+    check_config(config)
+    if mode and mode not in _FOR_SEVERAL_PROCESSES and jax.process_count() > 1:
+        raise ConfigError(f"--mode {mode} is for one process; leave --coordinator out")
+    mesh = mesh_lib.create_mesh(config.fsdp, devices)
+    mesh_lib.check_batch_size(config.batch_size, mesh, config.accumulate)
+    console = Console(enabled=mesh_lib.is_first_process())
+    config = config_lib.changed(config, {"optim.peak_lr": peak_lr(config.optim)})
+    if mode and config.folds and config.fold < 0:
+        config.fold = 0
+    earlier = None if mode else _config_of_run(config, places)
+    weights = pretrained_lib.open_weights(config) if earlier is None else None
+    config = pretrained_lib.with_model_found(config, weights, earlier)
+    check_config(config)
+    if weights is not None:
+        weights.check(config)
+    config, data = _open_data(config, places)
+    labels = config_lib.label_features(config)
+    splits = {name: data.split(name, labels) for name in SPLITS}
+    classes = {task: data.prepared.labels[feature] for task, feature in labels.items()}
+    choice = sources.choose_for(config, data, splits["train"], mesh)
+    counted = _Counted(classes, splits["train"], mesh)
+    if config.batch_size == 0:
+        config = _with_batch_size(config, places, counted, choice, console, find_batch_size)
+    config, lines = pretrained_lib.with_preprocessing(config, weights, earlier)
+    training = counted.training(config)
+    pretrained = weights.for_network(training.network, classes) if weights else None
+    if pretrained is not None:
+        lines = [pretrained_lib.describe(pretrained), *lines]
+    for line in lines:
+        console.say(line)
+    record = Record(
+        config=config,
+        classes={task: tuple(names) for task, names in classes.items()},
+        collection=data.prepared.name,
+        version=data.prepared.version,
+        fingerprint=data.prepared.fingerprint,
+        data_dir=str(places.data_dir.absolute()),
+        canvas_dir=str(places.canvas_dir.absolute()) if places.canvas_dir else "",
+        feature_dir=str(places.feature_dir.absolute()) if places.feature_dir else "",
+        train_works=len(splits["train"]),
+        # `predict` scales images to the same size as the builder did.
+        short_side_px=data.prepared.metadata.get("short_side_px", SHORT_SIDE_PX),
+        versions=library_versions(),
+        pretrained=pretrained.origin if pretrained else {},
+    )
+    train = splits["train"]
+    return Setup(training, places, data, splits, train, choice, record, console, pretrained)
+
+
+# What a page shows of a batch is the same for all larger ones.
+_NOMINAL_BATCH_SIZE = 16
+# Modes that try a set-up out on all devices of all processes.
+_FOR_SEVERAL_PROCESSES = ("benchmark",)
+
+
+@dataclass(frozen=True)
+class _Counted:
+    """What a training needs to know of the data, before its batch size is known."""
+
+    classes: Mapping[str, Sequence[str]]
+    train: Split
+    mesh: Mesh
+
+    def training(self, config: ConfigDict) -> Training:
+        """The training of a configuration on these data."""
+        numbers = {task: len(names) for task, names in self.classes.items()}
+        counts = class_counts(self.train.labels, numbers)
+        return create_training(config, numbers, len(self.train), self.mesh, counts)
+
+
+def _config_of_run(config: ConfigDict, places: Places) -> ConfigDict | None:
+    """The configuration of the run that the workdir holds; None if it holds no checkpoint."""
+    if not config.model.weights or latest_record(places.workdir) is None:
+        return None
+    return config_of(places.workdir)
+
+
+def _open_data(config: ConfigDict, places: Places) -> tuple[ConfigDict, Canvases]:
+    request = canvases.Request(**config_lib.collection_settings(config))
+    data = canvases.open_collection(request, places.data_dir, places.canvas_dir)
+    if data.why_streamed:
+        # Streamed pixels differ from those of canvases, so a streamed run must stay streamed.
+        config = config_lib.changed(config, {"source": "stream"})
+    return config, fold_of(data, config.folds, config.fold) if config.folds else data
+
+
+def _with_batch_size(
+    config: ConfigDict,
+    places: Places,
+    counted: _Counted,
+    choice: Choice,
+    console: Console,
+    find: bool,
+) -> ConfigDict:
+    """The configuration with a number in place of `auto`."""
+
+    def with_size(size: int) -> ConfigDict:
+        return config_lib.changed(config, {"batch_size": size})
+
+    previous = read_config(places.workdir)
+    if previous is not None and previous.batch_size:
+        return with_size(previous.batch_size)  # also if the free memory is different now
+    if not find:
+        shares = counted.mesh.size * config.accumulate
+        return with_size(-(-_NOMINAL_BATCH_SIZE // shares) * shares)
+    works = len(counted.train)
+    found = memory.find_batch_size(
+        lambda size: counted.training(with_size(size)),
+        counted.mesh,
+        choice,
+        works,
+        config.accumulate,
+    )
+    console.say(
+        f"batch size: auto is {found} here; the peak learning rate stays {peak_lr(config.optim):g}"
+    )
+    return with_size(found)
