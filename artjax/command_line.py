@@ -64,7 +64,7 @@ def _create_parser(program: str) -> argparse.ArgumentParser:
             type=flag.type,
             metavar=flag.metavar,
             action="append" if flag.several else "store",
-            help=of + flag.help,
+            help=of + flag.text,
         )
     parser.add_argument(
         "pictures", nargs="*", type=Path, metavar="FILE_OR_FOLDER", help="with --mode predict"

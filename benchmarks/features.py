@@ -25,7 +25,7 @@ import numpy as np
 
 from artjax.runtime import compilation_cache, throughput
 from artjax.runtime.mesh import create_mesh
-from artjax.training.experiment import Experiment
+from artjax.training.network import Network
 
 WORKER = Path(__file__).with_name("features_torch.py")
 
@@ -38,8 +38,8 @@ def artjax_step(model: str, args: Any) -> tuple[Callable[[], float], dict[str, f
         batch_size=args.batch,
         optim__groups=(("(?!head_).*", 0.0),),
     )
-    experiment = Experiment(config, {"artist": 2}, 1000, create_mesh(devices=jax.devices()[:1]))
-    experiment.frozen = experiment.initial_frozen()
+    network = Network(config, {"artist": 2}, create_mesh(devices=jax.devices()[:1]))
+    frozen = network.initial_frozen()
     side = args.size * 8 // 7
     rng = np.random.default_rng(0)
     batch = {
@@ -49,17 +49,15 @@ def artjax_step(model: str, args: Any) -> tuple[Callable[[], float], dict[str, f
 
     def run() -> float:
         since = time.perf_counter()
-        jax.block_until_ready(experiment.feature_step(experiment.frozen, batch, None))
+        jax.block_until_ready(network.feature_step(frozen, batch, None))
         return time.perf_counter() - since
 
     run()
     flops = throughput.count_flops(
-        jax.make_jaxpr(lambda v, b: experiment.feature_step.function(v, b, None))(
-            experiment.frozen, batch
-        ).jaxpr
+        jax.make_jaxpr(lambda v, b: network.feature_step.function(v, b, None))(frozen, batch).jaxpr
     )
     return run, {
-        "parameters": experiment.frozen_parameters,
+        "parameters": network.frozen_parameters,
         "gflop": flops / args.batch / 1e9,
     }
 

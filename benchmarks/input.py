@@ -39,15 +39,14 @@ def source_rate(name: str, folder: Path, batch_size: int) -> Callable[[int], flo
     from artjax.data import batches, sources
     from artjax.data.canvases import Request, open_collection
     from artjax.runtime.mesh import create_mesh
-    from artjax.training.experiment import Experiment
+    from artjax.training.training import create_crop_boxes
 
     config = common.create_config(collection="bench", source=name, batch_size=batch_size)
     mesh = create_mesh(devices=jax.devices()[:1])
     data = open_collection(Request(**collection_settings(config)), folder, None)
     train = data.split("train", {"artist": "artist"})
-    experiment = Experiment(config, {"artist": 2}, len(train), mesh)
     choice = sources.choose_for(config, data, train, mesh)
-    source = sources.open_source(config, train, mesh, experiment.crop_boxes, choice)
+    source = sources.open_source(config, train, mesh, create_crop_boxes(config), choice)
     gather = jax.jit(source.gather)
     jax.block_until_ready(gather(source.works, source.batch(0)))
 

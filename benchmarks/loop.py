@@ -29,10 +29,11 @@ from timed_step import compile_step
 from artjax.config import canvas_size, collection_settings
 from artjax.data import batches
 from artjax.data.canvases import Request, open_collection
+from artjax.places import Places
 from artjax.runtime.mesh import create_mesh, describe
 from artjax.train import train
-from artjax.training.experiment import Experiment
 from artjax.training.logs import read_rows
+from artjax.training.training import create_training
 
 
 def bare_rate(config: Any, folder: Path) -> float:
@@ -40,11 +41,11 @@ def bare_rate(config: Any, folder: Path) -> float:
     mesh = create_mesh()
     data = open_collection(Request(**collection_settings(config)), folder, None)
     split = data.split("train", {"artist": "artist"})
-    experiment = Experiment(config, {"artist": 2}, len(split), mesh)
+    training = create_training(config, {"artist": 2}, len(split), mesh)
     indices = batches.batch_indices(0, 0, config.batch_size, len(split))
-    batch = batches.put(split, indices, experiment.batch_sharding)
-    step = compile_step(experiment)
-    state, metrics = step(experiment.initial_state(), batch)
+    batch = batches.put(split, indices, training.network.batch_sharding)
+    step = compile_step(training)
+    state, metrics = step(training.initial_state(), batch)
     jax.block_until_ready((state, metrics))
     start = time.perf_counter()
     for _ in range(config.steps - 1):
@@ -56,7 +57,7 @@ def bare_rate(config: Any, folder: Path) -> float:
 def loop_rate(config: Any, folder: Path) -> float:
     """Works per second as the loop reports them, without its first rows, which fill the queues."""
     with tempfile.TemporaryDirectory() as workdir, contextlib.redirect_stdout(io.StringIO()):
-        train(config, Path(workdir), folder, stop_after_steps=config.steps - 1)
+        train(config, Places(Path(workdir), folder), stop_after_steps=config.steps - 1)
         rows = [row for row in read_rows(Path(workdir)) if "perf/images_per_second" in row]
     seconds = works = 0.0
     for before, row in itertools.pairwise(rows):

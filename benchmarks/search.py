@@ -27,7 +27,7 @@ from artjax.modes.search.heads import Group
 from artjax.modes.search.space import space_of
 from artjax.runtime import compilation_cache
 from artjax.runtime.mesh import create_mesh
-from artjax.training.experiment import Experiment
+from artjax.training.training import create_training
 
 CLASSES = 20
 FEATURES = 4096
@@ -86,26 +86,28 @@ def main() -> None:
         search__label_smoothing=(0.0, 0.2),
     )
     mesh = create_mesh(devices=jax.devices()[:1])
-    experiment = Experiment(config, {"artist": CLASSES}, args.works, mesh)
-    training, validation = create_split("train", args.works, 1), create_split("validation", 1000, 2)
+    training = create_training(config, {"artist": CLASSES}, args.works, mesh)
+    works, validation = create_split("train", args.works, 1), create_split("validation", 1000, 2)
     space = space_of(config)
     drawn = [space.draw(trial) for trial in range(args.heads)]
     source = sources.open_source(
-        config, training, mesh, experiment.crop_boxes, Choice("host", "the features are in memory")
+        config, works, mesh, training.crop_boxes, Choice("host", "the features are in memory")
     )
-    group = Group(experiment, list(range(args.heads)))
-    compiling, seconds = train(group, drawn, source, experiment.steps)
+    group = Group(training, {}, list(range(args.heads)))
+    compiling, seconds = train(group, drawn, source, training.steps)
     print(
-        f"{args.heads} heads at once: {seconds:.1f} s for {experiment.steps} steps, {compiling:.1f} s "
+        f"{args.heads} heads at once: {seconds:.1f} s for {training.steps} steps, {compiling:.1f} s "
         "to compile",
         flush=True,
     )
     alone, differences, scores = 0.0, [], []
     for trial in range(min(args.alone, args.heads)):
-        one = Group(experiment, [trial])
-        alone += train(one, drawn, source, experiment.steps)[1]
+        one = Group(training, {}, [trial])
+        alone += train(one, drawn, source, training.steps)[1]
         results = [
-            combining.scores(combining.predictions(experiment, of.of(trial).variables, validation))
+            combining.scores(
+                combining.predictions(training.network, of.of(trial).variables, validation)
+            )
             for of in (group, one)
         ]
         differences.append([abs(a - b) for a, b in zip(*results, strict=True)][:2])

@@ -27,6 +27,7 @@ import jax
 from artjax import config as config_lib
 from artjax.evaluation.baselines import WORDS
 from artjax.modes.folds import cross_validate
+from artjax.places import Places
 from artjax.runtime import compilation_cache
 from artjax.training.checks import check_config
 
@@ -48,7 +49,7 @@ def score(
     if not results.is_file():
         since = time.perf_counter()
         with contextlib.redirect_stdout(io.StringIO()):
-            outcome = cross_validate(config, workdir, args.data_dir)
+            outcome = cross_validate(config, Places(workdir, args.data_dir))
         if outcome.signal is not None:
             raise KeyboardInterrupt
         seconds = time.perf_counter() - since

@@ -13,7 +13,7 @@ from artjax.config import canvas_size
 from artjax.runtime.mesh import check_batch_size, create_mesh
 from artjax.runtime.resources import format_bytes
 from artjax.training import memory
-from artjax.training.experiment import Experiment
+from artjax.training.training import Training, create_training
 
 CLASSES = 20
 
@@ -25,16 +25,16 @@ def config_of(model: str, image_size: int, batch_size: int, **changes: Any) -> A
     )
 
 
-def compile_step(experiment: Experiment) -> jax.stages.Compiled:
-    """The compiled step of an experiment.
+def compile_step(training: Training) -> jax.stages.Compiled:
+    """The compiled step of a training.
 
     Raises:
       CannotRunError: if it needs more memory than is free.
     """
-    compiled = experiment.compile_train_step()
-    needed, free = memory.needed_bytes(compiled), memory.free_bytes(experiment.mesh)
+    compiled = training.compile_train_step()
+    needed, free = memory.needed_bytes(compiled), memory.free_bytes(training.network.mesh)
     if needed and free and needed > free:
-        config = experiment.config
+        config = training.config
         raise common.CannotRunError(
             f"not enough memory: {config.model.name} at {config.image_size} px with batches of "
             f"{config.batch_size} needs {format_bytes(needed)} on each device, "
@@ -62,7 +62,7 @@ class TimedStep:
         """
         mesh = create_mesh(devices=devices)
         check_batch_size(config.batch_size, mesh)
-        experiment = Experiment(config, {"artist": CLASSES}, 10_000, mesh)
+        training = create_training(config, {"artist": CLASSES}, 10_000, mesh)
         rng = np.random.default_rng(0)
         side, works = canvas_size(config), config.batch_size
         batch = {
@@ -71,10 +71,10 @@ class TimedStep:
             "label/artist": rng.integers(0, CLASSES, works).astype(np.int32),
             "mask": np.ones(works, bool),
         }
-        self._step = compile_step(experiment)
+        self._step = compile_step(training)
         self.needed_bytes = memory.needed_bytes(self._step)
-        self._batch = jax.device_put(batch, experiment.batch_sharding)
-        self._state = experiment.initial_state()
+        self._batch = jax.device_put(batch, training.network.batch_sharding)
+        self._state = training.initial_state()
         self.seconds: list[float] = []
         self.cpu_seconds: list[float] = []
         self.step()

@@ -60,7 +60,7 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-_CREATE = "artjax.training.experiment.create_model"
+_CREATE = "artjax.training.network.create_model"
 
 
 @pytest.fixture

@@ -149,8 +149,8 @@ def test_benchmark_measures_everybody(name, folder, tmp_path, capsys):
 
 ONE_AFTER_THE_OTHER = """
 import narrow, runpy, sys
-import artjax.training.experiment as experiment
-experiment.create_model = narrow.narrow_vgg(batch_norm=True)
+import artjax.training.network as network
+network.create_model = narrow.narrow_vgg(batch_norm=True)
 for script in sys.argv[1].split(","):
     sys.argv = [script, *sys.stdin.readline().split()]
     try:
@@ -214,7 +214,7 @@ def test_sizes_of_jobs_for_cpu_cores_are_the_same_everywhere(common):
 @pytest.mark.parametrize("name", NEEDING_NO_TENSORFLOW)
 def test_largest_step_of_the_cpu_sizes_fits_in_a_gigabyte(name, common):
     from artjax.runtime.mesh import create_mesh
-    from artjax.training.experiment import Experiment
+    from artjax.training.training import create_training
 
     sizes = {flag: size.cpu for flag, size in common.SIZES[name].items()}
     models = sizes.get("models", [sizes.get("model")])
@@ -224,17 +224,19 @@ def test_largest_step_of_the_cpu_sizes_fits_in_a_gigabyte(name, common):
         model__name=models[-1], image_size=max(sides), batch_size=max(batches)
     )
     mesh = create_mesh(devices=create_mesh().devices.flat[:1])
-    assert sum(Experiment(config, {"artist": 20}, 1_000, mesh).estimated_bytes()) < 1e9
+    assert sum(create_training(config, {"artist": 20}, 1_000, mesh).estimated_bytes()) < 1e9
 
 
 def test_too_little_memory_is_one_line(folder, common, monkeypatch, capsys):
     timed_step = importlib.import_module("timed_step")
     monkeypatch.setattr(timed_step.memory, "needed_bytes", lambda compiled: 39e9)
     monkeypatch.setattr(timed_step.memory, "free_bytes", lambda mesh: 19e9)
-    experiment = SimpleNamespace(
-        config=common.create_config(), mesh=None, compile_train_step=lambda: None
+    training = SimpleNamespace(
+        config=common.create_config(),
+        network=SimpleNamespace(mesh=None),
+        compile_train_step=lambda: None,
     )
-    assert common.run(lambda: timed_step.compile_step(experiment)) == 2
+    assert common.run(lambda: timed_step.compile_step(training)) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line == (
         "cannot run: not enough memory: vgg16_bn at 224 px with batches of 256 needs 39.0 GB on each "

@@ -13,6 +13,7 @@ from tiny import SPLITS, open_canvases, stripes, tiny_config
 
 import launch
 from artjax import default_collection
+from artjax.command_line import parse
 from artjax.errors import ArtjaxError
 from artjax.runtime.resources import format_bytes
 
@@ -57,11 +58,11 @@ def in_the_repository(pytestconfig, monkeypatch):
         ),
         (
             ["--workdir", "NEW", "--workdir", "OTHER"],
-            "--workdir is given 2 times: --mode train takes one, only --mode evaluate takes several",
+            "--workdir is given 2 times: --mode train takes one, only --mode evaluate and predict take several",
         ),
         (
             ["--mode", "predict", "--workdir", "NEW", "--workdir", "OTHER", "a.jpg"],
-            "--mode predict takes one",
+            "no checkpoint in",
         ),
         (
             ["--mode", "evaluate", "--workdir", "NEW", "--workdir", "NEW"],
@@ -155,11 +156,9 @@ def test_source_that_does_not_fit_is_one_line_with_needed_and_free_bytes(data_di
 
 
 def test_an_override_and_its_value_may_be_two_arguments():
-    args, overrides = launch.parse_args(
-        [*TINY, "--config.seed", "3", "--config.optim.peak_lr=0.1", "--mode", "train"]
-    )
-    assert overrides == [("seed", "3"), ("optim.peak_lr", "0.1")]
-    assert args.config == TINY[1]
+    command = parse([*TINY, "--config.seed", "3", "--config.optim.peak_lr=0.1", "--mode", "train"])
+    assert command.fields == [("seed", "3"), ("optim.peak_lr", "0.1")]
+    assert command.flags == {"config": TINY[1]}
 
 
 def test_config_files_are_found_beside_launch_from_any_folder(data_dir, tmp_path, monkeypatch):

@@ -1,6 +1,8 @@
 """What must not lose work: damaged files, full disks, two processes at once."""
 
+import csv
 import errno
+import io
 import json
 import os
 import shutil
@@ -13,8 +15,11 @@ import numpy as np
 import pytest
 from tiny import stripes, tiny_config
 
+import launch
 from artjax.errors import ArtjaxError
 from artjax.evaluation.predict import predict
+from artjax.places import Places
+from artjax.runs import Run
 from artjax.runtime.locks import only_process
 from artjax.train import train
 from artjax.training import events
@@ -26,7 +31,9 @@ SHORT = {"steps": 6, "eval_every": 2, "log_every": 1}
 
 def run(workdir, data_dir, stop=None, **changes):
     config = tiny_config(**SHORT | changes)
-    return train(config, workdir, data_dir, devices=jax.devices()[:1], stop_after_steps=stop)
+    return train(
+        config, Places(workdir, data_dir), devices=jax.devices()[:1], stop_after_steps=stop
+    )
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +43,7 @@ def stopped(data_dir, tmp_path_factory):
     patch = pytest.MonkeyPatch()
     with patch.context() as context:
         create = narrow.narrow_vgg(batch_norm=False)
-        context.setattr("artjax.training.experiment.create_model", create)
+        context.setattr("artjax.training.network.create_model", create)
         run(workdir, data_dir, stop=2)
         kept = workdir.parent / "2"
         shutil.copytree(workdir / "checkpoints" / "2", kept)
@@ -183,10 +190,13 @@ def test_predict_does_what_it_can(workdir, data_dir, tmp_path):
     name = os.fsdecode(b"caf\xe9.png")
     stripes(0, np.random.default_rng(0)).save(folder / name)
     os.mkfifo(folder / "pipe.jpg")
-    result = predict(workdir, [folder, tmp_path / "missing.jpg"], "last")
+    result = predict([Run.load(workdir, "last")], [folder, tmp_path / "missing.jpg"])
     assert {guess.path.name for guess in result.guesses} == {name}
     reasons = {path.name: reason for path, reason in result.unusable}
     assert reasons["missing.jpg"] == "no such file or folder"
     assert "pipe.jpg" in reasons
+    given = ["--workdir", str(workdir), "--mode", "predict", str(folder)]
+    assert launch.main(given) == 0
     table = (workdir / "predict" / "predictions.csv").read_text(encoding="utf-8")
     assert "café.png" in table
+    assert len(list(csv.DictReader(io.StringIO(table)))) == 3

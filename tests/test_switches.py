@@ -17,6 +17,7 @@ from tiny import tiny_config, write_tiny
 from artjax.config import FIELDS, default_config
 from artjax.config.fields import set_field
 from artjax.evaluation import evaluate
+from artjax.places import Places
 from artjax.train import train
 from artjax.training import optim, switches
 from artjax.training.logs import read_rows
@@ -89,7 +90,7 @@ def test_resumed_run_equals_uninterrupted_run_with(name, tmp_path, capsys):
 @pytest.mark.parametrize("devices", [1, 8])
 def test_plateau_lowers_the_logged_learning_rate_and_says_so(devices, data_dir, tmp_path, capsys):
     settings = SHORT | {"steps": 10, "optim__warmup_steps": 2} | PLATEAU
-    train(tiny_config(**settings), tmp_path, data_dir, devices=jax.devices()[:devices])
+    train(tiny_config(**settings), Places(tmp_path, data_dir), devices=jax.devices()[:devices])
     rows = read_rows(tmp_path)
     losses = {row["step"]: row["validation/loss"] for row in rows if "validation/loss" in row}
     rates = {row["step"]: row["train/learning_rate"] for row in rows if "train/loss" in row}

@@ -16,14 +16,18 @@ from tiny import AUGMENTED, tiny_config
 
 from artjax.errors import TrainingError, WorkdirError
 from artjax.evaluation import evaluate
+from artjax.places import Places
+from artjax.runs import read_config
+from artjax.runtime.mesh import create_mesh
 from artjax.train import train
 from artjax.training.checkpoint import Checkpoints
 from artjax.training.logs import read_rows
+from artjax.training.training import create_training
 from launch import main as launch_main
 
 
 def one(config, workdir, data_dir, **settings):
-    return train(config, workdir, data_dir, devices=jax.devices()[:1], **settings)
+    return train(config, Places(workdir, data_dir), devices=jax.devices()[:1], **settings)
 
 
 def rows_without_speed(workdir):
@@ -34,9 +38,12 @@ def rows_without_speed(workdir):
 
 def last_state(workdir):
     """The whole training state of the last checkpoint, on the devices."""
-    experiment = evaluate.restore(workdir, "last").experiment
+    config = read_config(workdir)
+    tasks = {"artist": 3, "genre": 2}
+    classes = {task: tasks[task] for task in config.task}
+    training = create_training(config, classes, 60, create_mesh(devices=jax.devices()[:1]))
     checkpoints = Checkpoints(workdir, read_only=True)
-    state = checkpoints.restore(checkpoints.latest_step, experiment.abstract_state)
+    state = checkpoints.restore(checkpoints.latest_step, training.abstract_state)
     checkpoints.close()
     return state
 
@@ -116,11 +123,13 @@ def test_resumed_run_equals_uninterrupted_run_with_augmentations_and_other_sourc
     monkeypatch.setattr("artjax.runtime.mesh.MIN_SHARDED_SIZE", 2**8)
     settings = AUGMENTED | changes | {"steps": 6, "eval_every": 3, "log_every": 2}
     several = {"devices": jax.devices()[:devices]}
-    train(tiny_config(**settings), tmp_path / "whole", data_dir, **several)
+    train(tiny_config(**settings), Places(tmp_path / "whole", data_dir), **several)
     # Stopped before the first row and checkpoint, and between two rows.
     for source, stop in (("device", 1), ("host", 5), ("device", None)):
         config = tiny_config(**settings, source=source)
-        outcome = train(config, tmp_path / "resumed", data_dir, stop_after_steps=stop, **several)
+        outcome = train(
+            config, Places(tmp_path / "resumed", data_dir), stop_after_steps=stop, **several
+        )
         assert (outcome.step, outcome.finished) == (stop or 6, stop is None)
     assert_same_run(tmp_path / "whole", tmp_path / "resumed")
     # The EMA differs from the parameters, and each device holds only a share of the kernels.
@@ -163,7 +172,7 @@ def test_no_thread_is_left_when_a_run_ends_early(data_dir, tmp_path):
 
 @pytest.mark.slow
 def test_loss_curve_is_the_same_on_eight_devices(finished, data_dir, tmp_path):
-    train(tiny_config(), tmp_path / "eight", data_dir)
+    train(tiny_config(), Places(tmp_path / "eight", data_dir))
     eight = rows_without_speed(tmp_path / "eight")
     for a, b in zip(rows_without_speed(finished), eight, strict=True):
         assert a.keys() == b.keys()
@@ -254,8 +263,8 @@ FLAGS = [
 NARROW = """
 import sys
 import launch, narrow
-from artjax.training import experiment
-experiment.create_model = narrow.narrow_vgg(batch_norm=True)
+from artjax.training import network
+network.create_model = narrow.narrow_vgg(batch_norm=True)
 sys.exit(launch.main(sys.argv[1:]))
 """
 

@@ -13,10 +13,13 @@ from artjax import pretrained
 from artjax.errors import ArtjaxError
 from artjax.evaluation import evaluate, metrics
 from artjax.evaluation.predict import predict
+from artjax.places import Places
+from artjax.runs import Run, open_run
 from artjax.train import train
 from artjax.training import features as features_lib
 from artjax.training.frozen import FILE
 from artjax.training.logs import read_rows
+from artjax.training.training import Training
 
 pytestmark = pytest.mark.usefixtures("narrow_vgg_bn_of_module")
 
@@ -28,7 +31,7 @@ ONE = {"devices": jax.devices()[:1]}
 def trunk(data_dir, tmp_path_factory):
     """The workdir of a run on the genres, whose trunk others take."""
     workdir = tmp_path_factory.mktemp("trunk")
-    assert train(tiny_config(task=("genre",), steps=20), workdir, data_dir, **ONE).finished
+    assert train(tiny_config(task=("genre",), steps=20), Places(workdir, data_dir), **ONE).finished
     return workdir
 
 
@@ -36,7 +39,7 @@ def trunk(data_dir, tmp_path_factory):
 def probed(trunk, data_dir, tmp_path_factory):
     """The workdir of a finished run on features; to be read only."""
     workdir = tmp_path_factory.mktemp("probed")
-    train(probe(trunk, features__views=2), workdir, data_dir, **ONE)
+    train(probe(trunk, features__views=2), Places(workdir, data_dir), **ONE)
     return workdir
 
 
@@ -46,8 +49,7 @@ def probe(trunk, **changes):
 
 
 def variables(workdir, which="last"):
-    restored = evaluate.restore(workdir, which)
-    return restored.experiment.whole_variables(restored.variables)
+    return Run.load(workdir, which).variables
 
 
 def leaves(tree):
@@ -64,7 +66,7 @@ def assert_same(evaluated, outcome):
 
 @pytest.mark.slow
 def test_a_frozen_trunk_stays_and_is_written_once(trunk, data_dir, tmp_path, capsys):
-    outcome = train(probe(trunk), tmp_path, data_dir, **ONE)
+    outcome = train(probe(trunk), Places(tmp_path, data_dir), **ONE)
     said = capsys.readouterr().out
     assert "pretrained: " in said
     assert f"from {trunk}, step 20" in said
@@ -76,11 +78,11 @@ def test_a_frozen_trunk_stays_and_is_written_once(trunk, data_dir, tmp_path, cap
             np.testing.assert_array_equal(value, before[path], err_msg=path)
     assert np.abs(after["params/head_artist/kernel"]).max() > 0
     # Neither state nor checkpoints hold what is not trained.
-    restored = evaluate.restore(tmp_path)
-    assert set(restored.variables["params"]) == {"head_artist"}
-    state = restored.experiment.abstract_state
+    run = Run.load(tmp_path)
+    assert set(run.network.abstract_variables["params"]) == {"head_artist"}
+    state = Training(run.network, 60).abstract_state
     assert sum(leaf.size for leaf in jax.tree.leaves(state.opt_state)) < 1000
-    record = restored.record["pretrained"]
+    record = run.record.pretrained
     assert record["source"] == str(trunk)
     assert len(record["sha256"]) == 64
     # The workdir is enough: the trunk's is gone.
@@ -91,15 +93,15 @@ def test_a_frozen_trunk_stays_and_is_written_once(trunk, data_dir, tmp_path, cap
 
 
 def test_settings_that_differ_from_those_of_the_weights_are_named(trunk, tmp_path):
-    source = pretrained.Source(str(trunk))
+    weights = pretrained.OpenWeights(str(trunk))
     config = probe(trunk, model__activation="gelu", preprocessing__channel_order="BGR")
-    found, lines = pretrained.with_preprocessing(config, source, tmp_path)
+    found, lines = pretrained.with_preprocessing(config, weights, None)
     assert len(lines) == 2
     assert "expect channel_order RGB, and --config.preprocessing.channel_order sets BGR" in lines[0]
     assert "the activation relu, and --config.model.activation sets gelu" in lines[1]
     own = {"channel_order": "BGR", "crop_share": 1.0, "interpolation": "linear"}
     assert found.preprocessing.to_dict() == own | {"mean": (0.5,) * 3, "std": (0.5,) * 3}
-    assert pretrained.with_preprocessing(probe(trunk), source, tmp_path)[1] == []
+    assert pretrained.with_preprocessing(probe(trunk), weights, None)[1] == []
 
 
 @pytest.mark.slow
@@ -107,13 +109,13 @@ def test_settings_that_differ_from_those_of_the_weights_are_named(trunk, tmp_pat
 def test_a_resumed_probe_equals_an_uninterrupted_one(views, trunk, data_dir, tmp_path):
     config = probe(trunk, features__views=views, ema_decay=0.9)
     folder = {"feature_dir": tmp_path / "features"}
-    train(config, tmp_path / "whole", data_dir, **ONE, **folder)
+    train(config, Places(tmp_path / "whole", data_dir, **folder), **ONE)
     other = tmp_path / "trunk"
     shutil.copytree(trunk, other)
     config = probe(other, features__views=views, ema_decay=0.9)
-    train(config, tmp_path / "cut", data_dir, stop_after_steps=5, **ONE, **folder)
+    train(config, Places(tmp_path / "cut", data_dir, **folder), stop_after_steps=5, **ONE)
     shutil.rmtree(other)  # resuming needs only the workdir
-    train(config, tmp_path / "cut", data_dir, **ONE, **folder)
+    train(config, Places(tmp_path / "cut", data_dir, **folder), **ONE)
     whole, cut = leaves(variables(tmp_path / "whole")), leaves(variables(tmp_path / "cut"))
     for path, value in whole.items():
         np.testing.assert_array_equal(value, cut[path], err_msg=path)
@@ -133,8 +135,10 @@ def test_features_give_the_same_as_the_trunk_in_every_step(trunk, tmp_path, monk
     fixed = {"augment__min_area": 1.0, "augment__max_stretch": 1.0, "augment__flip": False}
     monkeypatch.setattr(tiny, "stripes", lambda *given: stripes(*given).resize((64, 64)))
     tiny.write_tiny(tmp_path)
-    train(probe(trunk, **fixed), tmp_path / "step", tmp_path, **ONE)
-    once = train(probe(trunk, **fixed, features__views=1), tmp_path / "once", tmp_path, **ONE)
+    train(probe(trunk, **fixed), Places(tmp_path / "step", tmp_path), **ONE)
+    once = train(
+        probe(trunk, **fixed, features__views=1), Places(tmp_path / "once", tmp_path), **ONE
+    )
     assert (tmp_path / "features" / "tiny" / "1.0.0").is_dir()
     in_step, of_features = (
         leaves(variables(tmp_path / "step")),
@@ -149,14 +153,15 @@ def test_features_give_the_same_as_the_trunk_in_every_step(trunk, tmp_path, monk
 
 @pytest.mark.slow
 def test_features_are_those_of_the_trunk(probed):
-    restored, data = evaluate.open_workdir(probed, "last")
+    opened = open_run(probed, "last")
+    data, network, variables = opened.data, opened.run.network, opened.run.variables
     split = data.split("test", {"artist": "artist"})
-    features = evaluate.features_of(restored.experiment, restored.record, data)
+    features = opened.features
     seen = features.seen(split)
     assert seen.images.dtype == np.float16
     assert seen.images.shape == (19, 16)
-    whole = evaluate.predict_split(restored.experiment, restored.variables, split)["artist"][1]
-    of_features = evaluate.predict_split(restored.experiment, restored.variables, seen)["artist"][1]
+    whole = evaluate.predict_split(network, variables, split)["artist"][1]
+    of_features = evaluate.predict_split(network, variables, seen)["artist"][1]
     np.testing.assert_allclose(whole.log_probabilities, of_features.log_probabilities, atol=5e-3)
     views = features.views(data.split("train", {"artist": "artist"}), 2)
     assert views.images.shape == (120, 16)
@@ -167,15 +172,16 @@ def test_features_are_those_of_the_trunk(probed):
 
 @pytest.mark.slow
 def test_several_views_are_computed_on_images_not_on_features(probed):
-    restored, data = evaluate.open_workdir(probed, "best")
-    split = data.split("test", {"artist": "artist"})
-    by_hand = evaluate.predict_split(restored.experiment, restored.variables, split, 5)["artist"][1]
+    opened = open_run(probed)
+    network, variables = opened.run.network, opened.run.variables
+    split = opened.data.split("test", {"artist": "artist"})
+    by_hand = evaluate.predict_split(network, variables, split, 5)["artist"][1]
     row = evaluate.evaluate_workdir(probed, "test", views=5)["tasks"]["artist"]
     assert row["loss"] == metrics.loss(by_hand)
     assert row["loss"] != evaluate.evaluate_workdir(probed, "test")["tasks"]["artist"]["loss"]
-    features = evaluate.features_of(restored.experiment, restored.record, data).seen(split)
+    features = opened.features.seen(split)
     with pytest.raises(ValueError, match="features have no views"):
-        evaluate.predict_split(restored.experiment, restored.variables, features, 5)
+        evaluate.predict_split(network, variables, features, 5)
 
 
 @pytest.mark.slow
@@ -192,20 +198,20 @@ def test_features_that_were_interrupted_continue(trunk, data_dir, tmp_path, monk
 
     monkeypatch.setattr(features_lib, "write_atomically", killed)
     with pytest.raises(KeyboardInterrupt):
-        train(config, tmp_path / "run", data_dir, **ONE, **folder)
+        train(config, Places(tmp_path / "run", data_dir, **folder), **ONE)
     monkeypatch.setattr(
         features_lib,
         "write_atomically",
         lambda path, text: (write(path, text), computed.append(json.loads(text)["done"])),
     )
-    train(config, tmp_path / "run", data_dir, **ONE, **folder)
+    train(config, Places(tmp_path / "run", data_dir, **folder), **ONE)
     # 60 works of train as evaluation sees them, 20 of validation, 19 of test, 60 of train as drawn.
     assert computed == [16, 32, 48, 60, 16, 20, 16, 19, 16, 32, 48, 60]
     monkeypatch.undo()
     monkeypatch.setattr(
         features_lib.Features, "_compute", None
     )  # all is there: nothing is computed
-    train(config, tmp_path / "again", data_dir, **ONE, **folder)
+    train(config, Places(tmp_path / "again", data_dir, **folder), **ONE)
 
 
 @pytest.mark.slow
@@ -221,13 +227,13 @@ def test_fine_tuning_keeps_heads_of_the_same_classes(trunk, data_dir, tmp_path, 
         steps=8,
         eval_every=4,
     )
-    train(config, tmp_path, data_dir, stop_after_steps=4, **ONE)
+    train(config, Places(tmp_path, data_dir), stop_after_steps=4, **ONE)
     said = capsys.readouterr().out
     assert "with the head for genre" in said
     half, start = leaves(variables(tmp_path)), leaves(variables(trunk, "best"))
     np.testing.assert_array_equal(half["params/conv1_1/kernel"], start["params/conv1_1/kernel"])
     assert (half["params/head_genre/kernel"] != start["params/head_genre/kernel"]).any()
-    train(config, tmp_path, data_dir, **ONE)
+    train(config, Places(tmp_path, data_dir), **ONE)
     end = leaves(variables(tmp_path))
     assert (end["params/conv1_1/kernel"] != start["params/conv1_1/kernel"]).any()
     np.testing.assert_array_equal(end["batch_stats/bn1_1/mean"], start["batch_stats/bn1_1/mean"])
@@ -235,9 +241,9 @@ def test_fine_tuning_keeps_heads_of_the_same_classes(trunk, data_dir, tmp_path, 
 
 @pytest.mark.slow
 def test_predicts_with_a_frozen_trunk(trunk, data_dir, tmp_path):
-    train(probe(trunk), tmp_path / "run", data_dir, **ONE)
+    train(probe(trunk), Places(tmp_path / "run", data_dir), **ONE)
     stripes(0, np.random.default_rng(0)).save(tmp_path / "picture.png")
-    assert len(predict(tmp_path / "run", [tmp_path / "picture.png"]).guesses) == 3
+    assert len(predict([Run.load(tmp_path / "run")], [tmp_path / "picture.png"]).guesses) == 3
 
 
 @pytest.mark.parametrize(
@@ -257,7 +263,7 @@ def test_predicts_with_a_frozen_trunk(trunk, data_dir, tmp_path):
 )
 def test_what_cannot_work_is_one_line(changes, says, trunk, data_dir, tmp_path):
     with pytest.raises(ArtjaxError) as caught:
-        train(probe(trunk, **changes), tmp_path, data_dir, **ONE)
+        train(probe(trunk, **changes), Places(tmp_path, data_dir), **ONE)
     assert says in str(caught.value)
     assert str(caught.value).count("\n") <= 1
     assert not (tmp_path / FILE).exists()
@@ -265,12 +271,12 @@ def test_what_cannot_work_is_one_line(changes, says, trunk, data_dir, tmp_path):
 
 def test_a_folder_without_a_run_is_one_line(data_dir, tmp_path):
     with pytest.raises(ArtjaxError, match=r"--config.model.weights=.*: no checkpoint in"):
-        train(probe(tmp_path), tmp_path / "run", data_dir, **ONE)
+        train(probe(tmp_path), Places(tmp_path / "run", data_dir), **ONE)
 
 
 @pytest.mark.slow
 def test_a_lost_frozen_file_is_one_line(trunk, data_dir, tmp_path):
-    train(probe(trunk), tmp_path, data_dir, stop_after_steps=2, **ONE)
+    train(probe(trunk), Places(tmp_path, data_dir), stop_after_steps=2, **ONE)
     (tmp_path / FILE).write_bytes(b"short")
     with pytest.raises(ArtjaxError, match=r"frozen.safetensors, which holds the frozen"):
-        train(probe(trunk), tmp_path, data_dir, **ONE)
+        train(probe(trunk), Places(tmp_path, data_dir), **ONE)

@@ -27,8 +27,8 @@ from tiny import open_canvases, tiny_config
 from artjax.data import sources
 from artjax.errors import ArtjaxError
 from artjax.runtime.mesh import create_mesh
-from artjax.training import experiment
-experiment.create_model = narrow.narrow_vgg(batch_norm=True)
+from artjax.training import network
+network.create_model = narrow.narrow_vgg(batch_norm=True)
 scenes = json.loads(sys.argv[1])
 assert launch.main(sys.argv[2:]) == 0
 mesh, said = create_mesh(), {}

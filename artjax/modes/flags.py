@@ -17,28 +17,36 @@ class Flag:
     """A flag.
 
     Attributes:
-      help: what it means.
+      help: what it means, or a function that says it.
       type: makes its value of the text.
       metavar: how its value is called.
       several: whether it may be given more than once.
       choices: the valid values, if they are few.
     """
 
-    help: str
+    help: str | Callable[[], str]
     type: Callable[[str], Any] = str
     metavar: str | None = None
     several: bool = False
     choices: tuple[str, ...] = ()
 
+    @property
+    def text(self) -> str:
+        """What it means."""
+        return self.help if isinstance(self.help, str) else self.help()
 
-FLAGS: Mapping[str, Flag] = {
-    "config": Flag(
+
+def _help_of_config() -> str:
+    return (
         "the task: configs/artist.py, genre.py, location.py, style.py or all_labels.py; the collection "
         f"is {', '.join(collections.names())} or any prepared TFDS image set (default: "
         f"{collections.preferred(('artist',))}, or {collections.preferred(('location',))} for location, "
-        f"if it is prepared; else the embedded {collections.sample()})",
-        metavar="FILE[:COLLECTION]",
-    ),
+        f"if it is prepared; else the embedded {collections.sample()})"
+    )
+
+
+FLAGS: Mapping[str, Flag] = {
+    "config": Flag(_help_of_config, metavar="FILE[:COLLECTION]"),
     "workdir": Flag(
         "the run's folder (default: runs/<config>-<collection>); with --mode evaluate or predict, "
         "several are an ensemble",

@@ -44,7 +44,7 @@ def test_made_up_entry_is_in_the_messages_the_help_the_defaults_and_the_recipes(
     with pytest.raises(DataError, match="did you mean 'frescoes'"):
         prepared.find("fresco", ("style",), tmp_path)
     with pytest.raises(SystemExit):
-        launch.parse_args(["--help"])
+        launch.main(["--help"])
     assert "the collection is frescoes, wikiart, wga," in " ".join(capsys.readouterr().out.split())
     assert collections.preferred(("style",)) == "frescoes"
     assert collections.default_config("frescoes", ("genre",)) == "genre_of_walls"

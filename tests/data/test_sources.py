@@ -16,25 +16,25 @@ from artjax.data import batches, canvases, decoding, sources, tfrecords
 from artjax.errors import ConfigError, DataError
 from artjax.runtime import resources
 from artjax.runtime.mesh import batch_sharding, create_mesh
-from artjax.training.experiment import Experiment
 from artjax.training.step import keys_of_step
+from artjax.training.training import create_training
 
 FEATURES = {"artist": "artist", "genre": "genre"}
 
 
 def opened(source, data_dir, devices=1, **changes):
-    """A source, the training split and the experiment that they are for."""
+    """A source, the training split and the training that they are for."""
     config = tiny_config(source=source, task=("artist", "genre"), **changes)
     mesh = create_mesh(devices=jax.devices()[:devices])
     data = open_canvases(config, data_dir, None)
     train = data.split("train", FEATURES)
-    experiment = Experiment(config, {"artist": 3, "genre": 2}, len(train), mesh)
+    training = create_training(config, {"artist": 3, "genre": 2}, len(train), mesh)
     choice = sources.choose_for(config, data, train, mesh)
-    source = sources.open_source(config, train, mesh, experiment.crop_boxes, choice)
+    source = sources.open_source(config, train, mesh, training.crop_boxes, choice)
     if "image" in source.works:
         held = source.works["image"].addressable_shards[0].data
         assert held.nbytes - held[0].nbytes <= choice.held_bytes <= held.nbytes
-    return source, train, experiment
+    return source, train, training
 
 
 def batch_of(source, step):
@@ -124,13 +124,13 @@ def test_streamed_crops_are_those_that_the_step_cuts_out_of_canvases(data_dir):
     # Crops have the size of the canvas, so that both have about the pixels of the image.
     sizes = {"image_size": 64, "canvas_size": 64, "augment__flip": False}
     host, _, _ = opened("host", data_dir, **sizes)
-    stream, _, experiment = opened("stream", data_dir, **sizes)
-    key, _ = keys_of_step(jax.random.key(experiment.config.seed), 3)
+    stream, _, training = opened("stream", data_dir, **sizes)
+    key, _ = keys_of_step(jax.random.key(training.config.seed), 3)
     ours = batch_of(host, 3)
-    magnitudes = experiment.config.augment
+    magnitudes = training.config.augment
     cut, _ = augment.augmented(key, ours["image"], ours["aspect"], magnitudes, 64)
     streamed, _ = augment.augmented(key, batch_of(stream, 3)["image"], None, magnitudes, 64)
-    other_key, _ = keys_of_step(jax.random.key(experiment.config.seed), 4)
+    other_key, _ = keys_of_step(jax.random.key(training.config.seed), 4)
     other, _ = augment.augmented(other_key, ours["image"], ours["aspect"], magnitudes, 64)
 
     def alike(one, two):

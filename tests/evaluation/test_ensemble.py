@@ -13,6 +13,8 @@ from tiny import tiny_config
 from artjax.errors import ArtjaxError, ConfigError, WorkdirError
 from artjax.evaluation import ensemble, evaluate, metrics
 from artjax.evaluation.metrics import Predictions
+from artjax.places import Places
+from artjax.runs import open_run
 from artjax.train import train
 
 pytestmark = pytest.mark.usefixtures("narrow_vgg_bn_of_module")
@@ -76,7 +78,7 @@ def workdirs(data_dir, tmp_path_factory):
     folders = [tmp_path_factory.mktemp(name) for name in ("first", "second")]
     changes = {"seed": 1, "image_size": 16, "canvas_size": 24, "eval__views": 5}
     for folder, given in zip(folders, ({}, changes), strict=True):
-        train(tiny_config(steps=6, eval_every=3, **given), folder, data_dir, **ONE)
+        train(tiny_config(steps=6, eval_every=3, **given), Places(folder, data_dir), **ONE)
     return folders
 
 
@@ -88,9 +90,9 @@ def test_the_ensemble_of_two_runs_equals_the_mean_by_hand(workdirs):
     assert after == before
     probabilities = []
     for workdir, views in zip(workdirs, (1, 5), strict=True):
-        restored, data = evaluate.open_workdir(workdir, "best")
-        split = data.split("test", {"artist": "artist"})
-        of_run = evaluate.predict_split(restored.experiment, restored.variables, split, views)
+        opened = open_run(workdir)
+        split = opened.data.split("test", {"artist": "artist"})
+        of_run = evaluate.predict_split(opened.run.network, opened.run.variables, split, views)
         probabilities.append(np.exp(of_run["artist"][1].log_probabilities))
     assert probabilities[0].argmax(1).tolist() != probabilities[1].argmax(1).tolist()
     mean = np.mean(probabilities, axis=0)

@@ -11,11 +11,13 @@ from tiny import SPLITS, open_canvases, tiny_config
 
 from artjax.errors import ConfigError, WorkdirError
 from artjax.evaluation import baselines, evaluate, report
+from artjax.places import Places
 from artjax.runtime.mesh import create_mesh
 from artjax.train import train
 from artjax.training.best import Validation
 from artjax.training.checkpoint import Checkpoints
-from artjax.training.experiment import Experiment
+from artjax.training.network import Network
+from artjax.training.training import create_training
 
 pytestmark = pytest.mark.usefixtures("narrow_vgg_bn_of_module")
 
@@ -25,7 +27,7 @@ def workdir(data_dir, tmp_path_factory):
     """A finished run that was stopped early enough to make mistakes."""
     folder = tmp_path_factory.mktemp("run")
     config = tiny_config(steps=4, eval_every=2, source="host")
-    train(config, folder, data_dir, devices=jax.devices()[:1])
+    train(config, Places(folder, data_dir), devices=jax.devices()[:1])
     return folder
 
 
@@ -85,14 +87,12 @@ def test_every_work_counts_once_whatever_the_batch_size(workdir, data_dir, batch
     config = tiny_config(batch_size=batch_size)
     data = open_canvases(config, data_dir, None)
     split = data.split("test", {"artist": "artist"})
-    experiment = Experiment(config, {"artist": 3}, 60, create_mesh())
-    variables = restored_variables(workdir, experiment)
-    known, predictions = evaluate.predict_split(experiment, variables, split)["artist"]
+    network = Network(config, {"artist": 3}, create_mesh())
+    variables = restored_variables(workdir, network)
+    known, predictions = evaluate.predict_split(network, variables, split)["artist"]
     np.testing.assert_array_equal(known, np.arange(19))
     reference = evaluate.predict_split(
-        Experiment(
-            tiny_config(batch_size=19), {"artist": 3}, 60, create_mesh(devices=jax.devices()[:1])
-        ),
+        Network(tiny_config(batch_size=19), {"artist": 3}, create_mesh(devices=jax.devices()[:1])),
         variables,
         split,
     )["artist"][1]
@@ -101,9 +101,11 @@ def test_every_work_counts_once_whatever_the_batch_size(workdir, data_dir, batch
     )
 
 
-def restored_variables(workdir, experiment):
+def restored_variables(workdir, network):
     checkpoints = Checkpoints(workdir, read_only=True)
-    variables = checkpoints.restore_variables(checkpoints.best_step, experiment.abstract_state)
+    variables = checkpoints.restore_variables(
+        checkpoints.best_step, network.abstract_variables, ema=False
+    )
     checkpoints.close()
     return jax.device_get(variables)
 
@@ -159,7 +161,7 @@ def test_streaming_without_room_for_canvases_gives_the_same_numbers(workdir, tmp
 @pytest.mark.slow
 def test_a_model_spread_over_devices_is_evaluated_on_any_number(data_dir, tmp_path):
     config = tiny_config(batch_size=15, fsdp=3, steps=2, eval_every=2)
-    train(config, tmp_path, data_dir, devices=jax.devices()[:3])
+    train(config, Places(tmp_path, data_dir), devices=jax.devices()[:3])
     assert evaluate.evaluate_workdir(tmp_path, "test")["tasks"]["artist"]["n"] == 19
 
 
@@ -190,8 +192,8 @@ def test_workdir_without_checkpoint_says_what_it_holds(tmp_path):
 @pytest.mark.slow
 def test_the_best_checkpoint_is_kept_beside_the_last(tmp_path):
     config = tiny_config(image_size=16, canvas_size=16)
-    experiment = Experiment(config, {"artist": 3}, 60, create_mesh(devices=jax.devices()[:1]))
-    state = experiment.initial_state()
+    mesh = create_mesh(devices=jax.devices()[:1])
+    state = create_training(config, {"artist": 3}, 60, mesh).initial_state()
     scores = {1: (0.5, 1.0), 2: (0.7, 0.9), 3: (0.7, 0.8), 4: (0.6, 0.1), 5: None}
     checkpoints = Checkpoints(tmp_path)
     best = checkpoints.best_so_far(warmup_steps=0)

@@ -13,10 +13,12 @@ from artjax import augment
 from artjax.errors import ConfigError
 from artjax.evaluation import evaluate, views
 from artjax.evaluation.predict import predict
+from artjax.places import Places
+from artjax.runs import Run
 from artjax.runtime.mesh import create_mesh
 from artjax.train import train
-from artjax.training.experiment import Experiment
 from artjax.training.logs import read_rows
+from artjax.training.training import create_training
 
 pytestmark = pytest.mark.usefixtures("narrow_vgg_bn_of_module")
 
@@ -26,8 +28,9 @@ ONE = {"devices": jax.devices()[:1]}
 def network(devices=1, **changes):
     """A network with random weights, and a batch."""
     mesh = create_mesh(devices=jax.devices()[:devices])
-    of = Experiment(tiny_config(**changes), {"artist": 3}, 60, mesh)
-    leaves, tree = jax.tree.flatten(of.initial_state().variables)
+    training = create_training(tiny_config(**changes), {"artist": 3}, 60, mesh)
+    of = training.network
+    leaves, tree = jax.tree.flatten(training.initial_state().variables)
     keys = jax.random.split(jax.random.key(0), len(leaves))
     drawn = [
         leaf + 0.2 * jax.random.normal(key, leaf.shape)
@@ -48,7 +51,7 @@ def test_probabilities_are_the_mean_over_views_that_were_cut_by_hand():
     @jax.jit
     def of_view(view):
         crops = augment.view_of(batch["image"], batch["aspect"], 32, view)
-        return of._model.apply(variables, of.preprocessing.normalise(crops))["artist"]
+        return of.model.apply(variables, of.preprocessing.normalise(crops))["artist"]
 
     logits = [np.asarray(of_view(view), np.float64) for view in augment.fixed_views(10)]
     probabilities = special.softmax(logits, axis=2)
@@ -78,7 +81,9 @@ def workdirs(data_dir, tmp_path_factory):
     found = {}
     for count in (1, 5):
         folder = found[count] = tmp_path_factory.mktemp("run")
-        train(tiny_config(steps=8, eval_every=4, eval__views=count), folder, data_dir, **ONE)
+        train(
+            tiny_config(steps=8, eval_every=4, eval__views=count), Places(folder, data_dir), **ONE
+        )
     return found
 
 
@@ -110,7 +115,7 @@ def test_a_finished_run_does_not_take_the_result_of_other_views_for_its_own(work
     before = result_of(workdirs[1])
     assert evaluate.evaluate_workdir(workdirs[1], "test", views=10) != before
     config = tiny_config(steps=8, eval_every=4)
-    assert train(config, workdirs[1], data_dir, **ONE).results["test"]["views"] == 1
+    assert train(config, Places(workdirs[1], data_dir), **ONE).results["test"]["views"] == 1
     after = result_of(workdirs[1])
     assert after["tasks"]["artist"]["top1"] == before["tasks"]["artist"]["top1"]
     assert after["views"] == 1
@@ -121,12 +126,12 @@ def test_predictions_use_the_views_of_the_run_or_those_that_are_asked_for(workdi
     wide = tmp_path / "wide.png"
     halves = [np.asarray(stripes(i, np.random.default_rng(i)).resize((60, 60))) for i in (0, 1)]
     Image.fromarray(np.concatenate(halves, axis=1)).save(wide)
-    of_run = predict(workdirs[5], [wide])
-    asked = predict(workdirs[1], [wide], views=5)
-    assert of_run.views == asked.views == 5
+    of_run = predict([Run.load(workdirs[5])], [wide])
+    asked = predict([Run.load(workdirs[1])], [wide], views=5)
+    assert of_run.views == asked.views == (5,)
     assert of_run.guesses == asked.guesses
-    alone = predict(workdirs[1], [wide])
-    assert alone.views == 1
+    alone = predict([Run.load(workdirs[1])], [wide])
+    assert alone.views == (1,)
     assert alone.guesses != asked.guesses
     assert sum(guess.probability for guess in asked.guesses) == pytest.approx(1)
 
@@ -137,4 +142,4 @@ def test_other_numbers_of_views_are_refused(wrong, workdirs, tmp_path):
     with pytest.raises(ConfigError, match=r"eval\.views"):
         evaluate.evaluate_workdir(workdirs[1], "test", views=wrong)
     with pytest.raises(ConfigError, match=r"eval\.views"):
-        predict(workdirs[1], [tmp_path], views=wrong)
+        predict([Run.load(workdirs[1])], [tmp_path], views=wrong)

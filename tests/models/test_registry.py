@@ -13,9 +13,11 @@ from artjax import models
 from artjax.errors import ConfigError
 from artjax.evaluation import evaluate
 from artjax.models import HEAD, Family, Preprocessing, registry
+from artjax.places import Places
+from artjax.runtime.mesh import create_mesh
 from artjax.train import train
 from artjax.training.checks import check_config, tables
-from artjax.training.experiment import Experiment
+from artjax.training.training import create_training
 
 
 class Patches(nn.Module):
@@ -60,8 +62,8 @@ def patches(monkeypatch):
 def test_a_registered_family_is_trained_resumed_and_evaluated(patches, data_dir, tmp_path):
     config = tiny_config(**patches, remat=True, accumulate=2, steps=6)
     one = {"devices": jax.devices()[:1]}
-    train(config, tmp_path, data_dir, stop_after_steps=3, **one)
-    outcome = train(config, tmp_path, data_dir, **one)
+    train(config, Places(tmp_path, data_dir), stop_after_steps=3, **one)
+    outcome = train(config, Places(tmp_path, data_dir), **one)
     assert outcome.finished
     again = evaluate.evaluate_workdir(tmp_path, "test", data_dir=data_dir)
     trained = outcome.results["test"]["tasks"]["artist"]
@@ -76,15 +78,15 @@ def test_input_has_the_preprocessing_of_the_family(patches, monkeypatch):
         jax.debug.callback(lambda x: seen.append(np.asarray(x)), images)
         return {"artist": jnp.zeros((len(images), 3))}
 
-    experiment = Experiment(
-        tiny_config(**patches), {"artist": 3}, 60, evaluate.create_mesh(devices=jax.devices()[:1])
+    training = create_training(
+        tiny_config(**patches), {"artist": 3}, 60, create_mesh(devices=jax.devices()[:1])
     )
-    variables = experiment.initial_state().variables
+    variables = training.initial_state().variables
     monkeypatch.setattr(Patches, "__call__", record)
     canvas = np.zeros((1, 32, 32, 3), np.uint8)
     canvas[:, 2:30, 2:30] = (255, 128, 0)  # 28 of 32 pixels are 0.875 of the side
     batch = {"image": canvas, "aspect": np.ones(1, np.float32)}
-    jax.block_until_ready(experiment.logits(variables, batch))
+    jax.block_until_ready(training.network.logits(variables, batch))
     expected = [(0 - 0.406) / 0.225, (128 / 255 - 0.456) / 0.224, (1 - 0.485) / 0.229]
     np.testing.assert_allclose(
         seen[0][0, 4:-4, 4:-4], np.broadcast_to(expected, (20, 20, 3)), atol=1e-5

@@ -4,6 +4,7 @@ import pytest
 from tiny import tiny_config
 
 from artjax.modes.benchmark import benchmark, judge
+from artjax.places import Places
 
 
 @pytest.mark.slow
@@ -11,7 +12,7 @@ def test_benchmark_measures_three_rates_and_leaves_one_file(data_dir, tmp_path, 
     said = []
     workdir = tmp_path / "run"
     config = tiny_config(steps=100, batch_size=0)
-    result = benchmark(config, workdir, data_dir, seconds=0.2, say=said.append)
+    result = benchmark(config, Places(workdir, data_dir), seconds=0.2, say=said.append)
     assert [path.name for path in workdir.iterdir()] == ["benchmark.json"]
     assert json.loads((workdir / "benchmark.json").read_text()) == json.loads(json.dumps(result))
     # At most a sixteenth of the 60 works, but at least one for each of the 8 devices.

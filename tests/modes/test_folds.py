@@ -11,6 +11,7 @@ from tiny import ARTISTS, SPLITS, open_canvases, tiny_config
 from artjax.data.folds import fold_of
 from artjax.errors import ArtjaxError
 from artjax.modes.folds import cross_validate, evaluate_folds
+from artjax.places import Places
 from artjax.training.checks import check_config
 
 FEATURES = {"artist": "artist"}
@@ -55,9 +56,9 @@ def test_folds_are_resumed_and_pooled_into_one_score(data_dir, tmp_path, capsys)
     folds = 2
     config = tiny_config(folds=folds, steps=8, eval_every=4, log_every=4)
     one = {"devices": jax.devices()[:1]}
-    stopped = cross_validate(config, tmp_path, data_dir, stop_after_steps=4, **one)
+    stopped = cross_validate(config, Places(tmp_path, data_dir), stop_after_steps=4, **one)
     assert not stopped.finished
-    outcome = cross_validate(config, tmp_path, data_dir, **one)
+    outcome = cross_validate(config, Places(tmp_path, data_dir), **one)
     assert outcome.finished
     assert capsys.readouterr().out.count("resuming from the checkpoint of step 4") == folds
     file = tmp_path / "evaluation" / "folds" / "metrics.json"

@@ -5,28 +5,29 @@ from tiny import tiny_config
 
 from artjax.runtime import throughput
 from artjax.runtime.mesh import create_mesh
-from artjax.training.experiment import Experiment
+from artjax.training.training import create_training
 
 
 def test_arithmetic_of_vgg16_is_the_published_number():
     config = tiny_config(image_size=224, canvas_size=256, model__name="vgg16")
-    vgg = Experiment(config, {"artist": 1000}, 60, create_mesh(devices=jax.devices()[:1]))
+    vgg = create_training(config, {"artist": 1000}, 60, create_mesh(devices=jax.devices()[:1]))
     # torchvision's documentation of vgg16: 15.47 G multiply-adds for each image.
     assert vgg.flops_per_image == pytest.approx(3 * 2 * 15.47e9, rel=1e-3)
 
 
 def test_zero_padding_of_the_stem_on_a_gpu_is_not_counted():
     mesh = create_mesh(devices=jax.devices()[:1])
-    plain, padded = (Experiment(tiny_config(), {"artist": 3}, 60, mesh) for _ in range(2))
-    padded._model = padded._create_model("gpu")
-    assert padded._model.stem_channels == 8
+    plain, padded = (create_training(tiny_config(), {"artist": 3}, 60, mesh) for _ in range(2))
+    padded.network.model = padded.network._create_model("gpu")
+    assert padded.network.model.stem_channels == 8
     assert padded.flops_per_image == plain.flops_per_image
 
 
 def test_rematerialisation_is_not_counted():
     mesh = create_mesh(devices=jax.devices()[:1])
     kept, again = (
-        Experiment(tiny_config(remat=remat), {"artist": 3}, 60, mesh) for remat in (False, True)
+        create_training(tiny_config(remat=remat), {"artist": 3}, 60, mesh)
+        for remat in (False, True)
     )
     assert kept.flops_per_image == again.flops_per_image
 

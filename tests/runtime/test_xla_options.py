@@ -9,7 +9,7 @@ from artjax.models import create_model
 from artjax.runtime import xla_options
 from artjax.runtime.mesh import batch_sharding, create_mesh, replicated
 from artjax.runtime.xla_options import compiler_options
-from artjax.training.experiment import Experiment
+from artjax.training.training import create_training
 
 
 class Textbook(nn.Module):
@@ -96,13 +96,13 @@ def test_no_convolution_is_left_to_ynnpack():
 
 @pytest.mark.slow
 def test_initial_state_has_the_same_bits_as_with_full_optimisation():
-    experiment = Experiment(
+    training = create_training(
         tiny_config(), {"artist": 3}, 60, create_mesh(devices=jax.devices()[:1])
     )
     assert "xla_backend_optimization_level" in compiler_options("cpu", runs_once=True)
     full = {"xla_backend_optimization_level": "3"}
-    expected = jax.jit(experiment._create_state, compiler_options=full)()
-    jax.tree.map(np.testing.assert_array_equal, experiment.initial_state(), expected)
+    expected = jax.jit(training._create_state, compiler_options=full)()
+    jax.tree.map(np.testing.assert_array_equal, training.initial_state(), expected)
 
 
 def test_options_that_jaxlib_does_not_know_are_left_out(monkeypatch):

@@ -8,7 +8,7 @@ from sklearn.utils.class_weight import compute_class_weight
 from tiny import tiny_config
 
 from artjax.training.losses import class_counts, class_weights
-from artjax.training.step import _loss_and_top1, task_targets
+from artjax.training.targets import loss_and_top1, task_targets
 
 LABELS = np.asarray([0] * 7 + [2] * 1 + [3] * 4 + [-1] * 3)  # class 1 does not occur
 COUNTS = np.asarray([7, 0, 1, 4])
@@ -63,7 +63,7 @@ def ours(labels=BATCH, share=None, weights=None, smoothing=0.0, gamma=0.0):
     targets = task_targets({"label/a": jnp.asarray(labels)}, share, given)
     totals = {task: of_task.totals() for task, of_task in targets.items()}
     logits = {"a": jnp.asarray(LOGITS, jnp.float32)}
-    return float(_loss_and_top1(logits, targets, totals, smoothing, gamma)[0])
+    return float(loss_and_top1(logits, targets, totals, smoothing, gamma)[0])
 
 
 def expected(share=None, weights=None, smoothing=0.0, gamma=0.0):
@@ -123,7 +123,7 @@ def test_gradient_of_the_focal_loss_is_finite_where_a_work_is_certain(gamma):
     def loss(logits):
         targets = task_targets({"label/a": jnp.asarray([0, 1, -1])})
         totals = {task: of_task.totals() for task, of_task in targets.items()}
-        return _loss_and_top1({"a": logits}, targets, totals, 0.0, gamma)[0]
+        return loss_and_top1({"a": logits}, targets, totals, 0.0, gamma)[0]
 
     certain = jnp.asarray([[200.0, 0.0], [200.0, 0.0], [0.0, 200.0]])  # right, wrong, unknown
     value, gradient = jax.value_and_grad(loss)(certain)

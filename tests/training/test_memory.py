@@ -9,13 +9,14 @@ import jax
 import pytest
 from tiny import tiny_config
 
-from artjax.config import with_batch_size
+from artjax.config import changed
 from artjax.data.sources import Choice
 from artjax.errors import ArtjaxError, TrainingError
+from artjax.places import Places
 from artjax.runtime.mesh import create_mesh
 from artjax.train import train
 from artjax.training import memory
-from artjax.training.experiment import Experiment
+from artjax.training.training import Training, create_training
 
 ON_DEVICE = Choice("device", "")
 
@@ -24,17 +25,17 @@ def mesh(devices=1):
     return create_mesh(devices=jax.devices()[:devices])
 
 
-def experiment(devices=1, **changes):
-    return Experiment(tiny_config(**changes), {"artist": 3}, 60, mesh(devices))
+def training(devices=1, **changes):
+    return create_training(tiny_config(**changes), {"artist": 3}, 60, mesh(devices))
 
 
 def needed(batch_size, **changes):
-    return memory.needed_bytes(experiment(batch_size=batch_size, **changes).compile_train_step())
+    return memory.needed_bytes(training(batch_size=batch_size, **changes).compile_train_step())
 
 
 @pytest.mark.slow
 def test_estimate_is_near_what_the_compiler_says():
-    small = experiment(batch_size=64)
+    small = training(batch_size=64)
     estimate = sum(small.estimated_bytes())
     assert estimate == pytest.approx(needed(64), rel=0.25)
     state, gradients, _ = small.estimated_bytes()
@@ -43,10 +44,10 @@ def test_estimate_is_near_what_the_compiler_says():
 
 
 def test_estimate_follows_devices_accumulation_and_rematerialisation():
-    activations = experiment(batch_size=64).estimated_bytes()[2]
+    activations = training(batch_size=64).estimated_bytes()[2]
     for changes in ({"devices": 4}, {"accumulate": 4}):
-        assert experiment(batch_size=64, **changes).estimated_bytes()[2] == activations / 4
-    assert experiment(batch_size=64, remat=True).estimated_bytes()[2] < 0.2 * activations
+        assert training(batch_size=64, **changes).estimated_bytes()[2] == activations / 4
+    assert training(batch_size=64, remat=True).estimated_bytes()[2] < 0.2 * activations
 
 
 @pytest.mark.slow
@@ -61,7 +62,7 @@ def test_accumulation_needs_less_memory():
 @pytest.mark.usefixtures("narrow_vgg")
 def test_largest_batch_fits_and_one_eighth_more_does_not():
     free = needed(52)
-    largest = memory._largest(lambda size: experiment(batch_size=size), ON_DEVICE, free, 8, 64)
+    largest = memory._largest(lambda size: training(batch_size=size), ON_DEVICE, free, 8, 64)
     assert needed(largest) <= free < needed(largest + largest // 8)
 
 
@@ -71,7 +72,7 @@ def test_step_that_does_not_fit_is_an_error_before_it_runs(data_dir, tmp_path, m
     monkeypatch.setattr(memory, "free_bytes", lambda mesh: needed(32))
     config = tiny_config(batch_size=64, source="device")
     with pytest.raises(TrainingError) as caught:
-        train(config, tmp_path, data_dir, devices=jax.devices()[:1])
+        train(config, Places(tmp_path, data_dir), devices=jax.devices()[:1])
     said = str(caught.value)
     fits = int(re.search(r"try --config.batch_size=(\d+) \(the largest that fits", said)[1])
     assert needed(fits) <= needed(32) < needed(fits + 1)
@@ -91,17 +92,17 @@ def test_canvases_on_the_device_are_counted_once(data_dir, tmp_path, monkeypatch
     assert step < needed(16) + 60 * 40 * 40 * 3
     monkeypatch.setattr(memory, "free_bytes", lambda mesh: step)
     config = tiny_config(batch_size=16, source="device", steps=1)
-    assert train(config, tmp_path, data_dir, devices=jax.devices()[:1]).finished
+    assert train(config, Places(tmp_path, data_dir), devices=jax.devices()[:1]).finished
 
 
 def test_device_that_runs_out_of_memory_gives_the_same_error(data_dir, tmp_path, monkeypatch):
     def runs_out(self):
         raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 9 bytes.")
 
-    monkeypatch.setattr(Experiment, "initial_state", runs_out)
+    monkeypatch.setattr(Training, "initial_state", runs_out)
     monkeypatch.setattr(memory, "free_bytes", lambda mesh: None)
     with pytest.raises(TrainingError, match="needs more memory on each device"):
-        train(tiny_config(), tmp_path, data_dir, devices=jax.devices()[:1])
+        train(tiny_config(), Places(tmp_path, data_dir), devices=jax.devices()[:1])
 
 
 def test_other_runtime_errors_keep_their_traceback():
@@ -117,7 +118,8 @@ def test_automatic_batch_size_is_the_largest_that_fits(monkeypatch):
 
     @cache  # traces and compiles the step of each size once
     def of(batch_size):
-        return Experiment(with_batch_size(config, batch_size), {"artist": 3}, 4000, mesh(devices))
+        sized = changed(config, {"batch_size": batch_size})
+        return create_training(sized, {"artist": 3}, 4000, mesh(devices))
 
     room = memory.needed_bytes(of(72).compile_train_step()) / 0.9
     monkeypatch.setattr(memory, "free_bytes", lambda mesh: int(room))
@@ -149,11 +151,11 @@ def test_automatic_batch_size_is_kept_in_the_workdir(data_dir, tmp_path, monkeyp
     config = tiny_config(batch_size=0, steps=3)
     one = {"devices": jax.devices()[:1]}
     monkeypatch.setattr(memory, "find_batch_size", lambda *arguments: 8)
-    train(config, tmp_path, data_dir, stop_after_steps=1, **one)
+    train(config, Places(tmp_path, data_dir), stop_after_steps=1, **one)
     assert "batch size: auto is 8 here" in capsys.readouterr().out
     assert json.loads((tmp_path / "config.json").read_text())["batch_size"] == 8
     monkeypatch.setattr(memory, "find_batch_size", lambda *arguments: 16)
-    assert train(config, tmp_path, data_dir, stop_after_steps=2, **one).step == 2
+    assert train(config, Places(tmp_path, data_dir), stop_after_steps=2, **one).step == 2
 
 
 def test_cpu_devices_share_the_memory_of_their_machine():

@@ -124,7 +124,6 @@ def test_each_optimizer_has_a_learning_rate_that_is_not_too_high_for_it(name):
     config = tiny_config(optim__name=name, optim__peak_lr=0.0)
     own = optim.OPTIMIZERS[name].peak_lr
     assert 0 < own == optim.peak_lr(config.optim) < optim.OPTIMIZERS[name].highest_lr
-    assert optim.with_peak_lr(config).optim.peak_lr == own
     assert config.optim.peak_lr == 0
     assert f"{own:g} for " in FIELDS["optim.peak_lr"].reason
     schedule = optim.create_schedule(config.optim, STEPS, steps_per_epoch=5.0)

@@ -10,20 +10,16 @@ from jax.sharding import NamedSharding, PartitionSpec
 from tiny import AUGMENTED, tiny_config
 
 from artjax.runtime.mesh import create_mesh
-from artjax.training.experiment import Experiment
-from artjax.training.step import (
-    _loss_and_top1,
-    activation_dtype,
-    join_micro_batches,
-    split_micro_batches,
-    task_targets,
-)
+from artjax.training.forward import activation_dtype, join_micro_batches, split_micro_batches
+from artjax.training.targets import loss_and_top1 as loss_and_top1_of
+from artjax.training.targets import task_targets
+from artjax.training.training import create_training
 
 
 def loss_and_top1(logits, batch, smoothing, own_share=None):
     targets = task_targets(batch, own_share)
     totals = {task: of_task.totals() for task, of_task in targets.items()}
-    return _loss_and_top1(logits, targets, totals, smoothing)
+    return loss_and_top1_of(logits, targets, totals, smoothing)
 
 
 def batch(works=16, seed=0, unknown=()):
@@ -43,10 +39,10 @@ def batch(works=16, seed=0, unknown=()):
 COUNTS = {"artist": np.asarray([30, 20, 10]), "genre": np.asarray([35, 5])}
 
 
-def experiment(devices=1, **changes):
+def training(devices=1, **changes):
     config = tiny_config(**changes)
     classes = {"artist": 3, "genre": 2}
-    return Experiment(
+    return create_training(
         config,
         {task: classes[task] for task in config.task},
         60,
@@ -55,11 +51,11 @@ def experiment(devices=1, **changes):
     )
 
 
-def run(experiment, steps=3, **of_batch):
-    state, rows = experiment.initial_state(), []
+def run(training, steps=3, **of_batch):
+    state, rows = training.initial_state(), []
     for step in range(steps):
-        given = jax.device_put(batch(seed=step, **of_batch), experiment.batch_sharding)
-        state, metrics = experiment.train_step(state, given)
+        given = jax.device_put(batch(seed=step, **of_batch), training.network.batch_sharding)
+        state, metrics = training.train_step(state, given)
         rows.append(jax.device_get(metrics))
     return jax.device_get(state), rows
 
@@ -69,8 +65,8 @@ def run(experiment, steps=3, **of_batch):
 @pytest.mark.parametrize(("fsdp", "changes"), [(1, AUGMENTED), (2, {"accumulate": 2})])
 def test_eight_devices_compute_what_one_does(fsdp, changes, monkeypatch):
     monkeypatch.setattr("artjax.runtime.mesh.MIN_SHARDED_SIZE", 2**8)
-    one, one_rows = run(experiment(1, **changes))
-    many, many_rows = run(experiment(8, fsdp=fsdp, **changes))
+    one, one_rows = run(training(1, **changes))
+    many, many_rows = run(training(8, fsdp=fsdp, **changes))
     for a, b in zip(one_rows, many_rows, strict=True):
         np.testing.assert_allclose(a["loss"], b["loss"], rtol=1e-3)
         np.testing.assert_allclose(a["gradient_norm"], b["gradient_norm"], rtol=5e-3)
@@ -84,7 +80,7 @@ def test_eight_devices_compute_what_one_does(fsdp, changes, monkeypatch):
 
 @pytest.mark.slow
 def test_fsdp_spreads_large_parameters():
-    spread = experiment(8, fsdp=4)
+    spread = training(8, fsdp=4)
     kernel = spread.initial_state().params["conv4_2"]["kernel"]
     assert kernel.size >= 2**16
     assert kernel.addressable_shards[0].data.size * 4 == kernel.size
@@ -93,7 +89,7 @@ def test_fsdp_spreads_large_parameters():
 @pytest.mark.usefixtures("narrow_vgg")
 def test_loss_is_the_sum_of_the_tasks_over_works_whose_label_is_known():
     unknown = (0, 3, 4, 9)
-    both = experiment(task=("artist", "genre"))
+    both = training(task=("artist", "genre"))
     given = batch(unknown=unknown)
     _, metrics = both.train_step(both.initial_state(), given)
     # The heads start at zero, so every known label costs ln(classes).
@@ -107,7 +103,7 @@ def test_loss_is_the_sum_of_the_tasks_over_works_whose_label_is_known():
 
 @pytest.mark.usefixtures("narrow_vgg")
 def test_unknown_labels_change_no_gradient_of_their_head():
-    both = experiment(task=("artist", "genre"), optim__warmup_epochs=0.0)
+    both = training(task=("artist", "genre"), optim__warmup_epochs=0.0)
     state, _ = both.train_step(both.initial_state(), batch(unknown=range(16)))
     np.testing.assert_array_equal(state.params["head_genre"]["bias"], 0)
     assert np.abs(state.params["head_artist"]["bias"]).max() > 0
@@ -175,7 +171,7 @@ def test_mixed_works_without_any_known_label_cost_nothing():
 
 @pytest.mark.usefixtures("narrow_vgg_bn")
 def test_training_moves_every_running_average_of_batch_norm():
-    trained = experiment()
+    trained = training()
     before = jax.device_get(trained.initial_state().model_state)
     state, _ = trained.train_step(trained.initial_state(), batch())
     moved = jax.tree.map(
@@ -187,7 +183,7 @@ def test_training_moves_every_running_average_of_batch_norm():
 @pytest.mark.slow
 @pytest.mark.usefixtures("narrow_vgg_bn")
 def test_ema_of_parameters_and_statistics_follows_its_definition():
-    with_ema = experiment(ema_decay=0.25)
+    with_ema = training(ema_decay=0.25)
     state = with_ema.initial_state()
     expected = jax.device_get({"params": state.params, **state.model_state})
     for step in range(4):
@@ -221,8 +217,8 @@ def test_accumulation_equals_the_large_batch(devices, mixing):
     settings["task"] = ("artist", "genre")
     unknown = (0, 3, 4, 9, 12, 17)
     given = {"works": 32, "unknown": unknown, "steps": 2}
-    whole, whole_rows = run(experiment(devices, **settings), **given)
-    divided, divided_rows = run(experiment(devices, accumulate=4, **settings), **given)
+    whole, whole_rows = run(training(devices, **settings), **given)
+    divided, divided_rows = run(training(devices, accumulate=4, **settings), **given)
     for a, b in zip(whole_rows, divided_rows, strict=True):
         assert a.keys() == b.keys()
         for name, value in a.items():
@@ -246,14 +242,14 @@ def largest_moved(compiled):
 
 @pytest.mark.slow
 def test_accumulation_moves_no_images_between_devices():
-    accumulated = experiment(8, accumulate=2, batch_size=32)
+    accumulated = training(8, accumulate=2, batch_size=32)
     assert largest_moved(accumulated.compile_train_step()) < 40**2
 
     # In contrast, micro-batches of neighbours would move half of the images.
     def neighbours(images):
         return images.reshape(2, -1, *images.shape[1:])
 
-    batch_sharding = accumulated.batch_sharding
+    batch_sharding = accumulated.network.batch_sharding
     spread = NamedSharding(batch_sharding.mesh, PartitionSpec(None, *batch_sharding.spec))
     images = jax.ShapeDtypeStruct((32, 40, 40, 3), jnp.uint8, sharding=batch_sharding)
     moving = jax.jit(neighbours, out_shardings=spread).lower(images).compile()
@@ -270,28 +266,28 @@ def test_micro_batches_can_be_joined_again():
 
 @pytest.mark.slow
 def test_evaluation_in_micro_batches_keeps_the_order_of_the_works():
-    whole, divided = experiment(8), experiment(8, accumulate=2)
+    whole, divided = training(8), training(8, accumulate=2)
     state, _ = whole.train_step(whole.initial_state(), batch(seed=5))
-    given = jax.device_put(batch(works=16), whole.batch_sharding)
+    given = jax.device_put(batch(works=16), whole.network.batch_sharding)
     np.testing.assert_allclose(
-        whole.logits(state.variables, given)["artist"],
-        divided.logits(state.variables, given)["artist"],
+        whole.network.logits(state.variables, given)["artist"],
+        divided.network.logits(state.variables, given)["artist"],
         atol=1e-5,
     )
     loops = [
-        "stablehlo.while" in of.eval_step.lower(state.variables, given).as_text()
+        "stablehlo.while" in of.network.eval_step.lower(state.variables, given).as_text()
         for of in (whole, divided)
     ]
     assert loops == [False, True]
-    odd = experiment(1, accumulate=3)
+    odd = training(1, accumulate=3)
     variables = odd.initial_state().variables
-    assert odd.logits(variables, batch(works=2))["artist"].shape == (2, 3)
+    assert odd.network.logits(variables, batch(works=2))["artist"].shape == (2, 3)
 
 
 @pytest.mark.usefixtures("narrow_vgg")
 def test_rematerialisation_computes_convolutions_again():
     def convolutions(**changes):
-        of = experiment(1, **changes)
+        of = training(1, **changes)
         return of.train_step.lower(of.abstract_state, batch()).as_text().count(".convolution(")
 
     assert convolutions(remat=True) > convolutions() > 0
@@ -301,8 +297,8 @@ def test_rematerialisation_computes_convolutions_again():
 @pytest.mark.usefixtures("narrow_vgg_bn")
 @pytest.mark.parametrize("changes", [{"accumulate": 2}])
 def test_rematerialisation_changes_nothing_but_memory(changes):
-    kept, kept_rows = run(experiment(1, **changes), steps=2)
-    again, again_rows = run(experiment(1, remat=True, **changes), steps=2)
+    kept, kept_rows = run(training(1, **changes), steps=2)
+    again, again_rows = run(training(1, remat=True, **changes), steps=2)
     assert jax.tree.structure(kept) == jax.tree.structure(again)
     for a, b in zip(kept_rows, again_rows, strict=True):
         np.testing.assert_allclose(a["loss"], b["loss"], rtol=1e-5)
@@ -318,7 +314,7 @@ def test_rematerialisation_changes_nothing_but_memory(changes):
 @pytest.mark.usefixtures("narrow_vgg")
 def test_class_weights_reach_the_step():
     plain, weighted = (
-        experiment(task=("artist", "genre"), loss__class_weights=rule, optim__warmup_epochs=0.0)
+        training(task=("artist", "genre"), loss__class_weights=rule, optim__warmup_epochs=0.0)
         for rule in ("none", "balanced")
     )
     given = batch(unknown=(0, 3))
@@ -341,7 +337,7 @@ def test_class_weights_reach_the_step():
 
 def test_a_step_without_the_counts_it_needs_is_refused():
     config = tiny_config(loss__class_weights="balanced")
-    without = Experiment(config, {"artist": 3}, 60, create_mesh(devices=jax.devices()[:1]))
+    without = create_training(config, {"artist": 3}, 60, create_mesh(devices=jax.devices()[:1]))
     with pytest.raises(ValueError, match="the labels of the training split"):
         without.train_step.lower(without.abstract_state, without.abstract_batch)
 
@@ -351,9 +347,9 @@ def test_a_step_without_the_counts_it_needs_is_refused():
 def test_sam_equals_optax():
     settings = {"optim__warmup_epochs": 0.0, "optim__schedule": "constant"}
     settings |= {"optim__weight_decay": 0.0, "optim__clip_norm": 0.0}
-    ours = experiment(optim__sam_rho=0.2, optim__peak_lr=0.05, **settings)
+    ours = training(optim__sam_rho=0.2, optim__peak_lr=0.05, **settings)
     # With a learning rate of 1 and no momentum, the parameters move by the gradient.
-    plain = experiment(optim__peak_lr=1.0, optim__momentum=0.0, **settings)
+    plain = training(optim__peak_lr=1.0, optim__momentum=0.0, **settings)
     fresh = plain.initial_state()
     step_of = jax.jit(plain._train_step)
 
@@ -378,7 +374,7 @@ def test_sam_equals_optax():
         )
         params = optax.apply_updates(params, updates)
     state, _ = run(ours)
-    without, _ = run(experiment(optim__peak_lr=0.05, **settings))
+    without, _ = run(training(optim__peak_lr=0.05, **settings))
     largest = 0.0
     for start, mine, theirs, other in zip(
         *(jax.tree.leaves(t) for t in (fresh.params, state.params, params, without.params)),
@@ -395,7 +391,7 @@ def test_sam_equals_optax():
 def test_sam_keeps_the_statistics_of_the_first_pass():
     states = []
     for rho in (0.0, 0.5):
-        of = experiment(optim__sam_rho=rho)
+        of = training(optim__sam_rho=rho)
         state, metrics = of.train_step(of.initial_state(), batch())
         states.append((jax.device_get(state), float(metrics["loss"])))
     (plain, plain_loss), (sam, sam_loss) = states
@@ -405,4 +401,4 @@ def test_sam_keeps_the_statistics_of_the_first_pass():
         plain.model_state,
         sam.model_state,
     )
-    assert experiment(optim__sam_rho=0.5).flops_per_image == 2 * experiment().flops_per_image
+    assert training(optim__sam_rho=0.5).flops_per_image == 2 * training().flops_per_image

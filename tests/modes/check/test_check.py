@@ -11,15 +11,15 @@ import pytest
 from tiny import open_canvases, tiny_config, write_tiny
 
 import launch
-from artjax import trial
 from artjax.data.canvases import Split
 from artjax.errors import ArtjaxError, ConfigError
 from artjax.modes.check import held_out
 from artjax.modes.check.mode import _prepared, check
 from artjax.modes.check.watching import watch_gradients
 from artjax.modes.check.works import Works
+from artjax.places import Places
+from artjax.setup import open_setup
 from artjax.train import train
-from artjax.trial import open_trial
 
 ONE = {"devices": jax.devices()[:1]}
 WORKS = {"train": 150, "validation": 6, "test": 6}
@@ -57,7 +57,7 @@ def spoilt(larger, tmp_path, **arrays):
 
 def checked(data_dir, workdir, **changes):
     said = []
-    result = check(tiny_config(**changes), workdir, data_dir, say=said.append, **ONE)
+    result = check(tiny_config(**changes), Places(workdir, data_dir), say=said.append, **ONE)
     verdicts = {verdict["name"]: verdict["verdict"] for verdict in result["checks"]}
     return result, verdicts, "\n".join(said)
 
@@ -134,7 +134,7 @@ def test_a_pretrained_trunk_may_be_frozen_and_its_run_is_not_touched(
     data_dir, tmp_path, narrow_vgg_bn
 ):
     trunk = tmp_path / "trunk"
-    train(tiny_config(task=("genre",), steps=4), trunk, data_dir, **ONE)
+    train(tiny_config(task=("genre",), steps=4), Places(trunk, data_dir), **ONE)
     before = {path: path.stat().st_mtime_ns for path in trunk.rglob("*")}
     settings = {"model__weights": str(trunk), "optim__groups": (("(?!head_).*", 0.0),)}
     # Features are of no use here: the trunk's outputs are computed once, and not kept.
@@ -146,7 +146,7 @@ def test_a_pretrained_trunk_may_be_frozen_and_its_run_is_not_touched(
     # In the workdir of such a run the weights are read again, as for a new one.
     run = tmp_path / "run"
     settings |= {"features__views": 0}
-    train(tiny_config(**settings, steps=2), run, data_dir, **ONE)
+    train(tiny_config(**settings, steps=2), Places(run, data_dir), **ONE)
     assert checked(data_dir, run, **settings)[1]["frozen"] == "ok"
 
 
@@ -154,7 +154,7 @@ def test_a_pretrained_trunk_may_be_frozen_and_its_run_is_not_touched(
 def test_several_tasks_devices_and_micro_batches(data_dir, tmp_path, narrow_vgg_bn):
     config = tiny_config(task=("artist", "genre"), accumulate=2, augment__mixup=0.2)
     said = []
-    result = check(config, tmp_path / "run", data_dir, say=said.append)
+    result = check(config, Places(tmp_path / "run", data_dir), say=said.append)
     names = [verdict["name"] for verdict in result["checks"]]
     assert names[-2:] == ["labels of artist", "labels of genre"]
     assert result["ok"], said
@@ -174,10 +174,10 @@ def test_a_negative_learning_rate_is_refused_and_so_are_several_processes(
     data_dir, tmp_path, monkeypatch
 ):
     with pytest.raises(ConfigError, match=r"peak_lr=-0\.1: it must be 0"):
-        check(tiny_config(optim__peak_lr=-0.1), tmp_path / "run", data_dir)
+        check(tiny_config(optim__peak_lr=-0.1), Places(tmp_path / "run", data_dir))
     monkeypatch.setattr(jax, "process_count", lambda: 2)
     with pytest.raises(ArtjaxError, match=r"--mode check is for one process"):
-        check(tiny_config(), tmp_path / "run", data_dir)
+        check(tiny_config(), Places(tmp_path / "run", data_dir))
     assert not (tmp_path / "run").exists()
 
 
@@ -195,7 +195,7 @@ def test_gradients_pass_unchanged_and_are_remembered():
 
 
 def test_works_are_seen_as_in_evaluation(data_dir, tmp_path, narrow_vgg):
-    setup = trial.open_trial(tiny_config(), tmp_path, data_dir, mode="check", **ONE)
+    setup = open_setup(tiny_config(), Places(tmp_path, data_dir), mode="check", **ONE)
     works = Works(setup, np.arange(19))  # not a multiple of the batch
     crops = works.crops()
     assert crops.shape == (19, 32, 32, 3)
@@ -250,8 +250,8 @@ def test_what_makes_steps_differ_is_left_out(data_dir, tmp_path):
         optim__schedule="plateau",
         optim__label_smoothing=0.1,
     )
-    setup = open_trial(switched_on, tmp_path, data_dir, mode="check")
-    config = _prepared(setup).experiment.config
+    setup = open_setup(switched_on, Places(tmp_path, data_dir), mode="check")
+    config = _prepared(setup).config
     plain = tiny_config()
     assert config.augment.policy == "none"
     assert config.loss == plain.loss
@@ -260,5 +260,5 @@ def test_what_makes_steps_differ_is_left_out(data_dir, tmp_path):
 
 
 def test_sam_is_left_out(data_dir, tmp_path):
-    setup = open_trial(tiny_config(optim__sam_rho=0.1), tmp_path, data_dir, mode="check")
-    assert _prepared(setup).experiment.config.optim.sam_rho == 0
+    setup = open_setup(tiny_config(optim__sam_rho=0.1), Places(tmp_path, data_dir), mode="check")
+    assert _prepared(setup).config.optim.sam_rho == 0

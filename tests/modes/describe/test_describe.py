@@ -18,6 +18,7 @@ from artjax.data.canvases import Split
 from artjax.errors import DataError, WorkdirError
 from artjax.evaluation.colour_histograms import KINDS, colour_baseline, histogram
 from artjax.modes.describe.mode import describe
+from artjax.places import Places
 
 
 class Page(HTMLParser):
@@ -78,7 +79,7 @@ def museum_config(**changes):
 @pytest.mark.slow
 def test_page_of_a_museum_shows_all_and_needs_no_network(museum, tmp_path):
     data_dir, works = museum
-    summary = describe(museum_config(task=("artist", "genre")), tmp_path, data_dir)
+    summary = describe(museum_config(task=("artist", "genre")), Places(tmp_path, data_dir))
     folder = tmp_path / "describe"
     assert json.loads((folder / "summary.json").read_text()) == summary
     assert sum(summary["works"].values()) == works
@@ -112,7 +113,7 @@ def test_page_of_a_museum_shows_all_and_needs_no_network(museum, tmp_path):
 @pytest.mark.slow
 def test_classes_that_a_split_does_not_have_are_named(tmp_path):
     write_tiny(tmp_path / "data", splits={"train": 30, "validation": 6, "test": 2})
-    row = describe(tiny_config(), tmp_path / "run", tmp_path / "data")["tasks"]["artist"]
+    row = describe(tiny_config(), Places(tmp_path / "run", tmp_path / "data"))["tasks"]["artist"]
     assert row["uncovered"] == {"test": ["cy"]}
     text = "".join(Page(tmp_path / "run" / "describe" / "index.html").text)
     assert "1 of 3 artists has no test work: cy" in text
@@ -121,7 +122,7 @@ def test_classes_that_a_split_does_not_have_are_named(tmp_path):
 def test_numbers_are_those_of_the_canvases(museum, tmp_path):
     data_dir, _ = museum
     config = museum_config()
-    row = describe(config, tmp_path, data_dir)["tasks"]["artist"]
+    row = describe(config, Places(tmp_path, data_dir))["tasks"]["artist"]
     data = open_canvases(config, data_dir, None)
     labels = {name: data.split(name, {"artist": "artist"}).labels["artist"] for name in SPLITS}
     names = data.prepared.labels["artist"]
@@ -141,10 +142,10 @@ def test_numbers_are_those_of_the_canvases(museum, tmp_path):
 @pytest.mark.slow
 def test_canvases_alone_are_enough(museum, tmp_path):
     data_dir, _ = museum
-    before = describe(museum_config(), tmp_path / "before", data_dir)
+    before = describe(museum_config(), Places(tmp_path / "before", data_dir))
     copied = tmp_path / "copied"
     shutil.copytree(data_dir / "canvases", copied)
-    after = describe(museum_config(), tmp_path / "after", tmp_path / "nowhere", copied)
+    after = describe(museum_config(), Places(tmp_path / "after", tmp_path / "nowhere", copied))
     assert before == after
     pictures = tmp_path / "after" / "describe" / "pictures"
     assert len(list(pictures.iterdir())) >= 30
@@ -182,7 +183,7 @@ def test_a_hundred_classes_are_all_there(tmp_path):
     builder.download_and_prepare(download_config=tfds.download.DownloadConfig(manual_dir=folder))
     config = museum_config()
     config.collection = "collection/artist"
-    describe(config, tmp_path / "w", tmp_path / "data")
+    describe(config, Places(tmp_path / "w", tmp_path / "data"))
     page = Page(tmp_path / "w" / "describe" / "index.html")
     assert all("".join(page.text).count(f"Painter {i:02d}") >= 2 for i in range(100))
     # Three of each class, and the first eight of the run with six looks at each of them.
@@ -192,10 +193,10 @@ def test_a_hundred_classes_are_all_there(tmp_path):
 def test_what_cannot_be_described_is_one_line(museum, tmp_path):
     data_dir, _ = museum
     with pytest.raises(DataError, match=r"has no label 'style' .*; it has artist, genre$"):
-        describe(museum_config(task=("style",)), tmp_path, data_dir)
+        describe(museum_config(task=("style",)), Places(tmp_path, data_dir))
     (tmp_path / "file").write_text("")
     with pytest.raises(WorkdirError, match=r"cannot write .*file/describe"):
-        describe(museum_config(), tmp_path / "file", data_dir)
+        describe(museum_config(), Places(tmp_path / "file", data_dir))
 
 
 @pytest.mark.parametrize("kind", KINDS)

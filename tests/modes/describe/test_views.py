@@ -16,12 +16,14 @@ from artjax.config import AUGMENT_LIMITS, default_config, to_json
 from artjax.data import sources
 from artjax.data.canvases import Split
 from artjax.errors import ConfigError
+from artjax.models.preprocessing import Preprocessing
 from artjax.modes.describe.mode import describe
 from artjax.modes.describe.views import augmentations_in_words, seen_of, write_views
+from artjax.places import Places
 from artjax.runtime.mesh import create_mesh
-from artjax.training.experiment import create_crop_boxes
 from artjax.training.state import TrainState
 from artjax.training.step import create_train_step
+from artjax.training.training import create_crop_boxes
 
 FEATURES = {"artist": "artist", "genre": "genre"}
 
@@ -83,7 +85,7 @@ def test_shown_is_what_the_step_gives_to_the_network(
     choice = sources.choose_for(config, data, train, mesh)
     source = sources.open_source(config, train, mesh, create_crop_boxes(config), choice)
     assert source.name == config.source
-    views = write_views(seen_of(config, train), train, tmp_path)
+    views = write_views(seen_of(config, Preprocessing(), train), train, tmp_path)
     assert len(views) == min(8, config.batch_size)
     for step, given in zip(steps, given_to_the_network(config, source, steps), strict=True):
         for view, image in zip(views, given[first : first + 8], strict=True):
@@ -97,9 +99,9 @@ def test_shown_is_what_the_step_gives_to_the_network(
 def test_shares_are_those_of_the_works_in_the_picture(data_dir):
     config = tiny_config(augment__mixup=0.4, batch_size=0)
     train = open_canvases(config, data_dir, None).split("train", FEATURES)
-    mixed = seen_of(config, train)
+    mixed = seen_of(config, Preprocessing(), train)
     config.augment.mixup = 0.0
-    plain = seen_of(config, train)
+    plain = seen_of(config, Preprocessing(), train)
     assert plain.own_shares is None
     np.testing.assert_array_equal(mixed.works, plain.works)
     np.testing.assert_array_equal(mixed.partners[1:], mixed.works[:-1])
@@ -114,7 +116,7 @@ def test_one_scroll_alone_is_shown(batch_size, tmp_path):
     aspect, labels = np.asarray([5.0], np.float32), {"artist": np.asarray([-1], np.int32)}
     train = Split("train", canvas, np.arange(1), aspect, labels, np.asarray(["scroll.tif"]))
     config = tiny_config(batch_size=batch_size, augment__cutmix=1.0)
-    seen = seen_of(config, train)
+    seen = seen_of(config, Preprocessing(), train)
     assert seen.images.shape == (6, {1: 1, 4: 4}.get(batch_size, 8), 32, 32, 3)
     assert {(view.file_name, view.partner) for view in write_views(seen, train, tmp_path)} == {
         ("scroll.tif", "scroll.tif")
@@ -126,13 +128,13 @@ def test_large_pictures_are_fewer_and_at_their_size(data_dir, tmp_path):
     for size, draws in ((224, 4), (512, 2)):
         config = tiny_config(image_size=size, canvas_size=size, source="stream")
         train = open_canvases(config, data_dir, None).split("train", FEATURES)
-        assert seen_of(config, train).images.shape == (draws, 8, size, size, 3)
+        assert seen_of(config, Preprocessing(), train).images.shape == (draws, 8, size, size, 3)
 
 
 @pytest.mark.slow
 def test_page_names_every_picture_and_magnitude(data_dir, tmp_path):
     config = tiny_config(task=("artist", "genre"), batch_size=0, **AUGMENTED)
-    summary = describe(config, tmp_path, data_dir)
+    summary = describe(config, Places(tmp_path, data_dir))
     assert summary["augment"] == config.augment.to_dict()
     page = unescape((tmp_path / "describe" / "index.html").read_text())
     section = page[page.index('id="views"') : page.index('id="near-duplicates"')]
@@ -140,7 +142,7 @@ def test_page_names_every_picture_and_magnitude(data_dir, tmp_path):
     for name in AUGMENT_LIMITS:
         assert f"{name} {config.augment[name]:.3g}" in section
     train = open_canvases(config, data_dir, None).split("train", FEATURES)
-    seen = seen_of(config, train)
+    seen = seen_of(config, Preprocessing(), train)
     for place, (work, partner) in enumerate(zip(seen.works, seen.partners, strict=True)):
         for of in (work, partner):
             labels = [
@@ -158,7 +160,7 @@ def test_page_names_every_picture_and_magnitude(data_dir, tmp_path):
 @pytest.mark.slow
 def test_size_of_a_batch_left_open_is_the_one_that_the_run_found(data_dir, tmp_path):
     (tmp_path / "config.json").write_text(to_json(tiny_config(batch_size=4)))
-    describe(tiny_config(batch_size=0, augment__mixup=0.2), tmp_path, data_dir)
+    describe(tiny_config(batch_size=0, augment__mixup=0.2), Places(tmp_path, data_dir))
     assert "not known yet" not in (tmp_path / "describe" / "index.html").read_text()
     assert len(list((tmp_path / "describe" / "views").iterdir())) == 4 * 6
 
@@ -184,5 +186,5 @@ def test_magnitudes_in_words():
 
 def test_magnitudes_out_of_range_are_reported_before_anything_is_drawn(data_dir, tmp_path):
     with pytest.raises(ConfigError, match=r"^--config.augment.noise=7.0: it must be in \[0, 1\]"):
-        describe(tiny_config(augment__noise=7.0), tmp_path / "w", data_dir)
+        describe(tiny_config(augment__noise=7.0), Places(tmp_path / "w", data_dir))
     assert not (tmp_path / "w").exists()

@@ -12,8 +12,9 @@ from tiny import tiny_config
 import launch
 from artjax.errors import ConfigError, TrainingError
 from artjax.modes.lr_find.mode import lr_find, range_of
+from artjax.places import Places
 from artjax.train import train
-from artjax.training import experiment as experiment_lib
+from artjax.training import optim
 
 ONE = {"devices": jax.devices()[:1]}
 
@@ -21,10 +22,10 @@ ONE = {"devices": jax.devices()[:1]}
 @pytest.mark.slow
 def test_it_suggests_a_rate_and_touches_no_checkpoint(data_dir, tmp_path, narrow_vgg_bn):
     config = tiny_config(optim__label_smoothing=0.1, ema_decay=0.9)
-    train(config, tmp_path, data_dir, stop_after_steps=2, **ONE)
+    train(config, Places(tmp_path, data_dir), stop_after_steps=2, **ONE)
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()}
     said = []
-    found = lr_find(config, tmp_path, data_dir, say=said.append, **ONE)
+    found = lr_find(config, Places(tmp_path, data_dir), say=said.append, **ONE)
     after = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()}
     assert {path: time for path, time in after.items() if path in before} == before
     assert {path.relative_to(tmp_path).as_posix() for path in after if path not in before} == {
@@ -50,8 +51,8 @@ def test_it_suggests_a_rate_and_touches_no_checkpoint(data_dir, tmp_path, narrow
 @pytest.mark.slow
 def test_several_devices_give_the_same_curve(data_dir, tmp_path, narrow_vgg):
     config = tiny_config()
-    several = lr_find(config, tmp_path / "8", data_dir, say=lambda line: None)
-    one = lr_find(config, tmp_path / "1", data_dir, say=lambda line: None, **ONE)
+    several = lr_find(config, Places(tmp_path / "8", data_dir), say=lambda line: None)
+    one = lr_find(config, Places(tmp_path / "1", data_dir), say=lambda line: None, **ONE)
     # Until the rates are so high that rounding decides.
     np.testing.assert_allclose(several["losses"][:40], one["losses"][:40], rtol=1e-3)
     assert several["rates"][:40] == one["rates"][:40]
@@ -59,7 +60,7 @@ def test_several_devices_give_the_same_curve(data_dir, tmp_path, narrow_vgg):
 
 @pytest.mark.slow
 def test_a_frozen_trunk_and_its_features(data_dir, tmp_path, narrow_vgg_bn):
-    train(tiny_config(task=("genre",), steps=2), tmp_path / "trunk", data_dir, **ONE)
+    train(tiny_config(task=("genre",), steps=2), Places(tmp_path / "trunk", data_dir), **ONE)
     frozen = {
         "model__weights": str(tmp_path / "trunk"),
         "optim__groups": (("(?!head_).*", 0.0),),
@@ -71,7 +72,10 @@ def test_a_frozen_trunk_and_its_features(data_dir, tmp_path, narrow_vgg_bn):
     folder = tmp_path / "features"
     said = []
     found = lr_find(
-        tiny_config(**frozen), tmp_path / "run", data_dir, None, folder, say=said.append, **ONE
+        tiny_config(**frozen),
+        Places(tmp_path / "run", data_dir, None, folder),
+        say=said.append,
+        **ONE,
     )
     assert found["rates"][0] == pytest.approx(2e-6)
     assert list(folder.rglob("*.npy"))  # kept for the run
@@ -83,9 +87,9 @@ def test_without_a_suggestion_the_exit_status_is_1(
     data_dir, tmp_path, narrow_vgg_bn, capsys, monkeypatch
 ):
     # No gradient passes: the loss stays.
-    real = experiment_lib.optim.create_optimizer
+    real = optim.create_optimizer
     monkeypatch.setattr(
-        experiment_lib.optim,
+        optim,
         "create_optimizer",
         lambda optim, schedule, *rest: real(optim, lambda step: 0.0 * schedule(step), *rest),
     )
@@ -99,7 +103,7 @@ def test_without_a_suggestion_the_exit_status_is_1(
 def test_several_processes_are_refused(data_dir, tmp_path, monkeypatch):
     monkeypatch.setattr(jax, "process_count", lambda: 2)
     with pytest.raises(ConfigError, match=r"--mode lr_find is for one process"):
-        lr_find(tiny_config(), tmp_path / "run", data_dir)
+        lr_find(tiny_config(), Places(tmp_path / "run", data_dir))
     assert not (tmp_path / "run").exists()
 
 
@@ -107,4 +111,4 @@ def test_several_processes_are_refused(data_dir, tmp_path, monkeypatch):
 def test_a_first_loss_that_is_not_finite_is_one_line(data_dir, tmp_path, narrow_vgg):
     config = tiny_config(preprocessing__std=(1e-38, 1e-38, 1e-38))
     with pytest.raises(TrainingError, match=r"the loss of the first step is not finite"):
-        lr_find(config, tmp_path / "run", data_dir, **ONE)
+        lr_find(config, Places(tmp_path / "run", data_dir), **ONE)

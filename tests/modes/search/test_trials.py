@@ -11,6 +11,7 @@ from artjax.errors import TrainingError
 from artjax.evaluation import evaluate
 from artjax.modes.search import trials
 from artjax.modes.search.mode import search
+from artjax.places import Places
 
 ONE = {"devices": jax.devices()[:1]}
 
@@ -29,7 +30,7 @@ def test_a_killed_search_loses_no_trial_and_counts_none_twice(
     data_dir, tmp_path, monkeypatch, capsys, narrow_vgg
 ):
     given = config(eval_every=2, search__trials=2, search__halving=2, search__members=1)
-    best = search(given, tmp_path / "whole", data_dir, **ONE).best
+    best = search(given, Places(tmp_path / "whole", data_dir), **ONE).best
     assert best["trials"] == 2
     train, calls = trials.train, []
 
@@ -44,9 +45,9 @@ def test_a_killed_search_loses_no_trial_and_counts_none_twice(
     monkeypatch.setattr(trials, "train", killed)
     for _ in range(2):
         with pytest.raises(KeyboardInterrupt):
-            search(given, tmp_path / "killed", data_dir, **ONE)
+            search(given, Places(tmp_path / "killed", data_dir), **ONE)
     capsys.readouterr()
-    again = search(given, tmp_path / "killed", data_dir, **ONE).best
+    again = search(given, Places(tmp_path / "killed", data_dir), **ONE).best
     assert calls[:4] == [2, 4, 4, 2]
     assert "1 of 2 trials are done already" in capsys.readouterr().out
     assert table(tmp_path / "killed") == table(tmp_path / "whole")
@@ -59,12 +60,12 @@ def test_a_killed_search_loses_no_trial_and_counts_none_twice(
 def test_the_number_of_trials_is_the_total_with_tpe_as_well(data_dir, tmp_path, narrow_vgg):
     settings = {"search__sampler": "tpe", "search__halving": 1, "search__members": 1}
     given = config(steps=1, search__trials=2, **settings)
-    search(given, tmp_path / "whole", data_dir, **ONE)
+    search(given, Places(tmp_path / "whole", data_dir), **ONE)
     given.search.trials = 1
-    search(given, tmp_path / "grown", data_dir, **ONE)
+    search(given, Places(tmp_path / "grown", data_dir), **ONE)
     assert len(table(tmp_path / "grown")) == 1
     given.search.trials = 2
-    search(given, tmp_path / "grown", data_dir, **ONE)
+    search(given, Places(tmp_path / "grown", data_dir), **ONE)
     assert table(tmp_path / "grown") == table(tmp_path / "whole")
 
 
@@ -78,7 +79,7 @@ def test_trials_are_runs_judged_on_validation_only(data_dir, tmp_path, monkeypat
         return evaluate_split(workdir, restored, data, name)
 
     monkeypatch.setattr(evaluate, "evaluate_split", record)
-    best = search(config(search__halving=1), tmp_path, data_dir, **ONE).best
+    best = search(config(search__halving=1), Places(tmp_path, data_dir), **ONE).best
     assert set(seen) == {"validation"}
     rows = table(tmp_path)
     assert {row["status"] for row in rows} == {"finished"}
@@ -97,5 +98,5 @@ def test_trials_are_runs_judged_on_validation_only(data_dir, tmp_path, monkeypat
 def test_a_diverged_trial_is_counted_and_said(data_dir, tmp_path, capsys, narrow_vgg):
     given = config(search__trials=1, search__peak_lr=(1e30, 1e35), optim__clip_norm=0.0)
     with pytest.raises(TrainingError, match=r"none of the 1 trials was trained to its end"):
-        search(given, tmp_path, data_dir, **ONE)
+        search(given, Places(tmp_path, data_dir), **ONE)
     assert "trial 0: failed: " in capsys.readouterr().out
