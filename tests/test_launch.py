@@ -58,7 +58,7 @@ def in_the_repository(pytestconfig, monkeypatch):
         ),
         (
             ["--workdir", "NEW", "--workdir", "OTHER"],
-            "--workdir is given 2 times: --mode train takes one, only --mode evaluate and predict take several",
+            "--workdir is given 2 times: --mode train takes one, only --mode evaluate and predict take",
         ),
         (
             ["--mode", "predict", "--workdir", "NEW", "--workdir", "OTHER", "a.jpg"],
@@ -188,7 +188,9 @@ def test_train_evaluate_and_predict_from_the_command_line(data_dir, tmp_path, ca
     assert said[0] == "ensemble of 2 runs, tiny/1.0.0"
     assert [line.split(",")[0] for line in said[1:3]] == [f"  {tmp_path}", f"  {copy}"]
     assert said[3].startswith("validation artist: top-1")
-    assert said[-1] == f"written to {tmp_path / 'evaluation' / 'ensemble-validation'}"
+    assert said[-2] == f"written to {tmp_path / 'evaluation' / 'ensemble-validation'}"
+    workdirs = f"--workdir {tmp_path} --workdir {copy}"
+    assert said[-1] == f"next: python launch.py {workdirs} --mode predict PICTURE_OR_FOLDER"
     picture = tmp_path / "picture.png"
     stripes(0, np.random.default_rng(0)).save(picture)
     (tmp_path / "text.jpg").write_text("no picture")
