@@ -1,4 +1,4 @@
-"""The table of all fields of a configuration: default, meaning, valid values, and value if missing.
+"""The table of all fields of a configuration: default, meaning and valid values.
 
 Each field is defined once, here. The defaults, the checks, the hints for a misspelt name, `--helpfull`
 and docs/config.md are derived from this table.
@@ -67,8 +67,6 @@ class Field:
       default: the default value. Its type is the type of the field.
       reason: the meaning of the field, and the reason for the default.
       valid: the valid values; None if `check` has a special rule, or all values are valid.
-      absent: the value for runs whose `config.json` lacks the field; None = the default. If a default
-        changes, its old value goes here, so that older runs resume unchanged.
       also: aliases, used in hints for an unknown field.
       excludes: the other field for the same duration. Setting one clears the other.
       resets: fields whose value belongs to the value of this one. Typing another one sets them to their
@@ -80,22 +78,16 @@ class Field:
     default: Any
     reason: str
     valid: Range | OneOf | NameIn | None = None
-    absent: Any = None
     also: tuple[str, ...] = ()
     excludes: str = ""
     resets: tuple[str, ...] = ()
     item: Callable[[Any], Any] | None = None
 
-    @property
-    def when_absent(self) -> Any:
-        """The value for an older file that lacks the field."""
-        return self.default if self.absent is None else self.absent
-
 
 def _magnitude(name: str, reason: str, high: float) -> Field:
-    """An augmentation that is off by default. 0 always means off, so older runs lack nothing."""
+    """An augmentation that is off by default, at 0."""
     valid = Range(0, high, words=f"in [0, {high:g}], 0 for none")
-    return Field(f"augment.{name}", 0.0, reason, valid, absent=0.0)
+    return Field(f"augment.{name}", 0.0, reason, valid)
 
 
 def _group(item: Any) -> tuple[Any, ...]:
@@ -186,7 +178,6 @@ GROUPS: Mapping[str, Sequence[Field]] = {
             "Order of the works: shuffled = every work once in each epoch; balanced = every class of "
             "the first task equally often, so that works of rare classes return more often.",
             OneOf(("shuffled", "balanced")),
-            absent="shuffled",
         ),
         Field(
             "early_stop_patience",
@@ -194,7 +185,6 @@ GROUPS: Mapping[str, Sequence[Field]] = {
             "Stop when the best checkpoint has not changed for so many validations after the warm-up; "
             "0 = train to the end.",
             Range(0, words="0 (train to the end) or more validations"),
-            absent=0,
             also=("patience", "early_stopping"),
         ),
         Field(
@@ -203,14 +193,12 @@ GROUPS: Mapping[str, Sequence[Field]] = {
             "Cross-validation with so many folds, for collections too small for one split: every work "
             "is tested once, each fold is a run of its own. 0 = the splits of the collection.",
             Range(0, 100),
-            absent=0,
         ),
         Field(
             "fold",
             -1,
             "The fold that a run tests. Set by the cross-validation.",
             Range(-1, 99),
-            absent=-1,
         ),
         Field(
             "accumulate",
@@ -218,14 +206,12 @@ GROUPS: Mapping[str, Sequence[Field]] = {
             "Number of micro-batches into which a batch is divided. They are processed one after the "
             "other before an update. More of them need less memory and more time.",
             Range(1),
-            absent=1,
         ),
         Field(
             "remat",
             False,
             "Recompute activations in the backward pass (rematerialisation): less memory, a third more "
             "arithmetic.",
-            absent=False,
         ),
     ),
     "Model": (
@@ -242,7 +228,6 @@ GROUPS: Mapping[str, Sequence[Field]] = {
             "",
             "Pretrained weights of the trunk: a .safetensors, .h5 or .pth file, the workdir of another "
             "run, or hf:OWNER/NAME[@REVISION]. Empty = train from scratch.",
-            absent="",
             also=("weights", "pretrained"),
         ),
         Field(
@@ -250,7 +235,6 @@ GROUPS: Mapping[str, Sequence[Field]] = {
             False,
             "BatchNorm of the trunk uses its stored statistics in training, too. That of frozen layers "
             "always does.",
-            absent=False,
         ),
         Field(
             "model.dropout",
@@ -265,21 +249,18 @@ GROUPS: Mapping[str, Sequence[Field]] = {
             "Activation of the VGGs. The initial weights have the variance that He et al. (2015), "
             "section 2.2, derive for it.",
             NameIn("activation"),
-            absent="relu",
         ),
         Field(
             "model.head_layers",
             (),
             "Widths of hidden layers between the trunk and the heads, as in (512,); with dropout after "
             "each. In a VGG they take the place of its two layers of 4,096.",
-            absent=(),
             item=int,
         ),
         Field(
             "model.head_norm",
             False,
             "BatchNorm after each of head_layers.",
-            absent=False,
         ),
         Field(
             "model.relu_after_pool",
@@ -294,14 +275,12 @@ GROUPS: Mapping[str, Sequence[Field]] = {
             (),
             "Mean of red, green and blue, each in [0, 1]; empty = as the pretrained weights expect, or "
             "else the model.",
-            absent=(),
             item=float,
         ),
         Field(
             "preprocessing.std",
             (),
             "Standard deviation of red, green and blue, each in (0, 1]; empty = likewise.",
-            absent=(),
             item=float,
         ),
         Field(
@@ -309,7 +288,6 @@ GROUPS: Mapping[str, Sequence[Field]] = {
             "",
             "Order of the channels; empty = likewise.",
             OneOf(("", "RGB", "BGR")),
-            absent="",
         ),
         Field(
             "preprocessing.crop_share",
@@ -317,14 +295,12 @@ GROUPS: Mapping[str, Sequence[Field]] = {
             "Side of the central square that evaluation uses, as a share of the largest one; 0 = "
             "likewise.",
             Range(0, 1),
-            absent=0.0,
         ),
         Field(
             "preprocessing.interpolation",
             "",
             "Filter of the crops; empty = likewise.",
             OneOf(("", "linear", "cubic")),
-            absent="",
         ),
         Field(
             "features.views",
@@ -332,7 +308,6 @@ GROUPS: Mapping[str, Sequence[Field]] = {
             "With a frozen trunk: its outputs are computed once, for so many augmented views of each "
             "work, and kept on the disk; a step computes the rest. 0 = a step computes everything.",
             Range(0, 1000),
-            absent=0,
         ),
     ),
     "Augmentation": (
@@ -357,21 +332,18 @@ GROUPS: Mapping[str, Sequence[Field]] = {
             "your own: trivial = one of any strength (TrivialAugment, Müller & Hutter 2021), rand = "
             "policy_transforms of the strength policy_magnitude (RandAugment, Cubuk et al. 2020).",
             OneOf(("none", "trivial", "rand")),
-            absent="none",
         ),
         Field(
             "augment.policy_transforms",
             2,
             "For the policy rand: transforms of an image (Cubuk et al. 2020, section 4.3).",
             Range(1, 16),
-            absent=2,
         ),
         Field(
             "augment.policy_magnitude",
             9.0,
             "For the policy rand: their strength, from 0 to 30 (likewise).",
             Range(0, 30),
-            absent=9.0,
         ),
         # The others are off: switch one on only if it helps on the collection. Amounts are random.
         _magnitude("rotate_degrees", "Maximum angle of a crop, which stays within the image.", 180),
@@ -423,7 +395,6 @@ GROUPS: Mapping[str, Sequence[Field]] = {
             "Learning rate at the end of the warm-up; 0 = that of the optimizer: 0.1 for sgd (a batch "
             "of 256 with BatchNorm), 0.001 for adam and adamw, 0.0001 for lion, 0.005 for lamb.",
             Range(0, words="0 (that of the optimizer) or more"),
-            absent=0.1,
             also=("learning_rate", "lr"),
         ),
         Field(
@@ -478,7 +449,6 @@ GROUPS: Mapping[str, Sequence[Field]] = {
             3,
             "For the schedule restarts: how often the learning rate falls from peak_lr to its end.",
             Range(1, 1000),
-            absent=3,
         ),
         Field(
             "optim.plateau_patience",
@@ -486,7 +456,6 @@ GROUPS: Mapping[str, Sequence[Field]] = {
             "For the schedule plateau: the learning rate falls after so many validations without a "
             "lower loss. Validations during the warm-up do not count.",
             Range(1),
-            absent=5,
         ),
         Field(
             "optim.plateau_factor",
@@ -494,7 +463,6 @@ GROUPS: Mapping[str, Sequence[Field]] = {
             "For the schedule plateau: factor of the learning rate at each fall (VGG paper, section "
             "3.1).",
             Range(0, 1, low_open=True, high_open=True),
-            absent=0.1,
         ),
         Field(
             "optim.drop_at",
@@ -520,7 +488,6 @@ GROUPS: Mapping[str, Sequence[Field]] = {
             "Radius of SAM, sharpness-aware minimization; 0.05 in Foret et al. (2021), section 3.1; 0 = "
             "off. A step takes twice the time.",
             Range(0, 10, words="in [0, 10], 0 for none"),
-            absent=0.0,
             also=("sam",),
         ),
         Field(
@@ -529,7 +496,6 @@ GROUPS: Mapping[str, Sequence[Field]] = {
             "Pairs of a regular expression and a factor of the learning rate, for the parameters whose "
             "whole name it matches, as in (('conv[1-4]_.*',0.0),('head_.*',10.0)). 0 freezes them. A "
             "third number is a factor of the weight decay. The first pattern that matches counts.",
-            absent=(),
             item=_group,
         ),
         Field(
@@ -537,14 +503,12 @@ GROUPS: Mapping[str, Sequence[Field]] = {
             1.0,
             "Factor of the learning rate from each stage of the trunk to the one before it.",
             Range(0, 1, low_open=True),
-            absent=1.0,
         ),
         Field(
             "optim.head_first",
             0.0,
             "Share of the run in which only the heads are trained, before the whole network is.",
             Range(0, 1, high_open=True),
-            absent=0.0,
         ),
         Field(
             "ema_decay",
@@ -559,14 +523,12 @@ GROUPS: Mapping[str, Sequence[Field]] = {
             100,
             "Number of trials of --mode search, in all.",
             Range(1, 100_000, words="in [1, 100000]"),
-            absent=100,
         ),
         Field(
             "search.peak_lr",
             (),
             "Lowest and highest learning rate, drawn log-uniformly, as in (0.0001,0.01); empty = from a "
             "tenth of optim.peak_lr to ten times.",
-            absent=(),
             item=float,
         ),
         Field(
@@ -574,21 +536,18 @@ GROUPS: Mapping[str, Sequence[Field]] = {
             (),
             "Lowest and highest weight decay, drawn log-uniformly; empty = from a tenth of "
             "optim.weight_decay to ten times.",
-            absent=(),
             item=float,
         ),
         Field(
             "search.label_smoothing",
             (),
             "Lowest and highest label smoothing, drawn uniformly; empty = optim.label_smoothing.",
-            absent=(),
             item=float,
         ),
         Field(
             "search.dropout",
             (),
             "Dropout rates from which a trial draws, as in (0,0.2,0.5); empty = model.dropout.",
-            absent=(),
             item=float,
         ),
         Field(
@@ -596,7 +555,6 @@ GROUPS: Mapping[str, Sequence[Field]] = {
             (),
             "Widths of one hidden layer from which a trial draws, 0 for none, as in (0,512); empty = "
             "model.head_layers.",
-            absent=(),
             item=int,
         ),
         Field(
@@ -605,14 +563,12 @@ GROUPS: Mapping[str, Sequence[Field]] = {
             "Successive halving: after an eighth, a quarter and half of the steps (for 2), the best of "
             "every 2 trials go on; 1 = all are trained to the end.",
             Range(1, 100),
-            absent=2,
         ),
         Field(
             "search.members",
             5,
             "Largest number of trials that are tried as an ensemble, and as a soup.",
             Range(1, 100),
-            absent=5,
         ),
         Field(
             "search.sampler",
@@ -620,7 +576,6 @@ GROUPS: Mapping[str, Sequence[Field]] = {
             "For trials that train the trunk, through Optuna: random search, or TPE, which learns from "
             "earlier trials.",
             OneOf(("random", "tpe")),
-            absent="random",
         ),
     ),
     "Loss": (
@@ -630,7 +585,6 @@ GROUPS: Mapping[str, Sequence[Field]] = {
             "Weight of each work in the loss, by its class: balanced = inverse to the works of the "
             "class; effective_number = less extreme (Cui et al. 2019, eq. 3).",
             OneOf(("none", "balanced", "effective_number")),
-            absent="none",
             also=("class_weights", "class_weight"),
         ),
         Field(
@@ -638,7 +592,6 @@ GROUPS: Mapping[str, Sequence[Field]] = {
             0.9999,
             "For effective_number: beta; 0 weighs all classes alike, nearly 1 as balanced does.",
             Range(0, 1, high_open=True),
-            absent=0.9999,
         ),
         Field(
             "loss.focal_gamma",
@@ -646,7 +599,6 @@ GROUPS: Mapping[str, Sequence[Field]] = {
             "Focusing parameter of the focal loss: works that are recognised already count less; 2 in "
             "Lin et al. (2017), section 5.1; 0 = off.",
             Range(0, 10, words="in [0, 10], 0 for none"),
-            absent=0.0,
             also=("focal_gamma", "gamma"),
         ),
     ),
@@ -660,7 +612,6 @@ GROUPS: Mapping[str, Sequence[Field]] = {
             "a finished run. Validation during training always uses 1, so that choosing a checkpoint "
             "stays cheap; the evaluation at the end uses what is set.",
             OneOf((1, 5, 10)),
-            absent=1,
         ),
     ),
     "Logs and checkpoints": (

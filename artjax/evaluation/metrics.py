@@ -271,8 +271,8 @@ def summary(predictions: Predictions, names: Sequence[str] | None = None) -> dic
 
 
 def format_metrics(row: Mapping[str, Any]) -> str:
-    """Formats the result of `summary` for a report. What an older result lacks is left out."""
-    formatted = [_format(metric, row[name]) for name, metric in METRICS.items() if name in row]
+    """Formats the result of `summary` for a report."""
+    formatted = [_format(metric, row[name]) for name, metric in METRICS.items()]
     low, high = row["top1_ci95"]
     formatted[0] += f" (95 % interval {low:.1%} to {high:.1%})"
     return ", ".join(formatted)
