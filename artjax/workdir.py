@@ -32,7 +32,7 @@ def claim(workdir: Path, config: ConfigDict, recorded: ConfigDict | None = None)
     Args:
       workdir: the folder; made if it does not exist.
       config: the configuration.
-      recorded: that of the workdir's checkpoints, which counts if `config.json` is gone.
+      recorded: the configuration in the workdir's checkpoints, which counts if `config.json` is gone.
 
     Raises:
       WorkdirError: if the workdir belongs to another configuration (the message shows the differences),

@@ -92,7 +92,7 @@ def test_wrong_overrides_name_the_field_and_the_nearest(field, text, says):
         ({"image_size": 40}, "multiple of 16"),
         ({"canvas_size": 16}, "at least image_size (32)"),
         ({"batch_size": -1}, "1 or more, or auto"),
-        ({"optim__peak_lr": -0.1}, "0 (that of the optimizer) or more"),
+        ({"optim__peak_lr": -0.1}, "0 (the optimizer's own) or more"),
         ({"optim__name": "lion"}, "too high for lion, which diverges above 0.005; 0.0001 is usual"),
         ({"optim__schedule": "sinus"}, "valid are constant, cosine, "),
         ({"optim__plateau_factor": 1.0}, "in (0, 1)"),
@@ -112,6 +112,7 @@ def test_wrong_overrides_name_the_field_and_the_nearest(field, text, says):
         ({"augment__min_area": 0.0}, "in (0, 1]"),
         ({"eval__views": 2}, "--config.eval.views=2: valid are 1, 5, 10"),
         ({"precision": "float16"}, "valid are auto, float32, bfloat16"),
+        ({"preprocessing__channel_order": "RBG"}, "=RBG: valid are empty, RGB, BGR; did you mean"),
         ({"source": "streem"}, "valid are auto, device, host, stream; did you mean stream?"),
     ],
 )

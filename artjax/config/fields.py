@@ -50,6 +50,9 @@ class OneOf:
 
     choices: tuple[Any, ...]
 
+    def __str__(self) -> str:
+        return ", ".join(str(choice) or "empty" for choice in self.choices)
+
 
 @dataclass(frozen=True)
 class NameIn:
@@ -125,8 +128,8 @@ GROUPS: Mapping[str, Sequence[Field]] = {
         Field(
             "image_size",
             224,
-            "Side of the network's square input, in pixels; 0 (or auto) = that of the pretrained "
-            "weights.",
+            "Side of the network's square input, in pixels; 0 (or auto) = as the pretrained weights "
+            "expect.",
             Range(0, words="1 or more, or auto with pretrained weights"),
         ),
         Field(
@@ -233,7 +236,7 @@ GROUPS: Mapping[str, Sequence[Field]] = {
         Field(
             "model.fix_norms",
             False,
-            "BatchNorm of the trunk uses its stored statistics in training, too. That of frozen layers "
+            "BatchNorm of the trunk uses its stored statistics in training, too. In frozen layers it "
             "always does.",
         ),
         Field(
@@ -280,26 +283,27 @@ GROUPS: Mapping[str, Sequence[Field]] = {
         Field(
             "preprocessing.std",
             (),
-            "Standard deviation of red, green and blue, each in (0, 1]; empty = likewise.",
+            "Standard deviation of red, green and blue, each in (0, 1]; empty = as the pretrained "
+            "weights expect, or else the model.",
             item=float,
         ),
         Field(
             "preprocessing.channel_order",
             "",
-            "Order of the channels; empty = likewise.",
+            "Order of the channels; empty = as the pretrained weights expect, or else the model.",
             OneOf(("", "RGB", "BGR")),
         ),
         Field(
             "preprocessing.crop_share",
             0.0,
-            "Side of the central square that evaluation uses, as a share of the largest one; 0 = "
-            "likewise.",
+            "Side of the central square that evaluation uses, as a share of the largest one; 0 = as the "
+            "pretrained weights expect, or else the model.",
             Range(0, 1),
         ),
         Field(
             "preprocessing.interpolation",
             "",
-            "Filter of the crops; empty = likewise.",
+            "Filter of the crops; empty = as the pretrained weights expect, or else the model.",
             OneOf(("", "linear", "cubic")),
         ),
         Field(
@@ -342,7 +346,7 @@ GROUPS: Mapping[str, Sequence[Field]] = {
         Field(
             "augment.policy_magnitude",
             9.0,
-            "For the policy rand: their strength, from 0 to 30 (likewise).",
+            "For the policy rand: strength of the transforms (Cubuk et al. 2020, section 4.3).",
             Range(0, 30),
         ),
         # The others are off: switch one on only if it helps on the collection. Amounts are random.
@@ -392,9 +396,9 @@ GROUPS: Mapping[str, Sequence[Field]] = {
         Field(
             "optim.peak_lr",
             0.0,
-            "Learning rate at the end of the warm-up; 0 = that of the optimizer: 0.1 for sgd (a batch "
+            "Learning rate at the end of the warm-up; 0 = the optimizer's own: 0.1 for sgd (a batch "
             "of 256 with BatchNorm), 0.001 for adam and adamw, 0.0001 for lion, 0.005 for lamb.",
-            Range(0, words="0 (that of the optimizer) or more"),
+            Range(0, words="0 (the optimizer's own) or more"),
             also=("learning_rate", "lr"),
         ),
         Field(

@@ -109,7 +109,7 @@ def read(directory: Path, data_dir: Path) -> Prepared:
     """Reads the description of one version folder.
 
     Raises:
-      DataError: if its files are not those of a prepared TFDS image set.
+      DataError: if it does not hold a prepared TFDS image set.
     """
     try:
         info = json.loads((directory / "dataset_info.json").read_text())

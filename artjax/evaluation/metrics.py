@@ -145,7 +145,7 @@ def by_class(predictions: Predictions, names: Sequence[str]) -> dict[str, dict[s
 
     Returns:
       For each class: `precision`, None where it was never predicted; `recall`, None where it has no
-      work; `f1`, None where both are so; `n`, its number of images; and `works`, that of its works.
+      work; `f1`, None where both are so; `n`, its number of images; and `works`, its number of works.
     """
     hits, labelled, predicted = _counts(predictions)
     ids = predictions.work_ids

@@ -55,7 +55,7 @@ def needed_bytes(compiled: jax.stages.Compiled) -> int | None:
 
 
 def waiting_bytes(experiment: Experiment, choice: Choice) -> int:
-    """Bytes on each device of the batches that wait for their step: at most so many are in flight."""
+    """Bytes on each device of the prefetched batches, of which at most so many are in flight."""
     if not choice.sends_images:
         return 0
     return (MAX_STEPS_AHEAD + PREFETCHED + 1) * bytes_on_each_device(experiment.abstract_batch)
@@ -66,7 +66,7 @@ def describe_estimate(experiment: Experiment, choice: Choice, free: int | None) 
     parts = dict(
         zip(("state", "gradient", "activations"), experiment.estimated_bytes(), strict=True)
     )
-    parts["waiting batches"] = waiting_bytes(experiment, choice)
+    parts["prefetched batches"] = waiting_bytes(experiment, choice)
     of = f", of {format_bytes(free)} free" if free else ""
     shown = ", ".join(f"{name} {format_bytes(size)}" for name, size in parts.items() if size)
     return (
@@ -88,7 +88,7 @@ def too_large(
       experiment: the experiment whose step does not fit.
       choice: the source of its batches.
       free: free bytes on each device beside the canvases that it holds; None if unknown.
-      needed: bytes that the step and the waiting batches need; None if it could not be compiled.
+      needed: bytes that the step and the prefetched batches need; None if it could not be compiled.
     """
     config = experiment.config
     shares = experiment.mesh.size * config.accumulate

@@ -153,7 +153,7 @@ def _prepared(setup: Setup) -> Setup:
 
 
 def _batch_size(experiment: Experiment) -> int:
-    """A multiple of the devices, small enough for a fast step, and at most that of the run."""
+    """A multiple of the devices, small enough for a fast step, and at most the run's."""
     size = min(BATCH_SIZE, experiment.config.batch_size)
     on_cpu = experiment.mesh.devices.flat[0].platform == "cpu"
     if on_cpu and size * experiment.flops_per_image > _LARGE_GFLOP * 1e9:

@@ -63,8 +63,8 @@ def search(
       canvas_dir: the folder for canvases; default `data_dir/canvases`.
       feature_dir: the folder for features; default `data_dir/features`.
       devices: the devices to train on; default: all.
-      command: the words of the command that trains with this configuration, to which those of the winner
-        are added.
+      command: the words of the command that trains with this configuration. The winner's settings
+        are added to them.
 
     Raises:
       ArtjaxError: for an error that the user can fix.
