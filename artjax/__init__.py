@@ -1,4 +1,4 @@
-"""artjax: trains convolutional networks on collections of digitised art.
+"""artjax: trains neural networks on collections of digitised art.
 
 Importing this package does not import TensorFlow or TFDS. Only the functions that read or write
 TFRecords import them.

@@ -98,11 +98,12 @@ def trunk_health(setup: Setup, variables: Mapping[str, Any]) -> list[str]:
         return []
     values = np.asarray(features, np.float32).reshape(len(features), -1)
     dead = float((values == 0).all(0).mean())
-    size = float(np.abs(values).mean())
-    spread = float(values.std(0).mean()) / size if size else 0.0
+    magnitude = float(np.abs(values).mean())
+    spread = float(values.std(0).mean()) / magnitude if magnitude else 0.0
     lines = [
         f"trunk: {values.shape[1]:,} features of an image; on the first batch {dead:.1%} of them are "
-        f"always 0, and they vary between images by {spread:.1%} of their size"
+        f"always 0, and their mean standard deviation over the images is {spread:.1%} of their mean "
+        "magnitude"
     ]
     if not np.isfinite(values).all() or dead > _MOSTLY_DEAD or spread < _LEAST_SPREAD:
         lines.append(

@@ -108,4 +108,6 @@ def write_canvases(works: list[bytes], repeats: int, data_dir: Path, size: int) 
         labels={"artist": _CLASSES},
     )
     description = dataclasses.asdict(prepared) | {"directory": str(data_dir)}
-    (folder / "canvases.json").write_text(json.dumps({"size": size, "prepared": description}))
+    (folder / "canvases.json").write_text(
+        json.dumps({"size": size, "image_feature": "image", "prepared": description})
+    )

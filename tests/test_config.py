@@ -1,9 +1,12 @@
+import json
+
 import pytest
 from tiny import tiny_config
 
 from artjax import config as config_lib
+from artjax import workdir
 from artjax.config import apply_overrides, default_config, from_json, to_json
-from artjax.errors import ConfigError
+from artjax.errors import ConfigError, WorkdirError
 from artjax.training.checks import check_config as check
 from artjax.training.checks import tables
 from artjax.training.optim import peak_lr
@@ -56,15 +59,6 @@ def test_another_optimizer_does_not_keep_the_learning_rate_of_a_recipe():
     assert rate_after(("seed", "1")) == 0.003
 
 
-def test_a_run_from_before_these_switches_existed_resumes_without_them():
-    older = tiny_config()
-    del older.loss, older.sampling, older.early_stop_patience, older.optim.sam_rho
-    del older.optim.periods, older.optim.plateau_patience, older.optim.plateau_factor
-    assert config_lib.differences(from_json(to_json(older)), tiny_config()) == []
-    del older.optim.peak_lr
-    assert from_json(to_json(older)).optim.peak_lr == 0.1
-
-
 @pytest.mark.parametrize(
     ("field", "text", "says"),
     [
@@ -98,7 +92,7 @@ def test_wrong_overrides_name_the_field_and_the_nearest(field, text, says):
         ({"image_size": 40}, "multiple of 16"),
         ({"canvas_size": 16}, "at least image_size (32)"),
         ({"batch_size": -1}, "1 or more, or auto"),
-        ({"optim__peak_lr": -0.1}, "0 (that of the optimizer) or more"),
+        ({"optim__peak_lr": -0.1}, "0 (the optimizer's own) or more"),
         ({"optim__name": "lion"}, "too high for lion, which diverges above 0.005; 0.0001 is usual"),
         ({"optim__schedule": "sinus"}, "valid are constant, cosine, "),
         ({"optim__plateau_factor": 1.0}, "in (0, 1)"),
@@ -118,6 +112,7 @@ def test_wrong_overrides_name_the_field_and_the_nearest(field, text, says):
         ({"augment__min_area": 0.0}, "in (0, 1]"),
         ({"eval__views": 2}, "--config.eval.views=2: valid are 1, 5, 10"),
         ({"precision": "float16"}, "valid are auto, float32, bfloat16"),
+        ({"preprocessing__channel_order": "RBG"}, "=RBG: valid are empty, RGB, BGR; did you mean"),
         ({"source": "streem"}, "valid are auto, device, host, stream; did you mean stream?"),
     ],
 )
@@ -155,18 +150,53 @@ def test_json_gives_the_same_config_back():
     assert config_lib.differences(from_json(to_json(config)), config) == []
 
 
-def test_a_run_from_before_an_augmentation_existed_resumes_without_it():
-    older = tiny_config()
-    del older.augment.mixup
-    assert config_lib.differences(from_json(to_json(older)), tiny_config()) == []
-    later = config_lib.differences(from_json(to_json(older)), tiny_config(augment__mixup=0.2))
-    assert later == ["augment.mixup: 0.0 there, 0.2 now"]
+def test_json_that_lacks_a_field_or_has_an_unknown_one_is_refused():
+    def said_of(change):
+        values = json.loads(to_json(tiny_config()))
+        change(values)
+        with pytest.raises(ConfigError) as caught:
+            from_json(json.dumps(values))
+        assert "\n" not in str(caught.value)
+        return str(caught.value)
+
+    def rename(values):
+        values["optim"]["peek_lr"] = values["optim"].pop("peak_lr")
+
+    assert said_of(lambda values: values["augment"].pop("mixup")) == (
+        "the configuration lacks the field augment.mixup: it was edited, or another version of "
+        "artjax wrote it"
+    )
+    assert "lacks the fields accumulate, remat:" in said_of(
+        lambda values: [values.pop(name) for name in ("remat", "accumulate")]
+    )
+    assert "lacks the field optim.peak_lr and has the unknown field optim.peek_lr" in said_of(
+        rename
+    )
+    assert "has the unknown field loss.temperature:" in said_of(
+        lambda values: values["loss"].update(temperature=1.0)
+    )
+    assert "and 14 more and has the unknown field optim:" in said_of(
+        lambda values: values.update(optim=3)
+    )
 
 
-def test_a_run_from_before_accumulation_existed_resumes_without_it():
-    older = tiny_config()
-    del older.accumulate, older.remat
-    assert config_lib.differences(from_json(to_json(older)), tiny_config()) == []
+@pytest.mark.parametrize("text", ["[]", "3", "null", "{}"])
+def test_json_that_is_no_configuration_lacks_all_fields(text):
+    with pytest.raises(ConfigError, match=f"and {len(config_lib.FIELDS) - 6} more: it was edited"):
+        from_json(text)
+
+
+def test_a_run_with_such_a_config_json_is_refused_with_the_name_of_the_file(tmp_path):
+    values = json.loads(to_json(tiny_config()))
+    del values["augment"]["mixup"]
+    (tmp_path / "config.json").write_text(json.dumps(values))
+    with pytest.raises(WorkdirError) as caught:
+        workdir.claim(tmp_path, tiny_config())
+    what, then = str(caught.value).split("\n")
+    assert what.startswith(
+        f"{tmp_path / 'config.json'}: the configuration lacks the field augment.mixup"
+    )
+    assert then == "restore the file, or start again in another --workdir"
 
 
 def test_batch_size_can_be_auto():

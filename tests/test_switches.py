@@ -193,3 +193,11 @@ def test_each_switch_is_said_in_one_line(name):
     assert "\n" not in line
     assert line.startswith(f"with {brief.removeprefix('trained with ')}: ")
     assert len(ON) == len(switches.SWITCHES)
+
+
+def test_what_label_smoothing_does_is_said_in_the_words_of_the_field():
+    config = default_config()
+    set_field(config, "optim.label_smoothing", 0.1)
+    assert switches.in_words(config) == [
+        "with label smoothing 0.1: reduces overconfidence; the loss of train stays above 0"
+    ]

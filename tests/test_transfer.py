@@ -1,7 +1,9 @@
 """Pretrained trunks: frozen or fine-tuned, from another run, with features computed once."""
 
 import json
+import re
 import shutil
+import statistics
 
 import jax
 import numpy as np
@@ -10,11 +12,14 @@ import tiny
 from tiny import stripes, tiny_config
 
 from artjax import pretrained
+from artjax.data import batches
 from artjax.errors import ArtjaxError
 from artjax.evaluation import evaluate, metrics
 from artjax.evaluation.predict import predict
 from artjax.places import Places
 from artjax.runs import Run, open_run
+from artjax.setup import open_setup
+from artjax.startup_report import trunk_health
 from artjax.train import train
 from artjax.training import features as features_lib
 from artjax.training.frozen import FILE
@@ -168,6 +173,27 @@ def test_features_are_those_of_the_trunk(probed):
     assert len(views) == 120
     first, second = views.images[np.arange(60)], views.images[np.arange(60, 120)]
     assert (np.abs(first - second).max(1) > 0).all()  # each view is another crop
+
+
+@pytest.mark.slow
+def test_the_line_about_the_trunk_says_how_its_features_vary(probed):
+    opened = open_run(probed, "last")
+    setup = open_setup(opened.run.config, opened.places)
+    (line,) = trunk_health(setup, opened.run.variables)
+    split = setup.splits["train"]
+    seen = opened.features.seen(split)
+    first = np.float64(seen.images[batches.create_order(setup.config, split)(0)])
+    deviations = [statistics.pstdev(feature) for feature in first.T.tolist()]
+    spread = statistics.mean(deviations) / np.abs(first).mean()
+    dead = np.mean([max(map(abs, feature)) == 0 for feature in first.T.tolist()])
+    said = re.fullmatch(
+        r"trunk: 16 features of an image; on the first batch (\S+)% of them are always 0, and their "
+        r"mean standard deviation over the images is (\S+)% of their mean magnitude",
+        line,
+    )
+    assert [float(number) for number in said.groups()] == pytest.approx(
+        [100 * dead, 100 * spread], abs=0.06
+    )
 
 
 @pytest.mark.slow

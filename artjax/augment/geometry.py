@@ -165,7 +165,7 @@ def placed_crop(
       aspect: true width / height, float32 [B].
       size: side of the result in pixels.
       across: where the square is, from 0 (at the left edge) to 1 (at the right edge), float32 scalar.
-      down: likewise, from 0 (at the top) to 1 (at the bottom).
+      down: where the square is, from 0 (at the top) to 1 (at the bottom), float32 scalar.
       side_share: side of the square, as a share of the largest square's side, in (0, 1].
       interpolation: `linear` or `cubic`.
 
@@ -253,7 +253,7 @@ def _resample(
 ) -> jax.Array:
     """Resamples boxes, given as shares of the canvas, with an antialiased filter.
 
-    The cubic kernel is that of Keys, Cubic Convolution Interpolation (1981), section IV, with a = -1/2,
+    The cubic kernel is from Keys, Cubic Convolution Interpolation (1981), section IV, with a = -1/2,
     as in Pillow. It overshoots at edges, so its values are clipped to [0, 255], as there.
     """
     canvas = images.shape[1]

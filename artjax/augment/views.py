@@ -53,7 +53,7 @@ def view_of(
     """Cuts a view out of each true image and resamples it.
 
     Its side is `LARGEST_SHARE` of the largest square that fits, or `side_share` if that is smaller. The
-    corners are those of the whole image, so that the ends of a long picture are seen.
+    corners are the whole image's, so that the ends of a long picture are seen.
 
     Args:
       images: canvases, uint8 or float [B, S, S, 3].

@@ -91,16 +91,15 @@ def _check_type(field: Field, value: Any) -> None:
 def _check_value(field: Field, value: Any, tables: Mapping[str, Iterable[str]]) -> None:
     if field.valid is None:
         return
-    if isinstance(field.valid, OneOf | NameIn):
-        valid = field.valid
-        choices = valid.choices if isinstance(valid, OneOf) else tuple(tables[valid.table])
-        if value not in choices:
-            near = nearest(value, choices) if isinstance(value, str) else ""
-            raise ConfigError(
-                f"--config.{field.name}={value}: valid are {', '.join(map(str, choices))}{near}"
-            )
-    elif value not in field.valid:
-        raise ConfigError(f"--config.{field.name}={value}: it must be {field.valid}")
+    valid = field.valid
+    if isinstance(valid, NameIn):
+        valid = OneOf(tuple(tables[valid.table]))
+    if isinstance(valid, OneOf):
+        if value not in valid.choices:
+            near = nearest(value, valid.choices) if isinstance(value, str) else ""
+            raise ConfigError(f"--config.{field.name}={value}: valid are {valid}{near}")
+    elif value not in valid:
+        raise ConfigError(f"--config.{field.name}={value}: it must be {valid}")
 
 
 def _check_task(config: ConfigDict) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterable, Mapping
 
-from artjax.config.fields import GROUPS, LABELS, Field, NameIn, OneOf, Range
+from artjax.config.fields import GROUPS, LABELS, Field, NameIn
 
 _WIDTH = 100
 
@@ -72,8 +72,6 @@ def _valid(field: Field, tables: Mapping[str, Iterable[str]]) -> str:
         return f"one or more of {', '.join(LABELS)}"
     if isinstance(field.valid, NameIn):
         return ", ".join(tables[field.valid.table])
-    if isinstance(field.valid, OneOf):
-        return ", ".join(map(str, field.valid.choices))
-    if isinstance(field.valid, Range):
+    if field.valid is not None:
         return str(field.valid)
     return "true, false" if isinstance(field.default, bool) else ""

@@ -1,4 +1,4 @@
-"""The table of all fields of a configuration: default, meaning, valid values, and value if missing.
+"""The table of all fields of a configuration: default, meaning and valid values.
 
 Each field is defined once, here. The defaults, the checks, the hints for a misspelt name, `--helpfull`
 and docs/config.md are derived from this table.
@@ -50,6 +50,9 @@ class OneOf:
 
     choices: tuple[Any, ...]
 
+    def __str__(self) -> str:
+        return ", ".join(str(choice) or "empty" for choice in self.choices)
+
 
 @dataclass(frozen=True)
 class NameIn:
@@ -67,8 +70,6 @@ class Field:
       default: the default value. Its type is the type of the field.
       reason: the meaning of the field, and the reason for the default.
       valid: the valid values; None if `check` has a special rule, or all values are valid.
-      absent: the value for runs whose `config.json` lacks the field; None = the default. If a default
-        changes, its old value goes here, so that older runs resume unchanged.
       also: aliases, used in hints for an unknown field.
       excludes: the other field for the same duration. Setting one clears the other.
       resets: fields whose value belongs to the value of this one. Typing another one sets them to their
@@ -80,22 +81,16 @@ class Field:
     default: Any
     reason: str
     valid: Range | OneOf | NameIn | None = None
-    absent: Any = None
     also: tuple[str, ...] = ()
     excludes: str = ""
     resets: tuple[str, ...] = ()
     item: Callable[[Any], Any] | None = None
 
-    @property
-    def when_absent(self) -> Any:
-        """The value for an older file that lacks the field."""
-        return self.default if self.absent is None else self.absent
-
 
 def _magnitude(name: str, reason: str, high: float) -> Field:
-    """An augmentation that is off by default. 0 always means off, so older runs lack nothing."""
+    """An augmentation that is off by default, at 0."""
     valid = Range(0, high, words=f"in [0, {high:g}], 0 for none")
-    return Field(f"augment.{name}", 0.0, reason, valid, absent=0.0)
+    return Field(f"augment.{name}", 0.0, reason, valid)
 
 
 def _group(item: Any) -> tuple[Any, ...]:
@@ -133,8 +128,8 @@ GROUPS: Mapping[str, Sequence[Field]] = {
         Field(
             "image_size",
             224,
-            "Side of the network's square input, in pixels; 0 (or auto) = that of the pretrained "
-            "weights.",
+            "Side of the network's square input, in pixels; 0 (or auto) = as the pretrained weights "
+            "expect.",
             Range(0, words="1 or more, or auto with pretrained weights"),
         ),
         Field(
@@ -186,7 +181,6 @@ GROUPS: Mapping[str, Sequence[Field]] = {
             "Order of the works: shuffled = every work once in each epoch; balanced = every class of "
             "the first task equally often, so that works of rare classes return more often.",
             OneOf(("shuffled", "balanced")),
-            absent="shuffled",
         ),
         Field(
             "early_stop_patience",
@@ -194,7 +188,6 @@ GROUPS: Mapping[str, Sequence[Field]] = {
             "Stop when the best checkpoint has not changed for so many validations after the warm-up; "
             "0 = train to the end.",
             Range(0, words="0 (train to the end) or more validations"),
-            absent=0,
             also=("patience", "early_stopping"),
         ),
         Field(
@@ -203,14 +196,12 @@ GROUPS: Mapping[str, Sequence[Field]] = {
             "Cross-validation with so many folds, for collections too small for one split: every work "
             "is tested once, each fold is a run of its own. 0 = the splits of the collection.",
             Range(0, 100),
-            absent=0,
         ),
         Field(
             "fold",
             -1,
             "The fold that a run tests. Set by the cross-validation.",
             Range(-1, 99),
-            absent=-1,
         ),
         Field(
             "accumulate",
@@ -218,14 +209,12 @@ GROUPS: Mapping[str, Sequence[Field]] = {
             "Number of micro-batches into which a batch is divided. They are processed one after the "
             "other before an update. More of them need less memory and more time.",
             Range(1),
-            absent=1,
         ),
         Field(
             "remat",
             False,
             "Recompute activations in the backward pass (rematerialisation): less memory, a third more "
             "arithmetic.",
-            absent=False,
         ),
     ),
     "Model": (
@@ -242,15 +231,13 @@ GROUPS: Mapping[str, Sequence[Field]] = {
             "",
             "Pretrained weights of the trunk: a .safetensors, .h5 or .pth file, the workdir of another "
             "run, or hf:OWNER/NAME[@REVISION]. Empty = train from scratch.",
-            absent="",
             also=("weights", "pretrained"),
         ),
         Field(
             "model.fix_norms",
             False,
-            "BatchNorm of the trunk uses its stored statistics in training, too. That of frozen layers "
+            "BatchNorm of the trunk uses its stored statistics in training, too. In frozen layers it "
             "always does.",
-            absent=False,
         ),
         Field(
             "model.dropout",
@@ -265,21 +252,18 @@ GROUPS: Mapping[str, Sequence[Field]] = {
             "Activation of the VGGs. The initial weights have the variance that He et al. (2015), "
             "section 2.2, derive for it.",
             NameIn("activation"),
-            absent="relu",
         ),
         Field(
             "model.head_layers",
             (),
             "Widths of hidden layers between the trunk and the heads, as in (512,); with dropout after "
             "each. In a VGG they take the place of its two layers of 4,096.",
-            absent=(),
             item=int,
         ),
         Field(
             "model.head_norm",
             False,
             "BatchNorm after each of head_layers.",
-            absent=False,
         ),
         Field(
             "model.relu_after_pool",
@@ -294,37 +278,33 @@ GROUPS: Mapping[str, Sequence[Field]] = {
             (),
             "Mean of red, green and blue, each in [0, 1]; empty = as the pretrained weights expect, or "
             "else the model.",
-            absent=(),
             item=float,
         ),
         Field(
             "preprocessing.std",
             (),
-            "Standard deviation of red, green and blue, each in (0, 1]; empty = likewise.",
-            absent=(),
+            "Standard deviation of red, green and blue, each in (0, 1]; empty = as the pretrained "
+            "weights expect, or else the model.",
             item=float,
         ),
         Field(
             "preprocessing.channel_order",
             "",
-            "Order of the channels; empty = likewise.",
+            "Order of the channels; empty = as the pretrained weights expect, or else the model.",
             OneOf(("", "RGB", "BGR")),
-            absent="",
         ),
         Field(
             "preprocessing.crop_share",
             0.0,
-            "Side of the central square that evaluation uses, as a share of the largest one; 0 = "
-            "likewise.",
+            "Side of the central square that evaluation uses, as a share of the largest one; 0 = as the "
+            "pretrained weights expect, or else the model.",
             Range(0, 1),
-            absent=0.0,
         ),
         Field(
             "preprocessing.interpolation",
             "",
-            "Filter of the crops; empty = likewise.",
+            "Filter of the crops; empty = as the pretrained weights expect, or else the model.",
             OneOf(("", "linear", "cubic")),
-            absent="",
         ),
         Field(
             "features.views",
@@ -332,7 +312,6 @@ GROUPS: Mapping[str, Sequence[Field]] = {
             "With a frozen trunk: its outputs are computed once, for so many augmented views of each "
             "work, and kept on the disk; a step computes the rest. 0 = a step computes everything.",
             Range(0, 1000),
-            absent=0,
         ),
     ),
     "Augmentation": (
@@ -357,21 +336,18 @@ GROUPS: Mapping[str, Sequence[Field]] = {
             "your own: trivial = one of any strength (TrivialAugment, Müller & Hutter 2021), rand = "
             "policy_transforms of the strength policy_magnitude (RandAugment, Cubuk et al. 2020).",
             OneOf(("none", "trivial", "rand")),
-            absent="none",
         ),
         Field(
             "augment.policy_transforms",
             2,
             "For the policy rand: transforms of an image (Cubuk et al. 2020, section 4.3).",
             Range(1, 16),
-            absent=2,
         ),
         Field(
             "augment.policy_magnitude",
             9.0,
-            "For the policy rand: their strength, from 0 to 30 (likewise).",
+            "For the policy rand: strength of the transforms (Cubuk et al. 2020, section 4.3).",
             Range(0, 30),
-            absent=9.0,
         ),
         # The others are off: switch one on only if it helps on the collection. Amounts are random.
         _magnitude("rotate_degrees", "Maximum angle of a crop, which stays within the image.", 180),
@@ -420,10 +396,9 @@ GROUPS: Mapping[str, Sequence[Field]] = {
         Field(
             "optim.peak_lr",
             0.0,
-            "Learning rate at the end of the warm-up; 0 = that of the optimizer: 0.1 for sgd (a batch "
+            "Learning rate at the end of the warm-up; 0 = the optimizer's own: 0.1 for sgd (a batch "
             "of 256 with BatchNorm), 0.001 for adam and adamw, 0.0001 for lion, 0.005 for lamb.",
-            Range(0, words="0 (that of the optimizer) or more"),
-            absent=0.1,
+            Range(0, words="0 (the optimizer's own) or more"),
             also=("learning_rate", "lr"),
         ),
         Field(
@@ -478,7 +453,6 @@ GROUPS: Mapping[str, Sequence[Field]] = {
             3,
             "For the schedule restarts: how often the learning rate falls from peak_lr to its end.",
             Range(1, 1000),
-            absent=3,
         ),
         Field(
             "optim.plateau_patience",
@@ -486,7 +460,6 @@ GROUPS: Mapping[str, Sequence[Field]] = {
             "For the schedule plateau: the learning rate falls after so many validations without a "
             "lower loss. Validations during the warm-up do not count.",
             Range(1),
-            absent=5,
         ),
         Field(
             "optim.plateau_factor",
@@ -494,7 +467,6 @@ GROUPS: Mapping[str, Sequence[Field]] = {
             "For the schedule plateau: factor of the learning rate at each fall (VGG paper, section "
             "3.1).",
             Range(0, 1, low_open=True, high_open=True),
-            absent=0.1,
         ),
         Field(
             "optim.drop_at",
@@ -520,7 +492,6 @@ GROUPS: Mapping[str, Sequence[Field]] = {
             "Radius of SAM, sharpness-aware minimization; 0.05 in Foret et al. (2021), section 3.1; 0 = "
             "off. A step takes twice the time.",
             Range(0, 10, words="in [0, 10], 0 for none"),
-            absent=0.0,
             also=("sam",),
         ),
         Field(
@@ -529,7 +500,6 @@ GROUPS: Mapping[str, Sequence[Field]] = {
             "Pairs of a regular expression and a factor of the learning rate, for the parameters whose "
             "whole name it matches, as in (('conv[1-4]_.*',0.0),('head_.*',10.0)). 0 freezes them. A "
             "third number is a factor of the weight decay. The first pattern that matches counts.",
-            absent=(),
             item=_group,
         ),
         Field(
@@ -537,14 +507,12 @@ GROUPS: Mapping[str, Sequence[Field]] = {
             1.0,
             "Factor of the learning rate from each stage of the trunk to the one before it.",
             Range(0, 1, low_open=True),
-            absent=1.0,
         ),
         Field(
             "optim.head_first",
             0.0,
             "Share of the run in which only the heads are trained, before the whole network is.",
             Range(0, 1, high_open=True),
-            absent=0.0,
         ),
         Field(
             "ema_decay",
@@ -559,14 +527,12 @@ GROUPS: Mapping[str, Sequence[Field]] = {
             100,
             "Number of trials of --mode search, in all.",
             Range(1, 100_000, words="in [1, 100000]"),
-            absent=100,
         ),
         Field(
             "search.peak_lr",
             (),
             "Lowest and highest learning rate, drawn log-uniformly, as in (0.0001,0.01); empty = from a "
             "tenth of optim.peak_lr to ten times.",
-            absent=(),
             item=float,
         ),
         Field(
@@ -574,21 +540,18 @@ GROUPS: Mapping[str, Sequence[Field]] = {
             (),
             "Lowest and highest weight decay, drawn log-uniformly; empty = from a tenth of "
             "optim.weight_decay to ten times.",
-            absent=(),
             item=float,
         ),
         Field(
             "search.label_smoothing",
             (),
             "Lowest and highest label smoothing, drawn uniformly; empty = optim.label_smoothing.",
-            absent=(),
             item=float,
         ),
         Field(
             "search.dropout",
             (),
             "Dropout rates from which a trial draws, as in (0,0.2,0.5); empty = model.dropout.",
-            absent=(),
             item=float,
         ),
         Field(
@@ -596,7 +559,6 @@ GROUPS: Mapping[str, Sequence[Field]] = {
             (),
             "Widths of one hidden layer from which a trial draws, 0 for none, as in (0,512); empty = "
             "model.head_layers.",
-            absent=(),
             item=int,
         ),
         Field(
@@ -605,14 +567,12 @@ GROUPS: Mapping[str, Sequence[Field]] = {
             "Successive halving: after an eighth, a quarter and half of the steps (for 2), the best of "
             "every 2 trials go on; 1 = all are trained to the end.",
             Range(1, 100),
-            absent=2,
         ),
         Field(
             "search.members",
             5,
             "Largest number of trials that are tried as an ensemble, and as a soup.",
             Range(1, 100),
-            absent=5,
         ),
         Field(
             "search.sampler",
@@ -620,7 +580,6 @@ GROUPS: Mapping[str, Sequence[Field]] = {
             "For trials that train the trunk, through Optuna: random search, or TPE, which learns from "
             "earlier trials.",
             OneOf(("random", "tpe")),
-            absent="random",
         ),
     ),
     "Loss": (
@@ -630,7 +589,6 @@ GROUPS: Mapping[str, Sequence[Field]] = {
             "Weight of each work in the loss, by its class: balanced = inverse to the works of the "
             "class; effective_number = less extreme (Cui et al. 2019, eq. 3).",
             OneOf(("none", "balanced", "effective_number")),
-            absent="none",
             also=("class_weights", "class_weight"),
         ),
         Field(
@@ -638,7 +596,6 @@ GROUPS: Mapping[str, Sequence[Field]] = {
             0.9999,
             "For effective_number: beta; 0 weighs all classes alike, nearly 1 as balanced does.",
             Range(0, 1, high_open=True),
-            absent=0.9999,
         ),
         Field(
             "loss.focal_gamma",
@@ -646,7 +603,6 @@ GROUPS: Mapping[str, Sequence[Field]] = {
             "Focusing parameter of the focal loss: works that are recognised already count less; 2 in "
             "Lin et al. (2017), section 5.1; 0 = off.",
             Range(0, 10, words="in [0, 10], 0 for none"),
-            absent=0.0,
             also=("focal_gamma", "gamma"),
         ),
     ),
@@ -660,7 +616,6 @@ GROUPS: Mapping[str, Sequence[Field]] = {
             "a finished run. Validation during training always uses 1, so that choosing a checkpoint "
             "stays cheap; the evaluation at the end uses what is set.",
             OneOf((1, 5, 10)),
-            absent=1,
         ),
     ),
     "Logs and checkpoints": (

@@ -17,6 +17,8 @@ from artjax.errors import ConfigError
 if TYPE_CHECKING:
     from ml_collections import ConfigDict
 
+_MAX_NAMED = 6
+
 
 def load_config_file(path: str | Path, collection: str) -> ConfigDict:
     """Calls `get_config(collection)` of the Python file at `path`.
@@ -142,7 +144,9 @@ def to_json(config: ConfigDict) -> str:
 def from_json(text: str) -> ConfigDict:
     """The inverse of `to_json`. Lists become tuples: JSON has no tuples, a configuration no lists.
 
-    A field that is missing in the text gets the value `Field.when_absent`.
+    Raises:
+      ValueError: if the text is not JSON.
+      ConfigError: if a field is missing or unknown. One line names them.
     """
     from ml_collections import ConfigDict
 
@@ -152,11 +156,23 @@ def from_json(text: str) -> ConfigDict:
         return tuple(map(restored, value)) if isinstance(value, list) else value
 
     config: ConfigDict = restored(json.loads(text))
-    present = dict(leaves(config))
-    for field in FIELDS.values():
-        if field.name not in present:
-            set_field(config, field.name, field.when_absent, ConfigDict)
+    present = dict(leaves(config)) if isinstance(config, ConfigDict) else {}
+    missing = [name for name in FIELDS if name not in present]
+    unknown = [name for name in present if name not in FIELDS]
+    wrong = [f"lacks the {_named(missing)}"] if missing else []
+    wrong += [f"has the unknown {_named(unknown)}"] if unknown else []
+    if wrong:
+        raise ConfigError(
+            f"the configuration {' and '.join(wrong)}: it was edited, or another version of artjax "
+            "wrote it"
+        )
     return config
+
+
+def _named(fields: list[str]) -> str:
+    shown = ", ".join(fields[:_MAX_NAMED])
+    more = len(fields) - _MAX_NAMED
+    return f"field{'s' if fields[1:] else ''} {shown}" + (f" and {more} more" if more > 0 else "")
 
 
 def differences(old: ConfigDict, new: ConfigDict) -> list[str]:

@@ -356,8 +356,12 @@ def _read(directory: Path) -> Canvases | None:
     fields = description["prepared"]
     fields["directory"] = Path(fields["directory"])
     fields["labels"] = {label: tuple(names) for label, names in fields["labels"].items()}
-    feature = description.get("image_feature", "image")  # 0.1.0 did not say
-    return Canvases(directory, Prepared(**fields), description["size"], image_feature=feature)
+    return Canvases(
+        directory,
+        Prepared(**fields),
+        description["size"],
+        image_feature=description["image_feature"],
+    )
 
 
 def _read_if_of(directory: Path, prepared: Prepared, image_feature: str) -> Canvases | None:

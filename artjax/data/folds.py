@@ -18,7 +18,7 @@ _VALIDATION_SHARE = 0.1
 
 @dataclass(frozen=True)
 class FoldedCanvases(Canvases):
-    """Canvases whose splits are those of one fold, whatever the prepared splits are.
+    """Canvases with the splits of one fold, whatever the prepared splits are.
 
     The works are divided into `folds` parts of equal size, stratified by the labels that are asked for,
     with a work, its details and its near-duplicates in one part. The test split of a fold is its part;

@@ -23,7 +23,7 @@ class JoinedImages:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """That of the whole array."""
+        """The shape of the whole array."""
         return (len(self), *self.parts[0].shape[1:])
 
     @property

@@ -109,7 +109,7 @@ def read(directory: Path, data_dir: Path) -> Prepared:
     """Reads the description of one version folder.
 
     Raises:
-      DataError: if its files are not those of a prepared TFDS image set.
+      DataError: if it does not hold a prepared TFDS image set.
     """
     try:
         info = json.loads((directory / "dataset_info.json").read_text())
@@ -133,7 +133,7 @@ def read(directory: Path, data_dir: Path) -> Prepared:
         splits=splits,
         labels=labels,
         metadata=metadata,
-        fingerprint=_fingerprint(directory, splits),
+        fingerprint=_fingerprint(directory),
     )
 
 
@@ -143,12 +143,9 @@ def _class_names(labels_file: Path, feature: dict[str, Any]) -> tuple[str, ...]:
     return tuple(map(str, range(int(feature.get("classLabel", {}).get("numClasses", 0)))))
 
 
-def _fingerprint(directory: Path, splits: Mapping[str, int]) -> str:
+def _fingerprint(directory: Path) -> str:
     """Digest of all descriptions (our builders put a digest of every work there) and shard sizes."""
     digest = hashlib.sha256()
-    if not {"validation", "test"} <= set(splits):
-        # `Canvases.split` cuts them from train, which it did in another way before.
-        digest.update(b"stratified\0")
     for path in sorted(directory.iterdir()):
         if path.suffix == ".json" or path.name.endswith(".labels.txt"):
             digest.update(f"{path.name}\0".encode() + _without_place(path))

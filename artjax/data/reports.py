@@ -12,9 +12,6 @@ from typing import Any, NamedTuple
 
 SKIPPED_CSV, SPLITS_CSV = "skipped.csv", "splits.csv"
 NEAR_DUPLICATES_CSV = "near_duplicates.csv"
-# The names of the file and of two columns in older prepared data.
-_TWINS_CSV = "twins.csv"
-_TWINS_COLUMNS = {"twin": "near_duplicate", "twin_split": "near_duplicate_split"}
 SAME_PICTURE = "the same picture"
 
 
@@ -90,21 +87,18 @@ def read_near_duplicates(folder: Path) -> list[NearDuplicateRow] | None:
     """The rows of `near_duplicates.csv`; None where near-duplicates were not looked for."""
     rows = _read_csv(folder / NEAR_DUPLICATES_CSV)
     if rows is None:
-        rows = _read_csv(folder / _TWINS_CSV)
-    if rows is None:
         return None
-    renamed = ({_TWINS_COLUMNS.get(name, name): row[name] for name in row} for row in rows)
     return [
         NearDuplicateRow(
             **row | {"distance": int(row["distance"]), "correlation": float(row["correlation"])}
         )
-        for row in renamed
+        for row in rows
     ]
 
 
 def copy_reports(source: Path, target: Path) -> None:
     """Copies the reports that are in one folder into another."""
-    for name in (SKIPPED_CSV, SPLITS_CSV, NEAR_DUPLICATES_CSV, _TWINS_CSV):
+    for name in (SKIPPED_CSV, SPLITS_CSV, NEAR_DUPLICATES_CSV):
         if (source / name).is_file():
             shutil.copyfile(source / name, target / name)
 

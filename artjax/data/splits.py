@@ -12,7 +12,7 @@ from artjax.data.stratification import stratify
 SPLITS = ("train", "validation", "test")
 SHARES = (0.8, 0.1, 0.1)
 _NAMED = 20  # classes in a line; the files have all of them
-# What publishers call them; the list is that of Hugging Face's `datasets`.
+# What publishers call them; the list is from Hugging Face's `datasets`.
 _CALLED = {
     "train": ("train", "training"),
     "validation": ("validation", "val", "valid", "dev"),
@@ -137,7 +137,7 @@ def named(names: Sequence[str]) -> str:
 
 
 def count_classes(labels: Iterable[Mapping[str, str]]) -> dict[str, Counter[str]]:
-    """By label, the number of works by class name; `labels` are those of each work."""
+    """By label, the number of works by class name; `labels` has a mapping for each work."""
     counts: dict[str, Counter[str]] = {}
     for of_work in labels:
         for label, name in of_work.items():

@@ -52,8 +52,6 @@ def in_words(baselines: Mapping[str, float | None], low: float) -> list[str]:
       low: lower end of the score's interval.
     """
     known = {name: share for name, share in baselines.items() if share is not None}
-    if not known:  # a result of 0.1.0
-        return []
     shown = ", ".join(f"{WORDS[name]} {share:.1%}" for name, share in known.items())
     lines = [f"  to beat: {shown}"]
     unbeaten = [f"{WORDS[name]} ({share:.1%})" for name, share in known.items() if share >= low]

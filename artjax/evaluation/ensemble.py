@@ -38,8 +38,8 @@ def evaluate_ensemble(
       workdirs: of two or more runs.
       split: `train`, `validation` or `test`.
       which: the checkpoint of each run, `best` or `last`.
-      data_dir: the present data directory, if it differs from that of training.
-      canvas_dir: the present folder for canvases, if it differs.
+      data_dir: the data directory now; default: where it was in training.
+      canvas_dir: the folder for canvases now; default: where it was in training.
       views: 1, 5 or 10 views of each work; default: of each run, as its `eval.views` says.
 
     Returns:

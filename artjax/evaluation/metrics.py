@@ -158,7 +158,7 @@ def by_class(predictions: Predictions, names: Sequence[str]) -> dict[str, dict[s
 
     Returns:
       For each class: `precision`, None where it was never predicted; `recall`, None where it has no
-      work; `f1`, None where both are so; `n`, its number of images; and `works`, that of its works.
+      work; `f1`, None where both are so; `n`, its number of images; and `works`, its number of works.
     """
     hits, labelled, predicted = _counts(predictions)
     ids = predictions.work_ids
@@ -284,8 +284,8 @@ def summary(predictions: Predictions, names: Sequence[str] | None = None) -> dic
 
 
 def format_metrics(row: Mapping[str, Any]) -> str:
-    """Formats the result of `summary` for a report. What an older result lacks is left out."""
-    formatted = [_format(metric, row[name]) for name, metric in METRICS.items() if name in row]
+    """Formats the result of `summary` for a report."""
+    formatted = [_format(metric, row[name]) for name, metric in METRICS.items()]
     low, high = row["top1_ci95"]
     formatted[0] += f" (95 % interval {low:.1%} to {high:.1%})"
     return ", ".join(formatted)

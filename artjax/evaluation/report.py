@@ -26,11 +26,13 @@ def report_lines(result: Mapping[str, Any]) -> list[str]:
         works = f"{row['n']:,} works"
         if official is not None:
             works = f"{row['n']:,} of the {official:,} official {result['split']} works"
-        if row.get("works", row["n"]) < row["n"]:
+        if row["works"] < row["n"]:
             works = f"{row['n']:,} images of {row['works']:,} works"
-        if (result.get("views") or 1) > 1:
+        # None: the members of an ensemble have different numbers of views.
+        if (result["views"] or 1) > 1:
             works += f", {result['views']} views of each"
         lines.append(f"{result['split']} {task}: {metrics.format_metrics(row)} on {works}")
+        # Where near-duplicates were not looked for, there is no such number.
         near_duplicates = row["n"] - row.get("n_without_near_duplicates", row["n"])
         if near_duplicates:
             without = row["top1_without_near_duplicates"]
@@ -38,11 +40,11 @@ def report_lines(result: Mapping[str, Any]) -> list[str]:
                 f"; without the {near_duplicates:,} with a near-duplicate in train, top-1 "
                 + ("of nothing" if without is None else f"{without:.1%}")
             )
-        lines += baselines.in_words(row.get("baselines", {}), row["top1_ci95"][0])
-        without = row["classes"] - row.get("labelled_classes", row["classes"])
+        lines += baselines.in_words(row["baselines"], row["top1_ci95"][0])
+        without = row["classes"] - row["labelled_classes"]
         if without:
             lines.append(f"  {without} of {row['classes']} {task}s have no {result['split']} work")
-        if row.get("predicted_classes") == 1 < row["classes"]:
+        if row["predicted_classes"] == 1 < row["classes"]:
             lines.append(f"  warning: the network names the same {task} for every work")
     return lines
 

@@ -44,7 +44,7 @@ def logits_of_views(
     if views == 1:
         logits = network.logits(variables, batch)
         return {task: np.asarray(values) for task, values in logits.items()}
-    # One after the other, so that the memory is that of one view. All are the same compiled program.
+    # One after the other, so that the memory for one view is enough. All are the same compiled program.
     of_view = [
         jax.tree.map(np.asarray, network.logits(variables, batch, view))
         for view in augment.fixed_views(views)

@@ -25,10 +25,10 @@ class Translated:
 
     Attributes:
       variables: path → float32 array in the layout of Flax, such as `batch_stats/bn1_1/mean` [64] and
-        `params/conv1_1/kernel` [3, 3, 3, 64]. It has those of the trunk that the file holds; the heads
-        are not among them. An array that no rule mentions keeps its own name here, so that the
-        comparison with the network shows it.
-      unused: names in the file that belong to no part of the trunk, such as those of its own classifier.
+        `params/conv1_1/kernel` [3, 3, 3, 64]. It has what the file holds of the trunk, and no
+        heads. An array that no rule mentions keeps its own name here, so that the comparison with the
+        network shows it.
+      unused: names in the file that belong to no part of the trunk, such as its own classifier.
       preprocessing: the input that these weights expect.
     """
 
@@ -53,8 +53,8 @@ class Family:
       part_of: path of a parameter, such as `conv1_2/kernel` → the name of its stage, or `HEAD`.
       preprocessing: maps pixels to the input of the networks, where no weights bring their own.
       translate: (name, the arrays of a file by their names there, side of the images in pixels) → the
-        same in the names of this package. It raises `ValueError`, with one line, if the names are not
-        those of any implementation that it knows. None if there are no weights to read.
+        same in the names of this package. It raises `ValueError`, with one line, if it knows no
+        implementation with these names. None if there are no weights to read.
     """
 
     names: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""Names and layouts of PyTorch's arrays, in those of Flax. The families' `translate` share this."""
+"""Translates names and layouts of PyTorch's arrays to Flax. The families' `translate` share this."""
 
 from __future__ import annotations
 

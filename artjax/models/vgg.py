@@ -54,7 +54,7 @@ class VGG(StagedNetwork):
         the values are the same, but the ReLU has a quarter of the values to process.
       activation: a name in `activations.ACTIVATIONS`. All but `relu` come before the max-pool.
       head_layers: widths of hidden layers between features and heads, instead of `hidden`. The features
-        are then those of the last stage, pooled to 7x7.
+        are then the outputs of the last stage, pooled to 7x7.
       head_norm: whether BatchNorm follows each of these.
       fixed_norms: names of the BatchNorm layers that use their running averages in training, too.
       stem_channels: number of channels to which the three channels of the image, and the first kernel,

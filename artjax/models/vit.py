@@ -10,8 +10,8 @@
   Language Image Pre-Training (2023).
 
 Position embeddings have the size of the images that the network is built for; `translate` resamples
-those of a file to it. The features are the class token after the last LayerNorm (in CLIP, before the
-projection to the space of the texts); in SigLIP, the tokens pooled by attention.
+the embeddings of a file to this size. The features are the class token after the last LayerNorm (in
+CLIP, before the projection to the space of the texts); in SigLIP, the tokens pooled by attention.
 """
 
 from __future__ import annotations
@@ -351,7 +351,7 @@ def translate(
         `resample_abs_pos_embed`: bicubic, antialiased, without the class token's.
 
     Raises:
-      ValueError: if the names are others, or if the position embeddings are not those of a square.
+      ValueError: if the names are others, or the position embeddings do not form a square.
     """
     entries, prefix = _layout_of(arrays)
     variables: dict[str, np.ndarray] = {}

@@ -27,8 +27,8 @@ class Weights:
     """The arrays of a file.
 
     Attributes:
-      arrays: by their names in the file; floating-point ones are float32. Those of Keras have the name
-        of the layer and their number in it, such as `block1_conv1/0`.
+      arrays: by their names in the file; floating-point ones are float32. In files of Keras the
+        name is the layer and the array's number in it, such as `block1_conv1/0`.
       origin: `source` as it was given, `file` (name), `sha256` of the file, and `revision`: the commit
         on the hub, else None.
     """
@@ -96,7 +96,7 @@ def variables_for(
 ) -> dict[str, Any]:
     """The variables of a network without its heads, nested as `apply` takes them.
 
-    Args and errors are those of `translated_for`.
+    Args and errors are as for `translated_for`.
     """
     translated = translated_for(name, weights, expected, image_size)
     nested: dict[str, Any] = unflatten_dict(translated.variables, sep="/")
@@ -121,7 +121,7 @@ def translated_for(
 
     Raises:
       WeightsError: if an array is missing, left over, of the wrong shape, or not finite; or if the names
-        are those of another network.
+        belong to another network.
     """
     source, family = weights.origin["source"], family_of(name)
     if family.translate is None:

@@ -50,7 +50,7 @@ def pays(kernel_shape: tuple[int, ...]) -> bool:
 def convolution_3x3(inputs: jax.Array, kernel: jax.Array) -> jax.Array:
     """Convolves with stride 1 and zeros around, so that the output has the size of the input.
 
-    The values are those of `lax.conv_general_dilated` but for rounding: its errors are some ten times as
+    The values equal `lax.conv_general_dilated` but for rounding: its errors are some ten times as
     large, in float32 about 1e-5 of the largest value. Lavin & Gray (2016), section 4.1.3.
 
     Args:

@@ -126,7 +126,7 @@ def judge(step: float, data: float, loop: float) -> tuple[str, str]:
     """
     if data < _CLEARLY_FASTER * step:
         return "input", (
-            f"the run is input-bound: the data has {data / step:.2f} times the speed of the step; keep "
+            f"the run is input-bound: the data is {data / step:.2f} times as fast as the step; keep "
             "the canvases on a faster disk or in memory, or train a larger network"
         )
     if loop < step / _CLEARLY_FASTER:

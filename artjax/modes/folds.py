@@ -93,8 +93,8 @@ def evaluate_folds(
     Args:
       workdir: of a cross-validation.
       folds: number of folds.
-      data_dir: where the data is now, if not where it was in training.
-      canvas_dir: where its canvases are now, if not there.
+      data_dir: the data directory now; default: where it was in training.
+      canvas_dir: the folder for canvases now; default: where it was in training.
       which: the checkpoint of each fold, `best` or `last`.
       views: 1, 5 or 10 views of each work; default: as `eval.views` says.
 
@@ -103,7 +103,7 @@ def evaluate_folds(
       folds, weighted by their works, and `by_fold` has the top-1 of each.
 
     Raises:
-      WorkdirError: if a fold has no checkpoint, or the data is not that of training.
+      WorkdirError: if a fold has no checkpoint, or the data has changed since training.
     """
     tables: list[str] = []
     pooled: dict[str, list[metrics.Predictions]] = {}

@@ -26,8 +26,6 @@ from artjax.prepare.picture_decoding import MAX_PIXELS, SHORT_SIDE_PX
 from artjax.prepare.selection import select
 from artjax.runtime import locks
 
-_RENAMED = {"twins": "near_duplicates"}  # settings of former versions
-
 
 class WorksInfo(tfds.core.DatasetInfo):
     """TFDS's description of a set. At the end of `tfds build`, which prints it, it is one line."""
@@ -87,7 +85,7 @@ class WorksConfig(tfds.core.BuilderConfig):
         fields = [field.name for field in dataclasses.fields(cls)]
         for name in settings:
             if name not in fields:
-                hint = nearest(_RENAMED.get(name, name), fields)
+                hint = nearest(name, fields)
                 with plain_if_uncaught():
                     raise ConfigError(f"--config: no setting '{name}'{hint}")
         return super().__new__(cls)

@@ -103,7 +103,7 @@ def only_classes(
     Which pictures are there does not decide what the classes are: see `Catalogue.given_classes`.
 
     Args:
-      catalogue: what is listed. All works count, those of one `work_id` once.
+      catalogue: what is listed. All works count; several with the same `work_id` count once.
       numbers: by label, the number of classes to keep; among classes of the same size, those whose
         names come first. Labels that are neither here nor in `names` keep all classes.
       names: by label, the classes to keep, in any case of letters.

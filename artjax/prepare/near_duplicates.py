@@ -40,7 +40,7 @@ class Fingerprint(NamedTuple):
 class NearDuplicate(NamedTuple):
     """Two pictures, by index (`first` < `second`), that look the same.
 
-    `distance` is the number of bits in which their hashes differ, `correlation` that of their pixels.
+    `distance` is the number of bits in which their hashes differ; `correlation` is of their pixels.
     """
 
     first: int
@@ -170,7 +170,7 @@ def aligned_correlations(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
     Args:
       first: grey uint8 [P, 32, 32].
-      second: likewise.
+      second: grey uint8 [P, 32, 32].
 
     Returns:
       float [P]; 1 where two are the same to the last bit, 0 where one is nearly flat.

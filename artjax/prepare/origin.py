@@ -45,7 +45,7 @@ def check_origin(
     """
     metadata = json.loads((prepared / "metadata.json").read_text(encoding="utf-8"))
     now = origin(catalogue, manual_dir)
-    if metadata.get("listing_sha256") in (None, now["listing_sha256"]):  # None: version 1.0.0
+    if metadata["listing_sha256"] == now["listing_sha256"]:
         return []
     if metadata["manual_dir"] != now["manual_dir"]:
         raise DataError(

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from artjax import config as config_lib
-from artjax.errors import WorkdirError
+from artjax.errors import ConfigError, WorkdirError
 
 if TYPE_CHECKING:  # benchmarks run where ml_collections is not installed
     from ml_collections import ConfigDict
@@ -17,7 +17,7 @@ def read_config(workdir: Path) -> ConfigDict | None:
     """The configuration to which a workdir belongs; None if it has no `config.json`.
 
     Raises:
-      WorkdirError: if the file is not valid JSON.
+      WorkdirError: if the file is not valid JSON, or lacks a field, or has an unknown one.
     """
     path = config_file(workdir)
     if not path.is_file():
@@ -26,6 +26,10 @@ def read_config(workdir: Path) -> ConfigDict | None:
         return config_lib.from_json(path.read_text())
     except ValueError as error:
         raise WorkdirError(f"{path} is not valid JSON: {error}") from error
+    except ConfigError as error:
+        raise WorkdirError(
+            f"{path}: {error}\nrestore the file, or start again in another --workdir"
+        ) from error
 
 
 def is_cross_validation(config: ConfigDict) -> bool:

@@ -32,7 +32,7 @@ class FastestProgram:
     differ in rounding: use it where the same bits are not needed twice.
 
     Attributes:
-      function: that of the first candidate.
+      function: the function of the first candidate, not compiled.
     """
 
     def __init__(self, candidates: Sequence[Candidate], **settings: Any) -> None:

@@ -50,7 +50,7 @@ def after_others(folder: Path, doing: str) -> Iterator[None]:
 
     Args:
       folder: as for `only_process`.
-      doing: likewise.
+      doing: as for `only_process`.
     """
     try:
         lock = _lock_in(folder)

@@ -47,7 +47,7 @@ class Forward:
         return logits
 
     def training_flops(self, params: Any, frozen: Any, model_state: Any, images: Any) -> float:
-        """FLOPs of a training step: three times those of the forward pass.
+        """FLOPs of a training step: three times the FLOPs of the forward pass.
 
         For each convolution and matrix product, the backward pass computes two gradients: of the inputs
         and of the kernels. There is none of the stages up to the boundary. Not counted are recomputation
@@ -69,10 +69,10 @@ class Forward:
         The batch size must be one that no other axis has, so that its arrays are known by it.
 
         Args:
-          params: and so on, as for all methods.
-          frozen: likewise.
-          model_state: likewise.
-          images: likewise.
+          params: shapes of the trained parameters.
+          frozen: shapes of the frozen parameters.
+          model_state: shapes of the statistics.
+          images: shape of a batch of images.
           remat: with rematerialisation, the stages whose outputs are kept; None without.
         """
         forward: Any = self

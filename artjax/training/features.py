@@ -98,7 +98,7 @@ class Features:
         config = self._network.config
         described: dict[str, Any] = {"works": split.file_names.tolist()}
         if view is not None:
-            described |= {"seed": config.seed, "augment": _augmentations(config.augment)}
+            described |= {"seed": config.seed, "augment": config.augment.to_dict()}
         digest = hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:16]
         kind = "evaluated" if view is None else f"view{view}"
         path = self.directory / f"{split.name}-{kind}-{digest}.npy"
@@ -183,14 +183,6 @@ class Features:
         if network.mesh.devices.flat[0].platform == "cpu":
             size = min(size, _LARGEST_BATCH_ON_CPU * network.mesh.size)
         return size
-
-
-def _augmentations(augment: Any) -> dict[str, Any]:
-    """What decides the views. Features from before there were policies keep their names."""
-    described: dict[str, Any] = augment.to_dict()
-    if augment.policy == "none":
-        described = {name: of for name, of in described.items() if not name.startswith("policy")}
-    return described
 
 
 def _done(partial: Path, progress: Path, shape: tuple[int, ...]) -> int:

@@ -142,7 +142,7 @@ def group_parameters(
     """Applies `optim.groups` and `optim.layer_decay` to the parameters of a network.
 
     A parameter has the rate of the first pattern that matches its whole path; 1 if none does. With a
-    layer decay of d, the rate of the last stage is multiplied by d, that of the stage before by d^2, and
+    layer decay of d, the rate of the last stage is multiplied by d, the stage before by d^2, and
     so on: Clark et al., ELECTRA (2020), appendix A; Bao et al., BEiT (2022), section 3.1.
 
     Args:

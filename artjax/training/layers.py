@@ -15,7 +15,7 @@ from artjax.runtime.throughput import count_flops
 from artjax.training.groups import flat
 
 BETWEEN = "(without parameters)"
-"""The name of the row for products between the layers, such as those of attention."""
+"""The name of the row for products between the layers, such as in attention."""
 
 
 @dataclass(frozen=True)
@@ -58,8 +58,8 @@ def layers_of(
 ) -> list[Layer]:
     """The layers that have parameters, in the order of the forward pass.
 
-    The last row is `BETWEEN`, if there is arithmetic outside of all layers. So the sums over all rows
-    are those of the network.
+    The last row is `BETWEEN`, if there is arithmetic outside of all layers. So all rows together
+    are the whole network.
 
     Args:
       model: takes images float32 [B, H, W, 3] and returns logits for each task.

@@ -86,11 +86,8 @@ class Window:
     """
 
     def __init__(self, saved: dict[str, Any] | None = None) -> None:
-        saved = saved or {}
-        self._sums: dict[str, float] = dict(saved.get("sums", {}))
-        # Of 0.1.0: every number had the same weight.
-        equal = dict.fromkeys(self._sums, float(saved.get("count", 0)))
-        self._weights: dict[str, float] = dict(saved.get("weights", equal))
+        self._sums: dict[str, float] = dict(saved["sums"]) if saved else {}
+        self._weights: dict[str, float] = dict(saved["weights"]) if saved else {}
 
     def add(self, step: int, metrics: dict[str, float]) -> None:
         """Adds the metrics of one step.

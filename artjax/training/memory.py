@@ -47,7 +47,7 @@ def needed_bytes(compiled: jax.stages.Compiled) -> int | None:
 
 
 def waiting_bytes(training: Training, choice: Choice) -> int:
-    """Bytes on each device of the batches that wait for their step: at most so many are in flight."""
+    """Bytes on each device of the prefetched batches, of which at most so many are in flight."""
     if not choice.sends_images:
         return 0
     return (MAX_STEPS_AHEAD + PREFETCHED + 1) * bytes_on_each_device(training.abstract_batch)
@@ -56,7 +56,7 @@ def waiting_bytes(training: Training, choice: Choice) -> int:
 def describe_estimate(training: Training, choice: Choice, free: int | None) -> str:
     """One line about the memory of a step, estimated from shapes before anything is compiled."""
     parts = dict(zip(("state", "gradient", "activations"), training.estimated_bytes(), strict=True))
-    parts["waiting batches"] = waiting_bytes(training, choice)
+    parts["prefetched batches"] = waiting_bytes(training, choice)
     of = f", of {format_bytes(free)} free" if free else ""
     shown = ", ".join(f"{name} {format_bytes(size)}" for name, size in parts.items() if size)
     return (
@@ -78,7 +78,7 @@ def too_large(
       training: the training whose step does not fit.
       choice: the source of its batches.
       free: free bytes on each device beside the canvases that it holds; None if unknown.
-      needed: bytes that the step and the waiting batches need; None if it could not be compiled.
+      needed: bytes that the step and the prefetched batches need; None if it could not be compiled.
     """
     config = training.config
     shares = training.network.mesh.size * config.accumulate

@@ -39,7 +39,7 @@ def create_schedule(optim: ConfigDict, steps: int, steps_per_epoch: float) -> op
 
 
 def peak_lr(optim: ConfigDict) -> float:
-    """The highest learning rate: as set, else that of the optimizer."""
+    """The highest learning rate: as set, else the optimizer's own."""
     return float(optim.peak_lr or OPTIMIZERS[optim.name].peak_lr)
 
 

@@ -110,7 +110,7 @@ class Progress:
         self._console.progress(step, training.steps, row, seconds_left)
 
     def write(self, step: int, row: dict[str, float]) -> None:
-        """Writes another row to the log, such as that of a validation."""
+        """Writes another row to the log, such as a validation's."""
         self._log.write(step, row)
 
     def window(self) -> dict[str, Any]:

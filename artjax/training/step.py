@@ -93,7 +93,7 @@ def create_train_step(
     already; and `label/<task>` int32 [B], -1 for unknown. The metrics are float32 scalars: `loss` (sum
     over the tasks of the mean cross-entropy over known labels), `top1` (mean over the tasks),
     `learning_rate` (with what the schedule `plateau` has made of it), and `gradient_norm` (before
-    clipping; with SAM that of the second gradient). With several tasks there are also
+    clipping; with SAM, of the second gradient). With several tasks there are also
     `<task>/loss` and `<task>/top1`, each with `weight/<task>/…`, the number of works that it counts. All
     random numbers depend only on (settings.seed, state.step).
 
@@ -109,11 +109,11 @@ def create_train_step(
 
     With `sam_rho` the gradient is that at the point to which the gradient leads, at the distance
     rho: Foret et al., Sharpness-Aware Minimization (2021), algorithm 1. Running statistics and metrics
-    are those of the first pass, and dropout has the same key in both.
+    come from the first pass, and dropout has the same key in both.
 
     With `accumulate` = A > 1 the network processes A micro-batches one after the other, and their
     gradients are added. The sum is the gradient of the whole batch, because the batch is augmented as a
-    whole, and the divisors are those of the whole batch. Two things differ: BatchNorm normalises each
+    whole, and every mean is over the whole batch. Two things differ: BatchNorm normalises each
     micro-batch by its own statistics (and updates its running averages A times), and dropout has a key
     for each micro-batch.
 
@@ -254,7 +254,7 @@ def _create_gradients(
 
 def _ascended(params: Any, gradients: Any, rho: float) -> Any:
     """The parameters, moved by the distance rho along the gradient."""
-    # The constant is that of the authors' code, for a gradient of 0.
+    # The constant is from the authors' code, for a gradient of 0.
     scale = rho / (optax.global_norm(gradients) + 1e-12)
     return jax.tree.map(lambda param, gradient: param + scale * gradient, params, gradients)
 

@@ -69,7 +69,7 @@ SWITCHES = (
     Switch(
         lambda c: c.optim.label_smoothing > 0,
         lambda c: f"label smoothing {c.optim.label_smoothing:g}",
-        "keeps the network from being too sure; the loss of train stays above 0",
+        "reduces overconfidence; the loss of train stays above 0",
     ),
     Switch(
         lambda c: c.augment.policy != "none",

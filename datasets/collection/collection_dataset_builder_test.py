@@ -18,7 +18,6 @@ from PIL import Image
 from processes import kill_while_cleaning
 
 from artjax.data import prepared
-from artjax.data.splits import SPLITS
 from artjax.errors import ConfigError, DataError
 from collection import collection_dataset_builder
 
@@ -286,7 +285,7 @@ def test_the_fingerprint_does_not_depend_on_where_the_pictures_were(tmp_path):
     museum = museum.rename(tmp_path / "B")
     second = build(tmp_path / "more", museum)
     folders = [Path(builder.data_dir) for builder in (first, second)]
-    fingerprints = {prepared._fingerprint(folder, SPLITS) for folder in folders}
+    fingerprints = {prepared._fingerprint(folder) for folder in folders}
     assert len(fingerprints) == 1
     assert [json.loads((f / "metadata.json").read_text())["manual_dir"][-1] for f in folders] == [
         *("A", "B"),
@@ -361,7 +360,6 @@ def test_unknown_configs_are_one_line_with_the_nearest(tmp_path):
     ("settings", "says"),
     [
         ({"name": "mine", "min_work": 5}, r"no setting 'min_work'; did you mean min_works\?"),
-        ({"name": "mine", "twins": False}, r"setting 'twins'; did you mean near_duplicates\?"),
         ({"min_works": 5}, "give the settings a name"),
         ({"name": "mine", "min_works": "5"}, "min_works must be a whole number from 1, not '5'"),
         ({"name": "mine", "label": "painter"}, "label 'painter' is none of artist, genre"),

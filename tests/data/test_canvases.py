@@ -8,7 +8,6 @@ import pytest
 from PIL import Image
 from tiny import SPLITS, open_canvases, tiny_config, write_tiny
 
-from artjax.data import prepared
 from artjax.data.decoding import squash
 from artjax.errors import DataError
 
@@ -114,15 +113,6 @@ def test_a_cut_split_is_the_same_whatever_label_is_asked_for(tmp_path):
     assert 6 <= len(artist) <= 7
     assert genre < artist  # a third of the works have no genre
     assert artist.isdisjoint(data.split("train", {"genre": "genre"}).file_names)
-
-
-def test_the_fingerprint_of_a_set_that_is_cut_here_is_not_that_of_the_former_cut(tmp_path):
-    """A run whose validation works were cut by hash must not continue with others."""
-    write_tiny(tmp_path, splits={"train": 70, "test": 20})
-    directory = tmp_path / "tiny" / "1.0.0"
-    found = prepared.read(directory, tmp_path)
-    assert found.fingerprint != prepared._fingerprint(directory, SPLITS)
-    assert found.fingerprint == prepared._fingerprint(directory, {"train": 70, "test": 20})
 
 
 def test_squash_keeps_the_whole_picture_and_its_aspect():

@@ -1,33 +1,27 @@
-import pytest
-
 from artjax.data import reports
 from artjax.data.reports import NearDuplicateRow
 
 ROW = NearDuplicateRow("a.jpg", "train", "b.jpg", "test", 3, 0.97, "artist")
 
 
-@pytest.mark.parametrize(
-    ("name", "header"),
-    [
-        ("near_duplicates.csv", ",".join(NearDuplicateRow._fields)),
-        # As it was written before.
-        ("twins.csv", "file_name,split,twin,twin_split,distance,correlation,conflict"),
-    ],
-)
-def test_near_duplicates_are_read_and_copied_whatever_their_file_is_called(tmp_path, name, header):
+def test_the_reports_that_are_there_are_copied(tmp_path):
     source, target = tmp_path / "source", tmp_path / "target"
     source.mkdir()
     target.mkdir()
-    (source / name).write_text(f"{header}\na.jpg,train,b.jpg,test,3,0.97,artist\n")
+    for name in ("near_duplicates.csv", "skipped.csv", "other.csv"):
+        (source / name).write_text(f"{name}\n")
     reports.copy_reports(source, target)
-    assert [path.name for path in target.iterdir()] == [name]
-    for folder in (source, target):
-        assert reports.read_near_duplicates(folder) == [ROW]
+    copied = {path.name: path.read_text() for path in target.iterdir()}
+    assert copied == {name: f"{name}\n" for name in ("near_duplicates.csv", "skipped.csv")}
 
 
 def test_written_rows_are_read(tmp_path):
-    file = tmp_path / reports.NEAR_DUPLICATES_CSV
+    file = tmp_path / "near_duplicates.csv"
     reports.write_csv(file, NearDuplicateRow._fields, [ROW])
+    assert file.read_text() == (
+        "file_name,split,near_duplicate,near_duplicate_split,distance,correlation,conflict\n"
+        "a.jpg,train,b.jpg,test,3,0.97,artist\n"
+    )
     assert reports.read_near_duplicates(tmp_path) == [ROW]
 
 

@@ -5,15 +5,17 @@ from types import SimpleNamespace
 
 import jax
 import numpy as np
+import optax
 import pytest
 from sklearn import metrics as oracle
 from tiny import SPLITS, open_canvases, tiny_config
 
 from artjax.errors import ConfigError, WorkdirError
-from artjax.evaluation import baselines, evaluate, report
+from artjax.evaluation import baselines, evaluate, metrics, report
 from artjax.places import Places
 from artjax.runtime.mesh import create_mesh
 from artjax.train import train
+from artjax.training import optim
 from artjax.training.best import Validation
 from artjax.training.checkpoint import Checkpoints
 from artjax.training.network import Network
@@ -116,11 +118,11 @@ def test_majority_is_the_most_frequent_class_of_train():
 
 
 def test_official_counts_are_reported(data_dir):
-    row = {
-        **{"top1": 0.5, "top1_ci95": [0.4, 0.6], "top5": 0.9, "macro_f1": 0.4, "loss": 1.0},
-        **{"n": 5500, "official_n": 5706, "classes": 23},
-    }
-    (line,) = report.report_lines({"split": "test", "tasks": {"artist": row}})
+    labels = np.arange(5500) % 23
+    given = metrics.Predictions(labels, np.log(np.full((5500, 23), 1 / 23)))
+    values = baselines.baselines(labels, labels, 23)
+    row = metrics.summary(given) | {"official_n": 5706, "baselines": values}
+    line, *_ = report.report_lines({"split": "test", "views": 1, "tasks": {"artist": row}})
     assert "on 5,500 of the 5,706 official test works" in line
 
 
@@ -148,6 +150,17 @@ def test_near_duplicates_can_be_left_out_of_the_score(workdir, data_dir, tmp_pat
     assert row["top1"] == whole["top1"]
     line, *_ = report.report_lines(result)
     assert f"without the 7 with a near-duplicate in train, top-1 {np.mean(right):.1%}" in line
+
+
+def test_evaluation_does_not_depend_on_the_optimizer_and_its_state(workdir, monkeypatch):
+    there = evaluate.evaluate_workdir(workdir, "test")
+    create = optim.create_optimizer
+    monkeypatch.setattr(
+        optim,
+        "create_optimizer",
+        lambda *given: optax.chain(create(*given), optax.scale_by_adam()),
+    )
+    assert evaluate.evaluate_workdir(workdir, "test") == there
 
 
 @pytest.mark.slow

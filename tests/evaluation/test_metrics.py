@@ -112,11 +112,12 @@ def test_a_mean_of_probabilities_too_small_for_float64_is_not_0():
     np.testing.assert_allclose(np.exp(ours[:, 1]), np.mean(np.exp(logs), axis=0)[:, 1])
 
 
-def test_a_result_from_before_a_metric_existed_is_still_reported():
+def test_all_metrics_are_formatted_in_the_order_of_a_report():
     row = metrics.summary(Predictions(np.asarray([0, 1]), np.log(np.full((2, 2), 0.5))))
-    older = {name: value for name, value in row.items() if "auroc" not in name}
-    assert "AUROC" not in metrics.format_metrics(older)
-    assert "loss 0.693" in metrics.format_metrics(older)
+    assert metrics.format_metrics(row) == (
+        "top-1 50.0% (95 % interval 9.5% to 90.5%), top-5 100.0%, balanced accuracy 50.0%, "
+        "macro-F1 0.333, AUROC 0.500, loss 0.693"
+    )
 
 
 @pytest.mark.parametrize(("right", "works"), [(0, 9), (9, 9), (62, 100), (1, 3)])

@@ -32,7 +32,7 @@ def test_benchmark_measures_three_rates_and_leaves_one_file(data_dir, tmp_path, 
         (
             (100, 50, 49),
             "input",
-            "the run is input-bound: the data has 0.50 times the speed of the",
+            "the run is input-bound: the data is 0.50 times as fast as the step",
         ),
         (
             (100, 1000, 40),

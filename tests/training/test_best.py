@@ -47,14 +47,6 @@ def test_validations_after_the_best_one_are_counted():
     assert counted == [0, 0, 0, 1, 0, 1, 2, 0]  # nothing counts during the warm-up
 
 
-def test_a_record_from_before_they_were_counted_is_read():
-    older = BestSoFar(0)
-    older.consider(Validation(1, 0.5, 1.0, 0.1))
-    values = older.to_json()
-    del values["since_best"]
-    assert BestSoFar.from_json(values) == older
-
-
 @pytest.mark.parametrize("seen", range(6))
 def test_a_resumed_run_chooses_as_an_uninterrupted_one(seen):
     rng = np.random.default_rng(1)

@@ -55,9 +55,3 @@ def test_a_window_is_the_same_after_a_checkpoint():
         for s, metrics in enumerate(steps[4:]):
             window.add(s, metrics)
     assert again.means() == whole.means()
-
-
-def test_a_window_that_0_1_0_saved_continues():
-    window = Window({"count": 2, "sums": STEP | {"loss": 3.0, "top1": 1.0}})
-    window.add(3, STEP | {"loss": 0.0, "top1": 0.5})
-    assert window.means()["loss"] == 1.0

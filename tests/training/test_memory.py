@@ -43,6 +43,14 @@ def test_estimate_is_near_what_the_compiler_says():
     assert gradients == 4 * small.parameters
 
 
+def test_the_estimate_names_its_parts():
+    small = training()
+    shown = memory.describe_estimate(small, Choice("host", ""), None)
+    parts = r"state \S+ \S+, gradient \S+ \S+, activations \S+ \S+"
+    assert re.search(rf"\(estimate: {parts}, prefetched batches \S+ \S+\)$", shown)
+    assert re.search(rf"\(estimate: {parts}\)$", memory.describe_estimate(small, ON_DEVICE, None))
+
+
 def test_estimate_follows_devices_accumulation_and_rematerialisation():
     activations = training(batch_size=64).estimated_bytes()[2]
     for changes in ({"devices": 4}, {"accumulate": 4}):

@@ -175,7 +175,7 @@ def _prepared(setup: Setup) -> Setup:
 
 
 def _batch_size(training: Training) -> int:
-    """A multiple of the devices, small enough for a fast step, and at most that of the run."""
+    """A multiple of the devices, small enough for a fast step, and at most the run's."""
     size, network = min(BATCH_SIZE, training.config.batch_size), training.network
     if network.platform == "cpu" and size * training.flops_per_image > _LARGE_GFLOP * 1e9:
         size = min(size, _BATCH_SIZE_OF_LARGE)

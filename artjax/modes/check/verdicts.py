@@ -53,7 +53,7 @@ class Verdict:
 def first_loss(
     losses: Mapping[str, float], classes: Mapping[str, int], trained: Collection[str]
 ) -> Verdict:
-    """Compares the loss of the untrained network with that of uniform guessing.
+    """Compares the loss of the untrained network with the loss of uniform guessing.
 
     Args:
       losses: the mean cross-entropy of each task on the first batch; nan without a known label.
@@ -155,7 +155,7 @@ def frozen(frozen_paths: Sequence[str], untrained: Sequence[str], parameters: in
 
     Args:
       frozen_paths: the parameters that `optim.groups` freezes.
-      untrained: those of them that were neither trained before nor constant, and heads.
+      untrained: which of them have no pretrained values, and are random or in a head.
       parameters: how many numbers the frozen ones hold.
     """
     if not frozen_paths:

@@ -12,7 +12,7 @@ SMOOTHING = 0.9
 DIVERGED = 4.0
 """The test stops when the smoothed loss is so many times its lowest value, as in fastai."""
 
-# Losses at the start are smoothed over too few steps, and the last ones are those of divergence.
+# Losses at the start are smoothed over too few steps, and the last losses diverge.
 _SKIPPED_AT_START = 0.1
 _SKIPPED_AT_END = 5
 _LEAST_STEPS = 6
@@ -32,7 +32,7 @@ def rates(lowest: float, highest: float, steps: int) -> np.ndarray:
 def smoothed(losses: Sequence[float]) -> np.ndarray:
     """The exponential moving average of losses, with bias correction; float64 [N].
 
-    Its correction is that of Kingma & Ba, Adam (2015), section 3; the decay is `SMOOTHING`.
+    It is corrected as in Kingma & Ba, Adam (2015), section 3; the decay is `SMOOTHING`.
     """
     average, averages = 0.0, []
     for step, loss in enumerate(losses, start=1):

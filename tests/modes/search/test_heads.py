@@ -171,5 +171,5 @@ def test_launch_refuses_folds_and_a_range_turned_round(trunk, data_dir, tmp_path
         launch.main([*given, "--workdir", str(tmp_path)])
     narrow = probe(trunk, search__peak_lr=(0.02, 0.01))
     monkeypatch.setattr(Command, "config", lambda self: narrow)
-    with pytest.raises(ConfigError, match=r"the range is turned round"):
+    with pytest.raises(ConfigError, match=r"the range is reversed"):
         launch.main([*given, "--workdir", str(tmp_path)])
