@@ -104,7 +104,7 @@ def space_of(config: ConfigDict) -> Space:
     """The search space of a configuration: its section `search`, or around the recipe.
 
     Raises:
-      ConfigError: if a range is turned round, or has values that its field does not allow.
+      ConfigError: if a range is reversed, or has values that its field does not allow.
     """
     section = config.search
     highest = optim.OPTIMIZERS[config.optim.name].highest_lr
@@ -155,7 +155,7 @@ def _check_range(name: str, values: tuple[float, ...]) -> None:
     low, high = values
     if low > high:
         raise ConfigError(
-            f"--config.search.{name}={values}: the range is turned round; the lowest comes first, as in "
+            f"--config.search.{name}={values}: the range is reversed; the lowest comes first, as in "
             f"({high:g},{low:g})"
         )
     logarithmic = name != "label_smoothing"

@@ -169,5 +169,5 @@ def test_launch_refuses_folds_and_a_range_turned_round(trunk, data_dir, tmp_path
     with pytest.raises(launch.ConfigError, match=r"--config\.folds: a search needs one validation"):
         launch.main([*given, "--workdir", str(tmp_path)])
     monkeypatch.setattr("launch._config", lambda *_: probe(trunk, search__peak_lr=(0.02, 0.01)))
-    with pytest.raises(launch.ConfigError, match=r"the range is turned round"):
+    with pytest.raises(launch.ConfigError, match=r"the range is reversed"):
         launch.main([*given, "--workdir", str(tmp_path)])

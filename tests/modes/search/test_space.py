@@ -80,7 +80,7 @@ def test_a_trial_is_a_configuration_of_its_own():
 @pytest.mark.parametrize(
     ("field", "value", "says"),
     [
-        ("peak_lr", (0.1, 0.01), r"search\.peak_lr=\(0\.1, 0\.01\): the range is turned round"),
+        ("peak_lr", (0.1, 0.01), r"search\.peak_lr=\(0\.1, 0\.01\): the range is reversed"),
         ("peak_lr", (0.1,), r"search\.peak_lr=\(0\.1,\): a range is two numbers"),
         (
             "peak_lr",
