@@ -20,7 +20,7 @@ from artjax.models import Preprocessing
 from artjax.modes.describe.mode import describe
 from artjax.modes.describe.seen import augmentations_in_words, seen_of, write_seen
 from artjax.runtime.mesh import create_mesh
-from artjax.training.experiment import create_crop_boxes
+from artjax.training.experiment import create_crop_boxes, preprocessing_of
 from artjax.training.state import TrainState
 from artjax.training.step import create_train_step
 
@@ -37,7 +37,7 @@ class Recorder(nn.Module):
         return {"artist": weight * jnp.zeros((len(images), 3))}
 
 
-def given_to_the_network(config, source, steps):
+def given_to_the_network(config, source, steps, preprocessing):
     """What the training step makes of the first batch with the keys of each of `steps`."""
     optimizer = optax.sgd(0.0)
     state = TrainState(
@@ -47,7 +47,8 @@ def given_to_the_network(config, source, steps):
         opt_state=optimizer.init({"weight": jnp.ones(())}),
         ema=None,
     )
-    train_step = create_train_step(Recorder(), optimizer, optax.constant_schedule(0.0), config)
+    schedule = optax.constant_schedule(0.0)
+    train_step = create_train_step(Recorder(), optimizer, schedule, config, preprocessing)
 
     @jax.jit
     def given(step, *held):
@@ -64,6 +65,7 @@ def given_to_the_network(config, source, steps):
         # The first of nine is the one whose partner is not among them.
         (2, 1, (0, 3), {"source": "device", "batch_size": 16} | AUGMENTED),
         (1, 0, (0,), {"source": "host", "batch_size": 6, "augment__cutmix": 1.0}),
+        (1, 1, (0,), {"source": "device", "preprocessing__interpolation": "cubic"}),
         (
             1,
             1,
@@ -84,9 +86,11 @@ def test_shown_is_what_the_step_gives_to_the_network(
     choice = sources.choose_for(config, data, train, mesh)
     source = sources.open_source(config, train, mesh, create_crop_boxes(config), choice)
     assert source.name == config.source
-    works = write_seen(seen_of(config, train, Preprocessing()), train, tmp_path)
+    preprocessing = preprocessing_of(config, Preprocessing())
+    works = write_seen(seen_of(config, train, preprocessing), train, tmp_path)
     assert len(works) == min(8, config.batch_size)
-    for step, given in zip(steps, given_to_the_network(config, source, steps), strict=True):
+    inputs = given_to_the_network(config, source, steps, preprocessing)
+    for step, given in zip(steps, inputs, strict=True):
         for work, image in zip(works, given[first : first + 8], strict=True):
             with Image.open(tmp_path / Path(work.paths[step]).name) as picture:
                 assert picture.mode == "RGB"
@@ -154,6 +158,22 @@ def test_page_names_every_picture_and_magnitude(data_dir, tmp_path):
             assert f'title="{train.file_names[work]}, step {step}"' in section
             assert f">step {step}, {100 * share:.0f} %<" in section
             assert (tmp_path / "describe" / "seen" / f"{place}-{step}.png").is_file()
+
+
+@pytest.mark.slow
+def test_page_shows_the_interpolation_of_the_network(data_dir, tmp_path):
+    config = tiny_config(preprocessing__interpolation="cubic")
+    describe(config, tmp_path, data_dir)
+    with Image.open(tmp_path / "describe" / "seen" / "0-0.png") as picture:
+        shown = np.asarray(picture)
+    train = open_canvases(config, data_dir, None).split("train", FEATURES)
+
+    def expected(interpolation):
+        seen = seen_of(config, train, Preprocessing(interpolation=interpolation))
+        return np.clip(np.rint(seen.images[0, 0]), 0, 255).astype(np.uint8)
+
+    np.testing.assert_array_equal(shown, expected("cubic"))
+    assert (shown != expected("linear")).any()
 
 
 @pytest.mark.slow
