@@ -55,6 +55,7 @@ class Setup:
       record: of each checkpoint.
       console: prints lines and the progress bar.
       pretrained: the weights that a new run starts from; None for one from scratch, or resumed.
+      nominal_batch_size: whether the batch size is only a nominal one; see `open_setup`.
     """
 
     training: Training
@@ -66,6 +67,7 @@ class Setup:
     record: Record
     console: Console
     pretrained: Pretrained | None = None
+    nominal_batch_size: bool = False
 
     @property
     def config(self) -> ConfigDict:
@@ -233,8 +235,11 @@ def open_setup(
     classes = {task: data.prepared.labels[feature] for task, feature in labels.items()}
     choice = sources.choose_for(config, data, splits["train"], mesh)
     counted = _Counted(classes, splits["train"], mesh)
+    nominal = False
     if config.batch_size == 0:
-        config = _with_batch_size(config, places, counted, choice, console, find_batch_size)
+        config, nominal = _with_batch_size(
+            config, places, counted, choice, console, find_batch_size
+        )
     config, lines = pretrained_lib.with_preprocessing(config, weights, earlier)
     training = counted.training(config)
     pretrained = weights.for_network(training.network, classes) if weights else None
@@ -258,7 +263,9 @@ def open_setup(
         pretrained=pretrained.origin if pretrained else {},
     )
     train = splits["train"]
-    return Setup(training, places, data, splits, train, choice, record, console, pretrained)
+    return Setup(
+        training, places, data, splits, train, choice, record, console, pretrained, nominal
+    )
 
 
 # What a page shows of a batch is the same for all larger ones.
@@ -305,18 +312,18 @@ def _with_batch_size(
     choice: Choice,
     console: Console,
     find: bool,
-) -> ConfigDict:
-    """The configuration with a number in place of `auto`."""
+) -> tuple[ConfigDict, bool]:
+    """The configuration with a number in place of `auto`, and whether it is only a nominal one."""
 
     def with_size(size: int) -> ConfigDict:
         return config_lib.changed(config, {"batch_size": size})
 
     previous = read_config(places.workdir)
     if previous is not None and previous.batch_size:
-        return with_size(previous.batch_size)  # also if the free memory is different now
+        return with_size(previous.batch_size), False  # also if the free memory is different now
     if not find:
         shares = counted.mesh.size * config.accumulate
-        return with_size(-(-_NOMINAL_BATCH_SIZE // shares) * shares)
+        return with_size(-(-_NOMINAL_BATCH_SIZE // shares) * shares), True
     works = len(counted.train)
     found = memory.find_batch_size(
         lambda size: counted.training(with_size(size)),
@@ -328,4 +335,4 @@ def _with_batch_size(
     console.say(
         f"batch size: auto is {found} here; the peak learning rate stays {peak_lr(config.optim):g}"
     )
-    return with_size(found)
+    return with_size(found), False

@@ -36,7 +36,7 @@ _SHORT_SIDES_PX = (128, 256, 512, 1024, 2048, 4096)
 _MOST_YEAR_BARS = 40
 
 
-def summarise(config: ConfigDict, data: Canvases, splits: Mapping[str, Split]) -> dict[str, Any]:
+def numbers_of(config: ConfigDict, data: Canvases, splits: Mapping[str, Split]) -> dict[str, Any]:
     """All numbers of `describe/summary.json`, with a section for each task."""
     prepared = data.prepared
     features = config_lib.label_features(config)

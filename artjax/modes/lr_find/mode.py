@@ -11,6 +11,7 @@ import csv
 import io
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -75,8 +76,8 @@ def lr_find(
       say: prints a line.
 
     Returns:
-      The contents of `lr_find.json`: `suggestion`, `steepest` and `lowest` (learning rates, or None),
-      `flag` (the suggestion to type), `stopped` (why), `rates`, `losses`, `smoothed`, and the
+      The contents of `lr_find.json`: `suggestion`, `steepest`, `lowest` and `diverged` (learning rates,
+      or None), `flag` (the suggestion to type), `stopped` (why), `rates`, `losses`, `smoothed`, and the
       configuration.
 
     Raises:
@@ -105,15 +106,10 @@ def lr_find(
             "with --mode check"
         )
     rates, smooth = rates[:count], rules.smoothed(losses)
-    part = rules.considered(smooth, steps)
-    chosen = {
-        "suggestion": rules.valley(smooth[part]),
-        "steepest": rules.steepest(rates[part], smooth[part]),
-        "lowest": rules.lowest(smooth[part]),
-    }
+    reading = rules.read(rates, smooth, steps)
     found = {
-        name: None if place is None else float(f"{rates[part][place]:.2g}")
-        for name, place in chosen.items()
+        name: None if place is None else float(f"{rates[place]:.2g}")
+        for name, place in asdict(reading).items()
     }
     limit = OPTIMIZERS[optim.name].highest_lr
     if found["suggestion"] is not None:
@@ -137,15 +133,9 @@ def lr_find(
         f"{count} steps: {stopped}; the smoothed loss went from {smooth[0]:.3f} to {smooth.min():.3f}"
     )
     if found["suggestion"]:
-        say(
-            f"the loss falls fastest at {found['steepest']:g}; it is lowest, before it diverges, at "
-            f"{found['lowest']:g}, the highest rate worth trying"
-            + (
-                f" ({optim.name} is limited to {limit:g})"
-                if (found["lowest"] or 0.0) > limit
-                else ""
-            )
-        )
+        limited = f" ({optim.name} is limited to {limit:g})"
+        beyond = found["lowest"] is not None and found["lowest"] > limit
+        say(rules.in_words(reading, rates, smooth, steps) + (limited if beyond else ""))
         say(f"suggested (the middle of the valley): {result['flag']}")
     else:
         say(

@@ -9,8 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-import jinja2
-
+from artjax import pages
 from artjax.modes.search.results import Result, ranked
 from artjax.modes.search.space import Hyperparameters, Space
 
@@ -25,7 +24,7 @@ _TITLES = {
     "layers": "hidden layers",
 }
 # Of a plot, in pixels: the size of the drawing, and the margins for the axes.
-_WIDTH, _HEIGHT, _LEFT, _BOTTOM = 330, 210, 44, 34
+_WIDTH, _HEIGHT, _LEFT, _BOTTOM = 330, 196, 44, 20
 _PAD = 8
 _MOST_ROWS = 200
 _NEAR_THE_END = 0.05  # as a share of a range's logarithm
@@ -211,27 +210,43 @@ def render(
       results: of all trials.
       config: of the search.
     """
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("artjax.modes", "search"),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    environment.filters["percent"] = lambda share: f"{share:.1%}"
-    environment.filters["shown"] = _shown
     rows = ranked(results)
-    return environment.get_template("page.html").render(
+    titles = [_TITLES[name] for name in space.searched]
+    return pages.render(
+        "modes/search/page.html",
         best=best,
         config=config,
-        titles=_TITLES,
-        searched=space.searched,
         ranges=[range_in_words(space, name) for name in space.searched],
         plots=plots(space, results),
-        rows=[(row, asdict(row.drawn), _status(row)) for row in rows[:_MOST_ROWS]],
+        compared=[
+            (_kind(row), row["top1"], row["loss"], ", ".join(map(str, row["trials"])))
+            for row in best["compared"]
+        ],
+        columns=[
+            ("trial", "%d"),
+            *((title, "%s") for title in titles),
+            ("top-1", "percent"),
+            ("loss", "%.3f"),
+            ("status", "text"),
+        ],
+        rows=[
+            (
+                row.number,
+                *(_shown(getattr(row.drawn, name)) for name in space.searched),
+                row.top1,
+                row.loss,
+                _status(row),
+            )
+            for row in rows[:_MOST_ROWS]
+        ],
         left_out=len(rows) - len(rows[:_MOST_ROWS]),
         size=(_WIDTH, _HEIGHT, _LEFT, _BOTTOM),
     )
+
+
+def _kind(row: Mapping[str, Any]) -> str:
+    """A single trial, or an ensemble or a soup and how many are in it."""
+    return row["kind"] + (f" of {len(row['trials'])}" if row["kind"] != "single" else "")
 
 
 def _status(result: Result) -> str:

@@ -2,13 +2,13 @@ import json
 import math
 import re
 import shutil
-from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 from collection.collection_dataset_builder import Builder
+from html_page import Page
 from PIL import Image
 from tiny import ARTISTS, SPLITS, open_canvases, tiny_config, write_tiny
 
@@ -19,32 +19,6 @@ from artjax.errors import DataError, WorkdirError
 from artjax.evaluation.colour_histograms import KINDS, colour_baseline, histogram
 from artjax.modes.describe.mode import describe
 from artjax.places import Places
-
-
-class Page(HTMLParser):
-    """What a browser would load, and the text that it shows."""
-
-    VOID = frozenset(("meta", "br", "img", "link", "input", "hr"))
-
-    def __init__(self, file):
-        super().__init__()
-        self.sources, self.links, self.tags, self.open, self.text = [], [], set(), [], []
-        self.feed(Path(file).read_text(encoding="utf-8"))
-        assert not self.open
-
-    def handle_starttag(self, tag, attrs):
-        attributes = dict(attrs)
-        self.tags.add(tag)
-        self.sources += [attributes["src"]] if "src" in attributes else []
-        self.links += [attributes["href"]] if "href" in attributes else []
-        if tag not in self.VOID:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        self.text.append(data)
 
 
 @pytest.fixture(scope="module")
@@ -87,6 +61,9 @@ def test_page_of_a_museum_shows_all_and_needs_no_network(museum, tmp_path):
     text = "".join(page.text)
     assert "Ada <b>Lind</b>" in text  # as text: a name is no markup
     assert page.tags.isdisjoint(("script", "link", "iframe"))
+    assert page.language == "en"
+    assert all(page.alternatives)
+    assert page.headings_skip_no_level()
     assert len(page.sources) >= 30
     for source in page.sources:
         with Image.open(folder / source) as image:

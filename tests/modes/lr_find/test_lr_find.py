@@ -39,6 +39,17 @@ def test_it_suggests_a_rate_and_touches_no_checkpoint(data_dir, tmp_path, narrow
     )
     rows = list(csv.DictReader((tmp_path / "lr_find" / "lr_find.csv").read_text().splitlines()))
     assert [float(row["loss"]) for row in rows] == found["losses"]
+    smooth = [float(row["smoothed_loss"]) for row in rows]
+    end = (
+        len(rows)
+        if found["diverged"] is None
+        else found["rates"].index(
+            min(found["rates"], key=lambda rate: abs(rate - found["diverged"]))
+        )
+    )
+    at = float(rows[int(np.argmin(smooth[:end]))]["rate"])
+    assert found["lowest"] == float(f"{at:.2g}")
+    assert any(f"it is lowest at {at:.2g}" in line for line in said)
     assert found["rates"][0] == pytest.approx(lowest)
     assert found["losses"][0] == pytest.approx(np.log(3), rel=1e-4)  # the run's own first loss
     with Image.open(tmp_path / "lr_find" / "lr_find.png") as picture:

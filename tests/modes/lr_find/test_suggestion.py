@@ -60,8 +60,79 @@ def test_what_comes_after_a_divergence_is_left_out():
     )
     again = np.concatenate([smooth, np.linspace(3.0, 0.5, 39)])  # it falls again, and lower
     part = rules.considered(again, 100)
-    assert part == slice(10, 51)  # above 2.5 again
+    assert part == slice(10, 52)  # 2 % above 2.5
     assert 20 < 10 + rules.valley(again[part]) < 40
+    assert rules.divergence(again, 100) == 52
+    assert again[rules.lowest(again, 100)] == 2.0
+
+
+def stopped_soon_after_its_lowest():
+    """It falls to 2, rises, and is lowest (1.5) three steps before it explodes."""
+    return np.concatenate(
+        [np.full(15, 2.5), np.linspace(2.5, 2.0, 20), np.linspace(2.0, 2.3, 10), [1.6, 1.5, 1.9, 9]]
+    )
+
+
+def first_loss_by_chance_lower():
+    """The first batch is easier by 2 %; the loss comes back to its level before it falls to 1.5."""
+    fall = np.concatenate([np.linspace(2.5, 2.38, 10), [2.47, 2.46], np.linspace(2.4, 1.5, 15)])
+    return np.concatenate([[2.45], np.full(14, 2.5), fall, np.linspace(1.5, 4.0, 12)])
+
+
+@pytest.mark.parametrize("curve", [stopped_soon_after_its_lowest, first_loss_by_chance_lower])
+def test_lowest_is_what_the_table_says(curve):
+    smooth = curve()
+    rates = rules.rates(1e-4, 10, len(smooth))
+    place = rules.lowest(smooth, len(smooth))
+    assert place == smooth.argmin()
+    reading = rules.read(rates, smooth, len(smooth))
+    assert reading.lowest == place
+    assert smooth[reading.diverged] > 2.5
+    words = rules.in_words(reading, rates, smooth, len(smooth))
+    assert f"it is lowest at {rates[smooth.argmin()]:.2g}, before it diverges at " in words
+    assert "do not count" not in words
+
+
+def test_a_loss_that_never_comes_back_has_not_diverged():
+    smooth = np.concatenate(
+        [np.full(20, 2.5), np.linspace(2.5, 1.0, 30), np.linspace(1.0, 2.4, 50)]
+    )
+    reading = rules.read(RATES[:100], smooth, 100)
+    assert reading.diverged is None
+    assert "diverges" not in rules.in_words(reading, RATES[:100], smooth, 100)
+
+
+def test_lower_losses_of_the_first_steps_are_named():
+    smooth = np.concatenate([[1.0], np.full(19, 2.5), np.linspace(2.5, 2.0, 80)])
+    reading = rules.read(RATES[:100], smooth, 100)
+    assert reading.lowest == 99
+    assert "(the first 10 steps do not count" in rules.in_words(reading, RATES[:100], smooth, 100)
+
+
+def test_neither_the_suggestion_nor_the_steepest_fall_is_beyond_the_lowest():
+    # It is deepest at step 29; the longest fall is after that, and the steepest one at its end.
+    smooth = np.concatenate(
+        [
+            np.full(20, 2.5),
+            np.linspace(2.5, 1.5, 10),
+            np.linspace(2.45, 2.2, 40),
+            np.full(10, 2.2),
+            [1.7],
+            np.full(19, 2.2),
+        ]
+    )
+    reading = rules.read(RATES[:100], smooth, 100)
+    assert reading.lowest == 29
+    assert rules.considered(smooth, 100).start + rules.valley(smooth[10:95]) > 29
+    assert 19 <= reading.suggestion < 29  # the middle of the fall to it
+    assert 19 <= reading.steepest < 29
+
+
+@pytest.mark.parametrize("losses", [np.full(50, 2.5), np.linspace(2.5, 3, 50), np.full(3, 2.5)])
+def test_of_losses_that_do_not_fall_nothing_is_read(losses):
+    rates = rules.rates(1e-4, 10, len(losses))
+    assert rules.read(rates, losses, 50) == rules.Reading(None, None, None, None)
+    assert rules.lowest(losses, 50) is None
 
 
 def test_the_valley_of_a_curve_is_in_the_middle_of_its_fall():

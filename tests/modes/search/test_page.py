@@ -4,6 +4,7 @@ import math
 import re
 
 import numpy as np
+from html_page import Page
 from tiny import tiny_config
 
 from artjax.modes.search import combining, page
@@ -42,7 +43,7 @@ def test_the_table_has_a_row_for_each_trial_with_its_numbers_as_they_are():
     assert rows[0]["layers"] == "64"
 
 
-def test_the_page_shows_the_commands_and_loads_nothing():
+def test_the_page_shows_the_commands_and_loads_nothing(tmp_path):
     best = {
         "trials": 3,
         "trial": 1,
@@ -57,9 +58,19 @@ def test_the_page_shows_the_commands_and_loads_nothing():
         "compared": [{"kind": "soup", "trials": [1, 0], "top1": 0.8, "loss": 0.4}],
     }
     html = page.render(best, SPACE, RESULTS, tiny_config())
-    assert "python launch.py --config &#39;a&lt;b&#39;" in html
-    assert "upper end of its range" in html
-    assert not re.search(r"(src|href)=|<script", html)
+    (tmp_path / "index.html").write_text(html, encoding="utf-8")
+    shown = Page(tmp_path / "index.html")
+    text = "".join(shown.text)
+    assert "python launch.py --config 'a<b'" in text  # as it is to be copied
+    assert "upper end of its range" in text
+    assert (shown.sources, shown.links) == ([], [])
+    assert "script" not in shown.tags
+    assert shown.language == "en"
+    assert shown.headings_skip_no_level()
+    cells = [re.findall(r"<td[^>]*>(.*?)</td>", row) for row in html.split("<tr>")]
+    assert ["soup of 2", "80.0%", "0.400", "1, 0"] in cells
+    assert ["1", "0.1", "0.2", "0.5", "64", "75.0%", "0.500", "finished"] in cells
+    assert ["2", "0.01", "0.1", "0.5", "none", "0.0%", "inf", "diverged"] in cells
     assert html.count("<circle") == 4 * 2
     assert "a soup of the best 2, top-1 80.0%" in " ".join(page.lines(best))
 

@@ -15,7 +15,7 @@ from artjax import augment
 from artjax import config as config_lib
 from artjax.data import batches, sources
 from artjax.data.canvases import Split
-from artjax.models.preprocessing import Preprocessing
+from artjax.models import Preprocessing
 from artjax.training.step import keys_of_step
 from artjax.training.training import create_crop_boxes
 
@@ -26,7 +26,7 @@ _FEWEST_DRAWS = 2
 _ROW_PX = 948  # of the page, beside the prepared picture
 
 
-class View(NamedTuple):
+class SeenWork(NamedTuple):
     """A work as the network sees it, once for each key.
 
     Attributes:
@@ -58,7 +58,7 @@ class Seen(NamedTuple):
     own_shares: np.ndarray | None
 
 
-def seen_of(config: ConfigDict, preprocessing: Preprocessing, train: Split) -> Seen:
+def seen_of(config: ConfigDict, train: Split, preprocessing: Preprocessing) -> Seen:
     """What the network sees of the first works of a run.
 
     The first draw is the input of step 0; the others are the same works with the keys of the steps after
@@ -67,10 +67,10 @@ def seen_of(config: ConfigDict, preprocessing: Preprocessing, train: Split) -> S
     with. So the first of the nine, whose partner is the last of the whole batch, is left out.
 
     Args:
-      config: `seed`, `sampling`, `task`, `batch_size` (0, or auto: as for nine and more), `image_size`,
+      config: `seed`, `sampling`, `task`, `batch_size` (0, or auto: as for nine and more), `image_size`
         and `augment` are read.
-      preprocessing: the input of the network.
       train: the training split.
+      preprocessing: that of the network, with the interpolation of the crops.
     """
     count = min(config.batch_size or _WORKS + 1, _WORKS + 1)
     indices = batches.create_order(config_lib.changed(config, {"batch_size": count}), train)(0)
@@ -115,23 +115,23 @@ def seen_of(config: ConfigDict, preprocessing: Preprocessing, train: Split) -> S
     )
 
 
-def write_views(seen: Seen, train: Split, folder: Path) -> list[View]:
+def write_seen(seen: Seen, train: Split, folder: Path) -> list[SeenWork]:
     """Writes what the network sees into `folder`, which exists, as PNG, which keeps noise as it is."""
-    views = []
+    works = []
     for place, work in enumerate(seen.works):
         paths = []
         for step, image in enumerate(seen.images[:, place]):
             path = folder / f"{place}-{step}.png"
             Image.fromarray(np.clip(np.rint(image), 0, 255).astype(np.uint8)).save(path)
             paths.append(f"{folder.name}/{path.name}")
-        view = View(str(train.file_names[work]), "", (), tuple(paths))
+        shown = SeenWork(str(train.file_names[work]), "", (), tuple(paths))
         if seen.own_shares is not None:
-            view = view._replace(
+            shown = shown._replace(
                 partner=str(train.file_names[seen.partners[place]]),
                 own_shares=tuple(float(share) for share in seen.own_shares[:, place]),
             )
-        views.append(view)
-    return views
+        works.append(shown)
+    return works
 
 
 def augmentations_in_words(magnitudes: ConfigDict) -> str:
@@ -157,7 +157,7 @@ def augmentations_in_words(magnitudes: ConfigDict) -> str:
     parts += [f"also, off by default: {', '.join(added)}"] if added else []
     parts += [f"off: {', '.join(off)}"] if off else []
     rest = "All" if magnitudes.to_dict() == default.to_dict() else "All others"
-    return f"{'; '.join(parts)}. {rest} are the defaults of artjax/config.py."
+    return f"{'; '.join(parts)}. {rest} are the defaults (docs/config.md)."
 
 
 def _magnitude(value: Any) -> str:

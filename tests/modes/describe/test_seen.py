@@ -16,11 +16,12 @@ from artjax.config import AUGMENT_LIMITS, default_config, to_json
 from artjax.data import sources
 from artjax.data.canvases import Split
 from artjax.errors import ConfigError
-from artjax.models.preprocessing import Preprocessing
+from artjax.models import Preprocessing
 from artjax.modes.describe.mode import describe
-from artjax.modes.describe.views import augmentations_in_words, seen_of, write_views
+from artjax.modes.describe.seen import augmentations_in_words, seen_of, write_seen
 from artjax.places import Places
 from artjax.runtime.mesh import create_mesh
+from artjax.training.network import preprocessing_of
 from artjax.training.state import TrainState
 from artjax.training.step import create_train_step
 from artjax.training.training import create_crop_boxes
@@ -38,7 +39,7 @@ class Recorder(nn.Module):
         return {"artist": weight * jnp.zeros((len(images), 3))}
 
 
-def given_to_the_network(config, source, steps):
+def given_to_the_network(config, source, steps, preprocessing):
     """What the training step makes of the first batch with the keys of each of `steps`."""
     optimizer = optax.sgd(0.0)
     state = TrainState(
@@ -48,7 +49,8 @@ def given_to_the_network(config, source, steps):
         opt_state=optimizer.init({"weight": jnp.ones(())}),
         ema=None,
     )
-    train_step = create_train_step(Recorder(), optimizer, optax.constant_schedule(0.0), config)
+    schedule = optax.constant_schedule(0.0)
+    train_step = create_train_step(Recorder(), optimizer, schedule, config, preprocessing)
 
     @jax.jit
     def given(step, *held):
@@ -65,6 +67,7 @@ def given_to_the_network(config, source, steps):
         # The first of nine is the one whose partner is not among them.
         (2, 1, (0, 3), {"source": "device", "batch_size": 16} | AUGMENTED),
         (1, 0, (0,), {"source": "host", "batch_size": 6, "augment__cutmix": 1.0}),
+        (1, 1, (0,), {"source": "device", "preprocessing__interpolation": "cubic"}),
         (
             1,
             1,
@@ -85,11 +88,13 @@ def test_shown_is_what_the_step_gives_to_the_network(
     choice = sources.choose_for(config, data, train, mesh)
     source = sources.open_source(config, train, mesh, create_crop_boxes(config), choice)
     assert source.name == config.source
-    views = write_views(seen_of(config, Preprocessing(), train), train, tmp_path)
-    assert len(views) == min(8, config.batch_size)
-    for step, given in zip(steps, given_to_the_network(config, source, steps), strict=True):
-        for view, image in zip(views, given[first : first + 8], strict=True):
-            with Image.open(tmp_path / Path(view.paths[step]).name) as picture:
+    preprocessing = preprocessing_of(config)
+    works = write_seen(seen_of(config, train, preprocessing), train, tmp_path)
+    assert len(works) == min(8, config.batch_size)
+    inputs = given_to_the_network(config, source, steps, preprocessing)
+    for step, given in zip(steps, inputs, strict=True):
+        for work, image in zip(works, given[first : first + 8], strict=True):
+            with Image.open(tmp_path / Path(work.paths[step]).name) as picture:
                 assert picture.mode == "RGB"
                 shown = np.asarray(picture).astype(float)
             # The nearest grey level; where two are as near, rounding may take either.
@@ -99,9 +104,9 @@ def test_shown_is_what_the_step_gives_to_the_network(
 def test_shares_are_those_of_the_works_in_the_picture(data_dir):
     config = tiny_config(augment__mixup=0.4, batch_size=0)
     train = open_canvases(config, data_dir, None).split("train", FEATURES)
-    mixed = seen_of(config, Preprocessing(), train)
+    mixed = seen_of(config, train, Preprocessing())
     config.augment.mixup = 0.0
-    plain = seen_of(config, Preprocessing(), train)
+    plain = seen_of(config, train, Preprocessing())
     assert plain.own_shares is None
     np.testing.assert_array_equal(mixed.works, plain.works)
     np.testing.assert_array_equal(mixed.partners[1:], mixed.works[:-1])
@@ -116,9 +121,9 @@ def test_one_scroll_alone_is_shown(batch_size, tmp_path):
     aspect, labels = np.asarray([5.0], np.float32), {"artist": np.asarray([-1], np.int32)}
     train = Split("train", canvas, np.arange(1), aspect, labels, np.asarray(["scroll.tif"]))
     config = tiny_config(batch_size=batch_size, augment__cutmix=1.0)
-    seen = seen_of(config, Preprocessing(), train)
+    seen = seen_of(config, train, Preprocessing())
     assert seen.images.shape == (6, {1: 1, 4: 4}.get(batch_size, 8), 32, 32, 3)
-    assert {(view.file_name, view.partner) for view in write_views(seen, train, tmp_path)} == {
+    assert {(work.file_name, work.partner) for work in write_seen(seen, train, tmp_path)} == {
         ("scroll.tif", "scroll.tif")
     }
 
@@ -128,7 +133,7 @@ def test_large_pictures_are_fewer_and_at_their_size(data_dir, tmp_path):
     for size, draws in ((224, 4), (512, 2)):
         config = tiny_config(image_size=size, canvas_size=size, source="stream")
         train = open_canvases(config, data_dir, None).split("train", FEATURES)
-        assert seen_of(config, Preprocessing(), train).images.shape == (draws, 8, size, size, 3)
+        assert seen_of(config, train, Preprocessing()).images.shape == (draws, 8, size, size, 3)
 
 
 @pytest.mark.slow
@@ -137,12 +142,12 @@ def test_page_names_every_picture_and_magnitude(data_dir, tmp_path):
     summary = describe(config, Places(tmp_path, data_dir))
     assert summary["augment"] == config.augment.to_dict()
     page = unescape((tmp_path / "describe" / "index.html").read_text())
-    section = page[page.index('id="views"') : page.index('id="near-duplicates"')]
+    section = page[page.index('id="seen"') : page.index('id="near-duplicates"')]
     assert "its size is not known yet" in section
     for name in AUGMENT_LIMITS:
         assert f"{name} {config.augment[name]:.3g}" in section
     train = open_canvases(config, data_dir, None).split("train", FEATURES)
-    seen = seen_of(config, Preprocessing(), train)
+    seen = seen_of(config, train, Preprocessing())
     for place, (work, partner) in enumerate(zip(seen.works, seen.partners, strict=True)):
         for of in (work, partner):
             labels = [
@@ -153,8 +158,24 @@ def test_page_names_every_picture_and_magnitude(data_dir, tmp_path):
             assert shown in section
         for step, share in enumerate(seen.own_shares[:, place]):
             assert f'title="{train.file_names[work]}, step {step}"' in section
-            assert f"step {step}<br>{100 * share:.0f} %<" in section
-            assert (tmp_path / "describe" / "views" / f"{place}-{step}.png").is_file()
+            assert f">step {step}, {100 * share:.0f} %<" in section
+            assert (tmp_path / "describe" / "seen" / f"{place}-{step}.png").is_file()
+
+
+@pytest.mark.slow
+def test_page_shows_the_interpolation_of_the_network(data_dir, tmp_path):
+    config = tiny_config(preprocessing__interpolation="cubic")
+    describe(config, tmp_path, data_dir)
+    with Image.open(tmp_path / "describe" / "seen" / "0-0.png") as picture:
+        shown = np.asarray(picture)
+    train = open_canvases(config, data_dir, None).split("train", FEATURES)
+
+    def expected(interpolation):
+        seen = seen_of(config, train, Preprocessing(interpolation=interpolation))
+        return np.clip(np.rint(seen.images[0, 0]), 0, 255).astype(np.uint8)
+
+    np.testing.assert_array_equal(shown, expected("cubic"))
+    assert (shown != expected("linear")).any()
 
 
 @pytest.mark.slow
@@ -162,7 +183,7 @@ def test_size_of_a_batch_left_open_is_the_one_that_the_run_found(data_dir, tmp_p
     (tmp_path / "config.json").write_text(to_json(tiny_config(batch_size=4)))
     describe(tiny_config(batch_size=0, augment__mixup=0.2), Places(tmp_path, data_dir))
     assert "not known yet" not in (tmp_path / "describe" / "index.html").read_text()
-    assert len(list((tmp_path / "describe" / "views").iterdir())) == 4 * 6
+    assert len(list((tmp_path / "describe" / "seen").iterdir())) == 4 * 6
 
 
 def test_magnitudes_in_words():
@@ -170,7 +191,7 @@ def test_magnitudes_in_words():
     assert augmentations_in_words(magnitudes) == (
         "On: min_area 0.3, max_stretch 1.33, flip on; off: rotate_degrees, brightness, contrast, "
         "saturation, hue, pca_color, blur, noise, drop_pixels, erase, mixup, cutmix. All are the "
-        "defaults of artjax/config.py."
+        "defaults (docs/config.md)."
     )
     magnitudes.update({name: limit / 4 for name, limit in AUGMENT_LIMITS.items()})
     magnitudes.update({"min_area": 1.0, "flip": False, "policy": "rand"})
@@ -179,9 +200,7 @@ def test_magnitudes_in_words():
     assert words.startswith(
         "On: min_area 1 (default 0.3), max_stretch 1.33; also, off by default: "
     )
-    assert words.endswith(
-        "; off: flip (default on). All others are the defaults of artjax/config.py."
-    )
+    assert words.endswith("; off: flip (default on). All others are the defaults (docs/config.md).")
 
 
 def test_magnitudes_out_of_range_are_reported_before_anything_is_drawn(data_dir, tmp_path):
