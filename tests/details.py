@@ -57,7 +57,7 @@ PICTURES = tuple(
     Picture(
         f"{work:02d}{'abc'[number]}.jpg",
         f"work {work:02d}",
-        {7: "validation", 8: "test", 9: "test"}.get(work % 10, "train"),
+        {7: "validation", 0: "test", 9: "test"}.get(work % 10, "train"),
         _labels(work),
     )
     for work in range(_WORKS)
