@@ -102,7 +102,7 @@ def test_classes_of_one_do_not_keep_other_classes_out_of_the_splits():
     assert {counts["genre", i] for i in range(4)} == {(48, 6, 6)}
 
 
-# In half of all pictures, and in as many as two held-out splits should have together.
+# Most of the pictures, and a fifth of them: twice what a held-out split should have.
 @pytest.mark.parametrize(("size", "others"), [(50, 9), (20, 80)])
 def test_a_group_of_many_pictures_is_not_held_out(size, others):
     for seed in range(30):

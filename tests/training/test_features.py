@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import details
 import jax
 import numpy as np
 import pytest
@@ -104,8 +105,6 @@ def test_other_data_has_a_folder_of_its_own(changes, data):
 
 
 def test_a_collection_that_is_built_anew_gets_no_old_features(data, tmp_path, details_dir):
-    import details
-
     names = []
     for where in (details_dir, tmp_path):
         if where == tmp_path:
