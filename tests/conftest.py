@@ -60,6 +60,16 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def details_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data directory with the prepared collection `details`; tests add canvases to it, no more."""
+    from details import write_details
+
+    folder = tmp_path_factory.mktemp("details")
+    write_details(folder)
+    return folder
+
+
 _CREATE = "artjax.training.network.create_model"
 
 

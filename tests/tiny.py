@@ -1,7 +1,9 @@
 """A tiny collection whose painters are told apart by the direction of their stripes."""
 
 import io
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from ml_collections import ConfigDict
@@ -41,31 +43,34 @@ def stripes(artist: int, rng: np.random.Generator) -> Image.Image:
     )
 
 
-def write_tiny(data_dir: Path, name: str = "tiny", splits: dict[str, int] | None = None) -> None:
-    """Prepares a collection with TFDS: 3 artists, 2 genres with a third of the labels unknown."""
+def encoded(picture: Image.Image) -> bytes:
+    """The bytes of a JPEG."""
+    buffer = io.BytesIO()
+    picture.save(buffer, "JPEG", quality=95)
+    return buffer.getvalue()
+
+
+def store(
+    data_dir: Path,
+    name: str,
+    labels: Mapping[str, Sequence[str]],
+    splits: Mapping[str, Sequence[Mapping[str, Any]]],
+) -> None:
+    """Prepares a collection with TFDS.
+
+    Args:
+      data_dir: TFDS's data directory.
+      name: of the collection.
+      labels: class names by label.
+      splits: by split its examples: `image` (bytes of a JPEG), `file_name`, `work_id` and a number for
+        each label, -1 = unknown.
+    """
     import tensorflow_datasets as tfds
-
-    rng = np.random.default_rng(0)
-
-    def example(split: str, number: int) -> tuple[str, dict]:
-        artist = number % len(ARTISTS)
-        buffer = io.BytesIO()
-        stripes(artist, rng).save(buffer, "JPEG", quality=95)
-        return f"{split}/{number}.jpg", {
-            "image": buffer.getvalue(),
-            "artist": artist,
-            "genre": number % 3 - 1,
-            "title": "",
-            "year": 1900,
-            "file_name": f"{split}/{number}.jpg",
-            "work_id": f"{split}/{number}",
-        }
 
     features = tfds.features.FeaturesDict(
         {
             "image": tfds.features.Image(shape=(None, None, 3), encoding_format="jpeg"),
-            "artist": tfds.features.ClassLabel(names=ARTISTS),
-            "genre": tfds.features.ClassLabel(names=GENRES),
+            **{label: tfds.features.ClassLabel(names=names) for label, names in labels.items()},
             "title": tfds.features.Text(),
             "year": np.int32,
             "file_name": tfds.features.Text(),
@@ -77,10 +82,35 @@ def write_tiny(data_dir: Path, name: str = "tiny", splits: dict[str, int] | None
         "1.0.0",
         features=features,
         split_datasets={
-            split: [example(split, i) for i in range(works)]
-            for split, works in (splits or SPLITS).items()
+            split: [(e["file_name"], {"title": "", "year": 1900, **e}) for e in examples]
+            for split, examples in splits.items()
         },
         data_dir=data_dir,
+    )
+
+
+def write_tiny(data_dir: Path, name: str = "tiny", splits: dict[str, int] | None = None) -> None:
+    """Prepares a collection: 3 artists, 2 genres with a third of the labels unknown."""
+    rng = np.random.default_rng(0)
+
+    def example(split: str, number: int) -> dict[str, Any]:
+        artist = number % len(ARTISTS)
+        return {
+            "image": encoded(stripes(artist, rng)),
+            "artist": artist,
+            "genre": number % 3 - 1,
+            "file_name": f"{split}/{number}.jpg",
+            "work_id": f"{split}/{number}",
+        }
+
+    store(
+        data_dir,
+        name,
+        {"artist": ARTISTS, "genre": GENRES},
+        {
+            split: [example(split, number) for number in range(works)]
+            for split, works in (splits or SPLITS).items()
+        },
     )
 
 

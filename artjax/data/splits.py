@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping, Sequence, Set
 from pathlib import PurePosixPath
+from types import MappingProxyType
 
 from artjax.data.stratification import stratify
 
@@ -58,7 +59,7 @@ def divide(
     """
     shares = shares_of(SPLITS) if shares is None else shares
     stay = {work: s for work, s in (previous or {}).items() if s in shares}
-    group_of = _groups(work_ids, near_duplicates, stay)
+    group_of = group_keys(work_ids, near_duplicates, stay)
     groups: dict[str, list[Hashable]] = {}
     assigned: dict[str, str] = {}
     for i, (work, of_picture) in enumerate(zip(work_ids, classes, strict=True)):
@@ -73,10 +74,21 @@ def divide(
     return [None if (key := group_of[work]) is None else splits[key] for work in work_ids]
 
 
-def _groups(
-    work_ids: Sequence[str], near_duplicates: Iterable[tuple[int, int]], stay: Mapping[str, str]
+def group_keys(
+    work_ids: Sequence[str],
+    near_duplicates: Iterable[tuple[int, int]],
+    stay: Mapping[str, str] = MappingProxyType({}),
 ) -> dict[str, str | None]:
-    """The key of each work's group, or None if the work would link works of different splits."""
+    """The key of each work's group: works that are near-duplicates, directly or through others.
+
+    Args:
+      work_ids: of each picture.
+      near_duplicates: pairs of indices of pictures.
+      stay: the splits, by `work_id`, of works that stay where they are.
+
+    Returns:
+      By `work_id` the key, or None if the work would link works that stay in different splits.
+    """
     near: dict[str, set[str]] = {work: set() for work in work_ids}
     for first, second in near_duplicates:
         if work_ids[first] != work_ids[second]:

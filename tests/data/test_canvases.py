@@ -3,6 +3,7 @@ import shutil
 import subprocess
 import sys
 
+import details
 import numpy as np
 import pytest
 from PIL import Image
@@ -103,6 +104,23 @@ def test_a_set_with_train_alone_is_stratified(tmp_path):
     counts = {name: np.bincount(part.labels["artist"]).tolist() for name, part in parts.items()}
     assert counts == {"train": [24] * 3, "validation": [3] * 3, "test": [3] * 3}
     assert len({name for part in parts.values() for name in part.file_names}) == 90
+
+
+@pytest.mark.parametrize("splits", [("train",), ("train", "test"), ("train", "validation")])
+def test_splits_that_are_cut_here_divide_no_work_and_share_none(splits, tmp_path):
+    details.write_details(tmp_path, splits)
+    data = open_canvases(details.details_config(), tmp_path, None)
+    labels = {label: label for label in details.LABELS}
+    parts = {name: data.split(name, labels) for name in SPLITS}
+    known = [p for p in details.PICTURES if max(p.labels.values()) >= 0]
+    for name, column in (("file_name", "file_names"), ("work_id", "work_ids")):
+        found = [set(getattr(part, column)) for part in parts.values()]
+        assert sum(map(len, found)) == len(set.union(*found))
+        assert set.union(*found) == {getattr(picture, name) for picture in known}
+    ids = [set(part.work_ids) for part in parts.values()]
+    for name, of_part in zip(parts, ids, strict=True):
+        if name != "train" and name not in splits:  # a tenth of the works of the train split
+            assert 6 <= len(of_part) <= 11, name
 
 
 def test_a_cut_split_is_the_same_whatever_label_is_asked_for(tmp_path):

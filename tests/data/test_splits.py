@@ -102,6 +102,13 @@ def test_a_picture_that_now_looks_like_one_of_another_split_does_not_move_it():
     assert divide(["a", "b"], [["x"], ["x"]], [(0, 1)], previous=previous) == ["test", None]
 
 
+@pytest.mark.parametrize("only_train", [{0}, {1}, {0, 1}])
+@pytest.mark.parametrize("ids", [["a", "b"], ["b", "a"]])
+def test_a_work_that_was_held_out_stays_so_whatever_is_for_train_only(ids, only_train):
+    splits = divide(ids, [["x"], ["x"]], [(0, 1)], previous={"b": "test"}, only_train=only_train)
+    assert splits == ["test", "test"]
+
+
 def test_splits_of_a_former_build_that_are_not_cut_here_decide_nothing():
     works = [f"w{i}" for i in range(30)]
     shares = shares_of(("validation",))

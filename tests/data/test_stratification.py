@@ -102,9 +102,11 @@ def test_classes_of_one_do_not_keep_other_classes_out_of_the_splits():
     assert {counts["genre", i] for i in range(4)} == {(48, 6, 6)}
 
 
-def test_a_group_of_many_pictures_is_not_held_out():
+# Most of the pictures, and a fifth of them: twice what a held-out split should have.
+@pytest.mark.parametrize(("size", "others"), [(50, 9), (20, 80)])
+def test_a_group_of_many_pictures_is_not_held_out(size, others):
     for seed in range(30):
-        sizes = [50, *[1] * 9]
+        sizes = [size, *[1] * others]
         groups = {f"{seed} {i}": ["a"] * size for i, size in enumerate(sizes)}
         assert stratify(groups, SHARES, {})[f"{seed} 0"] == "train"
 

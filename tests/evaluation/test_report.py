@@ -79,6 +79,40 @@ def test_images_of_one_work_count_as_less_than_as_many_works():
     assert 2 < width < 3.5
 
 
+def trials_of(right, images):
+    """The independent trials of works with `images` images each, of which `right` are right."""
+    answers = np.concatenate([np.arange(n) < k for k, n in zip(right, images, strict=True)])
+    return metrics.independent_trials(answers, np.repeat(np.arange(len(images)), images))
+
+
+def test_trials_give_the_variance_of_the_mean_of_works_to_a_binomial_share():
+    right, images = np.asarray([0, 3, 5, 9, 10, 7]), [10] * 6
+    share = right.sum() / 60
+    # Of works of one size the share is the mean of the works' shares, whose variance NumPy estimates.
+    variance = np.var(right / 10, ddof=1) / 6
+    trials = trials_of(right, images)
+    assert 6 < trials < 60
+    assert trials == pytest.approx(share * (1 - share) / variance)
+
+
+def test_images_are_worth_no_less_than_their_works_and_no_more_than_themselves():
+    # Two works of a hundred images decide all, as two trials would.
+    assert trials_of([0, 100, 1, 0, 1], [100, 100, 1, 1, 1]) == 5
+    # Works of ten images differ less than ten throws of a coin would.
+    assert trials_of([5, 5, 5, 5, 5, 6], [10] * 6) == 60
+    assert trials_of([5] * 6, [10] * 6) == 60
+
+
+@pytest.mark.parametrize("right", [0, 10])
+def test_answers_that_are_all_alike_are_as_certain_as_their_works(right):
+    assert trials_of([right] * 6, [10] * 6) == 6
+    labels, ids = np.full(60, right // 10), np.repeat(np.arange(6), 10)
+    logs = np.log(np.tile([0.1, 0.9], (60, 1)))
+    row = metrics.summary(Predictions(labels, logs, ids))
+    assert row["top1"] == right / 10
+    assert row["top1_ci95"] == list(metrics.wilson_interval(right / 10, 6))
+
+
 def test_works_of_one_image_each_are_independent():
     labels = np.arange(50) % 3
     logs = np.log(np.random.default_rng(0).dirichlet(np.ones(3), 50))

@@ -10,7 +10,8 @@ from tiny import ARTISTS, SPLITS, open_canvases, tiny_config
 
 from artjax.data.folds import fold_of
 from artjax.errors import ArtjaxError
-from artjax.modes.folds import cross_validate, evaluate_folds
+from artjax.evaluation import baselines, metrics
+from artjax.modes.folds import _pooled, cross_validate, evaluate_folds
 from artjax.places import Places
 from artjax.training.checks import check_config
 
@@ -87,6 +88,34 @@ def test_folds_are_resumed_and_pooled_into_one_score(data_dir, tmp_path, capsys)
     several = evaluate_folds(tmp_path, folds, data_dir, views=5)
     assert several["views"] == json.loads(file.read_text())["views"] == 5
     assert several["tasks"]["artist"]["loss"] != row["loss"]
+
+
+def test_numbers_of_folds_of_different_sizes_count_by_their_works():
+    """The baselines are those of one split that has the works of all folds."""
+    sizes, rng = (2, 5, 13), np.random.default_rng(0)
+    parts, rows = [], []
+    for n in sizes:
+        part = metrics.Predictions(
+            rng.integers(0, 3, n), np.log(rng.dirichlet(np.ones(3), n)), rng.permutation(n)
+        )
+        # Train's most frequent class is 1 in each, so the pooled baseline is that of all works.
+        values = baselines.baselines(np.asarray([0, 1, 1]), part.labels, 3, rng.random())
+        parts.append(part)
+        rows.append(metrics.summary(part) | {"baselines": values})
+    pooled = _pooled(parts, rows, ARTISTS)
+    labels = np.concatenate([part.labels for part in parts])
+    right = np.concatenate([part.predicted == part.labels for part in parts])
+    assert pooled["n"] == 20
+    assert pooled["top1"] == right.mean()
+    found = pooled["baselines"]
+    assert found["train_majority"] == pytest.approx((labels == 1).mean())
+    for name in ("best_constant", "colour_histograms"):
+        values = [row["baselines"][name] for row in rows]
+        assert found[name] == pytest.approx(np.dot(values, sizes) / 20)
+        assert found[name] != pytest.approx(np.mean(values))
+    assert pooled["by_fold"] == [{"n": row["n"], "top1": row["top1"]} for row in rows]
+    rows[1]["baselines"]["colour_histograms"] = None  # scikit-learn was not there for one of them
+    assert _pooled(parts, rows, ARTISTS)["baselines"]["colour_histograms"] is None
 
 
 def test_one_fold_and_a_fold_by_hand_are_refused():

@@ -116,6 +116,33 @@ def test_digest_changes_with_any_label_or_pixel():
     )
 
 
+@pytest.mark.parametrize("changes", [{"work_id": "098"}, {"year": 1888}, {"file_name": "x.jpg"}])
+def test_digest_changes_with_all_that_is_prepared_of_a_work(changes):
+    # All are in the split of a list, so nothing else decides where they are.
+    works = works_of(["Ada", "Bo"] * 50, split="train")
+    cleaned = [made(i) for i in range(100)]
+    other = [*works[:-1], replace(works[-1], **changes)]
+    digests = {
+        select(Catalogue(given, class_names(given)), cleaned, SHARES).metadata()["content_sha256"]
+        for given in (works, other)
+    }
+    assert len(digests) == 2
+
+
+def test_digest_changes_where_a_work_moves_to_another_split():
+    works = works_of(["Ada", "Bo"] * 50)
+    cleaned = [made(i) for i in range(100)]
+    digests = set()
+    for first in (80, 81):  # in either case they follow each other by name: test, then train
+        placed = [
+            replace(w, split="test" if i < 100 - first else "train") for i, w in enumerate(works)
+        ]
+        selection = select(Catalogue(placed, class_names(placed)), cleaned, SHARES)
+        assert len(selection.kept["train"]) == first
+        digests.add(selection.metadata()["content_sha256"])
+    assert len(digests) == 2
+
+
 @pytest.mark.parametrize(
     ("artists", "problem", "says"),
     [
@@ -193,6 +220,42 @@ def test_pictures_under_two_labels_can_be_dropped():
     reasons = {row.file_name: row.reason for row in selection.skipped}
     assert reasons["180.jpg"] == "the same picture under another artist: 001.jpg"
     assert selection.near_duplicates == []
+
+
+def test_a_label_that_only_one_of_two_near_duplicates_has_is_no_conflict():
+    works = works_of(["Ada", "Bo"] * 50)
+    other_labels = {
+        0: {"artist": "Ada", "genre": "portrait"},
+        2: {"artist": "Ada"},
+        4: {"genre": "portrait"},
+        6: {"artist": "Bo", "genre": "portrait"},
+    }
+    for i, labels in other_labels.items():
+        works[i] = replace(works[i], labels=labels)
+    # The first three look the same, and so do the next one and another by Ada.
+    cleaned = [looking(i, {2: 0, 4: 0, 8: 6}.get(i, i)) for i in range(100)]
+    catalogue = Catalogue(works, class_names(works))
+    rows = select(catalogue, cleaned, SHARES).near_duplicates
+    found = {(row.file_name, row.near_duplicate): row.conflict for row in rows}
+    same = [("000.jpg", "002.jpg"), ("000.jpg", "004.jpg"), ("002.jpg", "004.jpg")]
+    assert found == dict.fromkeys(same, "") | {("006.jpg", "008.jpg"): "artist"}
+    dropped = select(catalogue, cleaned, SHARES, conflicts="drop").skipped
+    assert [row.file_name for row in dropped] == ["006.jpg", "008.jpg"]
+
+
+def test_details_of_a_work_are_kept_in_one_split():
+    works = [
+        Work(f"{i:03d}.jpg", {"artist": ("Ada", "Bo")[i // 3 % 2]}, work_id=f"work {i // 3}")
+        for i in range(180)
+    ]
+    kept = select(Catalogue(works, class_names(works)), [made(i) for i in range(180)], SHARES).kept
+    ids = {split: {work.work_id for work, _ in of_split} for split, of_split in kept.items()}
+    assert sum(map(len, ids.values())) == 60
+    assert {split: len(of_split) for split, of_split in ids.items()} == {
+        "train": 48,
+        "validation": 6,
+        "test": 6,
+    }
 
 
 def test_pictures_under_two_labels_can_be_for_train_only():

@@ -1,3 +1,4 @@
+import itertools
 import math
 import re
 
@@ -16,8 +17,8 @@ from artjax.training.targets import task_targets
 from artjax.training.training import create_training
 
 
-def loss_and_top1(logits, batch, smoothing, own_share=None):
-    targets = task_targets(batch, own_share)
+def loss_and_top1(logits, batch, smoothing, own_share=None, class_weights=None):
+    targets = task_targets(batch, own_share, class_weights)
     totals = {task: of_task.totals() for task, of_task in targets.items()}
     return loss_and_top1_of(logits, targets, totals, smoothing)
 
@@ -169,6 +170,39 @@ def test_mixed_works_without_any_known_label_cost_nothing():
     assert loss == metrics["top1"] == 0
 
 
+@pytest.mark.parametrize("class_weights", [None, np.asarray([0.5, 4.0, 1.0], np.float32)])
+@pytest.mark.parametrize("shares", [(0.3,), (0.3, 0.2)])
+def test_known_shares_that_sum_to_less_than_1_weigh_no_more_than_their_pixels(
+    shares, class_weights
+):
+    """A strip of one picture in a batch of unknown ones must not count as a whole batch."""
+    rng = np.random.default_rng(0)
+    logits = rng.normal(size=(6, 3)).astype(np.float32)
+    labels, share = np.full(6, -1), np.full(6, 0.6, np.float32)
+    for place, (of_label, label) in enumerate(zip(shares, (1, 0), strict=False)):
+        labels[2 * place] = label
+        # The partner of a work is the one before it: the label's work has this share of its own image,
+        # and none of the next one.
+        share[2 * place], share[2 * place + 1] = of_label, 1.0
+    loss, metrics = loss_and_top1(
+        {"a": jnp.asarray(logits)},
+        {"label/a": jnp.asarray(labels)},
+        0.0,
+        jnp.asarray(share),
+        None if class_weights is None else {"a": class_weights},
+    )
+    costs = -np.asarray(jax.nn.log_softmax(logits))
+    weights = np.ones(3, np.float32) if class_weights is None else class_weights
+    of_class = [(of, label) for of, label in zip(shares, (1, 0), strict=False)]
+    costs = [costs[2 * i, label] for i, (_, label) in enumerate(of_class)]
+    weighted = [of * weights[label] for of, label in of_class]
+    mean = np.dot(weighted, costs) / np.sum(weighted)
+    # The mean of their costs, as much as they have of one image.
+    expected = mean * sum(shares)
+    np.testing.assert_allclose(loss, expected, rtol=1e-5)
+    assert metrics["top1"] == 0  # the larger share of each image is of an unknown label
+
+
 @pytest.mark.usefixtures("narrow_vgg_bn")
 def test_training_moves_every_running_average_of_batch_norm():
     trained = training()
@@ -228,6 +262,30 @@ def test_accumulation_equals_the_large_batch(devices, mixing):
         whole.params,
         divided.params,
     )
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("narrow_vgg_bn")
+@pytest.mark.parametrize("dropout", [0.0, 0.5])
+def test_each_micro_batch_drops_other_features(dropout):
+    """Of equal images, the label of one alone is known: its micro-batch gives the whole gradient."""
+    whole_image = {"augment__min_area": 1.0, "augment__max_stretch": 1.0, "augment__flip": False}
+    settings = {"model__dropout": dropout, "accumulate": 4, "optim__warmup_epochs": 0.0}
+    of = training(**settings, **whole_image)
+    kernels = []
+    for known in range(4):
+        given = batch(works=8)
+        given["image"][:] = given["image"][:1]
+        given["aspect"][:] = 1  # of a square, a crop without change is the whole
+        given["label/artist"][:] = -1
+        given["label/artist"][known] = 0  # micro-batch m has the works m and m + 4
+        state, metrics = of.train_step(of.initial_state(), given)
+        # The heads start at zero, so a known label costs ln(classes), whatever is dropped.
+        np.testing.assert_allclose(metrics["loss"], np.log(3), rtol=1e-6)
+        kernels.append(np.asarray(state.params["head_artist"]["kernel"]))
+    assert all(np.abs(kernel).max() > 0 for kernel in kernels)
+    for first, second in itertools.combinations(kernels, 2):
+        assert np.allclose(first, second, rtol=1e-4, atol=1e-7) == (dropout == 0)
 
 
 def largest_moved(compiled):

@@ -3,6 +3,7 @@
 import json
 import shutil
 
+import details
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,10 +12,11 @@ import pytest
 from tiny import open_canvases, tiny_config, write_tiny
 
 import launch
+from artjax.data import batches
 from artjax.data.canvases import Split
 from artjax.errors import ArtjaxError, ConfigError
 from artjax.modes.check import held_out
-from artjax.modes.check.mode import _prepared, check
+from artjax.modes.check.mode import _fixed_batch, _prepared, check
 from artjax.modes.check.watching import watch_gradients
 from artjax.modes.check.works import Works
 from artjax.places import Places
@@ -206,6 +208,25 @@ def test_works_are_seen_as_in_evaluation(data_dir, tmp_path, narrow_vgg):
         batch["label/artist"], setup.splits["train"].labels["artist"][[18, 3]]
     )
     assert not tmp_path.joinpath("check").exists()
+
+
+@pytest.mark.parametrize("batch_size", [16, 24, 64])
+def test_the_batch_to_learn_by_heart_has_the_works_with_all_labels_first(
+    batch_size, details_dir, tmp_path, narrow_vgg
+):
+    """A work without a label teaches nothing: a batch of them is learnt without learning."""
+    tasks = ("artist", "genre", "period")
+    config = details.details_config(task=tasks, batch_size=batch_size)
+    setup = open_setup(config, Places(tmp_path, details_dir), mode="check", **ONE)
+    train, size = setup.splits["train"], min(batch_size, 32)
+    chosen = _fixed_batch(_prepared(setup))
+    order = batches.order(setup.config.seed, 0, len(train)).tolist()
+    unknown = sum((train.labels[task] < 0).astype(int) for task in tasks)
+    assert set(unknown) == {0, 1, 2}
+    # As a sort by two keys, which Python's is.
+    assert chosen.tolist() == sorted(order, key=lambda i: (unknown[i], order.index(i)))[:size]
+    assert not unknown[chosen].any()
+    assert unknown[order[:size]].any()  # the first works of the epoch are not so
 
 
 def split_of(labels, work_ids=()):

@@ -136,6 +136,36 @@ def test_what_was_found_is_written_as_runs_and_test_is_not_looked_at(
 
 
 @pytest.mark.slow
+def test_the_better_ones_of_each_rung_go_on_and_the_best_ones_are_combined(
+    trunk, data_dir, tmp_path, monkeypatch
+):
+    compare, seen = heads.HeadSearch._compare, []
+
+    def watch(self, step):
+        there = [trial for group in self._groups for trial in group.trials]
+        states = {trial: jax.device_get(self.group_of(trial).of(trial)) for trial in there}
+        compare(self, step)
+        kept = [trial for group in self._groups for trial in group.trials]
+        for trial in kept:  # each with the state that was its own before
+            now = jax.device_get(self.group_of(trial).of(trial))
+            jax.tree.map(np.testing.assert_array_equal, now, states[trial])
+        seen.append(({trial: self._results[trial] for trial in there}, set(kept)))
+
+    monkeypatch.setattr(heads.HeadSearch, "_compare", watch)
+    best = search(probe(trunk), tmp_path, data_dir, **ONE).best
+    assert [(len(there), len(kept)) for there, kept in seen] == [(6, 3), (3, 2), (2, 2), (2, 2)]
+    for there, kept in seen:
+        scores = {trial: (-result.top1, result.loss) for trial, result in there.items()}
+        stopped = [scores[trial] for trial in there.keys() - kept]
+        assert all(max(scores[trial] for trial in kept) <= score for score in stopped)
+    finished = sorted(seen[-1][0].values(), key=lambda result: (-result.top1, result.loss))
+    numbers = [result.number for result in finished]
+    assert [row["trials"] for row in best["compared"]] == [numbers[:1], numbers, numbers]
+    assert best["trial"] == numbers[0]
+    assert best["compared"][0]["loss"] == pytest.approx(finished[0].loss)
+
+
+@pytest.mark.slow
 def test_a_soup_is_the_mean_of_the_parameters(trunk, data_dir, tmp_path, monkeypatch):
     found = []
     init = heads.HeadSearch.__init__
@@ -145,12 +175,21 @@ def test_a_soup_is_the_mean_of_the_parameters(trunk, data_dir, tmp_path, monkeyp
         init(self, *arguments)
 
     monkeypatch.setattr(heads.HeadSearch, "__init__", keep)
-    search(probe(trunk, search__halving=1, search__trials=2), Places(tmp_path, data_dir), **ONE)
+    # Whether it is the best of them is chance, so it is chosen.
+    monkeypatch.setattr(
+        heads.combining, "choose", lambda rows: next(r for r in rows if r["kind"] == "soup")
+    )
+    given = probe(trunk, search__halving=1, search__trials=2)
+    best = search(given, Places(tmp_path, data_dir), **ONE).best
     states = [found[0].group_of(trial).of(trial) for trial in (0, 1)]
     kernels = [np.asarray(state.params["head_artist"]["kernel"]) for state in states]
     soup = found[0].soup([0, 1])["params"]["head_artist"]["kernel"]
     np.testing.assert_allclose(soup, (kernels[0] + kernels[1]) / 2, rtol=1e-6)
     assert np.abs(kernels[0] - kernels[1]).max() > 0
+    # The run that is written holds the soup, and scores as it did.
+    written = evaluate.restore(tmp_path / "search" / "best")
+    np.testing.assert_array_equal(written.variables["params"]["head_artist"]["kernel"], soup)
+    assert best["chosen"]["loss"] != best["compared"][0]["loss"]
 
 
 @pytest.mark.slow

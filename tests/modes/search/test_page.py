@@ -4,6 +4,7 @@ import math
 import re
 
 import numpy as np
+import pytest
 from html_page import Page
 from tiny import tiny_config
 
@@ -85,6 +86,43 @@ def test_the_mean_of_members_is_that_of_their_probabilities():
     np.testing.assert_allclose(np.exp(together.log_probabilities), shares.mean(0), rtol=1e-12)
     top1 = (shares.mean(0).argmax(-1) == np.arange(7) % 4).mean()
     assert combining.scores({"artist": together})[0] == top1
+
+
+def test_several_tasks_are_scored_by_the_mean_top1_and_the_summed_loss():
+    rng = np.random.default_rng(0)
+    tasks, sizes, classes = ("artist", "genre"), (40, 10), (4, 3)
+    given, top1, losses, variance = {}, [], [], 0.0
+    for task, n, count in zip(tasks, sizes, classes, strict=True):
+        labels, shares = rng.integers(0, count, n), rng.dirichlet(np.ones(count), n)
+        given[task] = combining.Predictions(labels, np.log(shares))
+        right = shares.argmax(1) == labels
+        top1.append(right.mean())
+        losses.append(-np.log(shares[np.arange(n), labels]).mean())
+        moderate = (right.sum() + 1) / (n + 2)
+        variance += moderate * (1 - moderate) / n
+    found = combining.scores(given)
+    assert found == (
+        pytest.approx(np.mean(top1)),
+        pytest.approx(sum(losses)),
+        pytest.approx(math.sqrt(variance) / 2),
+    )
+    row = combining.row("single", RESULTS[1:2], given)
+    assert (row["top1"], row["loss"], row["trials"]) == (*found[:2], [1])
+
+
+def test_of_equal_top1_the_lower_loss_is_chosen_and_of_equal_ones_the_first():
+    rows = [
+        {"kind": kind, "top1": top1, "loss": loss}
+        for kind, top1, loss in (
+            ("single", 0.75, 0.6),
+            ("ensemble", 0.75, 0.5),
+            ("soup", 0.75, 0.5),
+            ("worse", 0.7, 0.1),
+        )
+    ]
+    for given in (rows, rows[1:]):
+        assert combining.choose(given)["kind"] == "ensemble"
+    assert combining.choose(rows[::-1])["kind"] == "soup"
 
 
 def test_a_diverged_network_scores_nothing():

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 
 import jax
 import pytest
@@ -92,6 +93,37 @@ def test_trials_are_runs_judged_on_validation_only(data_dir, tmp_path, monkeypat
         assert written["optim"]["peak_lr"] == float(row["peak_lr"])
     assert best["hyperparameters"]["optim.peak_lr"] == float(rows[0]["peak_lr"])
     assert [row["kind"] for row in best["compared"]] == ["single", "ensemble"]
+
+
+def test_a_finished_trial_is_scored_over_all_its_tasks(tmp_path):
+    tasks = {"artist": (0.5, 1.25, 100), "genre": (0.75, 0.5, 16)}
+    rows = {task: dict(zip(("top1", "loss", "n"), of, strict=True)) for task, of in tasks.items()}
+    file = tmp_path / "evaluation" / "validation" / "metrics.json"
+    file.parent.mkdir(parents=True)
+    file.write_text(json.dumps({"tasks": rows}))
+    top1, loss, error = trials._finished(tmp_path)
+    assert (top1, loss) == (0.625, 1.75)
+    moderate = {100: 51 / 102, 16: 13 / 18}
+    variance = sum(share * (1 - share) / n for n, share in moderate.items())
+    assert error == pytest.approx(math.sqrt(variance) / 2)
+
+
+@pytest.mark.slow
+def test_the_trials_that_are_worse_at_a_rung_are_stopped(
+    data_dir, tmp_path, monkeypatch, narrow_vgg
+):
+    """Three trials one after the other, whose validations are set: 0.5, then a worse and a better."""
+    read, set_to = trials._validations, {"trial000": 0.5, "trial001": 0.25, "trial002": 0.75}
+
+    def rows(workdir):
+        return [row | {"validation/top1": set_to[workdir.name]} for row in read(workdir)]
+
+    monkeypatch.setattr(trials, "_validations", rows)
+    given = config(search__halving=2, search__members=1, steps=2)
+    search(given, tmp_path, data_dir, **ONE)
+    status = {row["trial"]: row["status"] for row in table(tmp_path)}
+    assert status["1"] == "stopped at step 1"
+    assert status["2"] == "finished"
 
 
 @pytest.mark.slow

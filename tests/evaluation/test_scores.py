@@ -1,0 +1,140 @@
+"""What stands beside a score: the baselines and the works that it counts, here by hand."""
+
+from dataclasses import replace
+
+import details
+import jax
+import numpy as np
+import pytest
+from tiny import open_canvases
+
+from artjax.evaluation import evaluate
+from artjax.evaluation.colour_histograms import kept_colour_baseline
+from artjax.evaluation.metrics import Predictions
+from artjax.runtime.mesh import create_mesh
+from artjax.training.training import create_training
+
+CLASSES = {label: list(names) for label, names in details.LABELS.items()}
+TASKS = tuple(CLASSES)
+
+
+@pytest.fixture(scope="module")
+def data(details_dir, tmp_path_factory):
+    canvases = tmp_path_factory.mktemp("canvases")
+    return open_canvases(details.details_config(), details_dir, canvases)
+
+
+@pytest.fixture(scope="module")
+def splits(data):
+    config = details.details_config(task=TASKS)
+    return evaluate.open_splits(config, data, "test")
+
+
+pytestmark = pytest.mark.slow  # the fits of the histograms
+
+
+def guesses(split, task):
+    """Drawn predictions for the works whose label is known."""
+    known = np.flatnonzero(split.labels[task] >= 0)
+    rng = np.random.default_rng(len(known))
+    logs = np.log(rng.dirichlet(np.ones(3), len(known)))
+    return known, Predictions(split.labels[task][known], logs, split.work_ids[known])
+
+
+@pytest.fixture(scope="module")
+def rows(data, splits):
+    """What `metrics.json` would hold for drawn predictions, by split."""
+    return {
+        name: evaluate.scores(
+            {task: guesses(split, task) for task in TASKS}, data, splits, name, CLASSES
+        )
+        for name, split in splits.items()
+    }
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("name", ["train", "validation", "test"])
+def test_baselines_are_of_the_right_works(name, task, rows, data, splits):
+    pictures = [p for p in details.PICTURES if p.labels[task] >= 0]
+    train = [p.labels[task] for p in pictures if p.split == "train"]
+    own = np.asarray([p.labels[task] for p in pictures if p.split == name])
+    found = rows[name][task]["baselines"]
+    assert found["chance"] == 1 / 3
+    assert found["best_constant"] == max((own == c).mean() for c in range(3))
+    most_frequent = max(range(3), key=lambda c: (train.count(c), -c))
+    assert found["train_majority"] == (own == most_frequent).mean()
+    if name == "train":
+        assert found["colour_histograms"] is None
+    else:
+        colour = kept_colour_baseline(data, splits, task)
+        assert found["colour_histograms"] == colour[f"{name}_top1"]
+
+
+def test_the_baselines_of_the_splits_differ(rows):
+    """Else the test above could not tell them apart."""
+    of = {name: rows[name]["genre"]["baselines"] for name in ("validation", "test")}
+    assert all(of["validation"][b] != of["test"][b] for b in ("train_majority", "best_constant"))
+    assert any(
+        rows["validation"][task]["baselines"]["colour_histograms"]
+        != rows["test"][task]["baselines"]["colour_histograms"]
+        for task in TASKS
+    )
+    majority, constant = (of["test"][b] for b in ("train_majority", "best_constant"))
+    assert majority < constant
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("name", ["validation", "test"])
+def test_works_images_and_near_duplicates_are_counted(name, task, rows, splits):
+    own = [p for p in details.PICTURES if p.split == name and p.labels[task] >= 0]
+    row = rows[name][task]
+    assert row["n"] == len(own)
+    assert row["works"] == len({p.work_id for p in own}) < row["n"]
+    for c, of_class in enumerate(row["by_class"].values()):
+        in_class = [p for p in own if p.labels[task] == c]
+        assert (of_class["n"], of_class["works"]) == (
+            len(in_class),
+            len({p.work_id for p in in_class}),
+        )
+    split_of = {p.file_name: p.split for p in details.PICTURES}
+    pairs = [(f"{a}.jpg", f"{b}.jpg") for a, b in details.NEAR_DUPLICATES]
+    seen = {a for a, b in pairs if split_of[b] == "train"}
+    seen |= {b for a, b in pairs if split_of[a] == "train"}
+    unseen = [p.file_name not in seen for p in own]
+    assert row["n_without_near_duplicates"] == sum(unseen) < len(own)
+    known, of_task = guesses(splits[name], task)
+    by_file = dict(
+        zip(splits[name].file_names[known], of_task.predicted == of_task.labels, strict=True)
+    )
+    right = [by_file[p.file_name] for p, new in zip(own, unseen, strict=True) if new]
+    assert row["top1_without_near_duplicates"] == np.mean(right)
+
+
+@pytest.mark.usefixtures("narrow_vgg")
+def test_predictions_are_of_the_works_whose_label_is_known(splits):
+    config = details.details_config(task=TASKS)
+    mesh = create_mesh(devices=jax.devices()[:1])
+    training = create_training(config, dict.fromkeys(TASKS, 3), 60, mesh)
+    variables = training.initial_state().variables
+    known_of = {p.file_name: p for p in details.PICTURES}
+    split = splits["test"]
+    for task, (known, of_task) in evaluate.predict_split(
+        training.network, variables, split
+    ).items():
+        pictures = [known_of[name] for name in split.file_names[known]]
+        assert len(pictures) == sum(
+            p.split == "test" and p.labels[task] >= 0 for p in details.PICTURES
+        )
+        assert of_task.labels.tolist() == [p.labels[task] for p in pictures]
+        assert of_task.work_ids.tolist() == [p.work_id for p in pictures]
+
+
+def test_histograms_are_chosen_without_a_look_at_test_and_kept_for_their_labels(data, splits):
+    first = kept_colour_baseline(data, splits, "genre")
+    test = splits["test"]
+    labels = {"genre": np.where(test.labels["genre"] >= 0, 1, -1)}
+    other = kept_colour_baseline(data, splits | {"test": replace(test, labels=labels)}, "genre")
+    assert first["test_top1"] != other["test_top1"]
+    for name in ("kind", "strength", "train_works", "validation_top1"):
+        assert first[name] == other[name], name
+    assert kept_colour_baseline(data, splits, "genre") == first
