@@ -15,7 +15,10 @@ NAME = collections.sample()
 
 
 def choose(tasks: tuple[str, ...], data_dir: Path, canvas_dir: Path | None) -> str:
-    """The default collection: `preferred` if it is prepared, else the studio."""
+    """The default collection: `preferred` if it is prepared with these labels, else the studio.
+
+    If several sets of that name have the labels, opening it asks which one is meant.
+    """
     collection = preferred(tasks)
     return collection if canvases.is_there(collection, tasks, data_dir, canvas_dir) else NAME
 
@@ -26,7 +29,8 @@ def why(collection: str, tasks: tuple[str, ...], data_dir: Path) -> str:
         return f"collection: {collection}, which is prepared in {data_dir}"
     return (
         f"collection: {NAME}, the embedded synthetic sample, because {preferred(tasks)} is not prepared "
-        f"in {data_dir} (see the README for how to prepare it, or your own images)"
+        f"with {' and '.join(tasks)} in {data_dir} (see the README for how to prepare it, or your own "
+        "images)"
     )
 
 
