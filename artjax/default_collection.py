@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -45,7 +44,6 @@ def build_if_missing(tasks: tuple[str, ...], data_dir: Path, canvas_dir: Path | 
     print(f"drawing the {NAME} into {data_dir} (once, about 20 s)", flush=True)
     done = subprocess.run(
         [sys.executable, "-m", "artjax.studio.prepare", str(data_dir)],
-        env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"},
         capture_output=True,
         text=True,
         check=False,
