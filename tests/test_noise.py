@@ -11,42 +11,43 @@ from absl import logging
 
 from artjax.runtime.tensorflow_import import import_tensorflow
 
+# Two commands in one process, which imports TensorFlow in the first.
 LAUNCH = """
 import sys, launch
-sys.exit(launch.main(sys.argv[1:]))
+flags = ["--config", "configs/artist.py:tiny", "--mode", "describe", *sys.argv[1:]]
+for more in (["--canvas_dir", "quiet"], ["--canvas_dir", "asked", "--verbosity", "info"]):
+    for stream in (sys.stdout, sys.stderr):
+        print("=== ", more[1], file=stream, flush=True)
+    launch.main([*flags, *more])
 """
 NOISE = re.compile("InitializeLog|oneDNN|cpu_feature_guard|INFO|WARNING|^[IWE]0", re.MULTILINE)
-
-
-def run_launch(pytestconfig, *flags):
-    """Runs launch.py in a process of its own, as a user does: without what conftest.py sets."""
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("TF_")}
-    done = subprocess.run(
-        [sys.executable, "-c", LAUNCH, "--config", "configs/artist.py:tiny", *map(str, flags)],
-        cwd=pytestconfig.rootpath,
-        env=environment | {"PYTHONPATH": str(pytestconfig.rootpath)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    return done.stdout + done.stderr
 
 
 @pytest.mark.slow
 def test_building_canvases_prints_nothing_of_the_libraries_unless_asked(
     pytestconfig, data_dir, tmp_path
 ):
-    flags = ["--mode", "describe", "--data_dir", data_dir, "--workdir", tmp_path / "run"]
+    flags = ["--data_dir", data_dir, "--workdir", "run"]
     flags += ["--config.canvas_size=40", "--config.image_size=32"]
-    said = run_launch(pytestconfig, *flags, "--canvas_dir", tmp_path / "first")
-    assert list(tmp_path.glob("first/tiny/1.0.0/40px/train.images.npy"))  # TensorFlow was needed
-    assert "written to" in said
-    assert NOISE.findall(said) == []
-    said = run_launch(
-        pytestconfig, *flags, "--canvas_dir", tmp_path / "second", "--verbosity", "info"
+    # As a user has it: without what conftest.py sets for TensorFlow.
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("TF_")}
+    done = subprocess.run(
+        [sys.executable, "-c", LAUNCH, *map(str, flags)],
+        cwd=tmp_path,
+        env=environment | {"PYTHONPATH": str(pytestconfig.rootpath)},
+        capture_output=True,
+        text=True,
+        check=False,
     )
-    assert "INFO:absl:Load dataset info from" in said  # of TFDS
+    assert done.returncode == 0, done.stderr[-2000:]
+    for folder in ("quiet", "asked"):  # TensorFlow was needed
+        assert (tmp_path / folder / "tiny/1.0.0/40px/train.images.npy").is_file()
+    quiet, asked = (
+        "".join(said.split("=== ")[part] for said in (done.stdout, done.stderr)) for part in (1, 2)
+    )
+    assert "written to" in quiet
+    assert NOISE.findall(quiet) == []
+    assert "INFO:absl:Load dataset info from" in asked  # of TFDS
 
 
 @pytest.mark.parametrize(
