@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +14,10 @@ NAME = collections.sample()
 
 
 def choose(tasks: tuple[str, ...], data_dir: Path, canvas_dir: Path | None) -> str:
-    """The default collection: `preferred` if it is prepared, else the studio."""
+    """The default collection: `preferred` if it is prepared with these labels, else the studio.
+
+    If several sets of that name have the labels, opening it asks which one is meant.
+    """
     collection = preferred(tasks)
     return collection if canvases.is_there(collection, tasks, data_dir, canvas_dir) else NAME
 
@@ -26,7 +28,8 @@ def why(collection: str, tasks: tuple[str, ...], data_dir: Path) -> str:
         return f"collection: {collection}, which is prepared in {data_dir}"
     return (
         f"collection: {NAME}, the embedded synthetic sample, because {preferred(tasks)} is not prepared "
-        f"in {data_dir} (see the README for how to prepare it, or your own images)"
+        f"with {' and '.join(tasks)} in {data_dir} (see the README for how to prepare it, or your own "
+        "images)"
     )
 
 
@@ -41,7 +44,6 @@ def build_if_missing(tasks: tuple[str, ...], data_dir: Path, canvas_dir: Path | 
     print(f"drawing the {NAME} into {data_dir} (once, about 20 s)", flush=True)
     done = subprocess.run(
         [sys.executable, "-m", "artjax.studio.prepare", str(data_dir)],
-        env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"},
         capture_output=True,
         text=True,
         check=False,

@@ -24,6 +24,7 @@ from artjax.data.decoding import PILLOW_FORMATS, is_plain_jpeg, squash
 from artjax.data.prepared import Prepared
 from artjax.errors import DataError
 from artjax.runtime import resources
+from artjax.runtime.tensorflow_import import import_tensorflow
 
 _Item = TypeVar("_Item")
 _LEFTOVER_AGE_S = 24 * 3600
@@ -151,7 +152,7 @@ def read_examples(prepared: Prepared, split: str, image_feature: str) -> Iterato
       DataError: if TensorFlow or TFDS is not installed, or the examples have no such feature.
     """
     try:
-        import tensorflow as tf
+        import_tensorflow()
         import tensorflow_datasets as tfds
     except ImportError as error:
         raise DataError(
@@ -159,7 +160,6 @@ def read_examples(prepared: Prepared, split: str, image_feature: str) -> Iterato
             f"tensorflow-datasets, which cannot be imported ({error}); "
             "install them, or copy the canvases from a machine where they were built"
         ) from error
-    tf.config.set_visible_devices([], "GPU")
     builder = tfds.builder_from_directory(str(prepared.directory))
     if image_feature not in builder.info.features:
         has = ", ".join(sorted(builder.info.features))

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from artjax.data import collections, reports
 from artjax.data import prepared as prepared_lib
+from artjax.data import reports, resolution
 from artjax.data.canvas_builder import build, bytes_needed_for
 from artjax.data.joined import JoinedImages
 from artjax.data.prepared import Prepared
@@ -266,11 +266,12 @@ def open_collection(request: Request, data_dir: Path, canvas_dir: Path | None) -
 def is_there(
     collection: str, tasks: tuple[str, ...], data_dir: Path, canvas_dir: Path | None
 ) -> bool:
-    """Whether a collection with these labels is prepared, or has canvases of any size."""
-    if prepared_lib.has_collection(collection, tasks, data_dir):
-        return True
-    copied = _find_copied(canvas_dir or data_dir / "canvases", collection, tasks, "*")
-    return copied is not None and all(task in copied.prepared.labels for task in tasks)
+    """Whether there is a set with these labels for `open_collection`, or canvases of it of any size.
+
+    Where there are several, opening asks which one is meant.
+    """
+    sets, _ = _meant_by(collection, data_dir, canvas_dir or data_dir / "canvases")
+    return bool(resolution.with_labels(sets, {task: task for task in tasks}))
 
 
 def take(images: np.ndarray | Records | JoinedImages, rows: np.ndarray) -> np.ndarray:
@@ -298,21 +299,57 @@ def _reader_pool() -> ThreadPoolExecutor:
 
 def _find(request: Request, data_dir: Path, root: Path) -> tuple[Prepared, Canvases | None]:
     """The prepared set, and copied canvases if its TFRecords are not on this machine."""
+    sets, copies = _meant_by(request.collection, data_dir, root)
+    if not sets:
+        raise prepared_lib.not_built(request.collection, request.tasks, data_dir)
+    prepared = resolution.choose(request.collection, request.label_features, sets)
     copied = None
-    try:
-        prepared = prepared_lib.find(request.collection, request.tasks, data_dir)
-    except DataError:
-        copied = _find_copied(root, request.collection, request.tasks, request.canvas_size)
-        if copied is None:
-            raise
+    if copies:
+        copied = _of_size(copies[sets.index(prepared)], request.canvas_size)
         prepared = copied.prepared
-    prepared.check_labels(request.label_features)
+        prepared.check_labels(request.label_features)  # other sizes may be older
     if "train" not in prepared.splits:
         raise DataError(
             f"'{prepared.name}' has no train split to learn from; it has "
             f"{', '.join(sorted(prepared.splits)) or 'no split at all'}"
         )
     return prepared, copied
+
+
+def _meant_by(
+    collection: str, data_dir: Path, root: Path
+) -> tuple[list[Prepared], list[list[Canvases]]]:
+    """The sets that a name can mean; and their canvases of all sizes, if nothing of it is prepared.
+
+    Which set a name means must not depend on what was trained before, or at which size. So canvases do
+    not matter where anything of that name is prepared, and their size never does.
+    """
+    sets = prepared_lib.sets_of(collection, data_dir)
+    if sets:
+        return sets, []
+    folders = resolution.meant_by(collection, root, "*px/canvases.json")
+    copies = [_copies(folder) for folder in folders]
+    return [of_one_set[0].prepared for of_one_set in copies], copies
+
+
+def _copies(version: Path) -> list[Canvases]:
+    """The canvases in the folder of a version, from the smallest; not those that are streamed."""
+    found = [_read(file.parent) for file in version.glob("*px/canvases.json")]
+    return sorted((canvases for canvases in found if canvases), key=lambda canvases: canvases.size)
+
+
+def _of_size(copies: list[Canvases], size: int) -> Canvases:
+    """Those of one size; raises `DataError` if there are only others."""
+    for canvases in copies:
+        if canvases.size == size:
+            return canvases
+    first = copies[0]
+    sizes = " and ".join(str(canvases.size) for canvases in copies)
+    raise DataError(
+        f"'{first.prepared.name}' is not prepared on this machine, and its canvases in "
+        f"{first.directory.parent} are of {sizes} px, not of {size} px\n"
+        f"copy those of {size} px to it, or set --config.canvas_size to a size that is there"
+    )
 
 
 def _check_same_data(prepared: Prepared) -> None:
@@ -367,16 +404,3 @@ def _read(directory: Path) -> Canvases | None:
 def _read_if_of(directory: Path, prepared: Prepared, image_feature: str) -> Canvases | None:
     existing = _read(directory)
     return existing if existing and existing.is_of(prepared, image_feature) else None
-
-
-def _find_copied(
-    root: Path, collection: str, tasks: tuple[str, ...], size: int | str
-) -> Canvases | None:
-    # In this order: a set without configs, the default config for these tasks, the only config.
-    default = collections.default_config(collection, tasks)
-    for versions in (collection, f"{collection}/{default}", f"{collection}/*"):
-        directories = sorted(root.glob(f"{versions}/*/{size}px"), reverse=True)
-        found = [canvases for d in directories if (canvases := _read(d)) is not None]
-        if len({canvases.prepared.name for canvases in found}) == 1:
-            return found[0]
-    return None

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from artjax.runtime.tensorflow_import import import_tensorflow
+
 # The documented formats that Pillow reads (MPO is a kind of JPEG). A file chooses its format by its
 # content, and some of Pillow's other formats start programs from PATH.
 PILLOW_FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", "AVIF", "GIF", "BMP", "JPEG2000", "PPM")
@@ -79,9 +81,7 @@ def _decoder(size: int) -> Callable[[Sequence[bytes], np.ndarray, np.ndarray], n
 
     Separate calls of its operations take 1.3 times as long, because they wait for the GIL in between.
     """
-    import tensorflow as tf
-
-    tf.config.set_visible_devices([], "GPU")
+    tf = import_tensorflow()
 
     def crop_one(work: tuple[Any, Any, Any]) -> Any:
         jpeg, window, halvings = work

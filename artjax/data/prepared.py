@@ -6,16 +6,15 @@ import difflib
 import hashlib
 import json
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from artjax.data import collections
+from artjax.data import collections, resolution
 from artjax.errors import DataError
 
-_VERSION = re.compile(r"\d+\.\d+\.\d+")
+_MARKER = "dataset_info.json"  # the file that makes a folder a prepared version
 
 
 @dataclass(frozen=True)
@@ -62,47 +61,48 @@ def default_data_dir() -> Path:
 
 
 def find(collection: str, tasks: tuple[str, ...], data_dir: Path) -> Prepared:
-    """Finds the newest prepared version of a collection.
+    """Finds the prepared set that a name means for some labels, in its newest version.
 
     Args:
-      collection: `NAME`, `NAME/CONFIG` or `NAME/CONFIG/VERSION`. Where a set has several configs and
-        none is named, `collections.default_config` is taken.
-      tasks: the labels that training needs.
+      collection: `NAME`, `NAME/CONFIG` or `NAME/CONFIG/VERSION`.
+      tasks: the labels that it must have.
       data_dir: TFDS's data directory.
 
     Raises:
-      DataError: if it does not exist; the message says how to build it, or what exists.
+      DataError: if it does not exist (the message says how to build it, or what exists), has not these
+        labels, or is one of several (see `resolution.choose`).
     """
-    versions = _versions(data_dir, collection)
-    if not versions:
-        configs = sorted({name for name, _ in _all(data_dir) if name.startswith(collection + "/")})
-        if len(configs) == 1:
-            versions = _versions(data_dir, configs[0])
-        elif configs:
-            default = collections.default_config(collection, tasks)
-            versions = _versions(data_dir, f"{collection}/{default}")
-            if not versions:
-                raise DataError(
-                    f"'{collection}' is prepared as {', '.join(configs)}, none of which is called "
-                    f"'{default}': name one, as in --config CONFIG.py:{configs[0]}"
-                )
-    if not versions:
-        raise DataError(_not_built(collection, tasks, data_dir))
-    return read(max(versions, key=lambda path: tuple(map(int, path.name.split(".")))), data_dir)
+    sets = sets_of(collection, data_dir)
+    if not sets:
+        raise not_built(collection, tasks, data_dir)
+    return resolution.choose(collection, {task: task for task in tasks}, sets)
+
+
+def sets_of(collection: str, data_dir: Path) -> list[Prepared]:
+    """All prepared sets that a name can mean, each in its newest version; see `resolution.meant_by`."""
+    return [read(path, data_dir) for path in resolution.meant_by(collection, data_dir, _MARKER)]
 
 
 def available(data_dir: Path) -> list[str]:
     """Names of all prepared sets under a data directory, sorted."""
-    return sorted({name for name, _ in _all(data_dir)})
+    return sorted({name for name, _ in resolution.version_folders(data_dir, _MARKER)})
 
 
-def has_collection(collection: str, tasks: tuple[str, ...], data_dir: Path) -> bool:
-    """Whether `find` finds it, with a label for each task."""
-    try:
-        prepared = find(collection, tasks, data_dir)
-    except DataError:
-        return False
-    return all(task in prepared.labels for task in tasks)
+def not_built(collection: str, tasks: tuple[str, ...], data_dir: Path) -> DataError:
+    """The error for a name of which nothing is prepared: how to build it, or what exists."""
+    there = available(data_dir)
+    command = collections.build_command(collection, tasks, data_dir)
+    if command:
+        advice = f"build it with `{command}`"
+    else:
+        name = collection.partition("/")[0]
+        near = difflib.get_close_matches(name, [*collections.names(), *there], n=1)
+        advice = f"did you mean '{near[0]}'?" if near else "prepare it with TFDS first"
+    listed = f" (prepared there: {', '.join(there)})" if there else ""
+    return DataError(
+        f"no prepared data set '{collection}' under {data_dir}{listed}; {advice}\n"
+        f"or train on the embedded sample: --config CONFIG.py:{collections.sample()}"
+    )
 
 
 def read(directory: Path, data_dir: Path) -> Prepared:
@@ -112,7 +112,7 @@ def read(directory: Path, data_dir: Path) -> Prepared:
       DataError: if it does not hold a prepared TFDS image set.
     """
     try:
-        info = json.loads((directory / "dataset_info.json").read_text())
+        info = json.loads((directory / _MARKER).read_text())
         features = json.loads((directory / "features.json").read_text())
         features = features["featuresDict"]["features"]
         splits = {s["name"]: sum(map(int, s.get("shardLengths", []))) for s in info["splits"]}
@@ -162,33 +162,3 @@ def _without_place(file: Path) -> bytes:
         if metadata.pop("manual_dir", None) is not None:
             return json.dumps(metadata, sort_keys=True).encode()
     return content
-
-
-def _versions(data_dir: Path, name: str) -> list[Path]:
-    return [path for found, path in _all(data_dir) if name in (found, f"{found}/{path.name}")]
-
-
-def _all(data_dir: Path) -> list[tuple[str, Path]]:
-    """(name, version folder) of every prepared set: NAME/VERSION or NAME/CONFIG/VERSION."""
-    found = []
-    for pattern in ("*/*/dataset_info.json", "*/*/*/dataset_info.json"):
-        for file in data_dir.glob(pattern):
-            if _VERSION.fullmatch(file.parent.name):
-                found.append((str(file.parent.parent.relative_to(data_dir)), file.parent))
-    return found
-
-
-def _not_built(collection: str, tasks: tuple[str, ...], data_dir: Path) -> str:
-    there = available(data_dir)
-    command = collections.build_command(collection, tasks, data_dir)
-    if command:
-        advice = f"build it with `{command}`"
-    else:
-        name = collection.partition("/")[0]
-        near = difflib.get_close_matches(name, [*collections.names(), *there], n=1)
-        advice = f"did you mean '{near[0]}'?" if near else "prepare it with TFDS first"
-    listed = f" (prepared there: {', '.join(there)})" if there else ""
-    return (
-        f"no prepared data set '{collection}' under {data_dir}{listed}; {advice}\n"
-        f"or train on the embedded sample: --config CONFIG.py:{collections.sample()}"
-    )

@@ -15,9 +15,11 @@ from tensorflow_datasets.core.writer import ExampleWriter
 from tensorflow_datasets.proto import tf_example_pb2
 
 from artjax.config import nearest
+from artjax.data import prepared
 from artjax.data.reports import SPLITS_CSV, read_split_rows, remember_splits
 from artjax.data.splits import SHARES, SPLITS, shares_of
 from artjax.errors import ConfigError, DataError, plain_if_uncaught
+from artjax.prepare import tfds_program
 from artjax.prepare.catalogue import Catalogue, Work
 from artjax.prepare.cleaning import CleanedWork, clean_works
 from artjax.prepare.missing_urls import command, write_missing_urls
@@ -25,6 +27,7 @@ from artjax.prepare.origin import check_origin, origin
 from artjax.prepare.picture_decoding import MAX_PIXELS, SHORT_SIDE_PX
 from artjax.prepare.selection import select
 from artjax.runtime import locks
+from artjax.runtime.tensorflow_import import import_tensorflow
 
 
 class WorksInfo(tfds.core.DatasetInfo):
@@ -145,6 +148,7 @@ class WorksBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # 
 
     @plain_if_uncaught()
     def __init__(self, *, config: Any = None, **settings: Any) -> None:
+        tfds_program.log_errors_only()
         if isinstance(config, str) and config.partition(":")[0] not in self.builder_configs:
             valid = ", ".join(self.builder_configs)
             near = nearest(config, self.builder_configs)
@@ -214,6 +218,8 @@ class WorksBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # 
             print(line, flush=True)
         self.info.built_here = True
         folder = Path(self.data_dir)
+        root = folder.parents[self.info.full_name.count("/")]
+        tfds_program.say_next_at_exit(prepared.read(folder, root), root)
         if (folder / SPLITS_CSV).is_file():
             remember_splits(folder / SPLITS_CSV, folder.parent / SPLITS_CSV)
         shutil.rmtree(self._cleaned_dir(folder), ignore_errors=True)
@@ -237,6 +243,7 @@ class WorksBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # 
 
     def _prepare(self, **settings: Any) -> None:
         """As TFDS does; a data directory that cannot be written is one line."""
+        import_tensorflow()
         try:
             super().download_and_prepare(**settings)
         except OSError as error:

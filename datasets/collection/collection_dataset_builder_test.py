@@ -192,8 +192,19 @@ def test_a_killed_build_begun_again_is_the_same_bytes_as_one_that_was_not(tmp_pa
     cleaned = data / "collection" / "works" / "cleaned.2.0.0"
     kill_while_cleaning([*command, str(data)], cleaned, pictures=20)
     assert not (data / "collection" / "works" / "2.0.0").exists()
-    again = subprocess.run([*command, str(data)], capture_output=True, text=True, check=True)
+    again = subprocess.run(
+        [*command, str(data)], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
     assert "train: " in again.stdout
+    assert again.stdout.splitlines()[-1] == (
+        f"next: python {Path(__file__).parents[2]}/launch.py --config configs/artist.py:collection "
+        f"--mode describe --data_dir {data}"
+    )
+    # What comes before this line, TFDS prints before it imports the builder.
+    before, _, of_builder = again.stdout.partition("INFO[build.py]: Loading dataset")
+    assert "INFO" not in before
+    assert "INFO" not in of_builder
+    assert "WARNING" not in of_builder
     whole = Path(build(tmp_path / "whole", museum).data_dir)
     assert not cleaned.exists()
     folders = (data / "collection" / "works" / "2.0.0", whole)

@@ -279,7 +279,7 @@ def test_without_a_config_baumer_chen_is_meant(tmp_path, baumer_chen):
         found.check_labels({task: task for task in tasks})
     assert prepared.find("wga/full", ("location",), tmp_path).name == "wga/full"
     shutil.rmtree(tmp_path / "wga" / "baumer_chen")
-    with pytest.raises(DataError, match="none of which is called 'baumer_chen': name one"):
+    with pytest.raises(DataError, match="'wga' can mean wga/artist or wga/full, which have"):
         prepared.find("wga", ("location",), tmp_path)
 
 

@@ -155,8 +155,8 @@ def test_copied_canvases_are_found_without_naming_the_only_config(data_dir, tmp_
     copied = open_canvases(config, tmp_path / "there", None)
     assert copied.directory.is_relative_to(tmp_path / "there")
     assert copied.prepared == built.prepared
-    with pytest.raises(DataError, match="no prepared data set 'mine'"):
-        open_canvases(tiny_config(canvas_size=48, collection="mine"), tmp_path / "there", None)
+    with pytest.raises(DataError, match="no prepared data set 'other'"):
+        open_canvases(tiny_config(collection="other"), tmp_path / "there", None)
 
 
 @pytest.mark.slow
