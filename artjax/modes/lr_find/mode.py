@@ -133,9 +133,7 @@ def lr_find(
         f"{count} steps: {stopped}; the smoothed loss went from {smooth[0]:.3f} to {smooth.min():.3f}"
     )
     if found["suggestion"]:
-        limited = f" ({optim.name} is limited to {limit:g})"
-        beyond = found["lowest"] is not None and found["lowest"] > limit
-        say(rules.in_words(reading, rates, smooth, steps) + (limited if beyond else ""))
+        say(rules.in_words(reading, rates, smooth, steps, limit))
         say(f"suggested (the middle of the valley): {result['flag']}")
     else:
         say(

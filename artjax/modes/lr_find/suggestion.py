@@ -183,7 +183,9 @@ def read(rates: np.ndarray, smooth: np.ndarray, steps: int) -> Reading:
     )
 
 
-def in_words(reading: Reading, rates: np.ndarray, smooth: np.ndarray, steps: int) -> str:
+def in_words(
+    reading: Reading, rates: np.ndarray, smooth: np.ndarray, steps: int, limit: float
+) -> str:
     """Where the loss falls and is lowest: a sentence that can be checked in the table of the test.
 
     Args:
@@ -191,6 +193,7 @@ def in_words(reading: Reading, rates: np.ndarray, smooth: np.ndarray, steps: int
       rates: of the steps that were done, float [N].
       smooth: their smoothed losses, float [N].
       steps: number of steps that were planned.
+      limit: the highest learning rate that the optimizer takes.
     """
     start, bottom = _skipped(steps), reading.lowest
     words = (
@@ -199,7 +202,7 @@ def in_words(reading: Reading, rates: np.ndarray, smooth: np.ndarray, steps: int
     )
     if reading.diverged is not None:
         words += f", before it diverges at {rates[reading.diverged]:.2g}"
-    words += f": {rates[bottom]:.2g} is the highest rate worth trying"
     if smooth[:start].min(initial=np.inf) < smooth[bottom]:
         words += f" (the first {start} steps do not count: their average is over too few losses)"
-    return words
+    upper = f"{limit:g}, the limit of the optimizer," if rates[bottom] > limit else "that"
+    return f"{words}; {upper} is the highest rate worth trying"

@@ -88,9 +88,15 @@ def test_lowest_is_what_the_table_says(curve):
     reading = rules.read(rates, smooth, len(smooth))
     assert reading.lowest == place
     assert smooth[reading.diverged] > 2.5
-    words = rules.in_words(reading, rates, smooth, len(smooth))
+    words = rules.in_words(reading, rates, smooth, len(smooth), 10.0)
     assert f"it is lowest at {rates[smooth.argmin()]:.2g}, before it diverges at " in words
     assert "do not count" not in words
+    assert words.endswith("; that is the highest rate worth trying")
+    limited = rules.in_words(reading, rates, smooth, len(smooth), rates[place] / 2)
+    upper = f"{rates[place] / 2:g}"
+    assert limited.endswith(
+        f"; {upper}, the limit of the optimizer, is the highest rate worth trying"
+    )
 
 
 def test_a_loss_that_never_comes_back_has_not_diverged():
@@ -99,14 +105,16 @@ def test_a_loss_that_never_comes_back_has_not_diverged():
     )
     reading = rules.read(RATES[:100], smooth, 100)
     assert reading.diverged is None
-    assert "diverges" not in rules.in_words(reading, RATES[:100], smooth, 100)
+    assert "diverges" not in rules.in_words(reading, RATES[:100], smooth, 100, 10.0)
 
 
 def test_lower_losses_of_the_first_steps_are_named():
     smooth = np.concatenate([[1.0], np.full(19, 2.5), np.linspace(2.5, 2.0, 80)])
     reading = rules.read(RATES[:100], smooth, 100)
     assert reading.lowest == 99
-    assert "(the first 10 steps do not count" in rules.in_words(reading, RATES[:100], smooth, 100)
+    assert "(the first 10 steps do not count" in rules.in_words(
+        reading, RATES[:100], smooth, 100, 10.0
+    )
 
 
 def test_neither_the_suggestion_nor_the_steepest_fall_is_beyond_the_lowest():
