@@ -1,4 +1,5 @@
 import io
+import json
 import shutil
 import subprocess
 import sys
@@ -54,6 +55,15 @@ def test_canvases_are_built_once_and_again_when_the_data_changed(own_data_dir):
     write_tiny(own_data_dir, splits={"train": 31, "validation": 5, "test": 5})
     data = open_canvases(config, own_data_dir, None)
     assert len(data.split("train", FEATURES)) == 31
+
+
+def test_canvases_of_another_image_feature_are_made_anew(own_data_dir):
+    file = open_canvases(tiny_config(), own_data_dir, None).directory / "canvases.json"
+    description = json.loads(file.read_text())
+    assert description["image_feature"] == "image"
+    file.write_text(json.dumps(description | {"image_feature": "photo"}))
+    open_canvases(tiny_config(), own_data_dir, None)
+    assert json.loads(file.read_text()) == description
 
 
 @pytest.mark.slow
