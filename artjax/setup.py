@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -23,7 +23,7 @@ from artjax.errors import ConfigError
 from artjax.places import Places
 from artjax.prepare.picture_decoding import SHORT_SIDE_PX
 from artjax.pretrained import Pretrained
-from artjax.runs import Record, config_of, latest_record, read_config
+from artjax.runs import Record, latest_record, read_config
 from artjax.runtime import mesh as mesh_lib
 from artjax.runtime.resources import format_bytes
 from artjax.training import memory
@@ -182,6 +182,7 @@ def open_setup(
     mode: str = "",
     devices: Sequence[jax.Device] | None = None,
     find_batch_size: bool = True,
+    say: Callable[[str], None] | None = None,
 ) -> Setup:
     """Opens the data and the weights, builds the network, and resolves every automatic value.
 
@@ -191,7 +192,8 @@ def open_setup(
     2. the fold, where a mode only tries a cross-validation out: the first;
     3. network and size of the images: as set, else those of the run in the workdir, else those of the
        pretrained weights;
-    4. the data: canvases or TFRecords, in the splits of the collection or of the fold;
+    4. the data: of a run in the workdir, its own set, else the one that the collection's name means;
+       canvases or TFRecords, in the splits of the collection or of the fold;
     5. the source of the batches: as set, else the first of device, host and stream that fits;
     6. the batch size: as set, else that of the run in the workdir, else the largest that fits;
     7. the input of the network: as set, else that of the run in the workdir, else what the pretrained
@@ -208,6 +210,7 @@ def open_setup(
       devices: the devices to use; default: all devices of all processes.
       find_batch_size: whether an automatic batch size that no run has found is sought, which compiles
         steps. Otherwise it is a nominal one, for a look at the first works: do not train with it.
+      say: prints a line; default: the console, in process 0.
 
     Raises:
       ConfigError: if the configuration is invalid, or a mode for one process is called by several.
@@ -220,16 +223,18 @@ def open_setup(
     mesh = mesh_lib.create_mesh(config.fsdp, devices)
     mesh_lib.check_batch_size(config.batch_size, mesh, config.accumulate)
     console = Console(enabled=mesh_lib.is_first_process())
+    say = say or console.say
     config = config_lib.changed(config, {"optim.peak_lr": peak_lr(config.optim)})
     if mode and config.folds and config.fold < 0:
         config.fold = 0
-    earlier = None if mode else _config_of_run(config, places)
+    held = None if mode else latest_record(places.workdir)
+    earlier = held.config if held and config.model.weights else None
     weights = pretrained_lib.open_weights(config) if earlier is None else None
     config = pretrained_lib.with_model_found(config, weights, earlier)
     check_config(config)
     if weights is not None:
         weights.check(config)
-    config, data = _open_data(config, places)
+    config, data = _open_data(config, places, held)
     labels = config_lib.label_features(config)
     splits = {name: data.split(name, labels) for name in SPLITS}
     classes = {task: data.prepared.labels[feature] for task, feature in labels.items()}
@@ -237,16 +242,14 @@ def open_setup(
     counted = _Counted(classes, splits["train"], mesh)
     nominal = False
     if config.batch_size == 0:
-        config, nominal = _with_batch_size(
-            config, places, counted, choice, console, find_batch_size
-        )
+        config, nominal = _with_batch_size(config, places, counted, choice, say, find_batch_size)
     config, lines = pretrained_lib.with_preprocessing(config, weights, earlier)
     training = counted.training(config)
     pretrained = weights.for_network(training.network, classes) if weights else None
     if pretrained is not None:
         lines = [pretrained_lib.describe(pretrained), *lines]
     for line in lines:
-        console.say(line)
+        say(line)
     record = Record(
         config=config,
         classes={task: tuple(names) for task, names in classes.items()},
@@ -289,15 +292,14 @@ class _Counted:
         return create_training(config, numbers, len(self.train), self.mesh, counts)
 
 
-def _config_of_run(config: ConfigDict, places: Places) -> ConfigDict | None:
-    """The configuration of the run that the workdir holds; None if it holds no checkpoint."""
-    if not config.model.weights or latest_record(places.workdir) is None:
-        return None
-    return config_of(places.workdir)
-
-
-def _open_data(config: ConfigDict, places: Places) -> tuple[ConfigDict, Canvases]:
-    request = canvases.Request(**config_lib.collection_settings(config))
+def _open_data(
+    config: ConfigDict, places: Places, held: Record | None
+) -> tuple[ConfigDict, Canvases]:
+    settings = config_lib.collection_settings(config)
+    if held is not None and held.config.collection == config.collection:
+        # The set by its full name: another one may have been prepared since.
+        settings["collection"] = held.collection
+    request = canvases.Request(**settings)
     data = canvases.open_collection(request, places.data_dir, places.canvas_dir)
     if data.why_streamed:
         # Streamed pixels differ from those of canvases, so a streamed run must stay streamed.
@@ -310,7 +312,7 @@ def _with_batch_size(
     places: Places,
     counted: _Counted,
     choice: Choice,
-    console: Console,
+    say: Callable[[str], None],
     find: bool,
 ) -> tuple[ConfigDict, bool]:
     """The configuration with a number in place of `auto`, and whether it is only a nominal one."""
@@ -332,7 +334,5 @@ def _with_batch_size(
         works,
         config.accumulate,
     )
-    console.say(
-        f"batch size: auto is {found} here; the peak learning rate stays {peak_lr(config.optim):g}"
-    )
+    say(f"batch size: auto is {found} here; the peak learning rate stays {peak_lr(config.optim):g}")
     return with_size(found), False

@@ -68,7 +68,7 @@ def benchmark(
     """
     # Measured is a step that computes everything.
     config = config_lib.changed(config, {"features.views": 0})
-    setup = open_setup(config, places, mode="benchmark")
+    setup = open_setup(config, places, mode="benchmark", say=say)
     with setup.within_memory():
         return _measure(setup, seconds, say)
 

@@ -136,7 +136,9 @@ def open_run(
     """
     run = Run.load(workdir, which)
     config = run.config
-    request = canvases.Request(**config_lib.collection_settings(config))
+    # The set by its full name: another one may have been prepared since.
+    settings = config_lib.collection_settings(config) | {"collection": run.record.collection}
+    request = canvases.Request(**settings)
     if request.source != "stream":
         # The source of the run does not matter here. `auto` streams if there is no room for canvases.
         request = replace(request, source="auto")

@@ -85,7 +85,7 @@ def check(
       ArtjaxError: if the configuration is invalid, or data or weights cannot be opened.
     """
     start = time.perf_counter()
-    of_run = open_setup(config, places, mode="check", devices=devices)
+    of_run = open_setup(config, places, mode="check", devices=devices, say=say)
     with of_run.within_memory():
         return _check(of_run, say, start)
 

@@ -84,7 +84,7 @@ def lr_find(
       ArtjaxError: if the configuration is invalid, data or weights cannot be opened, a step does not fit
         in memory, or not even the first loss is finite.
     """
-    setup = open_setup(config, places, mode="lr_find", devices=devices)
+    setup = open_setup(config, places, mode="lr_find", devices=devices, say=say)
     optim = config.optim
     lowest, highest = range_of(optim.name)
     steps = steps_for(setup.training.steps_per_epoch)

@@ -23,7 +23,7 @@ from artjax.places import Places
 from artjax.runtime.mesh import create_mesh
 from artjax.training.network import preprocessing_of
 from artjax.training.state import TrainState
-from artjax.training.step import create_train_step
+from artjax.training.step import StepSettings, create_train_step
 from artjax.training.training import create_crop_boxes
 
 FEATURES = {"artist": "artist", "genre": "genre"}
@@ -50,7 +50,8 @@ def given_to_the_network(config, source, steps, preprocessing):
         ema=None,
     )
     schedule = optax.constant_schedule(0.0)
-    train_step = create_train_step(Recorder(), optimizer, schedule, config, preprocessing)
+    settings = StepSettings.of(config)
+    train_step = create_train_step(Recorder(), optimizer, schedule, settings, preprocessing)
 
     @jax.jit
     def given(step, *held):
@@ -165,7 +166,7 @@ def test_page_names_every_picture_and_magnitude(data_dir, tmp_path):
 @pytest.mark.slow
 def test_page_shows_the_interpolation_of_the_network(data_dir, tmp_path):
     config = tiny_config(preprocessing__interpolation="cubic")
-    describe(config, tmp_path, data_dir)
+    describe(config, Places(tmp_path, data_dir))
     with Image.open(tmp_path / "describe" / "seen" / "0-0.png") as picture:
         shown = np.asarray(picture)
     train = open_canvases(config, data_dir, None).split("train", FEATURES)

@@ -102,7 +102,9 @@ def test_without_a_suggestion_the_exit_status_is_1(
     monkeypatch.setattr(
         optim,
         "create_optimizer",
-        lambda optim, schedule, *rest: real(optim, lambda step: 0.0 * schedule(step), *rest),
+        lambda optim, schedule, *rest, **more: real(
+            optim, lambda step: 0.0 * schedule(step), *rest, **more
+        ),
     )
     argv = ["--config", "configs/artist.py:tiny", "--data_dir", str(data_dir), "--mode", "lr_find"]
     argv += ["--config.image_size=32", "--config.canvas_size=40", "--config.model.name=vgg_small"]

@@ -16,6 +16,7 @@ from artjax.modes.search import heads
 from artjax.modes.search.mode import search
 from artjax.modes.search.space import space_of, with_hyperparameters
 from artjax.places import Places
+from artjax.runs import Run
 from artjax.train import train
 
 pytestmark = pytest.mark.usefixtures("narrow_vgg_bn_of_module")
@@ -152,7 +153,7 @@ def test_the_better_ones_of_each_rung_go_on_and_the_best_ones_are_combined(
         seen.append(({trial: self._results[trial] for trial in there}, set(kept)))
 
     monkeypatch.setattr(heads.HeadSearch, "_compare", watch)
-    best = search(probe(trunk), tmp_path, data_dir, **ONE).best
+    best = search(probe(trunk), Places(tmp_path, data_dir), **ONE).best
     assert [(len(there), len(kept)) for there, kept in seen] == [(6, 3), (3, 2), (2, 2), (2, 2)]
     for there, kept in seen:
         scores = {trial: (-result.top1, result.loss) for trial, result in there.items()}
@@ -187,7 +188,7 @@ def test_a_soup_is_the_mean_of_the_parameters(trunk, data_dir, tmp_path, monkeyp
     np.testing.assert_allclose(soup, (kernels[0] + kernels[1]) / 2, rtol=1e-6)
     assert np.abs(kernels[0] - kernels[1]).max() > 0
     # The run that is written holds the soup, and scores as it did.
-    written = evaluate.restore(tmp_path / "search" / "best")
+    written = Run.load(tmp_path / "search" / "best")
     np.testing.assert_array_equal(written.variables["params"]["head_artist"]["kernel"], soup)
     assert best["chosen"]["loss"] != best["compared"][0]["loss"]
 

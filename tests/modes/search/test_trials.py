@@ -75,9 +75,9 @@ def test_trials_are_runs_judged_on_validation_only(data_dir, tmp_path, monkeypat
     seen = []
     evaluate_split = evaluate.evaluate_split
 
-    def record(workdir, restored, data, name):
+    def record(opened, name):
         seen.append(name)
-        return evaluate_split(workdir, restored, data, name)
+        return evaluate_split(opened, name)
 
     monkeypatch.setattr(evaluate, "evaluate_split", record)
     best = search(config(search__halving=1), Places(tmp_path, data_dir), **ONE).best
@@ -120,7 +120,7 @@ def test_the_trials_that_are_worse_at_a_rung_are_stopped(
 
     monkeypatch.setattr(trials, "_validations", rows)
     given = config(search__halving=2, search__members=1, steps=2)
-    search(given, tmp_path, data_dir, **ONE)
+    search(given, Places(tmp_path, data_dir), **ONE)
     status = {row["trial"]: row["status"] for row in table(tmp_path)}
     assert status["1"] == "stopped at step 1"
     assert status["2"] == "finished"
