@@ -101,6 +101,34 @@ def in_the_repository(pytestconfig, monkeypatch):
         ),
         ([*TINY[:1], "configs/genre.py:wikiart"], "tfds build datasets/wikiart --config genre"),
         ([*TINY, "--coordinator", "here:1"], "also needs --num_processes and --process_id"),
+        (
+            [*TINY, "--num_processes", "7", "--process_id", "3"],
+            "--num_processes without --coordinator: each process would work alone",
+        ),
+        ([*TINY, "--process_id", "0"], "--process_id without --coordinator"),
+        (
+            [*TINY, "--mode", "check", "--split", "nonsense", "--checkpoint", "nonsense"],
+            "--split: --mode check does not use it; it is for --mode evaluate",
+        ),
+        (
+            [*TINY, "--mode", "check", "--checkpoint", "last"],
+            "--checkpoint: --mode check does not use it; it is for --mode evaluate or --mode predict",
+        ),
+        (
+            [*TINY, "--mode", "describe", "--stop_after_steps", "3"],
+            "--stop_after_steps: --mode describe does not use it; it is for --mode train",
+        ),
+        (
+            [*TINY, "--mode", "search", "--coordinator", "here:1"],
+            "--coordinator: --mode search does not use it; it is for --mode train or",
+        ),
+        ([*TINY, "--epochs", "3"], "unknown flag --epochs; did you mean --config.epochs?"),
+        ([*TINY, "--batch_size=3"], "did you mean --config.batch_size?"),
+        ([*TINY, "--learning_rate", "3"], "did you mean --config.optim.peak_lr?"),
+        ([*TINY, "--lr=3"], "did you mean --config.optim.peak_lr?"),
+        ([*TINY, "--seed", "3"], "did you mean --config.seed?"),
+        ([*TINY, "--optim.momentum=0"], "did you mean --config.optim.momentum?"),
+        ([*TINY, "--data_dr", "3"], "did you mean --data_dir?"),
     ],
 )
 def test_errors_of_the_user_are_one_or_two_lines(argv, says, data_dir, tmp_path):
