@@ -17,7 +17,9 @@ from artjax.modes.search.mode import search
 from artjax.modes.search.space import space_of, with_hyperparameters
 from artjax.places import Places
 from artjax.runs import Run
+from artjax.runtime.mesh import create_mesh
 from artjax.train import train
+from artjax.training.training import create_training
 
 pytestmark = pytest.mark.usefixtures("narrow_vgg_bn_of_module")
 
@@ -134,6 +136,25 @@ def test_what_was_found_is_written_as_runs_and_test_is_not_looked_at(
     )
     assert outcome.finished
     assert outcome.results["test"]["checkpoint_step"] == 16
+
+
+def test_a_group_keeps_the_states_of_the_trials_that_go_on():
+    mesh = create_mesh(devices=jax.devices()[:1])
+    group = heads.Group(create_training(tiny_config(), {"artist": 3}, 60, mesh), {}, [3, 5, 7])
+
+    def numbered(array):
+        """The rows of an array, each with another number added."""
+        rows = np.arange(3).reshape(3, *[1] * (array.ndim - 1))
+        return np.asarray(array) + rows.astype(array.dtype)
+
+    group.state = heads._of_each(numbered, group.state)
+    before = {trial: jax.device_get(group.of(trial)) for trial in group.trials}
+    kernels = [state.params["conv1_1"]["kernel"] for state in before.values()]
+    assert not np.array_equal(kernels[0], kernels[2])
+    group.keep([7, 3])
+    assert group.trials == [7, 3]
+    for trial in (3, 7):
+        jax.tree.map(np.testing.assert_array_equal, jax.device_get(group.of(trial)), before[trial])
 
 
 @pytest.mark.slow
