@@ -19,11 +19,11 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from artjax.data import reports, tfrecords
+from artjax.data import colours, reports, tfrecords
 from artjax.data.decoding import PILLOW_FORMATS, is_plain_jpeg, squash
 from artjax.data.prepared import Prepared
 from artjax.errors import DataError
-from artjax.runtime import resources
+from artjax.runtime import locks, resources
 from artjax.runtime.tensorflow_import import import_tensorflow
 
 _Item = TypeVar("_Item")
@@ -38,7 +38,8 @@ def bytes_needed_for(prepared: Prepared, size: int) -> float:
 def build(prepared: Prepared, size: int, directory: Path, image_feature: str) -> None:
     """Writes all files to a temporary folder, and renames it to `directory` when it is complete.
 
-    With a size of 0 it writes the positions of the images instead of canvases.
+    With a size of 0 it writes the positions of the images instead of canvases. The colours of each work
+    are counted in the same pass, unless that was done for canvases of another size.
 
     Raises:
       DataError: if the folder cannot be written, or the disk has no room.
@@ -66,9 +67,14 @@ def build(prepared: Prepared, size: int, directory: Path, image_feature: str) ->
     try:
         total = sum(prepared.splits.values())
         action = f"canvases {size} px" if size else "indexing images"
+        counted = colours.are_there(directory.parent, prepared, image_feature)
         with tqdm(total=total, desc=action, unit="image", delay=2) as bar:
-            for split, works in prepared.splits.items():
-                _build_split(prepared, split, works, size, partial, image_feature, bar)
+            counts = {
+                split: _build_split(
+                    prepared, split, works, size, partial, image_feature, not counted, bar
+                )
+                for split, works in prepared.splits.items()
+            }
         description = asdict(prepared) | {"directory": str(prepared.directory)}
         (partial / "canvases.json").write_text(
             json.dumps(
@@ -87,6 +93,52 @@ def build(prepared: Prepared, size: int, directory: Path, image_feature: str) ->
         raise DataError(f"writing canvases to {directory} failed: {error}") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+    if not counted:
+        _write_colours(directory.parent, prepared, image_feature, counts)
+
+
+def count_colours(prepared: Prepared, folder: Path, image_feature: str) -> None:
+    """Counts the colours of a collection that has canvases, but not its colours: an earlier version's.
+
+    If that is impossible it prints why: nothing but the colour-histogram baseline needs them.
+
+    Args:
+      prepared: the set, with its TFRecords.
+      folder: the collection's folder, in which its canvases of all sizes are.
+      image_feature: the feature that holds the image.
+    """
+    if colours.are_there(folder, prepared, image_feature):
+        return
+    with locks.after_others(folder, "counting colours"):
+        if colours.are_there(folder, prepared, image_feature):
+            return
+        if not os.access(folder, os.W_OK):  # known before minutes of work
+            print(f"no colour histograms: {folder} cannot be written", flush=True)
+            return
+        counts = {}
+        try:
+            total = sum(prepared.splits.values())
+            with tqdm(total=total, desc="counting colours", unit="image", delay=2) as bar:
+                for split, works in prepared.splits.items():
+                    counts[split] = np.empty((works, colours.BINS), np.uint16)
+                    examples = read_examples(prepared, split, image_feature)
+                    made = _parallel(lambda e: colours.count_encoded(e[image_feature]), examples)
+                    for i, of_work in enumerate(made):
+                        counts[split][i] = of_work
+                        bar.update()
+        except DataError as error:
+            print(f"no colour histograms: {error}", flush=True)
+            return
+        _write_colours(folder, prepared, image_feature, counts)
+
+
+def _write_colours(
+    folder: Path, prepared: Prepared, image_feature: str, counts: dict[str, np.ndarray]
+) -> None:
+    try:
+        colours.write(folder, prepared, image_feature, counts)
+    except OSError as error:
+        print(f"no colour histograms: {folder} cannot be written ({error.strerror})", flush=True)
 
 
 def _build_split(
@@ -96,9 +148,16 @@ def _build_split(
     size: int,
     directory: Path,
     image_feature: str,
+    count: bool,
     bar: tqdm,
-) -> None:
+) -> np.ndarray:
+    """Writes one split; returns what `colours.write` needs of it, or an array of no bins."""
     examples = read_examples(prepared, split, image_feature)
+    counts = np.empty((works, colours.BINS if count else 0), np.uint16)
+
+    def counts_of(example: dict[str, Any]) -> Any:
+        return colours.count_encoded(example[image_feature]) if count else ()
+
     if size:
         items: np.ndarray = np.lib.format.open_memmap(
             directory / f"{split}.images.npy",
@@ -106,19 +165,21 @@ def _build_split(
             dtype=np.uint8,
             shape=(works, size, size, 3),
         )
-        made = _parallel(lambda e: (*squash(e[image_feature], size), e), examples)
+        made = _parallel(lambda e: (*squash(e[image_feature], size), e, counts_of(e)), examples)
     else:
         items = np.empty((works, 5), np.int64)
         files = tfrecords.files_of(prepared.directory, split)
-        made = _with_positions(files, examples, image_feature)
+        found = _with_positions(files, examples, image_feature)
+        made = _parallel(lambda work: (*work, counts_of(work[-1])), found)
     columns: dict[str, Any] = {
         f"label/{label}": np.full(works, -1, np.int32) for label in prepared.labels
     }
     columns["aspect"] = np.ones(works, np.float32)
     columns["year"] = np.full(works, -1, np.int32)
     file_names, work_ids = [], []
-    for i, (item, aspect, example) in enumerate(made):
+    for i, (item, aspect, example, colours_of_work) in enumerate(made):
         items[i] = item
+        counts[i] = colours_of_work
         columns["aspect"][i] = aspect
         columns["year"][i] = example.get("year", -1)
         for label in prepared.labels:
@@ -141,6 +202,7 @@ def _build_split(
         work_id=np.asarray(work_ids, dtype=np.str_),
         **columns,
     )
+    return counts
 
 
 def read_examples(prepared: Prepared, split: str, image_feature: str) -> Iterator[dict[str, Any]]:

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
+from artjax.data import colours, reports, resolution
 from artjax.data import prepared as prepared_lib
-from artjax.data import reports, resolution
-from artjax.data.canvas_builder import build, bytes_needed_for
+from artjax.data.canvas_builder import build, bytes_needed_for, count_colours
 from artjax.data.joined import JoinedImages
 from artjax.data.prepared import Prepared
 from artjax.data.splits import SPLITS, divide, shares_of
@@ -69,7 +69,8 @@ class Split:
       file_names: unique keys, str [N].
       left_out: number of works of the split that were left out, because all their labels are unknown.
       years: int32 [N], -1 = unknown; empty if the collection has no years.
-      source: the split of the prepared set from which the works are taken.
+      source: the split of the prepared set from which the works are taken; empty if they are from all of
+        them, whose images are then joined in the order of their names.
       work_ids: shared by images of one work, str [N]; empty if unknown.
     """
 
@@ -141,6 +142,17 @@ class Canvases:
         """What is known of each work of a split of the prepared set, by the name of the column."""
         with np.load(self.directory / f"{source}.works.npz") as works:
             return {key: works[key] for key in works.files}
+
+    def colours(self, split: Split) -> np.ndarray | None:
+        """The colours of the works of a split, counted (`artjax.data.colours`): uint16 [N, 1040].
+
+        They are the same for canvases of all sizes. None if the collection's folder has none, and the
+        TFRecords to count them in are not on this machine.
+        """
+        sources = [split.source] if split.source else sorted(self.prepared.splits)
+        folder = self.directory.parent
+        counts = colours.read(folder, self.prepared, self.image_feature, sources)
+        return None if counts is None else counts[split.rows]
 
     def duplicated_in_train(self, name: str) -> set[str] | None:
         """File names of the works of a split that have a near-duplicate in the training split.
@@ -256,6 +268,8 @@ def open_collection(request: Request, data_dir: Path, canvas_dir: Path | None) -
                 if existing is None:
                     build(prepared, 0 if why_streamed else size, directory, request.image_feature)
                     existing = _read(directory)
+        if not copied:
+            count_colours(prepared, place, request.image_feature)
     assert existing is not None
     if why_streamed and not own_why:
         why_streamed = f"process {process}: {why_streamed}"

@@ -10,19 +10,17 @@ import contextlib
 import hashlib
 import json
 import warnings
-from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping
 from operator import itemgetter
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
+from artjax.data import colours
 from artjax.data.canvases import Canvases, Split
 from artjax.evaluation.metrics import wilson_interval
 from artjax.files import write_atomically
 
-KINDS = ("RGB 8x8x8", "32 bins a channel", "HSV 12x6x6")
 STRENGTHS = (30.0, 0.3, 3.0, 300.0)  # the kind is chosen with the first
 # More works make it slower, but not noticeably better.
 MOST_TRAIN_WORKS = 6000
@@ -32,22 +30,32 @@ _KEPT = "colour_histograms.json"
 def kept_colour_baseline(
     data: Canvases, splits: Mapping[str, Split], task: str
 ) -> dict[str, Any] | None:
-    """What `colour_baseline` gives, computed once and kept beside the canvases.
+    """What `colour_baseline` gives, computed once and kept beside the canvases of all sizes.
 
-    None also where scikit-learn is not installed.
+    It depends on the prepared pictures and on which works are in the splits, and on nothing else: not on
+    the size of canvases and images, and not on the source.
+
+    Returns:
+      As `colour_baseline`. None also where nothing is kept and it cannot be computed: without the
+      counts of the colours (`Canvases.colours`), or without scikit-learn.
     """
-    digest = hashlib.sha256()
-    for name, split in sorted(splits.items()):
-        for column in (split.file_names, split.labels[task]):
-            digest.update(f"{name}\0{len(split)}\0".encode() + column.tobytes())
-    file, key = data.directory / _KEPT, f"{task} {digest.hexdigest()[:16]}"
+    known = {name: np.flatnonzero(split.labels[task] >= 0) for name, split in splits.items()}
+    labels = {name: splits[name].labels[task][rows] for name, rows in known.items()}
+    file = data.directory.parent / _KEPT
+    key = f"{task} {_digest(data, {n: splits[n].file_names[known[n]] for n in known}, labels)}"
     try:
         kept: dict[str, Any] = json.loads(file.read_text())
     except (OSError, ValueError):
         kept = {}
     if key not in kept:
+        counts = {}
+        for name, split in splits.items():
+            of_split = data.colours(split)
+            if of_split is None:
+                return None
+            counts[name] = of_split[known[name]]
         try:
-            kept[key] = colour_baseline(splits, task)
+            kept[key] = colour_baseline(counts, labels)
         except ModuleNotFoundError:
             return None
         # Only a cache: where the folder cannot be written, the next run computes it again.
@@ -57,69 +65,61 @@ def kept_colour_baseline(
     return result
 
 
-def colour_baseline(splits: Mapping[str, Split], task: str) -> dict[str, Any] | None:
+def _digest(
+    data: Canvases, file_names: Mapping[str, np.ndarray], labels: Mapping[str, np.ndarray]
+) -> str:
+    """Of everything that decides the number."""
+    method = [colours.SIDE_PX, *colours.KINDS, *STRENGTHS, MOST_TRAIN_WORKS]
+    digest = hashlib.sha256(repr([*method, data.image_feature]).encode())
+    digest.update(data.prepared.fingerprint.encode())
+    for name in sorted(labels):
+        digest.update(f"{name}\0{len(labels[name])}\0".encode())
+        digest.update("\0".join(file_names[name].tolist()).encode() + labels[name].tobytes())
+    return digest.hexdigest()[:16]
+
+
+def colour_baseline(
+    counts: Mapping[str, np.ndarray], labels: Mapping[str, np.ndarray]
+) -> dict[str, Any] | None:
     """The score of the histograms on a task, ready for JSON.
+
+    Args:
+      counts: colours of the works of train, validation and test, as `colours.count` counts them,
+        int [N, 1040] each.
+      labels: of the same works, int [N] each, 0 or more.
 
     Returns:
       The kind and strength that did best on validation, its top-1 there and on test, in [0, 1], the
-      interval of the latter, and the number of works it was fitted on; None where a split has no label.
+      interval of the latter, and the number of works it was fitted on; None where a split has no work,
+      or train one class only.
     """
-    known = {name: np.flatnonzero(split.labels[task] >= 0) for name, split in splits.items()}
-    chosen = np.random.default_rng(0).permutation(known["train"])[:MOST_TRAIN_WORKS]
-    known["train"] = np.sort(chosen)
-    labels = {name: splits[name].labels[task][rows] for name, rows in known.items()}
-    if len(np.unique(labels["train"])) < 2 or not all(len(rows) for rows in known.values()):
+    if len(np.unique(labels["train"])) < 2 or not all(len(of) for of in labels.values()):
         return None
-    seen = {
-        kind: {
-            name: histograms((splits[name].images[splits[name].rows[i]] for i in rows), kind)
-            for name, rows in known.items()
-        }
-        for kind in KINDS
-    }
+    chosen = np.random.default_rng(0).permutation(len(labels["train"]))[:MOST_TRAIN_WORKS]
+    fitted = np.sort(chosen)
 
     def tried(kind: str, strength: float) -> tuple[float, str, float, Any]:
-        model = fit(seen[kind]["train"], labels["train"], strength)
-        score = float(model.score(seen[kind]["validation"], labels["validation"]))
-        return score, kind, strength, model
+        features = colours.histograms(counts["train"][fitted], kind)
+        model = fit(features, labels["train"][fitted], strength)
+        return score(model, "validation", kind), kind, strength, model
+
+    def score(model: Any, name: str, kind: str) -> float:
+        return float(model.score(colours.histograms(counts[name], kind), labels[name]))
 
     # The kind first, then the strength: half as many fits as all combinations, nearly the same result.
-    trials = [tried(kind, STRENGTHS[0]) for kind in KINDS]
+    trials = [tried(kind, STRENGTHS[0]) for kind in colours.KINDS]
     best_kind = max(trials, key=itemgetter(0))[1]
     trials += [tried(best_kind, strength) for strength in STRENGTHS[1:]]
-    score, kind, strength, model = max(trials, key=itemgetter(0))
-    test = float(model.score(seen[kind]["test"], labels["test"]))
+    validation, kind, strength, model = max(trials, key=itemgetter(0))
+    test = score(model, "test", kind)
     return {
         "kind": kind,
         "strength": strength,
-        "train_works": len(known["train"]),
-        "validation_top1": score,
+        "train_works": len(fitted),
+        "validation_top1": validation,
         "test_top1": test,
-        "test_top1_ci95": list(wilson_interval(test, len(known["test"]))),
+        "test_top1_ci95": list(wilson_interval(test, len(labels["test"]))),
     }
-
-
-def histogram(picture: np.ndarray, kind: str) -> np.ndarray:
-    """Square roots of the shares (Hellinger's kernel) of a uint8 RGB picture [H, W, 3]; float [bins]."""
-    if kind == "32 bins a channel":
-        bins = (picture >> 3).astype(np.int64) + 32 * np.arange(3)
-        size = 96
-    elif kind == "HSV 12x6x6":
-        hsv = np.asarray(Image.fromarray(picture).convert("HSV")).astype(np.int64)
-        bins = (hsv[..., 0] * 12 >> 8) * 36 + (hsv[..., 1] * 6 >> 8) * 6 + (hsv[..., 2] * 6 >> 8)
-        size = 432
-    else:
-        eighths = (picture >> 5).astype(np.int64)
-        bins = eighths[..., 0] * 64 + eighths[..., 1] * 8 + eighths[..., 2]
-        size = 512
-    counts = np.bincount(bins.ravel(), minlength=size)
-    return np.sqrt(counts / (picture.shape[0] * picture.shape[1])).astype(np.float32)
-
-
-def histograms(pictures: Iterable[np.ndarray], kind: str) -> np.ndarray:
-    """Histograms of many pictures, float [N, bins]."""
-    with ThreadPoolExecutor() as pool:
-        return np.stack(list(pool.map(lambda picture: histogram(picture, kind), pictures)))
 
 
 def fit(features: np.ndarray, labels: np.ndarray, strength: float) -> Any:
@@ -127,8 +127,11 @@ def fit(features: np.ndarray, labels: np.ndarray, strength: float) -> Any:
     # Imported here, because it takes a second that other modes need not wait.
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
+    from threadpoolctl import threadpool_limits
 
-    with warnings.catch_warnings():
+    # More threads than free cores wait for each other: a fit of a second then takes a minute. One thread
+    # needs a second for 6,000 works of 23 classes, and four for 300 classes.
+    with warnings.catch_warnings(), threadpool_limits(limits=1):
         # Weakly regularised models need many more steps, for no better score on validation.
         warnings.simplefilter("ignore", ConvergenceWarning)
         # Many classes with few works each are what a small collection has.

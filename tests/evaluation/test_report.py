@@ -29,6 +29,13 @@ def test_the_score_stands_beside_what_it_has_to_beat():
     assert len(lines) == 2
 
 
+def test_a_baseline_that_was_not_measured_is_left_out():
+    labels = np.arange(90) % 3
+    lines = lines_of(row(42, 90, baselines=baselines.baselines(labels, labels, 3)))
+    assert not any("colour histograms" in line for line in lines)
+    assert "chance 33.3%" in lines[1]
+
+
 def test_what_the_interval_does_not_exclude_is_named():
     assert lines_of(row(42, 90))[2] == (
         "  not shown to be better than colour histograms (40.0%): the interval includes it"

@@ -14,9 +14,7 @@ from tiny import ARTISTS, SPLITS, open_canvases, tiny_config, write_tiny
 
 import launch
 from artjax import studio
-from artjax.data.canvases import Split
 from artjax.errors import DataError, WorkdirError
-from artjax.evaluation.colour_histograms import KINDS, colour_baseline, histogram
 from artjax.modes.describe.mode import describe
 from artjax.places import Places
 
@@ -174,39 +172,3 @@ def test_what_cannot_be_described_is_one_line(museum, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(WorkdirError, match=r"cannot write .*file/describe"):
         describe(museum_config(), Places(tmp_path / "file", data_dir))
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_histograms_are_numpys(kind):
-    picture = np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)
-    pixels, bins = picture.reshape(-1, 3), (8, 8, 8)
-    if kind == "HSV 12x6x6":
-        pixels, bins = (
-            np.asarray(Image.fromarray(picture).convert("HSV")).reshape(-1, 3),
-            (12, 6, 6),
-        )
-    if kind == "32 bins a channel":
-        edges = [np.histogram(pixels[:, c], bins=32, range=(0, 256))[0] for c in range(3)]
-        counts = np.concatenate(edges)
-    else:
-        counts = np.histogramdd(pixels, bins=bins, range=[(0, 256)] * 3)[0].ravel()
-    np.testing.assert_allclose(histogram(picture, kind), np.sqrt(counts / len(pixels)), rtol=1e-6)
-
-
-@pytest.mark.parametrize(("tells", "low", "high"), [(True, 0.95, 1.0), (False, 0.0, 0.8)])
-def test_colour_baseline_sees_colour_and_nothing_else(tells, low, high):
-    rng = np.random.default_rng(0)
-
-    def split(name, works):
-        labels = np.arange(works) % 2
-        images = rng.integers(0, 200, (works, 16, 16, 3), np.uint8)
-        images[..., 0] += (40 * tells * labels)[:, None, None].astype(np.uint8)
-        names = np.asarray([f"{name}{i}" for i in range(works)])
-        return Split(name, images, np.arange(works), np.ones(works), {"artist": labels}, names)
-
-    splits = {"train": split("a", 80), "validation": split("b", 40), "test": split("c", 40)}
-    result = colour_baseline(splits, "artist")
-    assert low <= result["test_top1"] <= high
-    assert result["test_top1_ci95"][0] <= result["test_top1"] <= result["test_top1_ci95"][1]
-    splits["test"].labels["artist"][:] = -1
-    assert colour_baseline(splits, "artist") is None
