@@ -165,12 +165,12 @@ class Experiment:
         name = config.model.name
         self._family = models.family_of(name)
         self.preprocessing = preprocessing_of(config, self._family.preprocessing)
-        self._stages = self._family.stages(name)
         self._fixed_norms: frozenset[str] = frozenset()
         self._model = self._create_model(platform)
+        self._stages = stage_names(self._model)
         whole = self._whole_shapes()
         self.groups = group_parameters(
-            config.optim, whole["params"], stage_names(self._model), self._family.part_of
+            config.optim, whole["params"], self._stages, self._family.part_of
         )
         self.boundary = self.groups.boundary
         if config.features.views and not self.boundary:
@@ -238,7 +238,7 @@ class Experiment:
             compiler_options=self._options_forward,
         )
 
-    def _create_model(self, platform: str) -> nn.Module:
+    def _create_model(self, platform: str) -> StagedNetwork:
         options = {
             name: value for name, value in self.config.model.items() if name not in _NO_OPTIONS
         }
@@ -255,10 +255,13 @@ class Experiment:
         return shapes
 
     def _norms_to_fix(self, statistics: Mapping[str, Any]) -> frozenset[str]:
+        frozen = self.groups.fixed_norms(statistics)
         if not self.config.model.fix_norms:
-            return self.groups.fixed_norms(statistics)
+            return frozen
         layers = {path.rpartition("/")[0] for path in flat(statistics)}
-        return frozenset(name for name in layers if self._family.part_of(f"{name}/scale") != HEAD)
+        return frozen.union(
+            name for name in layers if self._family.part_of(f"{name}/scale") != HEAD
+        )
 
     def _class_weights(self) -> dict[str, np.ndarray] | None:
         loss = self.config.loss
@@ -547,7 +550,7 @@ class Experiment:
         if self._options_forward:
             # What is best for one network is not for another.
             candidates.append(Candidate(own, {}))
-        if self.mesh.devices.flat[0].platform == "cpu" and isinstance(self._model, StagedNetwork):
+        if self.mesh.devices.flat[0].platform == "cpu":
             for model in self._model.other_arithmetic():
                 candidates.append(Candidate(step(model), self._options_forward, "other arithmetic"))
         return FastestProgram(candidates, out_shardings=mesh_lib.replicated(self.mesh))
