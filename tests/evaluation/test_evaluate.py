@@ -1,6 +1,7 @@
 import csv
 import json
 import shutil
+from functools import partial
 from types import SimpleNamespace
 
 import jax
@@ -17,14 +18,14 @@ from artjax.training.best import Validation
 from artjax.training.checkpoint import Checkpoints
 from artjax.training.experiment import Experiment
 
-pytestmark = pytest.mark.usefixtures("narrow_vgg_bn_of_module")
+narrow_config = partial(tiny_config, model__name="narrow_bn")
 
 
 @pytest.fixture(scope="module")
 def workdir(data_dir, tmp_path_factory):
     """A finished run that was stopped early enough to make mistakes."""
     folder = tmp_path_factory.mktemp("run")
-    config = tiny_config(steps=4, eval_every=2, source="host")
+    config = narrow_config(steps=4, eval_every=2, source="host")
     train(config, folder, data_dir, devices=jax.devices()[:1])
     return folder
 
@@ -82,7 +83,7 @@ def test_a_checkpoint_is_enough(workdir, tmp_path):
 
 @pytest.mark.parametrize("batch_size", [8, 16, 64])
 def test_every_work_counts_once_whatever_the_batch_size(workdir, data_dir, batch_size):
-    config = tiny_config(batch_size=batch_size)
+    config = narrow_config(batch_size=batch_size)
     data = open_canvases(config, data_dir, None)
     split = data.split("test", {"artist": "artist"})
     experiment = Experiment(config, {"artist": 3}, 60, create_mesh())
@@ -91,7 +92,7 @@ def test_every_work_counts_once_whatever_the_batch_size(workdir, data_dir, batch
     np.testing.assert_array_equal(known, np.arange(19))
     reference = evaluate.predict_split(
         Experiment(
-            tiny_config(batch_size=19), {"artist": 3}, 60, create_mesh(devices=jax.devices()[:1])
+            narrow_config(batch_size=19), {"artist": 3}, 60, create_mesh(devices=jax.devices()[:1])
         ),
         variables,
         split,
@@ -158,7 +159,7 @@ def test_streaming_without_room_for_canvases_gives_the_same_numbers(workdir, tmp
 
 @pytest.mark.slow
 def test_a_model_spread_over_devices_is_evaluated_on_any_number(data_dir, tmp_path):
-    config = tiny_config(batch_size=15, fsdp=3, steps=2, eval_every=2)
+    config = narrow_config(batch_size=15, fsdp=3, steps=2, eval_every=2)
     train(config, tmp_path, data_dir, devices=jax.devices()[:3])
     assert evaluate.evaluate_workdir(tmp_path, "test")["tasks"]["artist"]["n"] == 19
 
@@ -189,7 +190,7 @@ def test_workdir_without_checkpoint_says_what_it_holds(tmp_path):
 
 @pytest.mark.slow
 def test_the_best_checkpoint_is_kept_beside_the_last(tmp_path):
-    config = tiny_config(image_size=16, canvas_size=16)
+    config = narrow_config(image_size=16, canvas_size=16)
     experiment = Experiment(config, {"artist": 3}, 60, create_mesh(devices=jax.devices()[:1]))
     state = experiment.initial_state()
     scores = {1: (0.5, 1.0), 2: (0.7, 0.9), 3: (0.7, 0.8), 4: (0.6, 0.1), 5: None}

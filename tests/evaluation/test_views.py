@@ -1,6 +1,7 @@
 """Several views of each work: the mean of the probabilities, here by hand."""
 
 import json
+from functools import partial
 
 import jax
 import numpy as np
@@ -18,7 +19,7 @@ from artjax.train import train
 from artjax.training.experiment import Experiment
 from artjax.training.logs import read_rows
 
-pytestmark = pytest.mark.usefixtures("narrow_vgg_bn_of_module")
+narrow_config = partial(tiny_config, model__name="narrow_bn")
 
 ONE = {"devices": jax.devices()[:1]}
 
@@ -26,7 +27,7 @@ ONE = {"devices": jax.devices()[:1]}
 def network(devices=1, **changes):
     """A network with random weights, and a batch."""
     mesh = create_mesh(devices=jax.devices()[:devices])
-    of = Experiment(tiny_config(**changes), {"artist": 3}, 60, mesh)
+    of = Experiment(narrow_config(model__name="narrow", **changes), {"artist": 3}, 60, mesh)
     leaves, tree = jax.tree.flatten(of.initial_state().variables)
     keys = jax.random.split(jax.random.key(0), len(leaves))
     drawn = [
@@ -41,7 +42,6 @@ def network(devices=1, **changes):
     return of, jax.tree.unflatten(tree, drawn), jax.device_put(batch, of.batch_sharding)
 
 
-@pytest.mark.usefixtures("narrow_vgg")
 def test_probabilities_are_the_mean_over_views_that_were_cut_by_hand():
     of, variables, batch = network()
 
@@ -65,7 +65,6 @@ def test_probabilities_are_the_mean_over_views_that_were_cut_by_hand():
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("narrow_vgg")
 def test_views_on_eight_devices_in_micro_batches_are_those_of_one():
     one, many = network(1), network(8, accumulate=2)
     expected, ours = (views.logits_of_views(*of, 10)["artist"] for of in (one, many))
@@ -78,7 +77,7 @@ def workdirs(data_dir, tmp_path_factory):
     found = {}
     for count in (1, 5):
         folder = found[count] = tmp_path_factory.mktemp("run")
-        train(tiny_config(steps=8, eval_every=4, eval__views=count), folder, data_dir, **ONE)
+        train(narrow_config(steps=8, eval_every=4, eval__views=count), folder, data_dir, **ONE)
     return found
 
 
@@ -109,7 +108,7 @@ def test_views_change_the_final_evaluation_and_not_the_validations(workdirs):
 def test_a_finished_run_does_not_take_the_result_of_other_views_for_its_own(workdirs, data_dir):
     before = result_of(workdirs[1])
     assert evaluate.evaluate_workdir(workdirs[1], "test", views=10) != before
-    config = tiny_config(steps=8, eval_every=4)
+    config = narrow_config(steps=8, eval_every=4)
     assert train(config, workdirs[1], data_dir, **ONE).results["test"]["views"] == 1
     after = result_of(workdirs[1])
     assert after["tasks"]["artist"]["top1"] == before["tasks"]["artist"]["top1"]

@@ -44,7 +44,7 @@ COUNTS = {"artist": np.asarray([30, 20, 10]), "genre": np.asarray([35, 5])}
 
 
 def experiment(devices=1, **changes):
-    config = tiny_config(**changes)
+    config = tiny_config(**{"model__name": "narrow"} | changes)
     classes = {"artist": 3, "genre": 2}
     return Experiment(
         config,
@@ -65,12 +65,11 @@ def run(experiment, steps=3, **of_batch):
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("narrow_vgg_bn")
 @pytest.mark.parametrize(("fsdp", "changes"), [(1, AUGMENTED), (2, {"accumulate": 2})])
 def test_eight_devices_compute_what_one_does(fsdp, changes, monkeypatch):
     monkeypatch.setattr("artjax.runtime.mesh.MIN_SHARDED_SIZE", 2**8)
-    one, one_rows = run(experiment(1, **changes))
-    many, many_rows = run(experiment(8, fsdp=fsdp, **changes))
+    one, one_rows = run(experiment(1, model__name="narrow_bn", **changes))
+    many, many_rows = run(experiment(8, model__name="narrow_bn", fsdp=fsdp, **changes))
     for a, b in zip(one_rows, many_rows, strict=True):
         np.testing.assert_allclose(a["loss"], b["loss"], rtol=1e-3)
         np.testing.assert_allclose(a["gradient_norm"], b["gradient_norm"], rtol=5e-3)
@@ -84,13 +83,12 @@ def test_eight_devices_compute_what_one_does(fsdp, changes, monkeypatch):
 
 @pytest.mark.slow
 def test_fsdp_spreads_large_parameters():
-    spread = experiment(8, fsdp=4)
+    spread = experiment(8, model__name="vgg_small", fsdp=4)
     kernel = spread.initial_state().params["conv4_2"]["kernel"]
     assert kernel.size >= 2**16
     assert kernel.addressable_shards[0].data.size * 4 == kernel.size
 
 
-@pytest.mark.usefixtures("narrow_vgg")
 def test_loss_is_the_sum_of_the_tasks_over_works_whose_label_is_known():
     unknown = (0, 3, 4, 9)
     both = experiment(task=("artist", "genre"))
@@ -105,7 +103,6 @@ def test_loss_is_the_sum_of_the_tasks_over_works_whose_label_is_known():
     np.testing.assert_allclose(metrics["top1"], mean, rtol=1e-6)
 
 
-@pytest.mark.usefixtures("narrow_vgg")
 def test_unknown_labels_change_no_gradient_of_their_head():
     both = experiment(task=("artist", "genre"), optim__warmup_epochs=0.0)
     state, _ = both.train_step(both.initial_state(), batch(unknown=range(16)))
@@ -173,9 +170,8 @@ def test_mixed_works_without_any_known_label_cost_nothing():
     assert loss == metrics["top1"] == 0
 
 
-@pytest.mark.usefixtures("narrow_vgg_bn")
 def test_training_moves_every_running_average_of_batch_norm():
-    trained = experiment()
+    trained = experiment(model__name="narrow_bn")
     before = jax.device_get(trained.initial_state().model_state)
     state, _ = trained.train_step(trained.initial_state(), batch())
     moved = jax.tree.map(
@@ -185,9 +181,8 @@ def test_training_moves_every_running_average_of_batch_norm():
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("narrow_vgg_bn")
 def test_ema_of_parameters_and_statistics_follows_its_definition():
-    with_ema = experiment(ema_decay=0.25)
+    with_ema = experiment(model__name="narrow_bn", ema_decay=0.25)
     state = with_ema.initial_state()
     expected = jax.device_get({"params": state.params, **state.model_state})
     for step in range(4):
@@ -205,7 +200,6 @@ def test_ema_of_parameters_and_statistics_follows_its_definition():
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("narrow_vgg")
 @pytest.mark.parametrize(
     ("devices", "mixing"),
     [
@@ -246,7 +240,7 @@ def largest_moved(compiled):
 
 @pytest.mark.slow
 def test_accumulation_moves_no_images_between_devices():
-    accumulated = experiment(8, accumulate=2, batch_size=32)
+    accumulated = experiment(8, model__name="vgg_small", accumulate=2, batch_size=32)
     assert largest_moved(accumulated.compile_train_step()) < 40**2
 
     # In contrast, micro-batches of neighbours would move half of the images.
@@ -270,7 +264,7 @@ def test_micro_batches_can_be_joined_again():
 
 @pytest.mark.slow
 def test_evaluation_in_micro_batches_keeps_the_order_of_the_works():
-    whole, divided = experiment(8), experiment(8, accumulate=2)
+    whole, divided = (experiment(8, model__name="vgg_small", accumulate=count) for count in (1, 2))
     state, _ = whole.train_step(whole.initial_state(), batch(seed=5))
     given = jax.device_put(batch(works=16), whole.batch_sharding)
     np.testing.assert_allclose(
@@ -283,12 +277,11 @@ def test_evaluation_in_micro_batches_keeps_the_order_of_the_works():
         for of in (whole, divided)
     ]
     assert loops == [False, True]
-    odd = experiment(1, accumulate=3)
+    odd = experiment(1, model__name="vgg_small", accumulate=3)
     variables = odd.initial_state().variables
     assert odd.logits(variables, batch(works=2))["artist"].shape == (2, 3)
 
 
-@pytest.mark.usefixtures("narrow_vgg")
 def test_rematerialisation_computes_convolutions_again():
     def convolutions(**changes):
         of = experiment(1, **changes)
@@ -298,9 +291,9 @@ def test_rematerialisation_computes_convolutions_again():
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("narrow_vgg_bn")
 @pytest.mark.parametrize("changes", [{"accumulate": 2}])
 def test_rematerialisation_changes_nothing_but_memory(changes):
+    changes = changes | {"model__name": "narrow_bn"}
     kept, kept_rows = run(experiment(1, **changes), steps=2)
     again, again_rows = run(experiment(1, remat=True, **changes), steps=2)
     assert jax.tree.structure(kept) == jax.tree.structure(again)
@@ -315,7 +308,6 @@ def test_rematerialisation_changes_nothing_but_memory(changes):
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("narrow_vgg")
 def test_class_weights_reach_the_step():
     plain, weighted = (
         experiment(task=("artist", "genre"), loss__class_weights=rule, optim__warmup_epochs=0.0)
@@ -347,7 +339,6 @@ def test_a_step_without_the_counts_it_needs_is_refused():
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("narrow_vgg")
 def test_sam_equals_optax():
     settings = {"optim__warmup_epochs": 0.0, "optim__schedule": "constant"}
     settings |= {"optim__weight_decay": 0.0, "optim__clip_norm": 0.0}
@@ -391,11 +382,10 @@ def test_sam_equals_optax():
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("narrow_vgg_bn")
 def test_sam_keeps_the_statistics_of_the_first_pass():
     states = []
     for rho in (0.0, 0.5):
-        of = experiment(optim__sam_rho=rho)
+        of = experiment(model__name="narrow_bn", optim__sam_rho=rho)
         state, metrics = of.train_step(of.initial_state(), batch())
         states.append((jax.device_get(state), float(metrics["loss"])))
     (plain, plain_loss), (sam, sam_loss) = states

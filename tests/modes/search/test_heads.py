@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from functools import partial
 
 import jax
 import numpy as np
@@ -16,7 +17,7 @@ from artjax.modes.search.mode import search
 from artjax.modes.search.space import space_of, with_hyperparameters
 from artjax.train import train
 
-pytestmark = pytest.mark.usefixtures("narrow_vgg_bn_of_module")
+narrow_config = partial(tiny_config, model__name="narrow_bn")
 
 ONE = {"devices": jax.devices()[:1]}
 FREEZE = (("(?!head_).*", 0.0),)
@@ -25,7 +26,7 @@ FREEZE = (("(?!head_).*", 0.0),)
 @pytest.fixture(scope="module")
 def trunk(data_dir, tmp_path_factory):
     workdir = tmp_path_factory.mktemp("trunk")
-    assert train(tiny_config(task=("genre",), steps=10), workdir, data_dir, **ONE).finished
+    assert train(narrow_config(task=("genre",), steps=10), workdir, data_dir, **ONE).finished
     return workdir
 
 
@@ -42,7 +43,7 @@ def probe(trunk, **changes):
         "search__dropout": (0.0, 0.4),
         "search__members": 2,
     }
-    return tiny_config(**given | changes)
+    return narrow_config(**given | changes)
 
 
 def rows(workdir):
