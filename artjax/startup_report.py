@@ -94,8 +94,6 @@ def trunk_health(setup: Setup, variables: Mapping[str, Any]) -> list[str]:
     network, train = setup.network, setup.splits["train"]
     batch = batches.put(train, setup.first_batch, network.batch_sharding)
     features = network.trunk_outputs(variables, batch)
-    if features is None:
-        return []
     values = np.asarray(features, np.float32).reshape(len(features), -1)
     dead = float((values == 0).all(0).mean())
     magnitude = float(np.abs(values).mean())

@@ -19,9 +19,7 @@ os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import gc
-from collections.abc import Iterator
 
-import narrow
 import pytest
 
 # What takes long to import is imported where it is used: xdist's main process needs none of it.
@@ -70,24 +68,7 @@ def details_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-_CREATE = "artjax.training.network.create_model"
-
-
-@pytest.fixture
-def narrow_vgg(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Makes every model a VGG of four convolutions without BatchNorm and dropout: quick to compile."""
-    monkeypatch.setattr(_CREATE, narrow.narrow_vgg(batch_norm=False))
-
-
-@pytest.fixture
-def narrow_vgg_bn(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same with BatchNorm and dropout, as `vgg_small` has them."""
-    monkeypatch.setattr(_CREATE, narrow.narrow_vgg(batch_norm=True))
-
-
-@pytest.fixture(scope="module")
-def narrow_vgg_bn_of_module() -> Iterator[None]:
-    """The same for all tests of a module and the runs that they share."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_CREATE, narrow.narrow_vgg(batch_norm=True))
-        yield
+@pytest.fixture(scope="session", autouse=True)
+def _narrow_family() -> None:
+    """Registers the models `narrow` and `narrow_bn`, which are quick to compile."""
+    import narrow  # noqa: F401

@@ -16,18 +16,19 @@ from artjax.errors import ConfigError
 
 pytestmark = pytest.mark.slow
 
-TINY_STEP = "--model vgg_small --image_size 16 --batch_size 8"
+TINY_STEP = "--image_size 16 --batch_size 8"
 
 SMALLEST = {
     "train_step": "--sizes 16 --batch 8 --rounds 1 --steps 1 --torch=",
-    "loop": f"{TINY_STEP} --works 2 --repeats 8 --steps 6 --rounds 1",
+    "loop": f"--model narrow_bn {TINY_STEP} --works 2 --repeats 8 --steps 6 --rounds 1",
     "input": "--works 2 --repeats 8 --batch_size 4 --batches 1 --rounds 1 --torch none",
-    "augment": f"{TINY_STEP} --steps 1",
+    "augment": f"--model narrow_bn {TINY_STEP} --steps 1",
     "features": "--models vgg_small --size 16 --batch 2 --rounds 1 --torch=",
     "search": "--heads 3 --alone 1 --works 300 --epochs 1",
     "prepare": "--pictures 1 --rounds 1 --works 2",
     "near_duplicates": "--hashes 800",
-    "growth": f"{TINY_STEP} --batches 8 --sizes 16 --devices 2 --works 100 --rounds 1",
+    # It starts processes, which do not know the family of the tests.
+    "growth": f"--model vgg_small {TINY_STEP} --batches 8 --sizes 16 --devices 2 --works 100 --rounds 1",
 }
 
 SOURCES = ["device", "host", "stream"]
@@ -149,8 +150,6 @@ def test_benchmark_measures_everybody(name, folder, tmp_path, capsys):
 
 ONE_AFTER_THE_OTHER = """
 import narrow, runpy, sys
-import artjax.training.network as network
-network.create_model = narrow.narrow_vgg(batch_norm=True)
 for script in sys.argv[1].split(","):
     sys.argv = [script, *sys.stdin.readline().split()]
     try:
@@ -342,11 +341,10 @@ def test_every_benchmark_is_tried(folder):
     assert scripts_there == SMALLEST.keys() | by_itself
 
 
-@pytest.mark.usefixtures("narrow_vgg_bn")
 def test_a_recipe_is_cross_validated_and_continued(folder, data_dir, tmp_path, capsys):
     flags = [
         *("artist:tiny", "--data_dir", str(data_dir), "--workdirs", str(tmp_path / "runs")),
-        *("--seeds", "0", "--folds", "2", "--config.model.name=vgg_small", "--config.steps=2"),
+        *("--seeds", "0", "--folds", "2", "--config.model.name=narrow_bn", "--config.steps=2"),
         *("--config.image_size=32", "--config.canvas_size=40", "--config.batch_size=16"),
         *("--json", str(tmp_path / "result.json")),
     ]

@@ -198,9 +198,9 @@ def test_config_files_are_found_beside_launch_from_any_folder(data_dir, tmp_path
 
 
 @pytest.mark.slow
-def test_train_evaluate_and_predict_from_the_command_line(data_dir, tmp_path, capsys, narrow_vgg):
+def test_train_evaluate_and_predict_from_the_command_line(data_dir, tmp_path, capsys):
     flags = ["--data_dir", str(data_dir), "--workdir", str(tmp_path)]
-    short = ["--config.steps=2", "--config.batch_size=16"]
+    short = ["--config.model.name=narrow", "--config.steps=2", "--config.batch_size=16"]
     assert launch.main([*TINY, *SMALL, *short, *flags]) == 0
     capsys.readouterr()
     assert launch.main(["--workdir", str(tmp_path)]) == 0

@@ -1,11 +1,13 @@
 """The one beginning of all modes: what is automatic, the first batch, and running out of memory."""
 
 import shutil
+from functools import partial
 
 import jax
 import numpy as np
 import pytest
-from tiny import open_canvases, tiny_config
+from tiny import open_canvases
+from tiny import tiny_config as any_config
 
 from artjax.data import batches, prepared
 from artjax.errors import ConfigError, TrainingError
@@ -21,17 +23,13 @@ from artjax.training import memory
 from artjax.training.training import Training
 
 ONE = {"devices": jax.devices()[:1]}
+tiny_config = partial(any_config, model__name="narrow")
 FROZEN = {
     "optim__groups": (("(?!head_).*", 0.0),),
     "features__views": 1,
     "search__trials": 2,
     "search__halving": 1,
 }
-
-
-@pytest.fixture(autouse=True)
-def narrow(narrow_vgg):
-    """Networks that compile in no time."""
 
 
 def checked(config, places):

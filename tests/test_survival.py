@@ -10,7 +10,6 @@ import subprocess
 import sys
 
 import jax
-import narrow
 import numpy as np
 import pytest
 from tiny import stripes, tiny_config
@@ -25,8 +24,7 @@ from artjax.train import train
 from artjax.training import events
 from artjax.training.logs import MetricsLog, read_rows
 
-pytestmark = pytest.mark.usefixtures("narrow_vgg")
-SHORT = {"steps": 6, "eval_every": 2, "log_every": 1}
+SHORT = {"model__name": "narrow", "steps": 6, "eval_every": 2, "log_every": 1}
 
 
 def run(workdir, data_dir, stop=None, **changes):
@@ -40,14 +38,10 @@ def run(workdir, data_dir, stop=None, **changes):
 def stopped(data_dir, tmp_path_factory):
     """A run that stopped after 4 of 6 steps, with the checkpoints of steps 2 and 4; to be copied."""
     workdir = tmp_path_factory.mktemp("runs") / "stopped"
-    patch = pytest.MonkeyPatch()
-    with patch.context() as context:
-        create = narrow.narrow_vgg(batch_norm=False)
-        context.setattr("artjax.training.network.create_model", create)
-        run(workdir, data_dir, stop=2)
-        kept = workdir.parent / "2"
-        shutil.copytree(workdir / "checkpoints" / "2", kept)
-        run(workdir, data_dir, stop=4)
+    run(workdir, data_dir, stop=2)
+    kept = workdir.parent / "2"
+    shutil.copytree(workdir / "checkpoints" / "2", kept)
+    run(workdir, data_dir, stop=4)
     if not (workdir / "checkpoints" / "2").exists():  # unless it was the best
         kept.rename(workdir / "checkpoints" / "2")
     return workdir

@@ -23,6 +23,7 @@ from artjax.training import optim, switches
 from artjax.training.logs import read_rows
 
 SHORT = {"steps": 6, "eval_every": 2, "log_every": 2, "optim__warmup_epochs": 0.0}
+SHORT |= {"model__name": "narrow_bn"}
 
 # With this rate the loss falls by less than what counts, so the learning rate falls.
 PLATEAU = {"optim__schedule": "plateau", "optim__plateau_patience": 1, "optim__peak_lr": 1e-6}
@@ -64,13 +65,12 @@ def loss_of(outcome):
 
 @cache
 def plain_loss():
-    """What a run without switches reaches; the network is that of the test that asks first."""
+    """What a run without switches reaches."""
     with tempfile.TemporaryDirectory() as folder:
         return loss_of(one(tiny_config(**SHORT), Path(folder), uneven_data_dir()))
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("narrow_vgg_bn")
 @pytest.mark.parametrize("name", SWITCHED)
 def test_resumed_run_equals_uninterrupted_run_with(name, tmp_path, capsys):
     config, data_dir = tiny_config(**SHORT | SWITCHED[name]), uneven_data_dir()
@@ -86,7 +86,6 @@ def test_resumed_run_equals_uninterrupted_run_with(name, tmp_path, capsys):
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("narrow_vgg_bn")
 @pytest.mark.parametrize("devices", [1, 8])
 def test_plateau_lowers_the_logged_learning_rate_and_says_so(devices, data_dir, tmp_path, capsys):
     settings = SHORT | {"steps": 10, "optim__warmup_steps": 2} | PLATEAU
@@ -114,11 +113,10 @@ def test_plateau_lowers_the_logged_learning_rate_and_says_so(devices, data_dir, 
 
 # The rate is so low that the loss stays the same.
 STUCK = {"steps": 40, "eval_every": 3, "log_every": 2, "optim__peak_lr": 1e-30}
-STUCK |= {"optim__warmup_epochs": 0.0, "early_stop_patience": 2}
+STUCK |= {"optim__warmup_epochs": 0.0, "early_stop_patience": 2, "model__name": "narrow"}
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("narrow_vgg")
 def test_early_stopping_stops_at_the_same_step_when_resumed(data_dir, tmp_path, capsys):
     config = tiny_config(**STUCK, checkpoint_every=4)
     outcome = one(config, tmp_path / "whole", data_dir)
@@ -145,7 +143,6 @@ def test_early_stopping_stops_at_the_same_step_when_resumed(data_dir, tmp_path, 
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("narrow_vgg")
 def test_patience_that_is_never_exhausted_changes_nothing(data_dir, tmp_path):
     one(tiny_config(**SHORT), tmp_path / "without", data_dir)
     one(tiny_config(**SHORT, early_stop_patience=100), tmp_path / "with", data_dir)
@@ -153,7 +150,7 @@ def test_patience_that_is_never_exhausted_changes_nothing(data_dir, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_restored_run_with_class_weights_needs_no_labels_of_train(data_dir, tmp_path, narrow_vgg):
+def test_a_restored_run_with_class_weights_needs_no_labels_of_train(data_dir, tmp_path):
     config = tiny_config(**SHORT | {"steps": 2}, loss__class_weights="balanced")
     one(config, tmp_path, data_dir)
     result = evaluate.evaluate_workdir(tmp_path, "test", data_dir=data_dir)

@@ -111,7 +111,6 @@ def test_validation_rises_with_training_while_the_average_is_young(data_dir, tmp
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("narrow_vgg_bn")
 @pytest.mark.parametrize(
     ("devices", "changes"),
     [(1, {"ema_decay": 0.9, "accumulate": 2}), (8, {"fsdp": 4})],
@@ -122,6 +121,7 @@ def test_resumed_run_equals_uninterrupted_run_with_augmentations_and_other_sourc
 ):
     monkeypatch.setattr("artjax.runtime.mesh.MIN_SHARDED_SIZE", 2**8)
     settings = AUGMENTED | changes | {"steps": 6, "eval_every": 3, "log_every": 2}
+    settings |= {"model__name": "narrow_bn"}
     several = {"devices": jax.devices()[:devices]}
     train(tiny_config(**settings), Places(tmp_path / "whole", data_dir), **several)
     # Stopped before the first row and checkpoint, and between two rows.
@@ -162,10 +162,9 @@ def test_streamed_run_resumed_gives_the_same_bits_and_stays_streamed(data_dir, t
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("narrow_vgg")
 def test_no_thread_is_left_when_a_run_ends_early(data_dir, tmp_path):
     for source in ("device", "host", "stream"):
-        config = tiny_config(source=source)
+        config = tiny_config(model__name="narrow", source=source)
         one(config, tmp_path / source, data_dir, stop_after_steps=1)
         assert not any(thread.name == "prefetch" for thread in threading.enumerate())
 
@@ -244,9 +243,9 @@ def test_loss_that_is_not_finite_ends_the_run_and_keeps_the_last_good_checkpoint
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("narrow_vgg")
 def test_tasks_are_trained_together_with_unknown_labels_masked(data_dir, tmp_path):
-    outcome = one(tiny_config(task=("artist", "genre"), steps=2), tmp_path, data_dir)
+    config = tiny_config(model__name="narrow", task=("artist", "genre"), steps=2)
+    outcome = one(config, tmp_path, data_dir)
     tasks = outcome.results["test"]["tasks"]
     assert tasks["artist"]["n"] == 19
     assert tasks["genre"]["n"] == 12  # a third of the genres is unknown
@@ -260,13 +259,8 @@ FLAGS = [
 ]
 
 
-NARROW = """
-import sys
-import launch, narrow
-from artjax.training import network
-network.create_model = narrow.narrow_vgg(batch_norm=True)
-sys.exit(launch.main(sys.argv[1:]))
-"""
+NARROW = ("--config.model.name=narrow_bn",)
+KNOWING_NARROW = "import sys, launch, narrow; sys.exit(launch.main(sys.argv[1:]))"
 
 
 def start(script, root, workdir, data_dir, *more):
@@ -288,17 +282,16 @@ LONG = ("--config.steps=100000", "--config.checkpoint_every=5", "--config.eval_e
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("narrow_vgg_bn")
 def test_killed_run_resumes_from_its_last_checkpoint_and_compiles_nothing(
     data_dir, tmp_path, monkeypatch, pytestconfig
 ):
     for name in [name for name in os.environ if name.startswith(("JAX_COMP", "JAX_PERS"))]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    settings = ("--config.steps=24", "--config.checkpoint_every=1")
+    settings = (*NARROW, "--config.steps=24", "--config.checkpoint_every=1")
 
     def start_in(folder):
-        return start(["-c", NARROW], pytestconfig.rootpath, folder, data_dir, *settings)
+        return start(["-c", KNOWING_NARROW], pytestconfig.rootpath, folder, data_dir, *settings)
 
     killed = start_in(tmp_path / "killed")
     folder = tmp_path / "killed" / "checkpoints"

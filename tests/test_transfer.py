@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import statistics
+from functools import partial
 
 import jax
 import numpy as np
@@ -26,7 +27,7 @@ from artjax.training.frozen import FILE
 from artjax.training.logs import read_rows
 from artjax.training.training import Training
 
-pytestmark = pytest.mark.usefixtures("narrow_vgg_bn_of_module")
+narrow_config = partial(tiny_config, model__name="narrow_bn")
 
 FREEZE = (("(?!head_).*", 0.0),)
 ONE = {"devices": jax.devices()[:1]}
@@ -36,7 +37,9 @@ ONE = {"devices": jax.devices()[:1]}
 def trunk(data_dir, tmp_path_factory):
     """The workdir of a run on the genres, whose trunk others take."""
     workdir = tmp_path_factory.mktemp("trunk")
-    assert train(tiny_config(task=("genre",), steps=20), Places(workdir, data_dir), **ONE).finished
+    assert train(
+        narrow_config(task=("genre",), steps=20), Places(workdir, data_dir), **ONE
+    ).finished
     return workdir
 
 
@@ -50,7 +53,7 @@ def probed(trunk, data_dir, tmp_path_factory):
 
 def probe(trunk, **changes):
     given = {"model__weights": str(trunk), "optim__groups": FREEZE, "steps": 8}
-    return tiny_config(**given | changes)
+    return narrow_config(**given | changes)
 
 
 def variables(workdir, which="last"):
@@ -242,7 +245,7 @@ def test_features_that_were_interrupted_continue(trunk, data_dir, tmp_path, monk
 
 @pytest.mark.slow
 def test_fine_tuning_keeps_heads_of_the_same_classes(trunk, data_dir, tmp_path, capsys):
-    config = tiny_config(
+    config = narrow_config(
         model__weights=str(trunk),
         model__name="auto",
         model__fix_norms=True,
@@ -277,7 +280,7 @@ def test_predicts_with_a_frozen_trunk(trunk, data_dir, tmp_path):
     [
         ({"optim__groups": (("(?!head_).*", 0.0), ("conv9.*", 0.1))}, "'conv9.*' matches no"),
         ({"optim__groups": ((".*", 0.0),)}, "all parameters are frozen"),
-        ({"model__name": "vgg11"}, "its network is vgg_small, not vgg11"),
+        ({"model__name": "vgg11"}, "its network is narrow_bn, not vgg11"),
         ({"model__activation": "prelu"}, "has another trunk; it differs in"),
         ({"optim__groups": (), "features__views": 1}, "no stage of the network is frozen"),
         ({"features__views": 1, "augment__mixup": 0.2}, "features are not mixed"),

@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 from processes import environment
-from test_train import FLAGS
+from test_train import FLAGS, NARROW
 from tiny import open_canvases, tiny_config, write_tiny
 
 import launch
@@ -17,7 +17,7 @@ from artjax.training.logs import read_rows
 
 pytestmark = pytest.mark.slow
 
-# Only the network is another one; the rest is what `python launch.py` does.
+# Importing `narrow` registers its models; the rest is what `python launch.py` does.
 PROCESS = """
 import json, sys
 from pathlib import Path
@@ -27,8 +27,6 @@ from tiny import open_canvases, tiny_config
 from artjax.data import sources
 from artjax.errors import ArtjaxError
 from artjax.runtime.mesh import create_mesh
-from artjax.training import network
-network.create_model = narrow.narrow_vgg(batch_norm=True)
 scenes = json.loads(sys.argv[1])
 assert launch.main(sys.argv[2:]) == 0
 mesh, said = create_mesh(), {}
@@ -51,9 +49,9 @@ TOO_LARGE = 10**7  # side of canvases that fit on no disk
 
 
 @pytest.fixture(scope="module")
-def together(data_dir, narrow_vgg_bn_of_module, tmp_path_factory, pytestconfig):
+def together(data_dir, tmp_path_factory, pytestconfig):
     """A run of this process, what two processes printed and left, and their results for each scene."""
-    flags = [*FLAGS, "--config.source=device", "--data_dir", str(data_dir)]
+    flags = [*FLAGS, *NARROW, "--config.source=device", "--data_dir", str(data_dir)]
     alone, shared = tmp_path_factory.mktemp("alone"), tmp_path_factory.mktemp("shared")
     assert launch.main([*flags, "--workdir", str(alone)]) == 0
     tmp = tmp_path_factory.mktemp("processes")

@@ -309,7 +309,7 @@ def stages_of(design: Any, arrays: Mapping[str, np.ndarray], side: int) -> dict[
     from artjax.models.vit import ViT, translate
 
     translated = translate(design, Preprocessing(), arrays, side)
-    model = ViT(design, {})
+    model = ViT(design, classes={})
     pixels = draw("pixels", (BATCH, side, side, 3))
     shapes = jax.eval_shape(model.init, jax.random.key(0), pixels)["params"]
     expected = {

@@ -71,23 +71,11 @@ class ConvNeXt(StagedNetwork):
 
     Attributes:
       plan: the size.
-      classes: number of classes for each task.
-      dropout: rate after each hidden layer of the head (without one: before the heads), in [0, 1).
-      head_layers: widths of hidden layers between features and heads.
-      head_norm: whether BatchNorm follows each of these.
-      fixed_norms: not used, for there is no BatchNorm in it.
       shifted: as in `Block`. The values are the same up to rounding; it is faster on a CPU.
-      dtype: dtype of the activations. Parameters are float32.
     """
 
     plan: Plan
-    classes: Mapping[str, int]
-    dropout: float = 0.5
-    head_layers: tuple[int, ...] = ()
-    head_norm: bool = False
-    fixed_norms: frozenset[str] = frozenset()
     shifted: bool = False
-    dtype: jnp.dtype = jnp.float32
 
     def run_stages(self, train: bool) -> Iterator[Stage]:
         """Yields `stem`, `stage1` … and `pooled`.
@@ -138,7 +126,7 @@ def _patches(channels: int, size: int, dtype: jnp.dtype, name: str, x: jax.Array
 def _create(
     name: str, classes: Mapping[str, int], *, dtype: jnp.dtype, platform: str, **options: Any
 ) -> ConvNeXt:
-    return ConvNeXt(PLANS[name], classes, shifted=platform == "cpu", dtype=dtype, **options)
+    return ConvNeXt(PLANS[name], classes=classes, shifted=platform == "cpu", dtype=dtype, **options)
 
 
 def _torchvision_names(plan: Plan) -> tuple[dict[str, str], dict[str, str]]:
@@ -194,14 +182,8 @@ register(
     Family(
         names=tuple(PLANS),
         create=_create,
-        options=("dropout", "head_layers", "head_norm"),
         # The stem divides the side by 4, and each further stage by 2.
         size_multiple=lambda name: 2 ** (1 + len(PLANS[name].blocks)),
-        stages=lambda name: (
-            "stem",
-            *(f"stage{s + 1}" for s in range(len(PLANS[name].blocks))),
-            "pooled",
-        ),
         part_of=part_in_name,
         preprocessing=IMAGENET,
         translate=_translate,

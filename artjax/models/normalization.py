@@ -82,10 +82,13 @@ class BatchNorm(nn.Module):
 
     Attributes:
       epsilon: added to the variance.
+      fixed_norms: paths within the network of the BatchNorm layers that use their running averages in
+        training, too, such as `bn1_1` and `stage1_block1/bn2`. It may have those of the whole network.
       dtype: dtype of the outputs. Parameters and statistics are float32.
     """
 
     epsilon: float = 1e-5
+    fixed_norms: frozenset[str] = frozenset()
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
@@ -94,7 +97,8 @@ class BatchNorm(nn.Module):
 
         Args:
           inputs: floating point, [B, H, W, C].
-          train: whether to use the batch's statistics, and to update the running averages.
+          train: whether to use the batch's statistics, and to update the running averages, unless this
+            layer is among `fixed_norms`.
 
         Returns:
           The normalised inputs, of dtype `dtype`, [B, H, W, C].
@@ -104,7 +108,7 @@ class BatchNorm(nn.Module):
         bias = self.param("bias", nn.initializers.zeros_init(), channels)
         running_mean = self.variable("batch_stats", "mean", jnp.zeros, channels)
         running_variance = self.variable("batch_stats", "var", jnp.ones, channels)
-        if not train:
+        if not train or "/".join(self.path) in self.fixed_norms:
             factor = scale * lax.rsqrt(running_variance.value + self.epsilon)
             outputs = (inputs - _over_pixels(running_mean.value)) * _over_pixels(
                 factor

@@ -8,9 +8,9 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
-from flax import linen as nn
 
 from artjax.models.preprocessing import Preprocessing
+from artjax.models.staged import HEAD_OPTIONS, StagedNetwork
 
 AUTO = "auto"
 """As `--config.model.name`: the network of the pretrained weights."""
@@ -43,14 +43,12 @@ class Family:
 
     Attributes:
       names: the values of `--config.model.name` that select this family.
-      create: (name, classes, dtype=, platform=, **options) → a module, best a `StagedNetwork`. It takes
-        images float32 [B, H, W, 3] and `train`, and returns logits for each task, float32 [B, classes].
-        It marks the output of each stage with `jax.ad_checkpoint.checkpoint_name`.
-      options: the fields of `config.model` that `create` takes, besides the name.
+      create: (name, classes, dtype=, platform=, **options) → the network. The options are `HEAD_OPTIONS`
+        and those of the family; whichever are missing have its defaults.
       size_multiple: name → the side of an image must be a multiple of this, in pixels.
-      stages: name → the names of its stages with parameters, in order. Rematerialisation keeps their
-        outputs.
-      part_of: path of a parameter, such as `conv1_2/kernel` → the name of its stage, or `HEAD`.
+      part_of: path of a parameter, such as `conv1_2/kernel` → the name of its stage, one of
+        `stage_names(network)`, or `HEAD`.
+      options: the fields of `config.model` that `create` takes beside `HEAD_OPTIONS`.
       preprocessing: maps pixels to the input of the networks, where no weights bring their own.
       translate: (name, the arrays of a file by their names there, side of the images in pixels) → the
         same in the names of this package. It raises `ValueError`, with one line, if it knows no
@@ -58,11 +56,10 @@ class Family:
     """
 
     names: tuple[str, ...]
-    create: Callable[..., nn.Module]
-    options: tuple[str, ...]
+    create: Callable[..., StagedNetwork]
     size_multiple: Callable[[str], int]
-    stages: Callable[[str], tuple[str, ...]]
     part_of: Callable[[str], str]
+    options: tuple[str, ...] = ()
     preprocessing: Preprocessing = field(default_factory=Preprocessing)
     translate: Callable[[str, Mapping[str, np.ndarray], int], Translated] | None = None
 
@@ -99,12 +96,12 @@ def family_of(name: str) -> Family:
 
 def create_model(
     name: str, classes: Mapping[str, int], *, dtype: jnp.dtype, platform: str, **options: Any
-) -> nn.Module:
+) -> StagedNetwork:
     """Builds the model of `--config.model.name`.
 
     Args:
       name: one of `names()`.
-      classes: number of classes for each task. Each task has its own head.
+      classes: number of classes for each task.
       dtype: dtype of the activations. Parameters and statistics stay float32.
       platform: `cpu`, `gpu` or `tpu`. The model may choose the equivalent form that is faster there.
       options: the fields of `config.model`. Those that the family does not use are ignored; those that
@@ -114,5 +111,6 @@ def create_model(
       KeyError: if there is no such model.
     """
     family = _FAMILIES[name]
-    taken = {option: options[option] for option in family.options if option in options}
+    known = (*HEAD_OPTIONS, *family.options)
+    taken = {option: options[option] for option in known if option in options}
     return family.create(name, dict(classes), dtype=dtype, platform=platform, **taken)

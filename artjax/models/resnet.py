@@ -33,7 +33,7 @@ class Bottleneck(nn.Module):
       channels: of the first two convolutions; the third returns 4 times as many.
       stride: of the 3x3 convolution and of the shortcut.
       projects: whether the shortcut is a convolution, for it must change the shape.
-      fixed_norms: paths of the BatchNorm layers that use their running averages in training, too.
+      fixed_norms: as in `BatchNorm`.
       dtype: dtype of the activations. Parameters and statistics are float32.
     """
 
@@ -59,22 +59,9 @@ class ResNet(StagedNetwork):
 
     Attributes:
       blocks: number of blocks of each stage. Stage s has 256 * 2 ** (s - 1) channels.
-      classes: number of classes for each task.
-      dropout: rate after each hidden layer of the head (without one: before the heads), in [0, 1).
-      head_layers: widths of hidden layers between features and heads.
-      head_norm: whether BatchNorm follows each of these.
-      fixed_norms: paths of the BatchNorm layers that use their running averages in training, too, such
-        as `stem_bn` and `stage1_block1/bn2`.
-      dtype: dtype of the activations. Parameters and statistics are float32.
     """
 
     blocks: tuple[int, ...]
-    classes: Mapping[str, int]
-    dropout: float = 0.5
-    head_layers: tuple[int, ...] = ()
-    head_norm: bool = False
-    fixed_norms: frozenset[str] = frozenset()
-    dtype: jnp.dtype = jnp.float32
 
     def run_stages(self, train: bool) -> Iterator[Stage]:
         """Yields `stem`, `stage1` … and `pooled`.
@@ -127,15 +114,14 @@ def _convolution_and_norm(
         dtype=module.dtype,
         name=label.format("conv"),
     )(x)
-    name = label.format("bn")
-    moves = train and "/".join((*module.path, name)) not in module.fixed_norms
-    return BatchNorm(dtype=module.dtype, name=name)(x, train=moves)
+    norm = BatchNorm(fixed_norms=module.fixed_norms, dtype=module.dtype, name=label.format("bn"))
+    return norm(x, train=train)
 
 
 def _create(
     name: str, classes: Mapping[str, int], *, dtype: jnp.dtype, platform: str, **options: Any
 ) -> ResNet:
-    return ResNet(BLOCKS[name], classes, dtype=dtype, **options)
+    return ResNet(BLOCKS[name], classes=classes, dtype=dtype, **options)
 
 
 def _translate(name: str, arrays: Mapping[str, np.ndarray], side: int) -> Translated:
@@ -158,10 +144,8 @@ register(
     Family(
         names=tuple(BLOCKS),
         create=_create,
-        options=("dropout", "head_layers", "head_norm"),
         # The stem divides the side by 4, and each further stage by 2.
         size_multiple=lambda name: 2 ** (1 + len(BLOCKS[name])),
-        stages=lambda name: ("stem", *(f"stage{s + 1}" for s in range(len(BLOCKS[name])))),
         part_of=part_in_name,
         preprocessing=IMAGENET,
         translate=_translate,

@@ -69,21 +69,9 @@ class SqueezeNet(StagedNetwork):
 
     Attributes:
       plan: the version.
-      classes: number of classes for each task.
-      dropout: rate after each hidden layer of the head (without one: before the heads), in [0, 1).
-      head_layers: widths of hidden layers between features and heads.
-      head_norm: whether BatchNorm follows each of these.
-      fixed_norms: not used, for there is no BatchNorm in it.
-      dtype: dtype of the activations. Parameters are float32.
     """
 
     plan: Plan
-    classes: Mapping[str, int]
-    dropout: float = 0.5
-    head_layers: tuple[int, ...] = ()
-    head_norm: bool = False
-    fixed_norms: frozenset[str] = frozenset()
-    dtype: jnp.dtype = jnp.float32
 
     def run_stages(self, train: bool) -> Iterator[Stage]:
         """Yields `stem`, `stage1` to `stage3`, and `pooled`.
@@ -134,7 +122,7 @@ def _max_pool(x: jax.Array) -> jax.Array:
 def _create(
     name: str, classes: Mapping[str, int], *, dtype: jnp.dtype, platform: str, **options: Any
 ) -> SqueezeNet:
-    return SqueezeNet(PLANS[name], classes, dtype=dtype, **options)
+    return SqueezeNet(PLANS[name], classes=classes, dtype=dtype, **options)
 
 
 def _translate(name: str, arrays: Mapping[str, np.ndarray], side: int) -> Translated:
@@ -156,11 +144,9 @@ register(
     Family(
         names=tuple(PLANS),
         create=_create,
-        options=("dropout", "head_layers", "head_norm"),
         # The strides multiply to 16, but nothing is left of a 16 px image after the three max-pools. No
         # convolution or pool needs an exact multiple.
         size_multiple=lambda name: 32,
-        stages=lambda name: ("stem", *(f"stage{s + 1}" for s in range(len(PLANS[name].fires)))),
         part_of=part_in_name,
         preprocessing=IMAGENET,
         translate=_translate,

@@ -14,24 +14,42 @@ from artjax.models.normalization import BatchNorm
 STAGES = "stages"
 """The collection in which `apply(…, mutable=["stages"])` returns the output of each stage."""
 
+HEAD_OPTIONS = ("dropout", "head_layers", "head_norm")
+"""The fields of `config.model` that every network has."""
+
 Stage = tuple[str, Callable[[jax.Array], jax.Array]]
 
 
-class StagedNetwork(nn.Module):
-    """Base of the families. A family yields its stages; the head is here.
+class StagedNetwork(nn.Module, kw_only=True):
+    """Base of the families. A family declares its own fields and yields its stages; the head is here.
 
-    A family declares these fields: `classes` (number of classes for each task), `dropout` (rate),
-    `head_layers` and `head_norm` (as in `head_logits`), and `dtype` (of the activations).
+    Attributes:
+      classes: number of classes for each task. Each task has its own head, a linear layer.
+      dropout: rate after each hidden layer of the head (without one: before the heads), in [0, 1).
+      head_layers: widths of hidden layers with ReLU between features and heads, shared by all tasks.
+      head_norm: whether BatchNorm follows each of these, which then has no bias.
+      fixed_norms: paths of the BatchNorm layers, in stages and head, that use their running averages in
+        training, too, such as `bn1_1`, `stage1_block1/bn2` and `head_bn1`. A family passes them to each
+        `BatchNorm`.
+      dtype: dtype of the activations. Parameters, statistics and the heads are float32.
     """
+
+    classes: Mapping[str, int]
+    dropout: float = 0.0
+    head_layers: tuple[int, ...] = ()
+    head_norm: bool = False
+    fixed_norms: frozenset[str] = frozenset()
+    dtype: jnp.dtype = jnp.float32
 
     def run_stages(self, train: bool) -> Iterator[Stage]:
         """Yields name and function of each stage, in order. Each function maps activations.
 
-        The last stage returns features [B, C], or [B, …], which the head flattens.
+        The last stage returns features [B, C], or [B, …], which the head flattens. Layers are made by
+        the functions only, so that `stage_names` can ask a network that is not bound to variables.
         """
         raise NotImplementedError(f"{type(self).__name__} must define run_stages")
 
-    def other_arithmetic(self) -> tuple[nn.Module, ...]:
+    def other_arithmetic(self) -> tuple[StagedNetwork, ...]:
         """The same network computed in other ways, which may be faster on a CPU without gradients.
 
         The parameters are the same, and so are the outputs but for rounding.
@@ -64,21 +82,39 @@ class StagedNetwork(nn.Module):
             running = running or name == after
             if running and name == until:
                 return x
-        return head_logits(
-            x,
-            self.classes,
-            layers=self.head_layers,
-            norm=self.head_norm,
-            dropout=self.dropout,
-            dtype=self.dtype,
-            train=train,
-        )
+        return self._head_logits(x, train)
+
+    def _head_logits(self, features: jax.Array, train: bool) -> dict[str, jax.Array]:
+        """Features [B, …] → logits for each task, float32 [B, classes]."""
+        x = features.reshape(features.shape[0], -1)
+        for i, width in enumerate(self.head_layers, start=1):
+            x = nn.Dense(
+                width,
+                use_bias=not self.head_norm,
+                kernel_init=nn.initializers.he_normal(),
+                dtype=self.dtype,
+                name=f"head_fc{i}",
+            )(x)
+            if self.head_norm:
+                norm = BatchNorm(fixed_norms=self.fixed_norms, dtype=self.dtype, name=f"head_bn{i}")
+                x = norm(x[:, None, None], train=train)[:, 0, 0]
+            x = nn.Dropout(self.dropout, deterministic=not train)(nn.relu(x))
+        if not self.head_layers:
+            x = nn.Dropout(self.dropout, deterministic=not train)(x)
+        # With zero kernels all classes are equally likely at first, so the loss is exactly ln(classes).
+        return {
+            task: nn.Dense(
+                number,
+                kernel_init=nn.initializers.zeros_init(),
+                dtype=jnp.float32,
+                name=f"head_{task}",
+            )(x.astype(jnp.float32))
+            for task, number in self.classes.items()
+        }
 
 
-def stage_names(model: nn.Module) -> tuple[str, ...]:
-    """The names of a network's stages, in order; none if it is no `StagedNetwork`."""
-    if not isinstance(model, StagedNetwork):
-        return ()
+def stage_names(model: StagedNetwork) -> tuple[str, ...]:
+    """The names of a network's stages, in order. Some may have no parameters, such as a pool."""
     return tuple(name for name, _ in model.run_stages(train=False))
 
 
@@ -88,53 +124,3 @@ def part_in_name(path: str) -> str:
     `stage1_block2/conv1/kernel` belongs to `stage1`, and `head_artist/bias` to `HEAD`.
     """
     return path.partition("_")[0]
-
-
-def head_logits(
-    features: jax.Array,
-    classes: Mapping[str, int],
-    *,
-    layers: tuple[int, ...],
-    norm: bool,
-    dropout: float,
-    dtype: jnp.dtype,
-    train: bool,
-) -> dict[str, jax.Array]:
-    """Logits for each task. It must be called within a compact method of a module.
-
-    Args:
-      features: float [B, …].
-      classes: number of classes for each task.
-      layers: widths of hidden layers with ReLU between the features and the heads, shared by all tasks.
-      norm: whether BatchNorm follows each hidden layer, which then has no bias.
-      dropout: rate after each hidden layer; without one, before the heads.
-      dtype: dtype of the hidden layers.
-      train: as for the network.
-
-    Returns:
-      float32 [B, classes] for each task.
-    """
-    x = features.reshape(features.shape[0], -1)
-    for i, width in enumerate(layers, start=1):
-        x = nn.Dense(
-            width,
-            use_bias=not norm,
-            kernel_init=nn.initializers.he_normal(),
-            dtype=dtype,
-            name=f"head_fc{i}",
-        )(x)
-        if norm:
-            x = BatchNorm(dtype=dtype, name=f"head_bn{i}")(x[:, None, None], train=train)[:, 0, 0]
-        x = nn.Dropout(dropout, deterministic=not train)(nn.relu(x))
-    if not layers:
-        x = nn.Dropout(dropout, deterministic=not train)(x)
-    # With zero kernels all classes are equally likely at first, so the loss is exactly ln(classes).
-    return {
-        task: nn.Dense(
-            number,
-            kernel_init=nn.initializers.zeros_init(),
-            dtype=jnp.float32,
-            name=f"head_{task}",
-        )(x.astype(jnp.float32))
-        for task, number in classes.items()
-    }

@@ -41,43 +41,31 @@ _STEM_CHANNELS = {"gpu": 8}
 
 
 class VGG(StagedNetwork):
-    """A VGG with one linear head for each task.
+    """A VGG.
 
     Attributes:
       stages: channels of each 3x3 convolution, stage by stage.
-      hidden: widths of the fully connected layers. Without them the features are averaged over the
-        image and passed directly to the heads.
-      classes: number of classes for each task.
+      hidden: widths of the fully connected layers, which `dropout` follows, too. Without them the
+        features are averaged over the image. If `head_layers` replace them, the features are those of
+        the last stage, pooled to 7x7.
       batch_norm: whether BatchNorm follows each convolution, which then has no bias.
-      dropout: rate after each hidden layer (without hidden layers: before the heads), in [0, 1).
       relu_after_pool: whether the last ReLU of each stage comes after its max-pool. The two commute, so
         the values are the same, but the ReLU has a quarter of the values to process.
       activation: a name in `activations.ACTIVATIONS`. All but `relu` come before the max-pool.
-      head_layers: widths of hidden layers between features and heads, instead of `hidden`. The features
-        are then the outputs of the last stage, pooled to 7x7.
-      head_norm: whether BatchNorm follows each of these.
-      fixed_norms: names of the BatchNorm layers that use their running averages in training, too.
       stem_channels: number of channels to which the three channels of the image, and the first kernel,
         are padded with zeros. The values are the same; GPU tensor cores need a multiple of 8.
       winograd: whether wide convolutions are computed by `winograd.convolution_3x3`.
-      dtype: dtype of the activations. Parameters and statistics are float32.
     """
 
     stages: tuple[tuple[int, ...], ...]
     hidden: tuple[int, ...]
-    classes: Mapping[str, int]
     batch_norm: bool = False
-    dropout: float = 0.5
     relu_after_pool: bool = True
     activation: str = "relu"
-    head_layers: tuple[int, ...] = ()
-    head_norm: bool = False
-    fixed_norms: frozenset[str] = frozenset()
     stem_channels: int = 3
     winograd: bool = False
-    dtype: jnp.dtype = jnp.float32
 
-    def other_arithmetic(self) -> tuple[nn.Module, ...]:
+    def other_arithmetic(self) -> tuple[StagedNetwork, ...]:
         """With Winograd's convolutions, in float32 only: they lose more digits than others."""
         wide = any(pays((3, 3, width, width)) for widths in self.stages for width in widths)
         return (self.clone(winograd=True),) if wide and self.dtype == jnp.float32 else ()
@@ -112,9 +100,8 @@ class VGG(StagedNetwork):
                 name=f"conv{s}_{c}",
             )(x)
             if self.batch_norm:
-                name = f"bn{s}_{c}"
-                moves = train and name not in self.fixed_norms
-                x = BatchNorm(dtype=self.dtype, name=name)(x, train=moves)
+                norm = BatchNorm(fixed_norms=self.fixed_norms, dtype=self.dtype, name=f"bn{s}_{c}")
+                x = norm(x, train=train)
             if c < len(widths) or not relu_last:
                 x = activate(self.activation, x, f"act{s}_{c}")
         x = max_pool_2x2(x)
@@ -289,13 +276,9 @@ register(
     Family(
         names=(*(f"{base}{norm}" for base in DEPTHS for norm in ("", "_bn")), "vgg_small"),
         create=_create,
-        options=("dropout", "relu_after_pool", "activation", "head_layers", "head_norm"),
+        options=("relu_after_pool", "activation"),
         # Each stage halves the side, and at least one pixel must be left.
         size_multiple=lambda name: 2 ** len(_stages_of(name)),
-        stages=lambda name: (
-            *(f"stage{s}" for s in range(1, len(_stages_of(name)) + 1)),
-            *(() if name == "vgg_small" else ("hidden",)),
-        ),
         part_of=_part_of,
         translate=_translate,
     )

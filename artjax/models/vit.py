@@ -29,9 +29,9 @@ import numpy as np
 from flax import linen as nn
 
 from artjax.models.preprocessing import Preprocessing
-from artjax.models.registry import HEAD, Family, Translated, register
+from artjax.models.registry import Family, Translated, register
 from artjax.models.resampling import resize_grid
-from artjax.models.staged import Stage, StagedNetwork
+from artjax.models.staged import Stage, StagedNetwork, part_in_name
 from artjax.models.translation import TORCHVISION
 
 
@@ -128,24 +128,13 @@ class ViT(StagedNetwork):
     """A vision transformer with one linear head for each task.
 
     Each parameter's name begins with its stage: `block3_query`. Images have the size of those with which
-    the network was initialised.
+    the network was initialised. Attention weights and the statistics of LayerNorm are float32.
 
     Attributes:
       design: sizes and variants.
-      classes: number of classes for each task.
-      dropout: rate before the heads, or after each hidden layer of the head, in [0, 1).
-      head_layers: widths of hidden layers between features and heads.
-      head_norm: whether BatchNorm follows each of these.
-      dtype: dtype of the activations. Parameters, attention weights and the statistics of LayerNorm are
-        float32.
     """
 
     design: Design
-    classes: Mapping[str, int]
-    dropout: float = 0.0
-    head_layers: tuple[int, ...] = ()
-    head_norm: bool = False
-    dtype: jnp.dtype = jnp.float32
 
     def run_stages(self, train: bool) -> Iterator[Stage]:
         """Yields `embedding`, `block1` … with tokens [B, N, C], and `pooled` with [B, C].
@@ -443,13 +432,7 @@ def _resampled(table: np.ndarray, prefix: int, side: int) -> np.ndarray:
 def _create(
     name: str, classes: Mapping[str, int], *, dtype: jnp.dtype, platform: str, **options: Any
 ) -> ViT:
-    return ViT(DESIGNS[name], classes, dtype=dtype, **options)
-
-
-def _part_of(path: str) -> str:
-    """`block3_query/kernel` belongs to `block3`, `embedding_position` to `embedding`."""
-    part = path.partition("_")[0]
-    return HEAD if part == "head" else part
+    return ViT(DESIGNS[name], classes=classes, dtype=dtype, **options)
 
 
 def _register(preprocessing: Preprocessing, designs: Mapping[str, Design]) -> None:
@@ -457,14 +440,8 @@ def _register(preprocessing: Preprocessing, designs: Mapping[str, Design]) -> No
         Family(
             names=tuple(designs),
             create=_create,
-            options=("dropout", "head_layers", "head_norm"),
             size_multiple=lambda name: DESIGNS[name].patch,
-            stages=lambda name: (
-                "embedding",
-                *(f"block{n}" for n in range(1, DESIGNS[name].depth + 1)),
-                "pooled",
-            ),
-            part_of=_part_of,
+            part_of=part_in_name,
             preprocessing=replace(preprocessing, crop_share=1.0, interpolation="linear"),
             translate=lambda name, arrays, image_size: translate(
                 DESIGNS[name], preprocessing, arrays, image_size

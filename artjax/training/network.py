@@ -115,7 +115,7 @@ class Network:
             compiler_options=self._options_forward,
         )
 
-    def _create_model(self, platform: str) -> nn.Module:
+    def _create_model(self, platform: str) -> StagedNetwork:
         options = {
             name: value for name, value in self.config.model.items() if name not in _NO_OPTIONS
         }
@@ -225,7 +225,7 @@ class Network:
         if self._options_forward:
             # What is best for one network is not for another.
             candidates.append(Candidate(own, {}))
-        if self.platform == "cpu" and isinstance(self.model, StagedNetwork):
+        if self.platform == "cpu":
             for model in self.model.other_arithmetic():
                 step = self._feature_step(model, self.boundary)
                 candidates.append(Candidate(step, self._options_forward, "other arithmetic"))
@@ -237,15 +237,13 @@ class Network:
             model, config.image_size, config.augment, self.preprocessing, stage
         )
 
-    def trunk_outputs(self, variables: Mapping[str, Any], batch: Batch) -> jax.Array | None:
-        """The outputs of the last stage, as evaluation sees a batch, float16; None without stages.
+    def trunk_outputs(self, variables: Mapping[str, Any], batch: Batch) -> jax.Array:
+        """The outputs of the last stage, as evaluation sees a batch, float16 [B, …].
 
         Args:
           variables: whole ones.
           batch: images and aspects.
         """
-        if not self.stages:
-            return None
         outputs: jax.Array = self._trunk_step(variables, batch)
         return outputs
 
@@ -273,7 +271,7 @@ class Network:
         """The stage of a parameter, such as `conv1_1/kernel`, or `HEAD`."""
         return self._family.part_of(path)
 
-    def model_for_counting(self) -> nn.Module:
+    def model_for_counting(self) -> StagedNetwork:
         """The network as it is on a CPU: without the padding that an accelerator wants."""
         return self._create_model("cpu")
 

@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+from functools import partial
 
 import jax
 import numpy as np
@@ -17,7 +18,7 @@ from artjax.places import Places
 from artjax.runs import open_run
 from artjax.train import train
 
-pytestmark = pytest.mark.usefixtures("narrow_vgg_bn_of_module")
+narrow_config = partial(tiny_config, model__name="narrow_bn")
 
 ONE = {"devices": jax.devices()[:1]}
 
@@ -78,7 +79,7 @@ def workdirs(data_dir, tmp_path_factory):
     folders = [tmp_path_factory.mktemp(name) for name in ("first", "second")]
     changes = {"seed": 1, "image_size": 16, "canvas_size": 24, "eval__views": 5}
     for folder, given in zip(folders, ({}, changes), strict=True):
-        train(tiny_config(steps=6, eval_every=3, **given), Places(folder, data_dir), **ONE)
+        train(narrow_config(steps=6, eval_every=3, **given), Places(folder, data_dir), **ONE)
     return folders
 
 
@@ -183,7 +184,7 @@ def test_what_is_no_ensemble_is_one_line(workdirs, tmp_path):
     (tmp_path / "link").symlink_to(workdirs[0])
     folded = tmp_path / "folded"
     folded.mkdir()
-    text = json.dumps(tiny_config(folds=3).to_dict())
+    text = json.dumps(narrow_config(folds=3).to_dict())
     (folded / "config.json").write_text(text)
     for given, split, changes, says in (
         (workdirs[:1], "test", {}, "needs two or more workdirs"),

@@ -1,6 +1,7 @@
 import csv
 import json
 import shutil
+from functools import partial
 from types import SimpleNamespace
 
 import jax
@@ -21,14 +22,14 @@ from artjax.training.checkpoint import Checkpoints
 from artjax.training.network import Network
 from artjax.training.training import create_training
 
-pytestmark = pytest.mark.usefixtures("narrow_vgg_bn_of_module")
+narrow_config = partial(tiny_config, model__name="narrow_bn")
 
 
 @pytest.fixture(scope="module")
 def workdir(data_dir, tmp_path_factory):
     """A finished run that was stopped early enough to make mistakes."""
     folder = tmp_path_factory.mktemp("run")
-    config = tiny_config(steps=4, eval_every=2, source="host")
+    config = narrow_config(steps=4, eval_every=2, source="host")
     train(config, Places(folder, data_dir), devices=jax.devices()[:1])
     return folder
 
@@ -86,7 +87,7 @@ def test_a_checkpoint_is_enough(workdir, tmp_path):
 
 @pytest.mark.parametrize("batch_size", [8, 16, 64])
 def test_every_work_counts_once_whatever_the_batch_size(workdir, data_dir, batch_size):
-    config = tiny_config(batch_size=batch_size)
+    config = narrow_config(batch_size=batch_size)
     data = open_canvases(config, data_dir, None)
     split = data.split("test", {"artist": "artist"})
     network = Network(config, {"artist": 3}, create_mesh())
@@ -94,7 +95,9 @@ def test_every_work_counts_once_whatever_the_batch_size(workdir, data_dir, batch
     known, predictions = evaluate.predict_split(network, variables, split)["artist"]
     np.testing.assert_array_equal(known, np.arange(19))
     reference = evaluate.predict_split(
-        Network(tiny_config(batch_size=19), {"artist": 3}, create_mesh(devices=jax.devices()[:1])),
+        Network(
+            narrow_config(batch_size=19), {"artist": 3}, create_mesh(devices=jax.devices()[:1])
+        ),
         variables,
         split,
     )["artist"][1]
@@ -173,7 +176,7 @@ def test_streaming_without_room_for_canvases_gives_the_same_numbers(workdir, tmp
 
 @pytest.mark.slow
 def test_a_model_spread_over_devices_is_evaluated_on_any_number(data_dir, tmp_path):
-    config = tiny_config(batch_size=15, fsdp=3, steps=2, eval_every=2)
+    config = narrow_config(batch_size=15, fsdp=3, steps=2, eval_every=2)
     train(config, Places(tmp_path, data_dir), devices=jax.devices()[:3])
     assert evaluate.evaluate_workdir(tmp_path, "test")["tasks"]["artist"]["n"] == 19
 
@@ -204,7 +207,7 @@ def test_workdir_without_checkpoint_says_what_it_holds(tmp_path):
 
 @pytest.mark.slow
 def test_the_best_checkpoint_is_kept_beside_the_last(tmp_path):
-    config = tiny_config(image_size=16, canvas_size=16)
+    config = narrow_config(image_size=16, canvas_size=16)
     mesh = create_mesh(devices=jax.devices()[:1])
     state = create_training(config, {"artist": 3}, 60, mesh).initial_state()
     scores = {1: (0.5, 1.0), 2: (0.7, 0.9), 3: (0.7, 0.8), 4: (0.6, 0.1), 5: None}

@@ -1,4 +1,5 @@
 import csv
+from functools import partial
 
 import jax
 import numpy as np
@@ -14,13 +15,13 @@ from artjax.train import train
 pytestmark = pytest.mark.slow
 
 
-pytestmark = pytest.mark.usefixtures("narrow_vgg_bn_of_module")
+narrow_config = partial(tiny_config, model__name="narrow_bn")
 
 
 @pytest.fixture(scope="module")
 def workdir(data_dir, tmp_path_factory):
     folder = tmp_path_factory.mktemp("run")
-    train(tiny_config(steps=30), Places(folder, data_dir), devices=jax.devices()[:1])
+    train(narrow_config(steps=30), Places(folder, data_dir), devices=jax.devices()[:1])
     return folder
 
 

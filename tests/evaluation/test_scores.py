@@ -110,9 +110,8 @@ def test_works_images_and_near_duplicates_are_counted(name, task, rows, splits):
     assert row["top1_without_near_duplicates"] == np.mean(right)
 
 
-@pytest.mark.usefixtures("narrow_vgg")
 def test_predictions_are_of_the_works_whose_label_is_known(splits):
-    config = details.details_config(task=TASKS)
+    config = details.details_config(task=TASKS, model__name="narrow")
     mesh = create_mesh(devices=jax.devices()[:1])
     training = create_training(config, dict.fromkeys(TASKS, 3), 60, mesh)
     variables = training.initial_state().variables

@@ -1,6 +1,7 @@
 """Several views of each work: the mean of the probabilities, here by hand."""
 
 import json
+from functools import partial
 
 import jax
 import numpy as np
@@ -20,7 +21,7 @@ from artjax.train import train
 from artjax.training.logs import read_rows
 from artjax.training.training import create_training
 
-pytestmark = pytest.mark.usefixtures("narrow_vgg_bn_of_module")
+narrow_config = partial(tiny_config, model__name="narrow_bn")
 
 ONE = {"devices": jax.devices()[:1]}
 
@@ -28,7 +29,8 @@ ONE = {"devices": jax.devices()[:1]}
 def network(devices=1, **changes):
     """A network with random weights, and a batch."""
     mesh = create_mesh(devices=jax.devices()[:devices])
-    training = create_training(tiny_config(**changes), {"artist": 3}, 60, mesh)
+    config = tiny_config(model__name="narrow", **changes)
+    training = create_training(config, {"artist": 3}, 60, mesh)
     of = training.network
     leaves, tree = jax.tree.flatten(training.initial_state().variables)
     keys = jax.random.split(jax.random.key(0), len(leaves))
@@ -44,7 +46,6 @@ def network(devices=1, **changes):
     return of, jax.tree.unflatten(tree, drawn), jax.device_put(batch, of.batch_sharding)
 
 
-@pytest.mark.usefixtures("narrow_vgg")
 def test_probabilities_are_the_mean_over_views_that_were_cut_by_hand():
     of, variables, batch = network()
 
@@ -68,7 +69,6 @@ def test_probabilities_are_the_mean_over_views_that_were_cut_by_hand():
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("narrow_vgg")
 def test_views_on_eight_devices_in_micro_batches_are_those_of_one():
     one, many = network(1), network(8, accumulate=2)
     expected, ours = (views.logits_of_views(*of, 10)["artist"] for of in (one, many))
@@ -82,7 +82,7 @@ def workdirs(data_dir, tmp_path_factory):
     for count in (1, 5):
         folder = found[count] = tmp_path_factory.mktemp("run")
         train(
-            tiny_config(steps=8, eval_every=4, eval__views=count), Places(folder, data_dir), **ONE
+            narrow_config(steps=8, eval_every=4, eval__views=count), Places(folder, data_dir), **ONE
         )
     return found
 
@@ -114,7 +114,7 @@ def test_views_change_the_final_evaluation_and_not_the_validations(workdirs):
 def test_a_finished_run_does_not_take_the_result_of_other_views_for_its_own(workdirs, data_dir):
     before = result_of(workdirs[1])
     assert evaluate.evaluate_workdir(workdirs[1], "test", views=10) != before
-    config = tiny_config(steps=8, eval_every=4)
+    config = narrow_config(steps=8, eval_every=4)
     assert train(config, Places(workdirs[1], data_dir), **ONE).results["test"]["views"] == 1
     after = result_of(workdirs[1])
     assert after["tasks"]["artist"]["top1"] == before["tasks"]["artist"]["top1"]

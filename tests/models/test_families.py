@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from artjax.models import HEAD, convnext, create_model, family_of, resnet, squeezenet
+from artjax.models.staged import stage_names
 from artjax.models.vgg import _first_dense_kernel
 from artjax.models.weights import Weights, translated_for, trunk_shapes, variables_for
 from tools.weights_parity import made, made_pixels, picked
@@ -56,9 +57,7 @@ def test_outputs_of_every_stage_equal_the_original(file, pytestconfig):
     held = Weights(arrays_of(golden["shapes"], without_dense=vgg), ORIGIN)
     variables = variables_for(name, held, expected, side)
     model = create_model(name, {}, dtype=jnp.float32, platform="cpu", **options)
-    stages = [*family_of(name).stages(name), "pooled"]
-    stages = [stage for stage in dict.fromkeys(stages) if stage in golden["stages"]]
-    stages = [stage for stage in stages if stage != "hidden"]
+    stages = [stage for stage in stage_names(model) if stage in golden["stages"]]
     assert len(stages) >= 5
 
     def outputs(variables, images):
@@ -99,8 +98,7 @@ def test_stages_come_in_order_and_end_with_pooled_features(name):
         lambda variables: model.apply(variables, images, mutable=["stages"])[1]["stages"],
         shapes[1],
     )
-    expected = [*family.stages(name), "pooled"]
-    assert set(outputs) == set(expected)
+    assert set(outputs) == set(stage_names(model))
     assert len(outputs["pooled"][0].shape) == 2
     assert family.part_of("head_a/kernel") == HEAD
 
@@ -124,7 +122,7 @@ def test_parameters_as_in_torchvision(name, parameters):
 @pytest.mark.slow
 def test_fixed_norms_of_a_resnet_keep_their_averages_in_training():
     fixed = frozenset({"stem_bn", "stage1_block1/bn2"})
-    model = resnet.ResNet((1,), {"a": 2}, dropout=0.0, fixed_norms=fixed)
+    model = resnet.ResNet((1,), classes={"a": 2}, fixed_norms=fixed)
     images = jax.random.normal(jax.random.key(1), (2, 8, 8, 3))
     variables = model.init(jax.random.key(0), images)
     _, changed = jax.jit(lambda v: model.apply(v, images, train=True, mutable=["batch_stats"]))(
@@ -142,9 +140,9 @@ def test_fixed_norms_of_a_resnet_keep_their_averages_in_training():
 
 
 NARROW = {
-    "squeezenet": squeezenet.SqueezeNet(squeezenet.Plan(8, 3, ((2,), (2,), (2,))), {}),
-    "resnet": resnet.ResNet((1,), {}),
-    "convnext": convnext.ConvNeXt(convnext.Plan((1, 1), (8, 16)), {}),
+    "squeezenet": squeezenet.SqueezeNet(squeezenet.Plan(8, 3, ((2,), (2,), (2,))), classes={}),
+    "resnet": resnet.ResNet((1,), classes={}),
+    "convnext": convnext.ConvNeXt(convnext.Plan((1, 1), (8, 16)), classes={}),
 }
 
 

@@ -1,66 +1,87 @@
 """One registration is all that a model family needs."""
 
+import importlib
+import sys
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax import linen as nn
-from jax.ad_checkpoint import checkpoint_name
 from tiny import tiny_config
 
 from artjax import config as config_lib
 from artjax import models
 from artjax.errors import ConfigError
 from artjax.evaluation import evaluate
-from artjax.models import HEAD, Family, Preprocessing, registry
+from artjax.models import registry
 from artjax.places import Places
 from artjax.runtime.mesh import create_mesh
 from artjax.train import train
 from artjax.training.checks import check_config, tables
 from artjax.training.training import create_training
 
+# The file of a family, and in it the row of the table: all that a new family needs.
+PATCHES = '''
+"""A network unlike a VGG: patches, a dense layer, the mean."""
 
-class Patches(nn.Module):
-    """A network unlike a VGG: patches, a dense layer, the mean."""
+from flax import linen as nn
 
-    classes: dict
-    dropout: float
-    dtype: jnp.dtype
-
-    @nn.compact
-    def __call__(self, images, *, train=False):
-        x = nn.Conv(8, (4, 4), (4, 4), name="patches", dtype=self.dtype)(images)
-        x = checkpoint_name(nn.gelu(x), "embedding")
-        x = checkpoint_name(nn.gelu(nn.Dense(8, name="mix", dtype=self.dtype)(x)), "mixing")
-        x = nn.Dropout(self.dropout, deterministic=not train)(x.mean((1, 2))).astype(jnp.float32)
-        return {t: nn.Dense(n, name=f"out_{t}")(x) for t, n in self.classes.items()}
+from artjax.models import Family, Preprocessing, StagedNetwork, register
+from artjax.models.staged import part_in_name
 
 
-FAMILY = Family(
-    names=("patches4",),
-    create=lambda name, classes, *, dtype, platform, dropout: Patches(classes, dropout, dtype),
-    options=("dropout",),
-    size_multiple=lambda name: 4,
-    stages=lambda name: ("embedding", "mixing"),
-    part_of=lambda path: (
-        HEAD if path.startswith("out_") else "embedding" if path.startswith("patches") else "mixing"
-    ),
-    preprocessing=Preprocessing(
-        (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), "BGR", 0.875, "cubic"
-    ),
+class Patches(StagedNetwork):
+    side: int
+
+    def run_stages(self, train):
+        yield "patches", self._patches
+        yield "mixing", lambda x: nn.gelu(nn.Dense(8, name="mixing_fc", dtype=self.dtype)(x))
+        yield "pooled", lambda x: x.mean((1, 2))
+
+    def _patches(self, x):
+        size = (self.side, self.side)
+        return nn.gelu(nn.Conv(8, size, size, name="patches_conv", dtype=self.dtype)(x))
+
+
+register(
+    Family(
+        names=("patches4",),
+        create=lambda name, classes, *, platform, **options: Patches(4, classes=classes, **options),
+        size_multiple=lambda name: 4,
+        part_of=part_in_name,
+        preprocessing=Preprocessing(
+            (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), "BGR", 0.875, "cubic"
+        ),
+    )
 )
+'''
 
 
 @pytest.fixture
-def patches(monkeypatch):
+def module(monkeypatch, tmp_path_factory):
+    """The file, imported."""
     monkeypatch.setattr(registry, "_FAMILIES", dict(registry._FAMILIES))
-    models.register(FAMILY)
+    folder = tmp_path_factory.mktemp("family")
+    (folder / "patches.py").write_text(PATCHES)
+    monkeypatch.syspath_prepend(folder)
+    monkeypatch.delitem(sys.modules, "patches", raising=False)
+    return importlib.import_module("patches")
+
+
+@pytest.fixture
+def patches(module):
+    """Settings of a run with the family."""
     return {"model__name": "patches4", "image_size": 28, "canvas_size": 32}
 
 
 @pytest.mark.slow
 def test_a_registered_family_is_trained_resumed_and_evaluated(patches, data_dir, tmp_path):
-    config = tiny_config(**patches, remat=True, accumulate=2, steps=6)
+    assert models.names()[-1] == "patches4"
+    changes = {"remat": True, "accumulate": 2, "steps": 6, "optim__layer_decay": 0.9}
+    # What no family has to know of: hidden layers in the head, and a part of it that is frozen.
+    changes |= {"model__head_layers": (8,), "model__head_norm": True}
+    changes |= {"optim__groups": (("head_bn.*", 0.0),)}
+    config = tiny_config(**patches, **changes)
     one = {"devices": jax.devices()[:1]}
     train(config, Places(tmp_path, data_dir), stop_after_steps=3, **one)
     outcome = train(config, Places(tmp_path, data_dir), **one)
@@ -71,7 +92,7 @@ def test_a_registered_family_is_trained_resumed_and_evaluated(patches, data_dir,
     assert again["tasks"]["artist"]["n"] == trained["n"] == 19
 
 
-def test_input_has_the_preprocessing_of_the_family(patches, monkeypatch):
+def test_input_has_the_preprocessing_of_the_family(module, patches, monkeypatch):
     seen = []
 
     def record(self, images, *, train=False):
@@ -82,7 +103,7 @@ def test_input_has_the_preprocessing_of_the_family(patches, monkeypatch):
         tiny_config(**patches), {"artist": 3}, 60, create_mesh(devices=jax.devices()[:1])
     )
     variables = training.initial_state().variables
-    monkeypatch.setattr(Patches, "__call__", record)
+    monkeypatch.setattr(module.Patches, "__call__", record)
     canvas = np.zeros((1, 32, 32, 3), np.uint8)
     canvas[:, 2:30, 2:30] = (255, 128, 0)  # 28 of 32 pixels are 0.875 of the side
     batch = {"image": canvas, "aspect": np.ones(1, np.float32)}
@@ -105,24 +126,4 @@ def test_checks_messages_and_help_include_the_family(patches):
 
 def test_a_name_is_registered_once(patches):
     with pytest.raises(ValueError, match="patches4 are registered already"):
-        models.register(FAMILY)
-
-
-@pytest.mark.parametrize("name", [*models.names(), "patches4"])
-def test_every_parameter_belongs_to_a_stage_or_a_head(patches, name):
-    family = models.family_of(name)
-    options = {"dropout": 0.0, "relu_after_pool": True}
-    model = models.create_model(
-        name, {"artist": 3}, dtype=jnp.dtype("float32"), platform="cpu", **options
-    )
-    side = 2 * family.size_multiple(name)
-    shapes = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, side, side, 3)))
-    paths = [
-        "/".join(key.key for key in path)
-        for path, _ in jax.tree_util.tree_leaves_with_path(shapes["params"])
-    ]
-    parts = [family.part_of(path) for path in paths]
-    assert set(parts) == {*family.stages(name), HEAD}
-    assert [path for path, part in zip(paths, parts, strict=True) if part == HEAD] == [
-        path for path in paths if "artist" in path
-    ]
+        models.register(models.family_of("patches4"))

@@ -86,7 +86,7 @@ def test_values_and_gradients_are_those_of_the_textbook(batch_norm, stem_channel
     ours = VGG(
         STAGES,
         (),
-        {"a": 3},
+        classes={"a": 3},
         batch_norm=batch_norm,
         dropout=0.0,
         relu_after_pool=relu_after_pool,

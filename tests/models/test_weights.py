@@ -265,9 +265,7 @@ def test_arrays_of_no_known_network_are_refused(tmp_path):
 
 def test_a_family_without_a_translation_is_named(monkeypatch):
     monkeypatch.setattr(registry, "_FAMILIES", {})
-    models.register(
-        registry.Family(("plain",), lambda: None, (), lambda n: 1, lambda n: (), lambda p: "")
-    )
+    models.register(registry.Family(("plain",), lambda: None, lambda n: 1, lambda p: ""))
     with pytest.raises(WeightsError, match="plain cannot start from pretrained weights"):
         variables_for("plain", held(ARRAYS), {}, 32)
 

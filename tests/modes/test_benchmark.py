@@ -8,10 +8,10 @@ from artjax.places import Places
 
 
 @pytest.mark.slow
-def test_benchmark_measures_three_rates_and_leaves_one_file(data_dir, tmp_path, narrow_vgg_bn):
+def test_benchmark_measures_three_rates_and_leaves_one_file(data_dir, tmp_path):
     said = []
     workdir = tmp_path / "run"
-    config = tiny_config(steps=100, batch_size=0)
+    config = tiny_config(model__name="narrow_bn", steps=100, batch_size=0)
     result = benchmark(config, Places(workdir, data_dir), seconds=0.2, say=said.append)
     assert [path.name for path in workdir.iterdir()] == ["benchmark.json"]
     assert json.loads((workdir / "benchmark.json").read_text()) == json.loads(json.dumps(result))

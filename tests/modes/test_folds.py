@@ -52,10 +52,9 @@ def test_images_of_a_fold_are_those_of_the_collection(data_dir):
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("narrow_vgg_bn")
 def test_folds_are_resumed_and_pooled_into_one_score(data_dir, tmp_path, capsys):
     folds = 2
-    config = tiny_config(folds=folds, steps=8, eval_every=4, log_every=4)
+    config = tiny_config(model__name="narrow_bn", folds=folds, steps=8, eval_every=4, log_every=4)
     one = {"devices": jax.devices()[:1]}
     stopped = cross_validate(config, Places(tmp_path, data_dir), stop_after_steps=4, **one)
     assert not stopped.finished

@@ -13,14 +13,13 @@ from artjax.training.features import Features
 from artjax.training.groups import flat, nested
 from artjax.training.network import Network
 
-pytestmark = pytest.mark.usefixtures("narrow_vgg")
-
 FREEZE = (("(?!head_).*", 0.0),)
 ARTIST = {"artist": "artist"}
 
 
 def network(**changes):
     given = {"optim__groups": FREEZE, "features__views": 1, "batch_size": 8}
+    given |= {"model__name": "narrow"}
     config = tiny_config(**given | changes)
     return Network(config, {"artist": 3}, create_mesh(devices=jax.devices()[:1]))
 

@@ -3,7 +3,7 @@
 import json
 import os
 import re
-from functools import cache
+from functools import cache, partial
 
 import jax
 import pytest
@@ -19,6 +19,7 @@ from artjax.training import memory
 from artjax.training.training import Training, create_training
 
 ON_DEVICE = Choice("device", "")
+NARROW = {"model__name": "narrow"}
 
 
 def mesh(devices=1):
@@ -59,31 +60,31 @@ def test_estimate_follows_devices_accumulation_and_rematerialisation():
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("narrow_vgg")
 def test_accumulation_needs_less_memory():
-    whole, halves, quarters = (needed(64, accumulate=count) for count in (1, 2, 4))
+    whole, halves, quarters = (needed(64, **NARROW, accumulate=count) for count in (1, 2, 4))
     assert halves < 0.65 * whole
     assert quarters < 0.75 * halves  # the state is not divided
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("narrow_vgg")
 def test_largest_batch_fits_and_one_eighth_more_does_not():
-    free = needed(52)
-    largest = memory._largest(lambda size: training(batch_size=size), ON_DEVICE, free, 8, 64)
-    assert needed(largest) <= free < needed(largest + largest // 8)
+    needs = partial(needed, **NARROW)
+    free = needs(52)
+    of = partial(training, **NARROW)
+    largest = memory._largest(lambda size: of(batch_size=size), ON_DEVICE, free, 8, 64)
+    assert needs(largest) <= free < needs(largest + largest // 8)
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("narrow_vgg")
 def test_step_that_does_not_fit_is_an_error_before_it_runs(data_dir, tmp_path, monkeypatch):
-    monkeypatch.setattr(memory, "free_bytes", lambda mesh: needed(32))
-    config = tiny_config(batch_size=64, source="device")
+    needs = partial(needed, **NARROW)
+    monkeypatch.setattr(memory, "free_bytes", lambda mesh: needs(32))
+    config = tiny_config(**NARROW, batch_size=64, source="device")
     with pytest.raises(TrainingError) as caught:
         train(config, Places(tmp_path, data_dir), devices=jax.devices()[:1])
     said = str(caught.value)
     fits = int(re.search(r"try --config.batch_size=(\d+) \(the largest that fits", said)[1])
-    assert needed(fits) <= needed(32) < needed(fits + 1)
+    assert needs(fits) <= needs(32) < needs(fits + 1)
     assert "out of memory: a step with --config.batch_size=64 needs" in said
     assert "--config.accumulate=" in said
     assert "--config.remat=true" in said
@@ -93,13 +94,13 @@ def test_step_that_does_not_fit_is_an_error_before_it_runs(data_dir, tmp_path, m
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("narrow_vgg")
 def test_canvases_on_the_device_are_counted_once(data_dir, tmp_path, monkeypatch):
     # What is free beside the canvases is just what the step needs.
-    step = needed(16) + 2**17  # and a little for gathering the batch
-    assert step < needed(16) + 60 * 40 * 40 * 3
+    needs = needed(16, **NARROW)
+    step = needs + 2**17  # and a little for gathering the batch
+    assert step < needs + 60 * 40 * 40 * 3
     monkeypatch.setattr(memory, "free_bytes", lambda mesh: step)
-    config = tiny_config(batch_size=16, source="device", steps=1)
+    config = tiny_config(**NARROW, batch_size=16, source="device", steps=1)
     assert train(config, Places(tmp_path, data_dir), devices=jax.devices()[:1]).finished
 
 
@@ -119,10 +120,9 @@ def test_other_runtime_errors_keep_their_traceback():
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("narrow_vgg")
 def test_automatic_batch_size_is_the_largest_that_fits(monkeypatch):
     devices, accumulate = 4, 2
-    config = tiny_config(accumulate=accumulate)
+    config = tiny_config(**NARROW, accumulate=accumulate)
 
     @cache  # traces and compiles the step of each size once
     def of(batch_size):
@@ -154,9 +154,8 @@ def test_automatic_batch_size_is_the_largest_that_fits(monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("narrow_vgg")
 def test_automatic_batch_size_is_kept_in_the_workdir(data_dir, tmp_path, monkeypatch, capsys):
-    config = tiny_config(batch_size=0, steps=3)
+    config = tiny_config(**NARROW, batch_size=0, steps=3)
     one = {"devices": jax.devices()[:1]}
     monkeypatch.setattr(memory, "find_batch_size", lambda *arguments: 8)
     train(config, Places(tmp_path, data_dir), stop_after_steps=1, **one)

@@ -41,7 +41,7 @@ COUNTS = {"artist": np.asarray([30, 20, 10]), "genre": np.asarray([35, 5])}
 
 
 def training(devices=1, **changes):
-    config = tiny_config(**changes)
+    config = tiny_config(**{"model__name": "narrow"} | changes)
     classes = {"artist": 3, "genre": 2}
     return create_training(
         config,
@@ -62,12 +62,11 @@ def run(training, steps=3, **of_batch):
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("narrow_vgg_bn")
 @pytest.mark.parametrize(("fsdp", "changes"), [(1, AUGMENTED), (2, {"accumulate": 2})])
 def test_eight_devices_compute_what_one_does(fsdp, changes, monkeypatch):
     monkeypatch.setattr("artjax.runtime.mesh.MIN_SHARDED_SIZE", 2**8)
-    one, one_rows = run(training(1, **changes))
-    many, many_rows = run(training(8, fsdp=fsdp, **changes))
+    one, one_rows = run(training(1, model__name="narrow_bn", **changes))
+    many, many_rows = run(training(8, model__name="narrow_bn", fsdp=fsdp, **changes))
     for a, b in zip(one_rows, many_rows, strict=True):
         np.testing.assert_allclose(a["loss"], b["loss"], rtol=1e-3)
         np.testing.assert_allclose(a["gradient_norm"], b["gradient_norm"], rtol=5e-3)
@@ -81,13 +80,12 @@ def test_eight_devices_compute_what_one_does(fsdp, changes, monkeypatch):
 
 @pytest.mark.slow
 def test_fsdp_spreads_large_parameters():
-    spread = training(8, fsdp=4)
+    spread = training(8, model__name="vgg_small", fsdp=4)
     kernel = spread.initial_state().params["conv4_2"]["kernel"]
     assert kernel.size >= 2**16
     assert kernel.addressable_shards[0].data.size * 4 == kernel.size
 
 
-@pytest.mark.usefixtures("narrow_vgg")
 def test_loss_is_the_sum_of_the_tasks_over_works_whose_label_is_known():
     unknown = (0, 3, 4, 9)
     both = training(task=("artist", "genre"))
@@ -102,7 +100,6 @@ def test_loss_is_the_sum_of_the_tasks_over_works_whose_label_is_known():
     np.testing.assert_allclose(metrics["top1"], mean, rtol=1e-6)
 
 
-@pytest.mark.usefixtures("narrow_vgg")
 def test_unknown_labels_change_no_gradient_of_their_head():
     both = training(task=("artist", "genre"), optim__warmup_epochs=0.0)
     state, _ = both.train_step(both.initial_state(), batch(unknown=range(16)))
@@ -203,9 +200,8 @@ def test_known_shares_that_sum_to_less_than_1_weigh_no_more_than_their_pixels(
     assert metrics["top1"] == 0  # the larger share of each image is of an unknown label
 
 
-@pytest.mark.usefixtures("narrow_vgg_bn")
 def test_training_moves_every_running_average_of_batch_norm():
-    trained = training()
+    trained = training(model__name="narrow_bn")
     before = jax.device_get(trained.initial_state().model_state)
     state, _ = trained.train_step(trained.initial_state(), batch())
     moved = jax.tree.map(
@@ -215,9 +211,8 @@ def test_training_moves_every_running_average_of_batch_norm():
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("narrow_vgg_bn")
 def test_ema_of_parameters_and_statistics_follows_its_definition():
-    with_ema = training(ema_decay=0.25)
+    with_ema = training(model__name="narrow_bn", ema_decay=0.25)
     state = with_ema.initial_state()
     expected = jax.device_get({"params": state.params, **state.model_state})
     for step in range(4):
@@ -235,7 +230,6 @@ def test_ema_of_parameters_and_statistics_follows_its_definition():
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("narrow_vgg")
 @pytest.mark.parametrize(
     ("devices", "mixing"),
     [
@@ -265,13 +259,12 @@ def test_accumulation_equals_the_large_batch(devices, mixing):
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("narrow_vgg_bn")
 @pytest.mark.parametrize("dropout", [0.0, 0.5])
 def test_each_micro_batch_drops_other_features(dropout):
     """Of equal images, the label of one alone is known: its micro-batch gives the whole gradient."""
     whole_image = {"augment__min_area": 1.0, "augment__max_stretch": 1.0, "augment__flip": False}
     settings = {"model__dropout": dropout, "accumulate": 4, "optim__warmup_epochs": 0.0}
-    of = training(**settings, **whole_image)
+    of = training(model__name="narrow_bn", **settings, **whole_image)
     kernels = []
     for known in range(4):
         given = batch(works=8)
@@ -300,7 +293,7 @@ def largest_moved(compiled):
 
 @pytest.mark.slow
 def test_accumulation_moves_no_images_between_devices():
-    accumulated = training(8, accumulate=2, batch_size=32)
+    accumulated = training(8, model__name="vgg_small", accumulate=2, batch_size=32)
     assert largest_moved(accumulated.compile_train_step()) < 40**2
 
     # In contrast, micro-batches of neighbours would move half of the images.
@@ -324,7 +317,7 @@ def test_micro_batches_can_be_joined_again():
 
 @pytest.mark.slow
 def test_evaluation_in_micro_batches_keeps_the_order_of_the_works():
-    whole, divided = training(8), training(8, accumulate=2)
+    whole, divided = (training(8, model__name="vgg_small", accumulate=count) for count in (1, 2))
     state, _ = whole.train_step(whole.initial_state(), batch(seed=5))
     given = jax.device_put(batch(works=16), whole.network.batch_sharding)
     np.testing.assert_allclose(
@@ -337,12 +330,11 @@ def test_evaluation_in_micro_batches_keeps_the_order_of_the_works():
         for of in (whole, divided)
     ]
     assert loops == [False, True]
-    odd = training(1, accumulate=3)
+    odd = training(1, model__name="vgg_small", accumulate=3)
     variables = odd.initial_state().variables
     assert odd.network.logits(variables, batch(works=2))["artist"].shape == (2, 3)
 
 
-@pytest.mark.usefixtures("narrow_vgg")
 def test_rematerialisation_computes_convolutions_again():
     def convolutions(**changes):
         of = training(1, **changes)
@@ -352,9 +344,9 @@ def test_rematerialisation_computes_convolutions_again():
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("narrow_vgg_bn")
 @pytest.mark.parametrize("changes", [{"accumulate": 2}])
 def test_rematerialisation_changes_nothing_but_memory(changes):
+    changes = changes | {"model__name": "narrow_bn"}
     kept, kept_rows = run(training(1, **changes), steps=2)
     again, again_rows = run(training(1, remat=True, **changes), steps=2)
     assert jax.tree.structure(kept) == jax.tree.structure(again)
@@ -369,7 +361,6 @@ def test_rematerialisation_changes_nothing_but_memory(changes):
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("narrow_vgg")
 def test_class_weights_reach_the_step():
     plain, weighted = (
         training(task=("artist", "genre"), loss__class_weights=rule, optim__warmup_epochs=0.0)
@@ -401,7 +392,6 @@ def test_a_step_without_the_counts_it_needs_is_refused():
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("narrow_vgg")
 def test_sam_equals_optax():
     settings = {"optim__warmup_epochs": 0.0, "optim__schedule": "constant"}
     settings |= {"optim__weight_decay": 0.0, "optim__clip_norm": 0.0}
@@ -445,11 +435,10 @@ def test_sam_equals_optax():
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("narrow_vgg_bn")
 def test_sam_keeps_the_statistics_of_the_first_pass():
     states = []
     for rho in (0.0, 0.5):
-        of = training(optim__sam_rho=rho)
+        of = training(model__name="narrow_bn", optim__sam_rho=rho)
         state, metrics = of.train_step(of.initial_state(), batch())
         states.append((jax.device_get(state), float(metrics["loss"])))
     (plain, plain_loss), (sam, sam_loss) = states

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from functools import partial
 
 import details
 import jax
@@ -23,6 +24,7 @@ from artjax.places import Places
 from artjax.setup import open_setup
 from artjax.train import train
 
+narrow_config = partial(tiny_config, model__name="narrow_bn")
 ONE = {"devices": jax.devices()[:1]}
 WORKS = {"train": 150, "validation": 6, "test": 6}
 
@@ -59,13 +61,13 @@ def spoilt(larger, tmp_path, **arrays):
 
 def checked(data_dir, workdir, **changes):
     said = []
-    result = check(tiny_config(**changes), Places(workdir, data_dir), say=said.append, **ONE)
+    result = check(narrow_config(**changes), Places(workdir, data_dir), say=said.append, **ONE)
     verdicts = {verdict["name"]: verdict["verdict"] for verdict in result["checks"]}
     return result, verdicts, "\n".join(said)
 
 
 @pytest.mark.slow
-def test_a_sound_set_up_passes_and_leaves_one_file(larger, tmp_path, narrow_vgg_bn):
+def test_a_sound_set_up_passes_and_leaves_one_file(larger, tmp_path):
     workdir = tmp_path / "run"
     result, verdicts, said = checked(larger, workdir)
     assert result["ok"]
@@ -81,7 +83,7 @@ def test_a_sound_set_up_passes_and_leaves_one_file(larger, tmp_path, narrow_vgg_
 
 
 @pytest.mark.slow
-def test_shuffled_labels_are_found(larger, tmp_path, narrow_vgg_bn, monkeypatch):
+def test_shuffled_labels_are_found(larger, tmp_path, monkeypatch):
     # After 200 steps so narrow a network has learned 90 % of its works by heart, just what is needed.
     monkeypatch.setattr(held_out, "_MOST_STEPS", 350)
     shuffled = spoilt(larger, tmp_path, artist=np.random.default_rng(1).permutation)
@@ -92,7 +94,7 @@ def test_shuffled_labels_are_found(larger, tmp_path, narrow_vgg_bn, monkeypatch)
 
 
 @pytest.mark.slow
-def test_black_pictures_are_found(larger, tmp_path, narrow_vgg_bn):
+def test_black_pictures_are_found(larger, tmp_path):
     black = spoilt(larger, tmp_path, images=np.zeros_like)
     _, verdicts, said = checked(black, tmp_path / "run")
     assert "pictures: FAILED: " in said
@@ -103,9 +105,9 @@ def test_black_pictures_are_found(larger, tmp_path, narrow_vgg_bn):
 
 
 @pytest.mark.slow
-def test_a_learning_rate_that_is_far_too_low_is_found(data_dir, tmp_path, narrow_vgg_bn, capsys):
+def test_a_learning_rate_that_is_far_too_low_is_found(data_dir, tmp_path, capsys):
     argv = ["--config", "configs/artist.py:tiny", "--data_dir", str(data_dir), "--mode", "check"]
-    argv += ["--config.image_size=32", "--config.canvas_size=40", "--config.model.name=vgg_small"]
+    argv += ["--config.image_size=32", "--config.canvas_size=40", "--config.model.name=narrow_bn"]
     argv += ["--config.batch_size=16", "--workdir", str(tmp_path)]
     assert launch.main([*argv, "--config.optim.peak_lr=1e-12"]) == 1
     said = capsys.readouterr().out
@@ -122,7 +124,7 @@ def test_a_learning_rate_that_is_far_too_low_is_found(data_dir, tmp_path, narrow
 
 
 @pytest.mark.slow
-def test_a_random_layer_that_is_frozen_is_named(data_dir, tmp_path, narrow_vgg_bn):
+def test_a_random_layer_that_is_frozen_is_named(data_dir, tmp_path):
     groups = (("conv2_1/kernel", 0.0), ("bn1_1/.*", 0.0))
     _, verdicts, said = checked(data_dir, tmp_path / "run", optim__groups=groups)
     # BatchNorm starts at 1 and 0, which is no layer that was drawn at random.
@@ -132,11 +134,9 @@ def test_a_random_layer_that_is_frozen_is_named(data_dir, tmp_path, narrow_vgg_b
 
 
 @pytest.mark.slow
-def test_a_pretrained_trunk_may_be_frozen_and_its_run_is_not_touched(
-    data_dir, tmp_path, narrow_vgg_bn
-):
+def test_a_pretrained_trunk_may_be_frozen_and_its_run_is_not_touched(data_dir, tmp_path):
     trunk = tmp_path / "trunk"
-    train(tiny_config(task=("genre",), steps=4), Places(trunk, data_dir), **ONE)
+    train(narrow_config(task=("genre",), steps=4), Places(trunk, data_dir), **ONE)
     before = {path: path.stat().st_mtime_ns for path in trunk.rglob("*")}
     settings = {"model__weights": str(trunk), "optim__groups": (("(?!head_).*", 0.0),)}
     # Features are of no use here: the trunk's outputs are computed once, and not kept.
@@ -148,13 +148,13 @@ def test_a_pretrained_trunk_may_be_frozen_and_its_run_is_not_touched(
     # In the workdir of such a run the weights are read again, as for a new one.
     run = tmp_path / "run"
     settings |= {"features__views": 0}
-    train(tiny_config(**settings, steps=2), Places(run, data_dir), **ONE)
+    train(narrow_config(**settings, steps=2), Places(run, data_dir), **ONE)
     assert checked(data_dir, run, **settings)[1]["frozen"] == "ok"
 
 
 @pytest.mark.slow
-def test_several_tasks_devices_and_micro_batches(data_dir, tmp_path, narrow_vgg_bn):
-    config = tiny_config(task=("artist", "genre"), accumulate=2, augment__mixup=0.2)
+def test_several_tasks_devices_and_micro_batches(data_dir, tmp_path):
+    config = narrow_config(task=("artist", "genre"), accumulate=2, augment__mixup=0.2)
     said = []
     result = check(config, Places(tmp_path / "run", data_dir), say=said.append)
     names = [verdict["name"] for verdict in result["checks"]]
@@ -164,9 +164,9 @@ def test_several_tasks_devices_and_micro_batches(data_dir, tmp_path, narrow_vgg_
 
 
 @pytest.mark.slow
-def test_what_cannot_be_told_is_no_failure(data_dir, tmp_path, narrow_vgg_bn, capsys):
+def test_what_cannot_be_told_is_no_failure(data_dir, tmp_path, capsys):
     argv = ["--config", "configs/artist.py:tiny", "--data_dir", str(data_dir), "--mode", "check"]
-    argv += ["--config.image_size=32", "--config.canvas_size=40", "--config.model.name=vgg_small"]
+    argv += ["--config.image_size=32", "--config.canvas_size=40", "--config.model.name=narrow_bn"]
     argv += ["--config.batch_size=16", "--workdir", str(tmp_path)]
     assert launch.main([*argv, "--config.optim.peak_lr=0.05"]) == 0
     assert "cannot tell: labels of artist" in capsys.readouterr().out
@@ -196,8 +196,9 @@ def test_gradients_pass_unchanged_and_are_remembered():
     assert (bool(seen.finite["a"]), bool(seen.finite["b"])) == (True, False)
 
 
-def test_works_are_seen_as_in_evaluation(data_dir, tmp_path, narrow_vgg):
-    setup = open_setup(tiny_config(), Places(tmp_path, data_dir), mode="check", **ONE)
+def test_works_are_seen_as_in_evaluation(data_dir, tmp_path):
+    config = tiny_config(model__name="narrow")
+    setup = open_setup(config, Places(tmp_path, data_dir), mode="check", **ONE)
     works = Works(setup, np.arange(19))  # not a multiple of the batch
     crops = works.crops()
     assert crops.shape == (19, 32, 32, 3)
@@ -212,12 +213,12 @@ def test_works_are_seen_as_in_evaluation(data_dir, tmp_path, narrow_vgg):
 
 @pytest.mark.parametrize("batch_size", [16, 80])
 def test_the_batch_to_learn_by_heart_has_the_works_with_all_labels_first(
-    batch_size, details_dir, tmp_path, monkeypatch, narrow_vgg
+    batch_size, details_dir, tmp_path, monkeypatch
 ):
     """A work without a label teaches nothing: a batch of them is learnt without learning."""
     monkeypatch.setattr(mode, "BATCH_SIZE", 80)  # more than there are with all three labels
     tasks = ("artist", "genre", "period")
-    config = details.details_config(task=tasks, batch_size=batch_size)
+    config = details.details_config(task=tasks, batch_size=batch_size, model__name="narrow")
     setup = open_setup(config, Places(tmp_path, details_dir), mode="check", **ONE)
     train = setup.splits["train"]
     chosen = _fixed_batch(_prepared(setup))

@@ -20,8 +20,8 @@ ONE = {"devices": jax.devices()[:1]}
 
 
 @pytest.mark.slow
-def test_it_suggests_a_rate_and_touches_no_checkpoint(data_dir, tmp_path, narrow_vgg_bn):
-    config = tiny_config(optim__label_smoothing=0.1, ema_decay=0.9)
+def test_it_suggests_a_rate_and_touches_no_checkpoint(data_dir, tmp_path):
+    config = tiny_config(model__name="narrow_bn", optim__label_smoothing=0.1, ema_decay=0.9)
     train(config, Places(tmp_path, data_dir), stop_after_steps=2, **ONE)
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()}
     said = []
@@ -60,8 +60,8 @@ def test_it_suggests_a_rate_and_touches_no_checkpoint(data_dir, tmp_path, narrow
 
 
 @pytest.mark.slow
-def test_several_devices_give_the_same_curve(data_dir, tmp_path, narrow_vgg):
-    config = tiny_config()
+def test_several_devices_give_the_same_curve(data_dir, tmp_path):
+    config = tiny_config(model__name="narrow")
     several = lr_find(config, Places(tmp_path / "8", data_dir), say=lambda line: None)
     one = lr_find(config, Places(tmp_path / "1", data_dir), say=lambda line: None, **ONE)
     # Until the rates are so high that rounding decides.
@@ -70,9 +70,11 @@ def test_several_devices_give_the_same_curve(data_dir, tmp_path, narrow_vgg):
 
 
 @pytest.mark.slow
-def test_a_frozen_trunk_and_its_features(data_dir, tmp_path, narrow_vgg_bn):
-    train(tiny_config(task=("genre",), steps=2), Places(tmp_path / "trunk", data_dir), **ONE)
+def test_a_frozen_trunk_and_its_features(data_dir, tmp_path):
+    trunk = tiny_config(model__name="narrow_bn", task=("genre",), steps=2)
+    train(trunk, Places(tmp_path / "trunk", data_dir), **ONE)
     frozen = {
+        "model__name": "narrow_bn",
         "model__weights": str(tmp_path / "trunk"),
         "optim__groups": (("(?!head_).*", 0.0),),
         "features__views": 2,
@@ -94,9 +96,7 @@ def test_a_frozen_trunk_and_its_features(data_dir, tmp_path, narrow_vgg_bn):
 
 
 @pytest.mark.slow
-def test_without_a_suggestion_the_exit_status_is_1(
-    data_dir, tmp_path, narrow_vgg_bn, capsys, monkeypatch
-):
+def test_without_a_suggestion_the_exit_status_is_1(data_dir, tmp_path, capsys, monkeypatch):
     # No gradient passes: the loss stays.
     real = optim.create_optimizer
     monkeypatch.setattr(
@@ -107,7 +107,7 @@ def test_without_a_suggestion_the_exit_status_is_1(
         ),
     )
     argv = ["--config", "configs/artist.py:tiny", "--data_dir", str(data_dir), "--mode", "lr_find"]
-    argv += ["--config.image_size=32", "--config.canvas_size=40", "--config.model.name=vgg_small"]
+    argv += ["--config.image_size=32", "--config.canvas_size=40", "--config.model.name=narrow_bn"]
     argv += ["--config.batch_size=16", "--workdir", str(tmp_path)]
     assert launch.main(argv) == 1
     assert "no suggestion: the loss does not fall" in capsys.readouterr().out
@@ -121,7 +121,7 @@ def test_several_processes_are_refused(data_dir, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_first_loss_that_is_not_finite_is_one_line(data_dir, tmp_path, narrow_vgg):
-    config = tiny_config(preprocessing__std=(1e-38, 1e-38, 1e-38))
+def test_a_first_loss_that_is_not_finite_is_one_line(data_dir, tmp_path):
+    config = tiny_config(model__name="narrow", preprocessing__std=(1e-38, 1e-38, 1e-38))
     with pytest.raises(TrainingError, match=r"the loss of the first step is not finite"):
         lr_find(config, Places(tmp_path / "run", data_dir), **ONE)

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from functools import partial
 
 import jax
 import numpy as np
@@ -21,7 +22,7 @@ from artjax.runtime.mesh import create_mesh
 from artjax.train import train
 from artjax.training.training import create_training
 
-pytestmark = pytest.mark.usefixtures("narrow_vgg_bn_of_module")
+narrow_config = partial(tiny_config, model__name="narrow_bn")
 
 ONE = {"devices": jax.devices()[:1]}
 FREEZE = (("(?!head_).*", 0.0),)
@@ -30,7 +31,9 @@ FREEZE = (("(?!head_).*", 0.0),)
 @pytest.fixture(scope="module")
 def trunk(data_dir, tmp_path_factory):
     workdir = tmp_path_factory.mktemp("trunk")
-    assert train(tiny_config(task=("genre",), steps=10), Places(workdir, data_dir), **ONE).finished
+    assert train(
+        narrow_config(task=("genre",), steps=10), Places(workdir, data_dir), **ONE
+    ).finished
     return workdir
 
 
@@ -47,7 +50,7 @@ def probe(trunk, **changes):
         "search__dropout": (0.0, 0.4),
         "search__members": 2,
     }
-    return tiny_config(**given | changes)
+    return narrow_config(**given | changes)
 
 
 def rows(workdir):

@@ -19,7 +19,7 @@ ONE = {"devices": jax.devices()[:1]}
 
 def config(**changes):
     given = {"steps": 4, "eval_every": 1, "log_every": 4, "search__trials": 3, "search__members": 2}
-    return tiny_config(**given | changes)
+    return tiny_config(model__name="narrow", **given | changes)
 
 
 def table(workdir):
@@ -28,7 +28,7 @@ def table(workdir):
 
 @pytest.mark.slow
 def test_a_killed_search_loses_no_trial_and_counts_none_twice(
-    data_dir, tmp_path, monkeypatch, capsys, narrow_vgg
+    data_dir, tmp_path, monkeypatch, capsys
 ):
     given = config(eval_every=2, search__trials=2, search__halving=2, search__members=1)
     best = search(given, Places(tmp_path / "whole", data_dir), **ONE).best
@@ -58,7 +58,7 @@ def test_a_killed_search_loses_no_trial_and_counts_none_twice(
 
 
 @pytest.mark.slow
-def test_the_number_of_trials_is_the_total_with_tpe_as_well(data_dir, tmp_path, narrow_vgg):
+def test_the_number_of_trials_is_the_total_with_tpe_as_well(data_dir, tmp_path):
     settings = {"search__sampler": "tpe", "search__halving": 1, "search__members": 1}
     given = config(steps=1, search__trials=2, **settings)
     search(given, Places(tmp_path / "whole", data_dir), **ONE)
@@ -71,7 +71,7 @@ def test_the_number_of_trials_is_the_total_with_tpe_as_well(data_dir, tmp_path, 
 
 
 @pytest.mark.slow
-def test_trials_are_runs_judged_on_validation_only(data_dir, tmp_path, monkeypatch, narrow_vgg):
+def test_trials_are_runs_judged_on_validation_only(data_dir, tmp_path, monkeypatch):
     seen = []
     evaluate_split = evaluate.evaluate_split
 
@@ -109,9 +109,7 @@ def test_a_finished_trial_is_scored_over_all_its_tasks(tmp_path):
 
 
 @pytest.mark.slow
-def test_the_trials_that_are_worse_at_a_rung_are_stopped(
-    data_dir, tmp_path, monkeypatch, narrow_vgg
-):
+def test_the_trials_that_are_worse_at_a_rung_are_stopped(data_dir, tmp_path, monkeypatch):
     """Three trials one after the other, whose validations are set: 0.5, then a worse and a better."""
     read, set_to = trials._validations, {"trial000": 0.5, "trial001": 0.25, "trial002": 0.75}
 
@@ -127,7 +125,7 @@ def test_the_trials_that_are_worse_at_a_rung_are_stopped(
 
 
 @pytest.mark.slow
-def test_a_diverged_trial_is_counted_and_said(data_dir, tmp_path, capsys, narrow_vgg):
+def test_a_diverged_trial_is_counted_and_said(data_dir, tmp_path, capsys):
     given = config(search__trials=1, search__peak_lr=(1e30, 1e35), optim__clip_norm=0.0)
     with pytest.raises(TrainingError, match=r"none of the 1 trials was trained to its end"):
         search(given, Places(tmp_path, data_dir), **ONE)
