@@ -43,7 +43,7 @@ from artjax.models.vgg import DEPTHS, HE_NORMAL
 from artjax.runtime.xla_options import compiler_options
 from artjax.training.optim import create_optimizer
 from artjax.training.state import create_state
-from artjax.training.step import create_train_step
+from artjax.training.step import StepSettings, create_train_step
 
 CLASSES = 20
 SMALL = ((16,), (32,), (64, 64), (128, 128))
@@ -196,7 +196,7 @@ def whole_step(name: str, size: int, batch: int, dtype: Any, options: dict[str, 
         "aspect": jnp.asarray(rng.uniform(0.6, 1.6, batch), jnp.float32),
         "label/artist": jnp.asarray(rng.integers(0, CLASSES, batch), jnp.int32),
     }
-    step = create_train_step(model, optimizer, schedule, config)
+    step = create_train_step(model, optimizer, schedule, StepSettings.of(config))
     state = jax.jit(lambda: create_state(model, optimizer, size, 0, with_ema=True))()
     return clocked(jax.jit(step, donate_argnums=0, compiler_options=options), state, given)
 

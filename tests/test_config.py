@@ -4,9 +4,9 @@ import pytest
 from tiny import tiny_config
 
 from artjax import config as config_lib
-from artjax import workdir
 from artjax.config import apply_overrides, default_config, from_json, to_json
 from artjax.errors import ConfigError, WorkdirError
+from artjax.runs import claim
 from artjax.training.checks import check_config as check
 from artjax.training.checks import tables
 from artjax.training.optim import peak_lr
@@ -191,7 +191,7 @@ def test_a_run_with_such_a_config_json_is_refused_with_the_name_of_the_file(tmp_
     del values["augment"]["mixup"]
     (tmp_path / "config.json").write_text(json.dumps(values))
     with pytest.raises(WorkdirError) as caught:
-        workdir.claim(tmp_path, tiny_config())
+        claim(tmp_path, tiny_config())
     what, then = str(caught.value).split("\n")
     assert what.startswith(
         f"{tmp_path / 'config.json'}: the configuration lacks the field augment.mixup"

@@ -26,8 +26,9 @@ from artjax.training.training import create_training
 from launch import main as launch_main
 
 
-def one(config, workdir, data_dir, **settings):
-    return train(config, Places(workdir, data_dir), devices=jax.devices()[:1], **settings)
+def one(config, workdir, data_dir, canvas_dir=None, **settings):
+    places = Places(workdir, data_dir, canvas_dir)
+    return train(config, places, devices=jax.devices()[:1], **settings)
 
 
 def rows_without_speed(workdir):
@@ -41,7 +42,7 @@ def last_state(workdir):
     config = read_config(workdir)
     tasks = {"artist": 3, "genre": 2}
     classes = {task: tasks[task] for task in config.task}
-    training = create_training(config, classes, 60, create_mesh(devices=jax.devices()[:1]))
+    training = create_training(config, classes, 60, create_mesh(config.fsdp))
     checkpoints = Checkpoints(workdir, read_only=True)
     state = checkpoints.restore(checkpoints.latest_step, training.abstract_state)
     checkpoints.close()

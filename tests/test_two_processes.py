@@ -57,7 +57,9 @@ def together(data_dir, tmp_path_factory, pytestconfig):
     tmp = tmp_path_factory.mktemp("processes")
     large = tmp / "large"
     built = open_canvases(tiny_config(), data_dir, large).directory
-    built.rename(built.with_name(f"{TOO_LARGE}px"))  # only the folder's name is read
+    renamed = built.rename(built.with_name(f"{TOO_LARGE}px"))
+    description = json.loads((renamed / "canvases.json").read_text()) | {"size": TOO_LARGE}
+    (renamed / "canvases.json").write_text(json.dumps(description))
     nothing = tmp / "nothing"
     other = tmp / "other"
     write_tiny(other, splits={"train": 20, "validation": 9, "test": 9})

@@ -9,7 +9,7 @@ import sys
 import pytest
 from absl import flags, logging
 
-import launch
+from artjax.command_line import parse
 from artjax.config import LABELS, load_config_file
 from artjax.data import prepared
 from artjax.prepare import tfds_program
@@ -38,12 +38,12 @@ def put(data_dir, tmp_path):
 def after_launch(found, data_dir):
     """What follows `python launch.py --config `, where launch.py itself can read it."""
     words = shlex.split(tfds_program.next_command(found, data_dir))
-    args, overrides = launch.parse_args(words[2:])
-    assert args.mode == "describe"
-    assert args.data_dir in (None, data_dir)
-    for name, value in overrides:
+    command = parse(words[2:])
+    assert command.mode == "describe"
+    assert command.flags.get("data_dir") in (None, data_dir)
+    for name, value in command.fields:
         assert (name, value in LABELS) == ("task", True)
-    file, _, collection = args.config.partition(":")
+    file, collection = command.config_file, command.collection
     assert load_config_file(file, collection).collection == collection
     return shlex.join(words[3:])
 

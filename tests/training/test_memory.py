@@ -41,7 +41,7 @@ def test_estimate_is_near_what_the_compiler_says():
     assert estimate == pytest.approx(needed(64), rel=0.25)
     state, gradients, _ = small.estimated_bytes()
     assert state == sum(leaf.nbytes for leaf in jax.tree.leaves(small.initial_state()))
-    assert gradients == 4 * small.parameters
+    assert gradients == 4 * small.network.parameters
 
 
 def test_the_estimate_names_its_parts():
