@@ -15,10 +15,11 @@ from jax.sharding import Mesh
 from artjax import config as config_lib
 from artjax import pretrained as pretrained_lib
 from artjax.data import batches, canvases, sources
-from artjax.data.canvases import Canvases, Split
+from artjax.data.canvases import Canvases
 from artjax.data.folds import fold_of
 from artjax.data.sources import Choice, Source
 from artjax.data.splits import SPLITS
+from artjax.data.works import Split
 from artjax.errors import ConfigError
 from artjax.places import Places
 from artjax.prepare.picture_decoding import SHORT_SIDE_PX

@@ -29,7 +29,7 @@ from timed_step import TimedStep, config_of
 
 from artjax.config import canvas_size
 from artjax.data import batches
-from artjax.data.canvases import Split
+from artjax.data.works import Split
 from artjax.runtime.mesh import batch_sharding, create_mesh, describe
 
 _FETCHED = 30  # batches; nearly all of them are of the same epoch

@@ -20,10 +20,10 @@ import jax
 import numpy as np
 
 from artjax.data import sources
-from artjax.data.canvases import Split
 from artjax.data.sources import Choice
+from artjax.data.works import Split
 from artjax.modes.search import combining
-from artjax.modes.search.heads import Group
+from artjax.modes.search.group import Group
 from artjax.modes.search.space import space_of
 from artjax.runtime import compilation_cache
 from artjax.runtime.mesh import create_mesh

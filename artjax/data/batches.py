@@ -13,7 +13,7 @@ import jax
 import numpy as np
 from jax.sharding import NamedSharding
 
-from artjax.data.canvases import Split
+from artjax.data.works import Split
 from artjax.errors import ConfigError
 
 if TYPE_CHECKING:  # benchmarks run where ml_collections is not installed

@@ -7,9 +7,10 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 
 from artjax.data import reports
-from artjax.data.canvases import Canvases, Split
+from artjax.data.canvases import Canvases
 from artjax.data.joined import JoinedImages
 from artjax.data.splits import divide, group_keys
+from artjax.data.works import Split
 from artjax.errors import DataError
 
 # Of all works, as in a collection that is cut once.

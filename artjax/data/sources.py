@@ -18,8 +18,9 @@ from jax import lax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from artjax.data import batches
-from artjax.data.canvases import Canvases, Split, take
+from artjax.data.canvases import Canvases
 from artjax.data.tfrecords import Records
+from artjax.data.works import Split, take
 from artjax.errors import ConfigError
 from artjax.runtime import mesh as mesh_lib
 from artjax.runtime import resources

@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 
 from artjax.data import colours
-from artjax.data.canvases import Canvases, Split
+from artjax.data.canvases import Canvases
+from artjax.data.works import Split
 from artjax.evaluation.metrics import wilson_interval
 from artjax.files import write_atomically
 

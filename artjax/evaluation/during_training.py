@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from artjax.data.canvases import Split
 from artjax.data.prepared import Prepared
+from artjax.data.works import Split
 from artjax.evaluation import metrics
 from artjax.evaluation.evaluate import predict_split, summarise
 from artjax.training.network import Network

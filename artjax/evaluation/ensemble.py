@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from artjax.data.canvases import Canvases, Split
+from artjax.data.canvases import Canvases
+from artjax.data.works import Split
 from artjax.errors import ConfigError, WorkdirError
 from artjax.evaluation import evaluate, metrics
 from artjax.evaluation.evaluate import TaskPredictions

@@ -10,9 +10,10 @@ import numpy as np
 
 from artjax import config as config_lib
 from artjax.data import batches
-from artjax.data.canvases import Canvases, Split
+from artjax.data.canvases import Canvases
 from artjax.data.prepared import Prepared
 from artjax.data.splits import SPLITS
+from artjax.data.works import Split
 from artjax.errors import ConfigError
 from artjax.evaluation import baselines, metrics
 from artjax.evaluation.colour_histograms import kept_colour_baseline

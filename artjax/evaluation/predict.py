@@ -11,7 +11,7 @@ import numpy as np
 
 from artjax import config as config_lib
 from artjax.data import batches, decoding
-from artjax.data.canvases import Split
+from artjax.data.works import Split
 from artjax.errors import DataError, ImageError, WorkdirError
 from artjax.evaluation import metrics
 from artjax.evaluation.views import logits_of_views, number_of_views

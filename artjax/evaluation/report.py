@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from artjax.data.canvases import Split
+from artjax.data.works import Split
 from artjax.evaluation import baselines, metrics
 
 # The standard error of a top-1 of 50 % is 9 points with 30 works.

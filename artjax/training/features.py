@@ -16,8 +16,9 @@ from tqdm import tqdm
 
 from artjax import config as config_lib
 from artjax.data import batches
-from artjax.data.canvases import Canvases, Split
+from artjax.data.canvases import Canvases
 from artjax.data.joined import JoinedImages
+from artjax.data.works import Split
 from artjax.errors import DataError
 from artjax.files import write_atomically
 from artjax.runtime import locks, resources

@@ -7,7 +7,7 @@ import pytest
 from tiny import tiny_config
 
 from artjax.data import batches
-from artjax.data.canvases import Split
+from artjax.data.works import Split
 from artjax.errors import ConfigError
 from artjax.runtime.mesh import batch_sharding, create_mesh
 

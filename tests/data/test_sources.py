@@ -12,7 +12,7 @@ from PIL import Image
 from tiny import open_canvases, tiny_config
 
 from artjax import augment
-from artjax.data import batches, canvases, decoding, sources, tfrecords
+from artjax.data import batches, decoding, sources, tfrecords, works
 from artjax.errors import ConfigError, DataError
 from artjax.runtime import resources
 from artjax.runtime.mesh import batch_sharding, create_mesh
@@ -299,6 +299,6 @@ def test_crops_are_the_boxes_of_the_pictures(side):
 def test_many_rows_are_read_by_threads_as_by_indexing():
     images = np.random.default_rng(0).integers(0, 256, (50, 40, 40, 3), np.uint8)
     rows = np.random.default_rng(1).integers(0, 50, 1000)
-    assert images[rows].nbytes > canvases._MIN_BYTES_FOR_THREADS
-    np.testing.assert_array_equal(canvases.take(images, rows), images[rows])
-    np.testing.assert_array_equal(canvases.take(images, rows[:0]), images[:0])
+    assert images[rows].nbytes > works._MIN_BYTES_FOR_THREADS
+    np.testing.assert_array_equal(works.take(images, rows), images[rows])
+    np.testing.assert_array_equal(works.take(images, rows[:0]), images[:0])

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from artjax.data import batches
-from artjax.data.canvases import Split
+from artjax.data.works import Split
 from artjax.evaluation.evaluate import predict_split
 from artjax.modes.check.verdicts import HeldOut, held_out
 from artjax.modes.check.works import Works

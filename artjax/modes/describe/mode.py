@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 from artjax import config as config_lib
 from artjax import pages
 from artjax.data import reports
-from artjax.data.canvases import Split
+from artjax.data.works import Split
 from artjax.modes.command import Command
 from artjax.modes.describe import page
 from artjax.modes.describe.numbers import near_duplicate_rows, near_duplicate_summary, numbers_of

@@ -13,9 +13,10 @@ from PIL import Image
 
 from artjax import config as config_lib
 from artjax.data import reports
-from artjax.data.canvases import Canvases, Split
+from artjax.data.canvases import Canvases
 from artjax.data.reports import NearDuplicateRow
 from artjax.data.splits import uncovered, uncovered_in_words
+from artjax.data.works import Split
 from artjax.evaluation import baselines
 from artjax.evaluation.colour_histograms import kept_colour_baseline
 from artjax.prepare import near_duplicates

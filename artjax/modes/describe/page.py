@@ -8,9 +8,9 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from artjax import pages
-from artjax.data.canvases import Split
 from artjax.data.reports import NearDuplicateRow
 from artjax.data.splits import SPLITS
+from artjax.data.works import Split
 from artjax.modes.describe.pictures import Picture
 from artjax.modes.describe.seen import SeenWork, augmentations_in_words
 

@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 from PIL import Image
 
 from artjax.data.canvas_builder import read_examples
-from artjax.data.canvases import Canvases, Split
+from artjax.data.canvases import Canvases
 from artjax.data.decoding import PILLOW_FORMATS
+from artjax.data.works import Split
 from artjax.errors import DataError
 
 HEIGHT_PX = 240

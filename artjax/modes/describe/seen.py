@@ -14,7 +14,7 @@ from PIL import Image
 from artjax import augment
 from artjax import config as config_lib
 from artjax.data import batches, sources
-from artjax.data.canvases import Split
+from artjax.data.works import Split
 from artjax.models import Preprocessing
 from artjax.training.step import keys_of_step
 from artjax.training.training import create_crop_boxes

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from artjax.data.canvases import Split
+from artjax.data.works import Split
 from artjax.evaluation import ensemble, evaluate, metrics
 from artjax.evaluation.metrics import Predictions
 from artjax.modes.search.results import Result

@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -20,92 +20,27 @@ from safetensors.numpy import save_file
 from tqdm import tqdm
 
 from artjax.data import batches, sources
-from artjax.data.sources import Batch
 from artjax.errors import ConfigError, TrainingError, WorkdirError
 from artjax.evaluation.metrics import Predictions
 from artjax.files import replacing
 from artjax.modes.search import combining
+from artjax.modes.search.group import Group, put
 from artjax.modes.search.results import Result, ranked, rungs, survivors
-from artjax.modes.search.space import Hyperparameters, Space, with_hyperparameters
+from artjax.modes.search.space import Space, with_hyperparameters
 from artjax.runs import claim
 from artjax.runtime import mesh as mesh_lib
-from artjax.runtime.resources import format_bytes
 from artjax.setup import Setup
 from artjax.training import frozen as frozen_lib
-from artjax.training import memory
 from artjax.training.best import BestSoFar, Validation
 from artjax.training.checkpoint import Checkpoints
-from artjax.training.state import TrainState
 from artjax.training.stepping import Stepping
 from artjax.training.stop_signal import StopSignal
-from artjax.training.training import Training
 
 if TYPE_CHECKING:
     from ml_collections import ConfigDict
 
 _SAVE_SECONDS = 20.0
 _FILE = "heads.safetensors"
-# The axis of the trials in each part of a stacked state. All trials are at the same step.
-_AXES = TrainState(step=None, params=0, model_state=0, opt_state=0, ema=0)  # type: ignore[arg-type]
-
-
-class Group:
-    """Trials whose networks have the same form, so that one program trains them all.
-
-    Attributes:
-      training: one of theirs; the learning rate, weight decay and label smoothing of each are arguments
-        of the program.
-      frozen: the frozen variables, on the devices.
-      trials: their numbers, in the order of the rows of `state`.
-      state: the states of all of them; each array has the trials as its first axis.
-    """
-
-    def __init__(self, training: Training, frozen: Mapping[str, Any], trials: list[int]) -> None:
-        self.training = training
-        self.frozen = frozen
-        self.trials = trials
-        one = training.initial_state()
-        # All begin with the same weights, as they would one after the other.
-        self.state = _put(training, _of_each(lambda x: _repeated(x, len(trials)), one))
-
-    def keep(self, trials: Sequence[int]) -> None:
-        """Drops all other trials."""
-        indices = np.asarray([self.trials.index(trial) for trial in trials], np.int32)
-        self.state = _put(self.training, _of_each(lambda x: np.asarray(x)[indices], self.state))
-        self.trials = list(trials)
-
-    def of(self, trial: int) -> TrainState:
-        """The state of one trial, as a run of its own has it."""
-        row = self.trials.index(trial)
-        return _of_each(lambda x: x[row], self.state)
-
-    def compile(self, drawn: Sequence[Hyperparameters], source: sources.Source) -> Any:
-        """Compiles the step of all trials: (state, batch) → (state, metrics of each, float32 [T])."""
-        training, frozen = self.training, self.frozen.get("params")
-        values = {
-            name: jnp.asarray([getattr(drawn[t], name) for t in self.trials], jnp.float32)
-            for name in ("peak_lr", "weight_decay", "label_smoothing")
-        }
-
-        def one(state: TrainState, values: Mapping[str, jax.Array], batch: Batch) -> Any:
-            return training.train_step_with(**values)(state, batch, frozen)
-
-        def step(state: TrainState, works: Batch, batch: Batch, values: Any) -> Any:
-            whole = source.gather(works, batch) if source.works else batch
-            return jax.vmap(one, in_axes=(_AXES, 0, None), out_axes=(_AXES, 0))(
-                state, values, whole
-            )
-
-        jitted = jax.jit(step, donate_argnums=0, compiler_options=training.train_options)
-        compiled = jitted.lower(self.state, source.works, source.batch(0), values).compile()
-        needed, free = memory.needed_bytes(compiled), memory.free_bytes(training.network.mesh)
-        if needed and free and needed > free + _bytes(self.state):
-            raise ConfigError(
-                f"{len(self.trials)} trials at once need {format_bytes(needed)}, and "
-                f"{format_bytes(free)} are free; set fewer --config.search.trials (now {len(drawn)}), "
-                "or narrower layers with --config.search.width"
-            )
-        return lambda state, batch: compiled(state, source.works, batch, values)
 
 
 class HeadSearch:
@@ -316,7 +251,7 @@ class HeadSearch:
             group.keep(trials)
             leaves, form = jax.tree.flatten(group.state)
             saved = [arrays[f"{g}/{i}"] for i in range(len(leaves))]
-            group.state = _put(group.training, jax.tree.unflatten(form, saved))
+            group.state = put(group.training, jax.tree.unflatten(form, saved))
         self._results = {r.number: r for r in map(Result.from_json, progress["results"])}
         self._step = progress["step"]
         step = max(int(group.state.step) for group in self._groups)
@@ -370,30 +305,6 @@ def _check_shared(config: ConfigDict) -> None:
             f"--config.early_stop_patience={config.early_stop_patience}: successive halving stops the "
             "trials of a search; set it to 0 (--config.search.halving says how many go on)"
         )
-
-
-def _of_each(function: Callable[[Any], Any], state: TrainState) -> TrainState:
-    """Applies a function to every array but the step, which the trials share."""
-    changed = {
-        name: jax.tree.map(function, getattr(state, name))
-        for name in ("params", "model_state", "opt_state", "ema")
-    }
-    return state.replace(**changed)
-
-
-def _repeated(array: jax.Array, count: int) -> np.ndarray:
-    values = np.asarray(array)
-    return np.broadcast_to(values[None], (count, *values.shape))
-
-
-def _put(training: Training, state: TrainState) -> TrainState:
-    """The state on all devices of a training."""
-    put: TrainState = jax.device_put(state, mesh_lib.replicated(training.network.mesh))
-    return put
-
-
-def _bytes(state: TrainState) -> int:
-    return sum(leaf.nbytes for leaf in jax.tree.leaves(state))
 
 
 def _link_or_save(search: Path, folder: Path, frozen: dict[str, Any]) -> None:

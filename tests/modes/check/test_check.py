@@ -14,7 +14,7 @@ from tiny import open_canvases, tiny_config, write_tiny
 
 import launch
 from artjax.data import batches
-from artjax.data.canvases import Split
+from artjax.data.works import Split
 from artjax.errors import ArtjaxError, ConfigError
 from artjax.modes.check import held_out, mode
 from artjax.modes.check.mode import _fixed_batch, _prepared, check

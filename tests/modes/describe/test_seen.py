@@ -14,7 +14,7 @@ from tiny import AUGMENTED, open_canvases, tiny_config
 
 from artjax.config import AUGMENT_LIMITS, default_config, to_json
 from artjax.data import sources
-from artjax.data.canvases import Split
+from artjax.data.works import Split
 from artjax.errors import ConfigError
 from artjax.models import Preprocessing
 from artjax.modes.describe.mode import describe

@@ -13,6 +13,7 @@ import launch
 from artjax.errors import ConfigError, TrainingError
 from artjax.evaluation import evaluate
 from artjax.modes.command import Command
+from artjax.modes.search import group as group_lib
 from artjax.modes.search import heads
 from artjax.modes.search.mode import search
 from artjax.modes.search.space import space_of, with_hyperparameters
@@ -143,14 +144,14 @@ def test_what_was_found_is_written_as_runs_and_test_is_not_looked_at(
 
 def test_a_group_keeps_the_states_of_the_trials_that_go_on():
     mesh = create_mesh(devices=jax.devices()[:1])
-    group = heads.Group(create_training(tiny_config(), {"artist": 3}, 60, mesh), {}, [3, 5, 7])
+    group = group_lib.Group(create_training(tiny_config(), {"artist": 3}, 60, mesh), {}, [3, 5, 7])
 
     def numbered(array):
         """The rows of an array, each with another number added."""
         rows = np.arange(3).reshape(3, *[1] * (array.ndim - 1))
         return np.asarray(array) + rows.astype(array.dtype)
 
-    group.state = heads._of_each(numbered, group.state)
+    group.state = group_lib._of_each(numbered, group.state)
     before = {trial: jax.device_get(group.of(trial)) for trial in group.trials}
     kernels = [state.params["conv1_1"]["kernel"] for state in before.values()]
     assert not np.array_equal(kernels[0], kernels[2])
