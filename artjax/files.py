@@ -29,7 +29,7 @@ def replacing(path: Path, *, mark: str = "", sync: bool = True) -> Iterator[Path
     try:
         yield partial
         if sync:
-            with partial.open("rb") as file:
+            with partial.open("r+b") as file:
                 os.fsync(file.fileno())
         os.replace(partial, path)
     except BaseException:

@@ -7,7 +7,6 @@ run has.
 
 from __future__ import annotations
 
-import os
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
@@ -19,6 +18,7 @@ from PIL import Image
 
 from artjax.data.decoding import squash
 from artjax.data.prepared import Prepared
+from artjax.files import replacing
 
 # Of the rendition. From 64 to 224 px the baselines of two real collections were the same within noise
 # (three tasks, 30 random divisions of each). The studio's brush strokes need 128: fewer pixels mix their
@@ -121,10 +121,8 @@ def write(
     """
     arrays: dict[str, Any] = {f"split/{name}": of for name, of in counts.items()}
     arrays["made_from"] = np.asarray(_made_from(prepared, image_feature))
-    partial = folder / f".{FILE}.partial"
-    with partial.open("wb") as file:
+    with replacing(folder / FILE) as partial, partial.open("wb") as file:
         np.savez_compressed(file, **arrays)
-    os.replace(partial, folder / FILE)
 
 
 def _made_from(prepared: Prepared, image_feature: str) -> list[str]:

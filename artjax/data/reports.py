@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from artjax.files import replacing
 
 SKIPPED_CSV, SPLITS_CSV = "skipped.csv", "splits.csv"
 NEAR_DUPLICATES_CSV = "near_duplicates.csv"
@@ -78,9 +79,8 @@ def remember_splits(built: Path, file: Path) -> None:
     rows = read_split_rows(built)
     there = {row.work_id for row in rows}
     rows += [row for row in read_split_rows(file) if row.work_id not in there]
-    partial = file.with_suffix(".partial")
-    write_csv(partial, SplitRow._fields, rows)
-    os.replace(partial, file)
+    with replacing(file) as partial:
+        write_csv(partial, SplitRow._fields, rows)
 
 
 def read_near_duplicates(folder: Path) -> list[NearDuplicateRow] | None:

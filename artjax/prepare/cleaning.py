@@ -19,6 +19,7 @@ from typing import Any
 from tqdm import tqdm
 
 from artjax.errors import DataError, ImageError
+from artjax.files import replacing
 from artjax.prepare import picture_decoding
 from artjax.prepare.catalogue import Work
 from artjax.prepare.near_duplicates import Fingerprint, fingerprint_of
@@ -197,9 +198,9 @@ def clean_work(work: Work, folder: Path, short_side_px: int, max_pixels: int) ->
 
 def _write_whole(path: Path, data: bytes) -> None:
     # Not by process id: processes on several machines have the same, and threads of one share it.
-    partial_file = path.with_suffix(f".{uuid.uuid4().hex}.partial")
-    partial_file.write_bytes(data)
-    os.replace(partial_file, path)
+    # Not synced to the disk: a picture that is lost in a power cut is cleaned again.
+    with replacing(path, mark=f".{uuid.uuid4().hex}", sync=False) as partial:
+        partial.write_bytes(data)
 
 
 def _key(work: Work, short_side_px: int) -> str:

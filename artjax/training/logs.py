@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import sys
 import time
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 from tqdm import tqdm
 
 from artjax.errors import TrainingError, WorkdirError
+from artjax.files import write_atomically
 from artjax.training.events import Events
 
 
@@ -32,9 +32,7 @@ class MetricsLog:
             return
         self._path = workdir / "metrics.jsonl"
         kept = [row for row in read_rows(workdir) if row["step"] <= resume_step]
-        partial = self._path.with_suffix(".jsonl.partial")
-        partial.write_text("".join(json.dumps(row) + "\n" for row in kept))
-        os.replace(partial, self._path)
+        write_atomically(self._path, "".join(json.dumps(row) + "\n" for row in kept))
         self._events = Events(workdir, resume_step + 1 if resume_step else 0)
 
     def write(self, step: int, row: dict[str, float]) -> None:
