@@ -38,7 +38,10 @@ class Places:
 
 
 def bundled() -> Path:
-    """The folder that holds `configs/` and `datasets/`: the repository, or what was installed of it."""
+    """The folder that holds `configs/` and `datasets/`: the repository, or what was installed of it.
+
+    A wheel has them in `artjax/bundled`. An editable install uses those of its repository.
+    """
     package = Path(__file__).parent
     installed = package / "bundled"
     return installed if installed.is_dir() else package.parent
