@@ -86,10 +86,10 @@ def parse(argv: Sequence[str], program: str = "python launch.py") -> Command:
     mode = flags.pop("mode", "train")
     _check_choice("--mode", mode, MODES)
     for name, value in flags.items():
-        if name in FLAGS and FLAGS[name].choices:
-            _check_choice(f"--{name}", value, FLAGS[name].choices)
         if name not in (*MODES[mode].flags, *ALWAYS):
             raise ConfigError(_not_used(mode, name, value))
+        if name in FLAGS and FLAGS[name].choices:
+            _check_choice(f"--{name}", value, FLAGS[name].choices)
     for name, _ in overrides:
         if not name.startswith(MODES[mode].fields):
             raise ConfigError(

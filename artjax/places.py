@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+_INSTALLED = Path(__file__).parent / "bundled"
+
 
 @dataclass(frozen=True)
 class Places:
@@ -42,6 +44,9 @@ def bundled() -> Path:
 
     A wheel has them in `artjax/bundled`. An editable install uses those of its repository.
     """
-    package = Path(__file__).parent
-    installed = package / "bundled"
-    return installed if installed.is_dir() else package.parent
+    return _INSTALLED if _INSTALLED.is_dir() else _INSTALLED.parents[1]
+
+
+def has_repository() -> bool:
+    """Whether `configs/` and `datasets/` are those of a repository, in which `tfds build` finds them."""
+    return not _INSTALLED.is_dir()

@@ -20,7 +20,7 @@ Pictures = str | os.PathLike[str] | np.ndarray | Image.Image | Iterable[Any]
 """A path of a file or folder, an array uint8 [H, W, 3] or [N, H, W, 3], a Pillow image, or several."""
 
 _PNG_MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "I", "I;16")
-_TIFF_MODES = ("CMYK", "LAB", "YCbCr", "F")
+_TIFF_MODES = ("CMYK", "LAB", "F")
 
 
 class Ranked(NamedTuple):

@@ -23,11 +23,10 @@ def run(command: Command) -> int:
     name = command.flags.get("collection", DEFAULT_BUILDER)
     folders = command.flags.get("pictures", [])
     entry = collections.find(name)
-    if len(folders) != 1 and entry is not None and (entry.manual_dir or folders):
+    if entry is not None and entry.manual_dir and len(folders) != 1:
         given = f"{len(folders)} are given" if folders else "none is given"
-        wanted = "one folder with the pictures" if entry.manual_dir else "no folder"
         raise ConfigError(
-            f"--mode prepare --collection {name} needs {wanted}, and {given}; as in "
+            f"--mode prepare --collection {name} needs one folder with the pictures, and {given}; as in "
             f"{command.program} --mode prepare PICTURES"
         )
     built = build(
