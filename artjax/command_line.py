@@ -59,15 +59,13 @@ def _create_parser(program: str) -> argparse.ArgumentParser:
     for name, flag in FLAGS.items():
         users = [mode for mode, row in MODES.items() if name in row.flags]
         of = "" if name in ALWAYS or len(users) > 5 else f"with --mode {', '.join(users)}: "
-        parser.add_argument(
-            f"--{name}",
-            type=flag.type,
-            metavar=flag.metavar,
-            action="append" if flag.several else "store",
-            help=of + flag.text,
-        )
+        parser.add_argument(f"--{name}", **flag.parsing, help=of + flag.text)
     parser.add_argument(
-        "pictures", nargs="*", type=Path, metavar="FILE_OR_FOLDER", help="with --mode predict"
+        "pictures",
+        nargs="*",
+        type=Path,
+        metavar="FILE_OR_FOLDER",
+        help=f"with --mode {_takers_of_files()}",
     )
     return parser
 
@@ -88,10 +86,10 @@ def parse(argv: Sequence[str], program: str = "python launch.py") -> Command:
     mode = flags.pop("mode", "train")
     _check_choice("--mode", mode, MODES)
     for name, value in flags.items():
-        if name in FLAGS and FLAGS[name].choices:
-            _check_choice(f"--{name}", value, FLAGS[name].choices)
         if name not in (*MODES[mode].flags, *ALWAYS):
             raise ConfigError(_not_used(mode, name, value))
+        if name in FLAGS and FLAGS[name].choices:
+            _check_choice(f"--{name}", value, FLAGS[name].choices)
     for name, _ in overrides:
         if not name.startswith(MODES[mode].fields):
             raise ConfigError(
@@ -135,9 +133,14 @@ def _check_choice(flag: str, value: str, valid: Any) -> None:
 
 def _not_used(mode: str, name: str, value: Any) -> str:
     if name == "pictures":
-        return f"'{value[0]}' is not a flag; files need --mode predict"
+        return f"'{value[0]}' is not a flag; files need --mode {_takers_of_files()}"
     users = " or ".join(f"--mode {other}" for other, row in MODES.items() if name in row.flags)
     return f"--{name}: --mode {mode} does not use it; it is for {users}"
+
+
+def _takers_of_files() -> str:
+    """The modes that take files or folders."""
+    return " or ".join(name for name, row in MODES.items() if "pictures" in row.flags)
 
 
 def _check_values(mode: str, flags: dict[str, Any]) -> None:

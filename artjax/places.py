@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+_INSTALLED = Path(__file__).parent / "bundled"
+
 
 @dataclass(frozen=True)
 class Places:
@@ -38,7 +40,13 @@ class Places:
 
 
 def bundled() -> Path:
-    """The folder that holds `configs/` and `datasets/`: the repository, or what was installed of it."""
-    package = Path(__file__).parent
-    installed = package / "bundled"
-    return installed if installed.is_dir() else package.parent
+    """The folder that holds `configs/` and `datasets/`: the repository, or what was installed of it.
+
+    A wheel has them in `artjax/bundled`. An editable install uses those of its repository.
+    """
+    return _INSTALLED if _INSTALLED.is_dir() else _INSTALLED.parents[1]
+
+
+def has_repository() -> bool:
+    """Whether `configs/` and `datasets/` are those of a repository, in which `tfds build` finds them."""
+    return not _INSTALLED.is_dir()

@@ -7,16 +7,20 @@ import difflib
 import importlib.util
 import json
 import sys
-from collections.abc import Callable, Iterable, Mapping
+import types
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from artjax.config.fields import FIELDS, Field, leaves, set_field
 from artjax.errors import ConfigError
+from artjax.places import bundled
 
 if TYPE_CHECKING:
     from ml_collections import ConfigDict
 
+_CONFIGS = "configs"
 _MAX_NAMED = 6
 
 
@@ -35,17 +39,41 @@ def load_config_file(path: str | Path, collection: str) -> ConfigDict:
     if spec is None or spec.loader is None:
         raise ConfigError(f"{path} is not a Python file: use one like configs/artist.py")
     module = importlib.util.module_from_spec(spec)
-    # So that `from configs import common` works in any working directory.
-    sys.path.insert(0, str(path.resolve().parents[1]))
-    try:
+    with _configs_of(path.resolve().parent):
         spec.loader.exec_module(module)
-    finally:
-        sys.path.pop(0)
-    if not hasattr(module, "get_config"):
-        raise ConfigError(f"{path} does not define get_config(collection): see configs/artist.py")
-    config: ConfigDict = module.get_config(collection)
+        if not hasattr(module, "get_config"):
+            raise ConfigError(
+                f"{path} does not define get_config(collection): see configs/artist.py"
+            )
+        config: ConfigDict = module.get_config(collection)
     config.collection = collection
     return config
+
+
+@contextmanager
+def _configs_of(folder: Path) -> Iterator[None]:
+    """In the block, `from configs import common` means the file beside `folder`, else that of artjax.
+
+    So in any working directory, and also where another package `configs` is installed or imported: that
+    one is put back at the end.
+    """
+    others = _take_modules(_CONFIGS)
+    package = types.ModuleType(_CONFIGS)
+    package.__path__ = [str(folder.parent / _CONFIGS), str(bundled() / _CONFIGS)]
+    sys.modules[_CONFIGS] = package
+    sys.path.insert(0, str(folder.parent))
+    try:
+        yield
+    finally:
+        sys.path.remove(str(folder.parent))
+        _take_modules(_CONFIGS)
+        sys.modules.update(others)
+
+
+def _take_modules(package: str) -> dict[str, types.ModuleType]:
+    """Removes a package and its modules from those that are imported, and returns them."""
+    names = [name for name in sys.modules if name.partition(".")[0] == package]
+    return {name: sys.modules.pop(name) for name in names}
 
 
 def apply_overrides(config: ConfigDict, overrides: Iterable[tuple[str, str]]) -> None:

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from artjax.places import has_repository
+
 Tasks = tuple[str, ...]
 
 
@@ -89,9 +91,11 @@ def build_command(collection: str, tasks: Tasks, data_dir: object) -> str | None
     config = collection.partition("/")[2]
     if not config and entry.default_config:
         config = entry.default_config(tasks)
-    words = [f"tfds build datasets/{entry.name}"]
-    if config:
-        words.append(f"--config {config}")
-    if entry.manual_dir:
-        words.append("--manual_dir FOLDER_WITH_THE_PICTURES")
+    folder = "FOLDER_WITH_THE_PICTURES" if entry.manual_dir else ""
+    if has_repository():
+        words = [f"tfds build datasets/{entry.name}"]
+        words += [f"--config {config}"] * bool(config) + [f"--manual_dir {folder}"] * bool(folder)
+    else:
+        words = ["artjax --mode prepare", *[folder] * bool(folder), f"--collection {entry.name}"]
+        words += [f"--builder_config {config}"] * bool(config)
     return " ".join([*words, f"--data_dir {data_dir}"])

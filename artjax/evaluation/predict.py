@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import jax
 import numpy as np
 
 from artjax import config as config_lib
@@ -58,26 +59,35 @@ def predict(runs: Sequence[Run], paths: Sequence[Path], views: int | None = None
       DataError: if a path does not exist, or none of the files is a usable image.
     """
     check_same_classes(runs)
-    files, unusable = _files(paths)
+    files, unusable = files_of(paths)
     numbers = tuple(number_of_views(run.config, views) for run in runs)
     result = Result([], unusable, numbers)
-    for names, pictures in _cleaned(files, runs[0].record.short_side_px, unusable):
+    for names, pictures in cleaned(files, runs[0].record.short_side_px, unusable):
         for task, probabilities in probabilities_of(runs, pictures, numbers).items():
             classes = runs[0].classes[task]
             for path, row in zip(names, probabilities, strict=True):
-                top = np.argsort(-row, kind="stable")[:TOP_K]
                 result.guesses.extend(
                     Guess(path, task, rank, classes[c], float(row[c]))
-                    for rank, c in enumerate(top, start=1)
+                    for rank, c in enumerate(ranked(row)[:TOP_K], start=1)
                 )
     if not result.guesses:
-        path, reason = unusable[0]
-        more = f" (all {len(unusable)} files are unusable)" if len(unusable) > 1 else ""
-        raise DataError(f"{path} is not a usable image: {reason}{more}")
+        raise none_usable(unusable)
     return result
 
 
-def _cleaned(
+def ranked(probabilities: np.ndarray) -> np.ndarray:
+    """The classes of one picture, the most probable first, int [classes]; of equals the first."""
+    return np.argsort(-probabilities, kind="stable")
+
+
+def none_usable(unusable: Sequence[tuple[object, str]]) -> DataError:
+    """The error if there are only unusable files."""
+    path, reason = unusable[0]
+    more = f" (all {len(unusable)} files are unusable)" if len(unusable) > 1 else ""
+    return DataError(f"{path} is not a usable image: {reason}{more}")
+
+
+def cleaned(
     files: Sequence[Path], short_side_px: int, unusable: list[tuple[Path, str]]
 ) -> Iterator[tuple[list[Path], list[bytes]]]:
     """Yields names and JPEGs of up to 64 usable images; adds the others to `unusable`."""
@@ -114,17 +124,21 @@ def probabilities_of(
 
 
 def _of_run(run: Run, pictures: Sequence[bytes], views: int) -> dict[str, np.ndarray]:
-    network, size = run.network, config_lib.canvas_size(run.config)
-    batch = batches.put(
-        _as_split([decoding.squash(picture, size) for picture in pictures]),
-        _padded(len(pictures), network.mesh.size),
-        network.batch_sharding,
-    )
-    logits = logits_of_views(network, run.variables, batch, views)
+    logits = logits_of_views(run.network, run.variables, batch_of(run, pictures), views)
     return {
         task: np.exp(metrics.log_softmax(of_task[: len(pictures)]))
         for task, of_task in logits.items()
     }
+
+
+def batch_of(run: Run, pictures: Sequence[bytes]) -> dict[str, jax.Array]:
+    """Cleaned pictures as a batch on the devices, as evaluation sees works; padding follows them."""
+    network, size = run.network, config_lib.canvas_size(run.config)
+    return batches.put(
+        _as_split([decoding.squash(picture, size) for picture in pictures]),
+        _padded(len(pictures), network.mesh.size),
+        network.batch_sharding,
+    )
 
 
 def _padded(count: int, devices: int) -> np.ndarray:
@@ -149,7 +163,7 @@ def check_same_classes(runs: Sequence[Run]) -> None:
             )
 
 
-def _files(paths: Sequence[Path]) -> tuple[list[Path], list[tuple[Path, str]]]:
+def files_of(paths: Sequence[Path]) -> tuple[list[Path], list[tuple[Path, str]]]:
     """The files to predict, and the reason for each path that has none."""
     files: list[Path] = []
     missing: list[tuple[Path, str]] = []

@@ -24,7 +24,7 @@ def run(command: Command) -> int:
         "views": command.views(),
         "which": command.flags.get("checkpoint", "best"),
     }
-    result, lines, folder = _evaluate(workdirs, split, "split" in command.flags, given)
+    result, lines, folder = evaluate_workdirs(workdirs, split, "split" in command.flags, given)
     if mesh.is_first_process():
         print("\n".join([*lines, *report.report_lines(result)]))
         print(f"written to {folder}")
@@ -32,7 +32,7 @@ def run(command: Command) -> int:
     return 0
 
 
-def _evaluate(
+def evaluate_workdirs(
     workdirs: list[Path], split: str, named: bool, given: dict[str, Any]
 ) -> tuple[dict[str, Any], list[str], Path]:
     """The result, its heading, and the folder that it was written to."""

@@ -9,6 +9,9 @@ from typing import Any
 
 from artjax.data import collections
 
+DEFAULT_BUILDER = "collection"
+"""Anybody's own pictures."""
+
 VERBOSITIES = ("debug", "info", "warning", "error")
 
 
@@ -22,6 +25,7 @@ class Flag:
       metavar: how its value is called.
       several: whether it may be given more than once.
       choices: the valid values, if they are few.
+      switch: whether it stands alone, without a value.
     """
 
     help: str | Callable[[], str]
@@ -29,11 +33,20 @@ class Flag:
     metavar: str | None = None
     several: bool = False
     choices: tuple[str, ...] = ()
+    switch: bool = False
 
     @property
     def text(self) -> str:
         """What it means."""
         return self.help if isinstance(self.help, str) else self.help()
+
+    @property
+    def parsing(self) -> dict[str, Any]:
+        """How `argparse` reads it."""
+        if self.switch:
+            return {"action": "store_true"}
+        action = "append" if self.several else "store"
+        return {"type": self.type, "metavar": self.metavar, "action": action}
 
 
 def _help_of_config() -> str:
@@ -58,6 +71,17 @@ FLAGS: Mapping[str, Flag] = {
     "feature_dir": Flag(
         "the folder for the features of frozen trunks (default: DATA_DIR/features)", type=Path
     ),
+    "collection": Flag(
+        lambda: f"the builder: {', '.join(collections.names())} (default: {DEFAULT_BUILDER})",
+        metavar="NAME",
+        choices=tuple(collections.names()),
+    ),
+    "builder_config": Flag(
+        "the builder's config: a name, such as artist where each artist has a folder, or JSON, such as "
+        '\'{"name": "few", "min_works": 2}\'; default: all that the builder lists',
+        metavar="NAME_OR_JSON",
+    ),
+    "overwrite": Flag("build again what is prepared already", switch=True),
     "split": Flag("train, validation or test (default: test)"),
     "checkpoint": Flag("best (by validation) or last (default: best)"),
     "stop_after_steps": Flag(

@@ -46,6 +46,12 @@ def later(module: str) -> Callable[[Command], int]:
 
 
 MODES: Mapping[str, Mode] = {
+    "prepare": Mode(
+        "prepare a folder of pictures as a collection, once, before anything else",
+        "--mode prepare PICTURES",
+        later("artjax.modes.prepare"),
+        flags=("pictures", "collection", "builder_config", "data_dir", "overwrite"),
+    ),
     "train": Mode(
         "train or resume the run of a workdir, then evaluate its best checkpoint",
         "--config configs/artist.py",

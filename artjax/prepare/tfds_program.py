@@ -56,26 +56,33 @@ def _say_if_succeeded(line: str) -> None:
         print(line, flush=True)
 
 
-def next_command(prepared: Prepared, data_dir: Path) -> str:
+def next_command(prepared: Prepared, data_dir: Path, program: str = "") -> str:
     """The command that describes a prepared set, for the first of its labels that has several classes.
 
     Args:
       prepared: a set with at least one label.
       data_dir: TFDS's data directory, which has it.
+      program: what the user types for artjax; default: `python` and the nearest launch.py, or `artjax`
+        where it is installed without the repository.
     """
     known = [label for label in LABELS if len(prepared.labels.get(label, ())) > 1]
     label = [*known, *prepared.labels][0]
     file = f"configs/{label if label in LABELS_WITH_CONFIG else LABELS_WITH_CONFIG[0]}.py"
-    launch = "launch.py"
-    if not Path(launch).is_file() and (_REPOSITORY / launch).is_file():
-        launch = str(_REPOSITORY / launch)  # which finds configs/ beside itself
-    words = ["python", launch, "--config", f"{file}:{_shortest_name(prepared, label, data_dir)}"]
+    words = [*(shlex.split(program) or _program()), "--config"]
+    words.append(f"{file}:{_shortest_name(prepared, label, data_dir)}")
     if label not in LABELS_WITH_CONFIG:
         words.append(f"--config.task={label}")
     words += ["--mode", "describe"]
     if data_dir.absolute() != prepared_lib.default_data_dir().absolute():
         words += ["--data_dir", os.fspath(data_dir)]
     return shlex.join(words)
+
+
+def _program() -> list[str]:
+    if Path("launch.py").is_file():
+        return ["python", "launch.py"]
+    launch = _REPOSITORY / "launch.py"  # which finds configs/ beside itself
+    return ["python", str(launch)] if launch.is_file() else ["artjax"]
 
 
 def _shortest_name(prepared: Prepared, label: str, data_dir: Path) -> str:

@@ -2,7 +2,7 @@
 
 from artjax.runs.claiming import claim, config_of
 from artjax.runs.record import Record
-from artjax.runs.run import OpenRun, Run, latest_record, open_checkpoint, open_run
+from artjax.runs.run import OpenRun, Run, latest_record, open_checkpoint, open_run, with_data
 from artjax.runs.workdir import is_cross_validation, read_config, runs_in
 
 __all__ = [
@@ -17,4 +17,5 @@ __all__ = [
     "open_run",
     "read_config",
     "runs_in",
+    "with_data",
 ]

@@ -134,7 +134,11 @@ def open_run(
       WorkdirError: if there is no checkpoint, or the data has changed since training.
       DataError: if the data cannot be found.
     """
-    run = Run.load(workdir, which)
+    return with_data(Run.load(workdir, which), data_dir, canvas_dir)
+
+
+def with_data(run: Run, data_dir: Path | None = None, canvas_dir: Path | None = None) -> OpenRun:
+    """Opens the data that a loaded run was trained with; see `open_run`."""
     config = run.config
     # The set by its full name: another one may have been prepared since.
     settings = config_lib.collection_settings(config) | {"collection": run.record.collection}
@@ -142,9 +146,9 @@ def open_run(
     if request.source != "stream":
         # The source of the run does not matter here. `auto` streams if there is no room for canvases.
         request = replace(request, source="auto")
-    places = run.record.places(workdir, data_dir, canvas_dir)
+    places = run.record.places(run.workdir, data_dir, canvas_dir)
     data = canvases.open_collection(request, places.data_dir, places.canvas_dir)
-    run.record.check_same_data(workdir, data.prepared)
+    run.record.check_same_data(run.workdir, data.prepared)
     return OpenRun(run, fold_of(data, config.folds, config.fold) if config.folds else data, places)
 
 

@@ -1,0 +1,1 @@
+"""What `import artjax` offers to notebooks and scripts; the package itself re-exports it."""

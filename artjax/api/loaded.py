@@ -1,0 +1,232 @@
+"""`artjax.load`: the network of a run, or of several as one, ready to predict and to evaluate."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from artjax.api.paths import AnyPath, given
+from artjax.api.pictures import Given, Pictures, Prediction, Ranked, as_files, named
+from artjax.api.quiet import quiet_libraries
+from artjax.errors import ConfigError, DataError
+from artjax.evaluation import evaluate, predict
+from artjax.evaluation.views import number_of_views
+from artjax.modes.evaluate import evaluate_workdirs
+from artjax.runs import Run, runs_in, with_data
+
+if TYPE_CHECKING:
+    from ml_collections import ConfigDict
+
+
+@quiet_libraries()
+def load(workdir: AnyPath | Sequence[AnyPath], checkpoint: str = "best") -> Loaded:
+    """Loads the network of a run; nothing but its workdir is needed.
+
+    Args:
+      workdir: the folder of a run; or several, which are an ensemble: the mean of their probabilities. A
+        cross-validation is an ensemble of its folds, a search one of its best networks.
+      checkpoint: `best` by validation, or `last`.
+
+    Raises:
+      ConfigError: if `checkpoint` is neither of them, or no workdir is given.
+      WorkdirError: if there is no checkpoint, or the runs have other tasks or classes.
+    """
+    several = [workdir] if isinstance(workdir, str | os.PathLike) else list(workdir)
+    workdirs = [path for path in map(given, several) if path is not None]
+    if not workdirs:
+        raise ConfigError("load needs the workdir of a run")
+    members = [member for path in workdirs for member in runs_in(path)]
+    runs = [Run.load(member, checkpoint) for member in members]
+    predict.check_same_classes(runs)
+    return Loaded(workdirs, runs, checkpoint)
+
+
+class Loaded:
+    """The network of a run, or of several runs as one, on the devices.
+
+    Attributes:
+      runs: of each network its workdir, variables and record.
+    """
+
+    def __init__(self, workdirs: Sequence[Path], runs: Sequence[Run], checkpoint: str) -> None:
+        self.runs = tuple(runs)
+        self._workdirs = list(workdirs)
+        self._checkpoint = checkpoint
+
+    def __repr__(self) -> str:
+        of = ", ".join(f"{run.workdir} (step {run.step:,})" for run in self.runs)
+        classes = ", ".join(f"{len(names)} {task}s" for task, names in self.classes.items())
+        return f"<artjax network of {of}: {classes}>"
+
+    @property
+    def classes(self) -> Mapping[str, tuple[str, ...]]:
+        """For each task, the names of its classes."""
+        return self.runs[0].classes
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """What the network predicts, such as `artist`."""
+        return tuple(self.classes)
+
+    @property
+    def config(self) -> ConfigDict:
+        """The configuration of the (first) run."""
+        return self.runs[0].config
+
+    @property
+    def step(self) -> int | None:
+        """The step of the checkpoint; None for several with different steps."""
+        return self._common([run.step for run in self.runs])
+
+    @property
+    def collection(self) -> str | None:
+        """The collection of training, such as `wikiart/artist`; None for several different ones."""
+        return self._common([run.record.collection for run in self.runs])
+
+    @property
+    def version(self) -> str | None:
+        """The version of that collection."""
+        return self._common([run.record.version for run in self.runs])
+
+    @property
+    def fingerprint(self) -> str | None:
+        """The fingerprint of that collection, which changes when its data change."""
+        return self._common([run.record.fingerprint for run in self.runs])
+
+    @staticmethod
+    def _common(values: list[Any]) -> Any:
+        return values[0] if all(value == values[0] for value in values) else None
+
+    def predict(self, pictures: Pictures, views: int | None = None) -> list[Prediction]:
+        """Predicts the labels of pictures; writes nothing to the workdir.
+
+        Args:
+          pictures: the path of a file or folder, an array uint8 [H, W, 3] or [N, H, W, 3] (RGB), a
+            Pillow image, or a list of these. Each is cleaned as in training. Arrays and images pass
+            through a lossless temporary file.
+          views: 1, 5 or 10 views of each picture, whose probabilities are averaged; default: as the
+            run's `eval.views` says.
+
+        Returns:
+          One for each picture, in their order. A picture that cannot be used has a `reason`.
+
+        Raises:
+          ConfigError: for another number of views.
+          DataError: if none of the pictures can be used.
+        """
+        numbers = [number_of_views(run.config, views) for run in self.runs]
+        with as_files(pictures) as all_given:
+            rows: dict[Path, dict[str, tuple[Ranked, ...]]] = {}
+            unusable: dict[Path, str] = {}
+            for files, jpegs in self._cleaned(all_given, unusable):
+                for task, probabilities in predict.probabilities_of(
+                    self.runs, jpegs, numbers
+                ).items():
+                    for file, row in zip(files, probabilities, strict=True):
+                        rows.setdefault(file, {})[task] = self._ranked(task, row)
+        return [
+            Prediction(
+                one.picture, rows.get(one.file, {}), one.reason or unusable.get(one.file, "")
+            )
+            for one in all_given
+        ]
+
+    def _ranked(self, task: str, probabilities: np.ndarray) -> tuple[Ranked, ...]:
+        names = self.classes[task]
+        return tuple(
+            Ranked(names[c], float(probabilities[c])) for c in predict.ranked(probabilities)
+        )
+
+    def _cleaned(
+        self, all_given: Sequence[Given], unusable: dict[Path, str]
+    ) -> Iterator[tuple[list[Path], list[bytes]]]:
+        """Yields files and JPEGs of some usable pictures at a time; adds the others to `unusable`."""
+        found: list[tuple[Path, str]] = []
+        usable = False
+        files = [one.file for one in all_given if not one.reason]
+        short_side_px = self.runs[0].record.short_side_px
+        for names, jpegs in predict.cleaned(files, short_side_px, found):
+            usable = True
+            yield names, jpegs
+        unusable.update(found)
+        if not usable:
+            reasons = [(named(one.picture), one.reason or unusable[one.file]) for one in all_given]
+            raise predict.none_usable(reasons)
+
+    def features(self, pictures: Pictures) -> np.ndarray:
+        """The outputs of the last stage of the network before its heads, float32 [N, C].
+
+        Rows are in the order of `predict`. Outputs that have a height and a width are flattened.
+
+        Args:
+          pictures: as for `predict`; all of them must be usable.
+
+        Raises:
+          ConfigError: for several networks, or one without stages.
+          DataError: if a picture cannot be used.
+        """
+        if len(self.runs) > 1:
+            raise ConfigError(
+                f"features are those of one network, and {len(self.runs)} are loaded; load one of them, "
+                f"such as {self.runs[0].workdir}"
+            )
+        run = self.runs[0]
+        if not run.network.stages:
+            raise ConfigError(f"the network {run.config.model.name} has no stages, so no features")
+        found: dict[Path, np.ndarray] = {}
+        with as_files(pictures) as all_given:
+            unusable: dict[Path, str] = {}
+            for files, jpegs in self._cleaned(all_given, unusable):
+                outputs = run.network.trunk_outputs(run.variables, predict.batch_of(run, jpegs))
+                rows = np.asarray(outputs, np.float32)[: len(jpegs)].reshape(len(jpegs), -1)
+                found.update(zip(files, rows, strict=True))
+        for one in all_given:
+            if reason := one.reason or unusable.get(one.file):
+                raise DataError(
+                    f"{named(one.picture)} is not a usable image: {reason}; leave it out (predict names "
+                    "all that are not usable)"
+                )
+        return np.stack([found[one.file] for one in all_given])
+
+    @quiet_libraries()
+    def evaluate(
+        self,
+        split: str = "test",
+        views: int | None = None,
+        data_dir: AnyPath | None = None,
+        canvas_dir: AnyPath | None = None,
+    ) -> dict[str, Any]:
+        """Evaluates on a split of the collection of training; writes as `--mode evaluate` does.
+
+        The networks of an ensemble are read again from their workdirs, one after the other. The `test`
+        split of a cross-validation are all works, each predicted by the fold that did not see it.
+
+        Args:
+          split: `train`, `validation` or `test`.
+          views: 1, 5 or 10 views of each work; default: as the run's `eval.views` says.
+          data_dir: the data directory now; default: where it was in training.
+          canvas_dir: the folder for canvases now; default: where it was in training.
+
+        Returns:
+          The contents of `metrics.json`.
+
+        Raises:
+          ConfigError: for an unknown split or number of views.
+          WorkdirError: if the data has changed since training.
+          DataError: if the data cannot be found.
+        """
+        folders = {"data_dir": given(data_dir), "canvas_dir": given(canvas_dir)}
+        evaluate.check_split(split)
+        if len(self.runs) == 1:
+            return evaluate.evaluate_split(with_data(self.runs[0], **folders), split, views)
+        result, _, _ = evaluate_workdirs(
+            self._workdirs,
+            split,
+            split != "test",
+            {"views": views, "which": self._checkpoint} | folders,
+        )
+        return result

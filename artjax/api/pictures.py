@@ -1,0 +1,148 @@
+"""What can be given as pictures: paths, folders, arrays, Pillow's images; and what is said of each."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from artjax.errors import DataError
+from artjax.evaluation.predict import files_of
+
+Pictures = str | os.PathLike[str] | np.ndarray | Image.Image | Iterable[Any]
+"""A path of a file or folder, an array uint8 [H, W, 3] or [N, H, W, 3], a Pillow image, or several."""
+
+_PNG_MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "I", "I;16")
+_TIFF_MODES = ("CMYK", "LAB", "F")
+
+
+class Ranked(NamedTuple):
+    """A label, and how probable the network finds it, in [0, 1]."""
+
+    label: str
+    probability: float
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What the network says of one picture.
+
+    Attributes:
+      picture: its file; of an array or image its position, from 0.
+      ranked: for each task all its labels, the most probable first; empty if the picture is not usable.
+      reason: why the picture is not usable; empty if it is.
+    """
+
+    picture: Path | int
+    ranked: Mapping[str, tuple[Ranked, ...]]
+    reason: str = ""
+
+    @property
+    def usable(self) -> bool:
+        """Whether it is a picture that can be read."""
+        return not self.reason
+
+    @property
+    def best(self) -> dict[str, str]:
+        """For each task the most probable label."""
+        return {task: labels[0].label for task, labels in self.ranked.items()}
+
+    def __str__(self) -> str:
+        said = self.reason or ", ".join(
+            f"{task} {labels[0].label} ({labels[0].probability:.1%})"
+            for task, labels in self.ranked.items()
+        )
+        return f"{named(self.picture)}: {said}"
+
+
+class Given(NamedTuple):
+    """One of the pictures: how it is called, its file, and why there is none."""
+
+    picture: Path | int
+    file: Path
+    reason: str = ""
+
+
+def named(picture: Path | int) -> str:
+    """How a message calls a picture."""
+    return f"picture {picture}" if isinstance(picture, int) else str(picture)
+
+
+@contextmanager
+def as_files(pictures: Pictures) -> Iterator[list[Given]]:
+    """Pictures as files, in the order in which they were given.
+
+    Arrays and images are written without loss into a temporary folder, so that they are cleaned exactly
+    as a file with these pixels is. A folder stands for all files in it and in its subfolders.
+
+    Raises:
+      DataError: if there are none, or something else was given.
+    """
+    with TemporaryDirectory(prefix="artjax-") as folder:
+        found: list[Given] = []
+        for item in _each(pictures):
+            if isinstance(item, Path):
+                files, missing = files_of([item])
+                found += [Given(file, file) for file in files]
+                found += [Given(path, path, reason) for path, reason in missing]
+            else:
+                position = len(found)
+                found.append(Given(position, _written(item, Path(folder) / f"{position}")))
+        if not found:
+            raise DataError("no pictures were given")
+        yield found
+
+
+def _each(pictures: Any) -> Iterator[Path | Image.Image]:
+    if isinstance(pictures, str | os.PathLike):
+        yield Path(pictures).expanduser()
+    elif isinstance(pictures, Image.Image):
+        yield pictures
+    elif hasattr(pictures, "__array__") and not isinstance(pictures, Sequence):
+        array = np.asarray(pictures)
+        if array.dtype.kind in "OU":  # of paths, such as a column of a table
+            yield from _each(array.tolist())
+        else:
+            yield from map(Image.fromarray, _as_arrays(array))
+    elif isinstance(pictures, Iterable) and not isinstance(pictures, bytes | Mapping):
+        for item in pictures:
+            yield from _each(item)
+    else:
+        raise DataError(
+            f"pictures are paths, uint8 arrays or Pillow images, or a list of them; not "
+            f"{type(pictures).__name__}"
+        )
+
+
+def _as_arrays(array: np.ndarray) -> np.ndarray:
+    """Checks an array, and returns it as [N, H, W, 3]."""
+    if array.dtype != np.uint8 or array.ndim not in (3, 4) or array.shape[-1] != 3:
+        raise DataError(
+            "an array of pictures is uint8 [H, W, 3] or [N, H, W, 3] with RGB values from 0 to 255, not "
+            f"{array.dtype} {list(array.shape)}"
+        )
+    if 0 in array.shape[-3:]:
+        raise DataError(f"an array of pictures has no pixels: its shape is {list(array.shape)}")
+    return array if array.ndim == 4 else array[None]
+
+
+def _written(image: Image.Image, path: Path) -> Path:
+    """Writes an image as it is, with its colour profile and its orientation."""
+    settings: dict[str, Any] = {"exif": image.getexif()}
+    if profile := image.info.get("icc_profile"):
+        settings["icc_profile"] = profile
+    if image.mode in _TIFF_MODES:
+        path = path.with_suffix(".tiff")
+        image.save(path, **settings)
+    else:
+        path = path.with_suffix(".png")
+        kept = image if image.mode in _PNG_MODES else image.convert("RGB")
+        kept.save(path, compress_level=1, **settings)  # it is read once
+    return path
