@@ -9,12 +9,17 @@ from artjax.errors import WorkdirError
 from artjax.files import finite, json_text, replacing, write_atomically, write_results
 
 
+def write_half(path):
+    with replacing(path) as partial:
+        partial.write_text("half")
+        raise KeyboardInterrupt
+
+
 def test_a_block_that_fails_leaves_the_old_file_and_nothing_else(tmp_path):
     path = tmp_path / "new" / "file.txt"
     write_atomically(path, "old é")
-    with pytest.raises(KeyboardInterrupt), replacing(path) as partial:
-        partial.write_text("half")
-        raise KeyboardInterrupt
+    with pytest.raises(KeyboardInterrupt):
+        write_half(path)
     assert path.read_text(encoding="utf-8") == "old é"
     assert list(path.parent.iterdir()) == [path]
 
