@@ -11,6 +11,7 @@ from tiny import tiny_config as any_config
 
 from artjax.data import batches, prepared
 from artjax.errors import ConfigError, TrainingError
+from artjax.evaluation.evaluate import evaluate_workdir
 from artjax.modes.benchmark import benchmark
 from artjax.modes.check.mode import check
 from artjax.modes.lr_find.mode import lr_find
@@ -138,6 +139,7 @@ def test_a_run_keeps_its_set_when_another_one_is_prepared(data_dir, tmp_path):
     shutil.copytree(data_dir / "tiny" / "1.0.0", ours / "museum" / "few" / "1.0.0")
     assert prepared.available(ours) == ["museum/few", "museum/works"]
     assert train(config, run, **ONE).finished
+    assert evaluate_workdir(run.workdir, "test")["collection"] == "museum/works/1.0.0"
     with pytest.raises(Exception, match="museum/few or museum/works"):
         train(config, run.with_workdir(tmp_path / "new"), **ONE)
 
