@@ -50,7 +50,10 @@ def test_a_folder_is_built_and_the_next_command_describes_it(museum, tmp_path, c
     [
         ([], "--collection collection needs one folder with the pictures, and none is given"),
         (["a", "b"], "needs one folder with the pictures, and 2 are given"),
-        (["a", "--collection", "studio"], "the collection 'studio' draws its own pictures; leave a out"),
+        (
+            ["a", "--collection", "studio"],
+            "the collection 'studio' draws its own pictures; leave a out",
+        ),
         (
             ["a", "--collection", "wikart"],
             "--collection wikart: valid are wikiart, .* mean wikiart",
