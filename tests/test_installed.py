@@ -6,8 +6,10 @@ import pkgutil
 import shutil
 import subprocess
 import sys
+import zipfile
 
 import pytest
+import wheel
 from studio.studio_dataset_builder import Builder
 
 import artjax
@@ -58,18 +60,7 @@ runpy.run_module("tensorflow_datasets.scripts.cli.main", run_name="__main__")
 
 @pytest.fixture(scope="module")
 def installed(pytestconfig, tmp_path_factory):
-    root, folder = pytestconfig.rootpath, tmp_path_factory.mktemp("installed")
-    for name in ("artjax", "datasets", "configs"):
-        ignored = shutil.ignore_patterns("__pycache__")
-        shutil.copytree(root / name, folder / "source" / name, ignore=ignored)
-    for name in ("pyproject.toml", "README.md"):
-        shutil.copyfile(root / name, folder / "source" / name)
-    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-compile"]
-    command += ["--no-build-isolation", "--target", folder / "target", folder / "source"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr[-2000:]
-    shutil.rmtree(folder / "source")
-    return folder / "target"
+    return wheel.install(pytestconfig.rootpath, tmp_path_factory.mktemp("installed"))
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +85,9 @@ def process(installed, tmp_path_factory, pytestconfig):
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT.replace("DATASETS", str(datasets)), *modules, *builders],
         cwd=folder,
-        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(installed), str(datasets)])},
+        env=wheel.environment(
+            installed, PYTHONPATH=os.pathsep.join([str(installed), str(datasets)])
+        ),
         capture_output=True,
         text=True,
         check=False,
@@ -128,3 +121,91 @@ def test_builders_end_tfds_with_status_2_and_no_traceback(process):
         "has no column 'path' (found: file, artist); add it, with the pictures' paths"
     )
     assert not list((folder / "data").glob("collection/*/2.0.0"))
+
+
+def artjax_command(installed, folder, *words):
+    return subprocess.run(
+        ["artjax", *words],
+        cwd=folder,
+        env=wheel.environment(installed),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_configurations_and_builders_come_along_without_their_tests(installed, pytestconfig):
+    root = pytestconfig.rootpath
+    expected = [
+        file
+        for folder in ("configs", "datasets")
+        for file in subprocess.run(
+            ["git", "ls-files", folder], cwd=root, capture_output=True, text=True, check=True
+        ).stdout.split()
+        if not file.endswith("_test.py")
+    ]
+    assert len(expected) > 20
+    bundled = installed / "artjax" / "bundled"
+    found = [file.relative_to(bundled).as_posix() for file in bundled.rglob("*") if file.is_file()]
+    assert sorted(found) == sorted(expected)
+    assert not [path for path in ("configs", "datasets") if (installed / path).exists()]
+
+
+def test_the_command_finds_the_configurations_in_any_folder(installed, tmp_path):
+    (tmp_path / "configs").mkdir()  # of somebody else, and it stays theirs
+    (tmp_path / "configs" / "__init__.py").write_text("raise ImportError('not this one')")
+    said = artjax_command(installed, tmp_path, "--config", "configs/artist.py:studio", "--helpfull")
+    assert said.returncode == 0, said.stderr
+    assert "usage: artjax" in said.stdout
+    assert "optim.peak_lr" in said.stdout
+    said = artjax_command(installed, tmp_path, "--help")
+    assert said.returncode == 0
+    assert "artjax --mode prepare PICTURES" in said.stdout
+    asked = ("--config", "configs/genre.py:wikiart", "--data_dir", "data")
+    said = artjax_command(installed, tmp_path, *asked)
+    assert said.returncode == 2
+    assert (
+        "build it with `artjax --mode prepare FOLDER_WITH_THE_PICTURES --collection wikiart "
+        "--builder_config genre --data_dir data`" in said.stderr
+    )
+
+
+def test_what_tfds_says_to_type_next_is_the_command(installed, data_dir, tmp_path):
+    code = (
+        "import sys, pathlib\n"
+        "from artjax.data import prepared\n"
+        "from artjax.prepare.tfds_program import next_command\n"
+        "data_dir = pathlib.Path(sys.argv[1])\n"
+        "print(next_command(prepared.find('tiny', ('artist',), data_dir), data_dir))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, data_dir],
+        cwd=tmp_path,
+        env=wheel.environment(installed),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.startswith("artjax --config configs/artist.py:tiny --mode describe")
+
+
+def test_an_editable_install_bundles_nothing(pytestconfig, tmp_path):
+    """Setuptools' own entry point builds what pip would install."""
+    root = pytestconfig.rootpath
+    for name in ("artjax", "configs", "datasets"):
+        shutil.copytree(root / name, tmp_path / "source" / name)
+    for name in ("pyproject.toml", "setup.py", "README.md"):
+        shutil.copyfile(root / name, tmp_path / "source" / name)
+    code = "import setuptools.build_meta as meta, sys; meta.build_editable(sys.argv[1])"
+    done = subprocess.run(
+        [sys.executable, "-c", code, tmp_path],
+        cwd=tmp_path / "source",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    (built,) = tmp_path.glob("artjax-*.whl")
+    with zipfile.ZipFile(built) as archive:
+        assert not [name for name in archive.namelist() if "bundled" in name]
+    assert not (tmp_path / "source" / "artjax" / "bundled").exists()
