@@ -9,7 +9,9 @@ _FLAGS = "--xla_force_host_platform_device_count=8 --xla_backend_optimization_le
 if _FLAGS not in (flags := os.environ.get("XLA_FLAGS", "")):  # the workers inherit them
     os.environ["XLA_FLAGS"] = f"{flags} {_FLAGS}".strip()
 os.environ["JAX_PLATFORMS"] = "cpu"
+# For the processes that tests start, too.
 os.environ["JAX_NUMPY_RANK_PROMOTION"] = "raise"
+os.environ["JAX_NUMPY_DTYPE_PROMOTION"] = "strict"
 # Compiled programs are kept for the next run, and for the processes that tests start. The key of each is
 # the program, the compiler's options and its version, so none can be stale.
 _COMPILED = Path(__file__).parents[1] / ".cache" / "compiled-for-tests"

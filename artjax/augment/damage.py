@@ -40,7 +40,7 @@ def gaussian_blur(images: jax.Array, deviation: jax.Array) -> jax.Array:
     def weights(size: int) -> jax.Array:
         distance = jnp.arange(size)[:, None] - jnp.arange(size)[None, :]
         # Avoids a division by zero. At 0.001 pixels the Gaussian is the identity.
-        scaled = distance[None] / jnp.maximum(deviation, 1e-3)[:, None, None]
+        scaled = distance[None].astype(jnp.float32) / jnp.maximum(deviation, 1e-3)[:, None, None]
         gaussian = jnp.exp(-0.5 * scaled**2)
         return gaussian / gaussian.sum(axis=-1, keepdims=True)
 

@@ -104,7 +104,8 @@ def rotated_crop(
     """
     batch, canvas = images.shape[:2]
     points = max(1, round(canvas / size))
-    from_center = (jnp.arange(size * points) + 0.5) / (size * points) - 0.5
+    places = jnp.arange(size * points).astype(jnp.float32)
+    from_center = (places + 0.5) / (size * points) - 0.5
     along = from_center[None, None, :] * width[:, None, None]
     below = from_center[None, :, None] * height[:, None, None]
     cos, sin = jnp.cos(angle)[:, None, None], jnp.sin(angle)[:, None, None]
@@ -203,7 +204,7 @@ def box_mask(
     """
 
     def inside(begin: jax.Array, extent: jax.Array, pixels: int) -> jax.Array:
-        centers = (jnp.arange(pixels)[None] + 0.5) / pixels
+        centers = (jnp.arange(pixels)[None].astype(jnp.float32) + 0.5) / pixels
         return (centers >= begin[:, None]) & (centers < (begin + extent)[:, None])
 
     rows, columns = inside(top, height, shape[0]), inside(left, width, shape[1])

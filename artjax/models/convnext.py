@@ -13,6 +13,7 @@ import numpy as np
 from flax import linen as nn
 
 from artjax.models.depthwise import depthwise_convolution
+from artjax.models.normalization import LayerNorm
 from artjax.models.registry import Family, Translated, register
 from artjax.models.staged import Stage, StagedNetwork, part_in_name
 from artjax.models.translation import IMAGENET, TORCHVISION, from_torch, knows
@@ -105,9 +106,8 @@ def _by_shifts(inputs: jax.Array, kernel: jax.Array, *rest: Any, **options: Any)
     return depthwise_convolution(inputs, kernel)
 
 
-def _norm(dtype: jnp.dtype, name: str) -> nn.LayerNorm:
-    """LayerNorm over the channels. The variance is of the centred values, which rounds less."""
-    return nn.LayerNorm(epsilon=1e-6, use_fast_variance=False, dtype=dtype, name=name)
+def _norm(dtype: jnp.dtype, name: str) -> LayerNorm:
+    return LayerNorm(epsilon=1e-6, dtype=dtype, name=name)
 
 
 def _patches(channels: int, size: int, dtype: jnp.dtype, name: str, x: jax.Array) -> jax.Array:

@@ -1,4 +1,4 @@
-"""BatchNorm with a hand-written gradient."""
+"""BatchNorm with a hand-written gradient, and LayerNorm."""
 
 from __future__ import annotations
 
@@ -110,12 +110,26 @@ class BatchNorm(nn.Module):
         running_variance = self.variable("batch_stats", "var", jnp.ones, channels)
         if not train or "/".join(self.path) in self.fixed_norms:
             factor = scale * lax.rsqrt(running_variance.value + self.epsilon)
-            outputs = (inputs - _over_pixels(running_mean.value)) * _over_pixels(
-                factor
-            ) + _over_pixels(bias)
+            centred = inputs.astype(jnp.float32) - _over_pixels(running_mean.value)
+            outputs = centred * _over_pixels(factor) + _over_pixels(bias)
             return outputs.astype(self.dtype)
         outputs, mean, variance = batch_norm(inputs, scale, bias, self.epsilon)
         if not self.is_initializing():
             for average, value in ((running_mean, mean), (running_variance, variance)):
                 average.value = _MOMENTUM * average.value + (1 - _MOMENTUM) * value
         return outputs.astype(self.dtype)
+
+
+class LayerNorm(nn.LayerNorm):
+    """`flax.linen.LayerNorm` over the channels, where `jax_numpy_dtype_promotion` may be `strict`.
+
+    Flax 0.12.8 promotes bfloat16 inputs and float32 statistics implicitly. The variance is of the
+    centred values: the fast one, E[x²] − E[x]², loses digits where the mean is large.
+    """
+
+    use_fast_variance: bool = False
+
+    def __call__(self, x: jax.Array, *, mask: jax.Array | None = None) -> jax.Array:
+        """Normalises over the last axis; floating point [..., C] → `dtype`, [..., C]."""
+        with jax.numpy_dtype_promotion("standard"):
+            return super().__call__(x, mask=mask)

@@ -28,6 +28,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
+from artjax.models.normalization import LayerNorm
 from artjax.models.preprocessing import Preprocessing
 from artjax.models.registry import Family, Translated, register
 from artjax.models.resampling import resize_grid
@@ -193,10 +194,11 @@ class ViT(StagedNetwork):
                 *x.shape[:2], *heads
             )
 
-        # It computes the weights in float32.
-        x = jax.nn.dot_product_attention(
-            split("query", queries), split("key", tokens), split("value", tokens)
-        )
+        given = split("query", queries), split("key", tokens), split("value", tokens)
+        # It computes the weights in float32: JAX 0.10.2 asks what bfloat16 and float32 promote to, here
+        # and, in bfloat16 only, once more where it compiles the gradient.
+        with jax.numpy_dtype_promotion("standard"):
+            x = jax.nn.dot_product_attention(*given)
         return self._dense(f"{stage}_out", self.design.width, x.reshape(queries.shape))
 
     def _mlp(self, stage: str, x: jax.Array) -> jax.Array:
@@ -208,10 +210,7 @@ class ViT(StagedNetwork):
         return nn.Dense(width, kernel_init=_INIT, dtype=self.dtype, name=name)(x)
 
     def _norm(self, name: str, x: jax.Array) -> jax.Array:
-        # The fast variance, E[x²] − E[x]², loses digits where the mean is large.
-        return nn.LayerNorm(
-            self.design.epsilon, use_fast_variance=False, dtype=self.dtype, name=name
-        )(x)
+        return LayerNorm(self.design.epsilon, dtype=self.dtype, name=name)(x)
 
     def _scaled(self, name: str, x: jax.Array) -> jax.Array:
         if not self.design.layer_scale:

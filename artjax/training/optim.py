@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, TypeVar
 
 import jax
 import optax
@@ -16,6 +17,27 @@ from artjax.training.groups import Groups, flat, nested
 
 if TYPE_CHECKING:  # benchmarks run where ml_collections is not installed
     from ml_collections import ConfigDict
+
+
+_Given = ParamSpec("_Given")
+_Result = TypeVar("_Result")
+
+
+def _promoting(function: Callable[_Given, _Result]) -> Callable[_Given, _Result]:
+    """The function, with JAX's implicit promotion of dtypes inside of it, whatever is set outside.
+
+    Optax 0.2.8 needs it in four places, where `jax_numpy_dtype_promotion` is `strict`: `scale_by_adam`
+    raises a float to an integer count, `piecewise_constant_schedule` compares a float with integers,
+    `piecewise_interpolate_schedule` (of `cosine_onecycle_schedule`) multiplies by booleans, and
+    `reduce_on_plateau` multiplies by an integer count.
+    """
+
+    @functools.wraps(function)
+    def call(*args: _Given.args, **kwargs: _Given.kwargs) -> _Result:
+        with jax.numpy_dtype_promotion("standard"):
+            return function(*args, **kwargs)
+
+    return call
 
 
 def create_schedule(optim: ConfigDict, steps: int, steps_per_epoch: float) -> optax.Schedule:
@@ -33,9 +55,9 @@ def create_schedule(optim: ConfigDict, steps: int, steps_per_epoch: float) -> op
     chosen = SCHEDULES[optim.schedule]
     main = chosen.create(optim, steps, warmup)
     if not warmup or chosen.rise:
-        return main
+        return _promoting(main)
     rise = optax.linear_schedule(0.0, peak_lr(optim), warmup)
-    return optax.join_schedules([rise, main], [warmup])
+    return _promoting(optax.join_schedules([rise, main], [warmup]))
 
 
 def peak_lr(optim: ConfigDict) -> float:
@@ -220,7 +242,8 @@ def _lamb(
 
 def _scale_by_adam(optim: ConfigDict, **settings: float) -> optax.GradientTransformation:
     """`momentum` is Adam's first decay rate; with `nesterov`, Dozat's Nadam (2016)."""
-    return optax.scale_by_adam(b1=optim.momentum, nesterov=optim.nesterov, **settings)
+    adam = optax.scale_by_adam(b1=optim.momentum, nesterov=optim.nesterov, **settings)
+    return adam._replace(update=_promoting(adam.update))
 
 
 class Optimizer(NamedTuple):
@@ -266,7 +289,8 @@ OPTIMIZERS: Mapping[str, Optimizer] = {
 
 
 def _plateau_rule(optim: ConfigDict) -> optax.GradientTransformationExtraArgs:
-    return reduce_on_plateau(factor=optim.plateau_factor, patience=optim.plateau_patience)
+    rule = reduce_on_plateau(factor=optim.plateau_factor, patience=optim.plateau_patience)
+    return rule._replace(update=_promoting(rule.update))
 
 
 def _scale_by_plateau(optim: ConfigDict) -> optax.GradientTransformation:

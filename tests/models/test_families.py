@@ -160,7 +160,7 @@ def test_bfloat16_is_close_to_float32_and_has_a_finite_gradient(name):
         return (pooled.astype(jnp.float32) ** 2).sum(), pooled
 
     gradient, rounded = jax.jit(jax.grad(energy, has_aux=True))(variables["params"])
-    assert np.abs(rounded - exact).max() < 0.05 * np.abs(exact).max()
+    assert np.abs(rounded.astype(jnp.float32) - exact).max() < 0.05 * np.abs(exact).max()
     leaves = jax.tree.leaves(gradient)
     assert all(np.isfinite(leaf).all() and np.any(leaf != 0) for leaf in leaves)
 

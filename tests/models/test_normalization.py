@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from flax import linen as nn
 
-from artjax.models.normalization import BatchNorm
+from artjax.models.normalization import BatchNorm, LayerNorm
 
 
 def textbook(train, dtype):
@@ -34,12 +34,13 @@ def test_outputs_gradients_and_averages_are_those_of_flax(train, dtype, rounding
         module = BatchNorm(dtype=jnp.dtype(dtype))
         given = {**variables, "params": params}
         outputs, changed = module.apply(given, x, train=train, mutable=["batch_stats"])
-        return (outputs * weights).sum(), (outputs, changed["batch_stats"])
+        return (outputs.astype(jnp.float32) * weights).sum(), (outputs, changed["batch_stats"])
 
     def theirs(params, x):
         given = {**variables, "params": params}
-        outputs, changed = textbook(train, dtype).apply(given, x, mutable=["batch_stats"])
-        return (outputs * weights).sum(), (outputs, changed["batch_stats"])
+        with jax.numpy_dtype_promotion("standard"):  # of Flax
+            outputs, changed = textbook(train, dtype).apply(given, x, mutable=["batch_stats"])
+        return (outputs.astype(jnp.float32) * weights).sum(), (outputs, changed["batch_stats"])
 
     def everything(function):
         gradient_of = jax.value_and_grad(function, argnums=(0, 1), has_aux=True)
@@ -70,3 +71,26 @@ def test_a_constant_channel_stays_finite():
         return module.apply(variables, x, train=True, mutable=["batch_stats"])[0].sum()
 
     assert np.isfinite(jax.grad(loss)(x)).all()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_layer_norm_equals_that_of_flax_without_implicit_promotion(dtype):
+    x = (100 + jax.random.normal(jax.random.key(0), (4, 5, 8))).astype(dtype)
+    settings = {"epsilon": 1e-6, "dtype": jnp.dtype(dtype)}
+    ours, theirs = LayerNorm(**settings), nn.LayerNorm(use_fast_variance=False, **settings)
+    params = {"scale": jnp.arange(1.0, 9.0), "bias": jnp.arange(8.0)}
+
+    def everything(module, promotion):
+        def energy(params, x):
+            outputs = module.apply({"params": params}, x)
+            return (outputs.astype(jnp.float32) ** 2).sum(), outputs
+
+        with jax.numpy_dtype_promotion(promotion):
+            assert jax.tree.map(jnp.shape, module.init(jax.random.key(0), x)["params"]) == (
+                jax.tree.map(jnp.shape, params)
+            )
+            return jax.jit(jax.grad(energy, argnums=(0, 1), has_aux=True))(params, x)
+
+    found = everything(ours, "strict")
+    assert found[1].dtype == x.dtype
+    jax.tree.map(np.testing.assert_array_equal, found, everything(theirs, "standard"))
