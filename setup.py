@@ -30,8 +30,6 @@ class BuildWithBundled(build_py):
     def run(self) -> None:
         """As setuptools does, and then copies."""
         super().run()
-        if self.editable_mode:
-            return
         bundled = Path(self.build_lib) / "artjax" / "bundled"
         # What an earlier build has left there may be gone from the repository.
         shutil.rmtree(bundled, ignore_errors=True)
