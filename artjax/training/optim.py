@@ -26,10 +26,10 @@ _Result = TypeVar("_Result")
 def _promoting(function: Callable[_Given, _Result]) -> Callable[_Given, _Result]:
     """The function, with JAX's implicit promotion of dtypes inside of it, whatever is set outside.
 
-    Optax 0.2.8 needs it in four places, where `jax_numpy_dtype_promotion` is `strict`: `scale_by_adam`
-    raises a float to an integer count, `piecewise_constant_schedule` compares a float with integers,
-    `piecewise_interpolate_schedule` (of `cosine_onecycle_schedule`) multiplies by booleans, and
-    `reduce_on_plateau` multiplies by an integer count.
+    With `jax_numpy_dtype_promotion=strict`, five functions of Optax 0.2.8 fail without it, because of an
+    integer count or step: `scale_by_adam`, `reduce_on_plateau`, `cosine_decay_schedule`,
+    `piecewise_constant_schedule`, and `piecewise_interpolate_schedule`, from which
+    `cosine_onecycle_schedule` is made.
     """
 
     @functools.wraps(function)
