@@ -166,7 +166,7 @@ class Loaded:
           pictures: as for `predict`; all of them must be usable.
 
         Raises:
-          ConfigError: for several networks, or one without stages.
+          ConfigError: for several networks.
           DataError: if a picture cannot be used.
         """
         if len(self.runs) > 1:
@@ -175,8 +175,6 @@ class Loaded:
                 f"such as {self.runs[0].workdir}"
             )
         run = self.runs[0]
-        if not run.network.stages:
-            raise ConfigError(f"the network {run.config.model.name} has no stages, so no features")
         found: dict[Path, np.ndarray] = {}
         with as_files(pictures) as all_given:
             unusable: dict[Path, str] = {}
