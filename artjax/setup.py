@@ -206,8 +206,9 @@ def open_setup(
     Args:
       config: the configuration, with its collection.
       places: the folders; the workdir need not exist.
-      mode: of a mode that tries a set-up out, its name. It starts as a new run does, whichever run the
-        workdir holds, but for an automatic batch size. Empty for a run itself.
+      mode: of a mode that tries a set-up out, its name. `describe` and `benchmark` look at the run that
+        the workdir holds, if any; the others start as a new run does, but for an automatic batch size.
+        Empty for a run itself.
       devices: the devices to use; default: all devices of all processes.
       find_batch_size: whether an automatic batch size that no run has found is sought, which compiles
         steps. Otherwise it is a nominal one, for a look at the first works: do not train with it.
@@ -228,7 +229,8 @@ def open_setup(
     config = config_lib.changed(config, {"optim.peak_lr": peak_lr(config.optim)})
     if mode and config.folds and config.fold < 0:
         config.fold = 0
-    held = None if mode else latest_record(places.workdir)
+    of_run = not mode or mode in _OF_THE_RUN
+    held = latest_record(places.workdir) if of_run else None
     earlier = held.config if held and config.model.weights else None
     weights = pretrained_lib.open_weights(config) if earlier is None else None
     config = pretrained_lib.with_model_found(config, weights, earlier)
@@ -274,6 +276,8 @@ def open_setup(
 
 # What a page shows of a batch is the same for all larger ones.
 _NOMINAL_BATCH_SIZE = 16
+# Modes that need no weights, only what follows from them, and so can do without their file.
+_OF_THE_RUN = ("describe", "benchmark")
 # Modes that try a set-up out on all devices of all processes.
 _FOR_SEVERAL_PROCESSES = ("benchmark",)
 

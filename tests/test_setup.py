@@ -10,7 +10,7 @@ from tiny import open_canvases
 from tiny import tiny_config as any_config
 
 from artjax.data import batches, prepared
-from artjax.errors import ConfigError, TrainingError
+from artjax.errors import ConfigError, TrainingError, WeightsError
 from artjax.evaluation.evaluate import evaluate_workdir
 from artjax.modes.benchmark import benchmark
 from artjax.modes.check.mode import check
@@ -142,6 +142,21 @@ def test_a_run_keeps_its_set_when_another_one_is_prepared(data_dir, tmp_path):
     assert evaluate_workdir(run.workdir, "test")["collection"] == "museum/works/1.0.0"
     with pytest.raises(Exception, match="museum/few or museum/works"):
         train(config, run.with_workdir(tmp_path / "new"), **ONE)
+
+
+@pytest.mark.slow
+def test_what_a_run_starts_from_can_be_described_without_its_weights(data_dir, tmp_path):
+    trunk = tmp_path / "trunk"
+    train(tiny_config(task=("genre",), steps=1, image_size=24), Places(trunk, data_dir), **ONE)
+    auto = {"model__name": "auto", "image_size": 0, "steps": 1}
+    config = any_config(**auto, model__weights=str(trunk))
+    places = Places(tmp_path / "run", data_dir)
+    train(config, places, **ONE)
+    shutil.rmtree(trunk)
+    setup = open_setup(config, places, mode="describe", **ONE)
+    assert (setup.config.model.name, setup.config.image_size) == ("narrow", 24)
+    with pytest.raises(WeightsError):
+        open_setup(config, places, mode="check", **ONE)
 
 
 def test_a_batch_size_left_open_is_nominal_where_nothing_is_trained(data_dir, tmp_path):
