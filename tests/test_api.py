@@ -155,15 +155,48 @@ def test_an_image_of_any_mode_gives_what_its_file_gives(loaded, pictures, tmp_pa
 
 
 @pytest.mark.slow
-def test_an_image_keeps_its_orientation(loaded, pictures, tmp_path):
+def test_an_image_is_not_compressed_as_its_file_was(loaded, pictures, tmp_path):
+    picture = Image.open(pictures / "1-bo.png").convert("CMYK")
+    picture.save(tmp_path / "lossy.tiff", compression="jpeg")
+    lossy = Image.open(tmp_path / "lossy.tiff")
+    assert loaded.predict(lossy)[0].ranked == loaded.predict(tmp_path / "lossy.tiff")[0].ranked
+
+
+@pytest.mark.slow
+def test_an_image_that_cannot_be_read_is_reported(loaded, pictures, tmp_path):
+    whole = (pictures / "0-ada.png").read_bytes()
+    (tmp_path / "half.png").write_bytes(whole[: len(whole) // 2])
+    with Image.open(tmp_path / "half.png") as image:
+        good, half = loaded.predict([pictures / "0-ada.png", image])
+    assert good.usable
+    assert (half.picture, half.ranked) == (1, {})
+    assert half.reason.startswith("cannot be read (OSError: ")
+
+
+@pytest.mark.slow
+def test_damaged_exif_data_do_not_matter(loaded, pictures, tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 1
+    exif[0x011A] = "no number"  # the resolution, which cannot be written again
+    image = Image.open(pictures / "0-ada.png")
+    image.load()
+    image._exif = exif
+    assert loaded.predict(image)[0].ranked == loaded.predict(pictures / "0-ada.png")[0].ranked
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("suffix", ["png", "tiff"])
+def test_an_image_keeps_its_orientation(loaded, pictures, tmp_path, suffix):
     upright = Image.open(pictures / "0-ada.png")
     exif = Image.Exif()
     exif[0x0112] = 6  # the picture is shown turned by 90 degrees
-    upright.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "turned.png", exif=exif)
-    turned = Image.open(tmp_path / "turned.png")
+    file = tmp_path / f"turned.{suffix}"
+    upright.transpose(Image.Transpose.ROTATE_90).save(file, exif=exif)
+    turned = Image.open(file)
+    stored = np.asarray(upright.transpose(Image.Transpose.ROTATE_90))
     assert ImageOps.exif_transpose(turned).tobytes() == upright.tobytes()
-    assert loaded.predict(turned)[0].ranked == loaded.predict(upright)[0].ranked
-    assert loaded.predict(np.asarray(turned))[0].ranked != loaded.predict(upright)[0].ranked
+    assert loaded.predict(Image.open(file))[0].ranked == loaded.predict(upright)[0].ranked
+    assert loaded.predict(stored)[0].ranked != loaded.predict(upright)[0].ranked
 
 
 @pytest.mark.slow

@@ -101,6 +101,7 @@ class Loaded:
     def _common(values: list[Any]) -> Any:
         return values[0] if all(value == values[0] for value in values) else None
 
+    @quiet_libraries()
     def predict(self, pictures: Pictures, views: int | None = None) -> list[Prediction]:
         """Predicts the labels of pictures; writes nothing to the workdir.
 
@@ -157,6 +158,7 @@ class Loaded:
             reasons = [(named(one.picture), one.reason or unusable[one.file]) for one in all_given]
             raise predict.none_usable(reasons)
 
+    @quiet_libraries()
     def features(self, pictures: Pictures) -> np.ndarray:
         """The outputs of the last stage of the network before its heads, float32 [N, C].
 

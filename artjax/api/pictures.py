@@ -11,10 +11,11 @@ from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import numpy as np
-from PIL import Image
+from PIL import ExifTags, Image
 
 from artjax.errors import DataError
 from artjax.evaluation.predict import files_of
+from artjax.prepare.picture_decoding import orientation
 
 Pictures = str | os.PathLike[str] | np.ndarray | Image.Image | Iterable[Any]
 """A path of a file or folder, an array uint8 [H, W, 3] or [N, H, W, 3], a Pillow image, or several."""
@@ -93,8 +94,7 @@ def as_files(pictures: Pictures) -> Iterator[list[Given]]:
                 found += [Given(file, file) for file in files]
                 found += [Given(path, path, reason) for path, reason in missing]
             else:
-                position = len(found)
-                found.append(Given(position, _written(item, Path(folder) / f"{position}")))
+                found.append(_written(item, len(found), Path(folder)))
         if not found:
             raise DataError("no pictures were given")
         yield found
@@ -133,16 +133,21 @@ def _as_arrays(array: np.ndarray) -> np.ndarray:
     return array if array.ndim == 4 else array[None]
 
 
-def _written(image: Image.Image, path: Path) -> Path:
+def _written(image: Image.Image, position: int, folder: Path) -> Given:
     """Writes an image as it is, with its colour profile and its orientation."""
-    settings: dict[str, Any] = {"exif": image.getexif()}
-    if profile := image.info.get("icc_profile"):
-        settings["icc_profile"] = profile
-    if image.mode in _TIFF_MODES:
-        path = path.with_suffix(".tiff")
-        image.save(path, **settings)
-    else:
-        path = path.with_suffix(".png")
-        kept = image if image.mode in _PNG_MODES else image.convert("RGB")
-        kept.save(path, compress_level=1, **settings)  # it is read once
-    return path
+    path = folder / f"{position}.{'tiff' if image.mode in _TIFF_MODES else 'png'}"
+    try:
+        image.load()  # which turns a TIFF: its orientation is known afterwards
+        exif = Image.Exif()  # a new one: others may be damaged
+        exif[ExifTags.Base.Orientation] = orientation(image)
+        kept = image if image.mode in (*_TIFF_MODES, *_PNG_MODES) else image.convert("RGB")
+        # Quickly, since it is read once, and not as lossy as the file was that it came from.
+        how: dict[str, Any] = (
+            {"compress_level": 1} if path.suffix == ".png" else {"compression": "raw"}
+        )
+        if profile := image.info.get("icc_profile"):
+            how["icc_profile"] = profile
+        kept.save(path, exif=exif, **how)
+    except Exception as error:  # one of a damaged file: see `picture_decoding.decode`
+        return Given(position, path, f"cannot be read ({type(error).__name__}: {error})")
+    return Given(position, path)

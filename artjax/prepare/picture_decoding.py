@@ -132,7 +132,7 @@ def upright_size(path: Path) -> tuple[int, int]:
     try:
         with _opened(path) as image:
             sideways = (
-                _orientation(image) >= 5 and image.format != "TIFF"
+                orientation(image) >= 5 and image.format != "TIFF"
             )  # whose size says it already
             return (image.height, image.width) if sideways else image.size
     except (DataError, OSError):
@@ -345,11 +345,11 @@ def _to_srgb(picture: Image.Image, profile: bytes | None) -> Image.Image:
 
 def _oriented(picture: Image.Image, original: Image.Image) -> Image.Image:
     """Turns the picture as the EXIF data of the original say."""
-    turn = _TURNS.get(_orientation(original))
+    turn = _TURNS.get(orientation(original))
     return picture if turn is None else picture.transpose(turn)
 
 
-def _orientation(image: Image.Image) -> int:
+def orientation(image: Image.Image) -> int:
     """Of the EXIF data, 1 to 8; 1 (upright) where they are missing or damaged."""
     try:
         orientation = image.getexif().get(ExifTags.Base.Orientation)
