@@ -50,3 +50,8 @@ def bundled() -> Path:
 def has_repository() -> bool:
     """Whether `configs/` and `datasets/` are those of a repository, in which `tfds build` finds them."""
     return not _INSTALLED.is_dir()
+
+
+def program() -> str:
+    """What the user types for artjax."""
+    return "python launch.py" if has_repository() else "artjax"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from artjax import config as config_lib
 from artjax.errors import ConfigError, WorkdirError
+from artjax.places import program
 
 if TYPE_CHECKING:  # benchmarks run where ml_collections is not installed
     from ml_collections import ConfigDict
@@ -63,7 +64,7 @@ def why_no_checkpoint(workdir: Path) -> str:
     if config is not None:
         return (
             f"{nothing}: its training has not saved one yet\n"
-            f"go on with: python launch.py --workdir {workdir}"
+            f"go on with: {program()} --workdir {workdir}"
         )
     if found := _best_of_search(workdir):
         return (
@@ -84,7 +85,7 @@ def why_no_checkpoint(workdir: Path) -> str:
     )
     return (
         f"{nothing} ({contents}); train first: "
-        f"python launch.py --config configs/artist.py --workdir {workdir}"
+        f"{program()} --config configs/artist.py --workdir {workdir}"
     )
 
 
