@@ -63,6 +63,7 @@ def test_importing_it_imports_no_library():
     assert found == ["artjax"]
 
 
+@pytest.mark.slow
 def test_a_module_that_is_imported_does_not_take_the_name_of_a_function():
     found = in_a_new_process(
         "import artjax.train, artjax.prepare.catalogue, artjax\n"

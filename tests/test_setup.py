@@ -111,6 +111,7 @@ def test_the_first_batch_is_that_of_the_run(sampling, data_dir, tmp_path):
     assert np.array_equal(setup.first_batch, shuffled) == (sampling == "shuffled")
 
 
+@pytest.mark.slow
 def test_check_examines_the_first_batch_of_a_balanced_run(data_dir, tmp_path):
     config = tiny_config(sampling="balanced", batch_size=24, task=("genre",))
     setup = open_setup(config, Places(tmp_path, data_dir), mode="check", **ONE)
@@ -121,6 +122,7 @@ def test_check_examines_the_first_batch_of_a_balanced_run(data_dir, tmp_path):
     assert f"genre {len(set(labels.tolist()))} of 2 classes in {len(labels)} works" in seen
 
 
+@pytest.mark.slow
 def test_check_names_the_learning_rate_that_is_used(data_dir, tmp_path):
     config = tiny_config(optim__peak_lr=0.0, optim__weight_decay=0.0, optim__clip_norm=1e-9)
     said = []
@@ -129,6 +131,7 @@ def test_check_names_the_learning_rate_that_is_used(data_dir, tmp_path):
     assert "--config.optim.peak_lr (now 0.1)" in line
 
 
+@pytest.mark.slow
 def test_a_run_keeps_its_set_when_another_one_is_prepared(data_dir, tmp_path):
     ours = tmp_path / "data"
     shutil.copytree(data_dir / "tiny" / "1.0.0", ours / "museum" / "works" / "1.0.0")

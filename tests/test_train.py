@@ -188,6 +188,7 @@ def test_a_finished_run_says_so_and_changes_nothing(finished, data_dir, capsys):
     assert (finished / "metrics.jsonl").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_first_lines_describe_the_run(data_dir, tmp_path, capsys):
     one(tiny_config(), tmp_path, data_dir, stop_after_steps=1)
     said = capsys.readouterr().out

@@ -53,6 +53,7 @@ def test_histograms_are_numpys(kind):
     np.testing.assert_allclose(found, np.sqrt(counts / len(pixels)), rtol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("changes", [{}, {"canvas_size": 48}, {"source": "stream"}])
 def test_colours_are_those_of_the_pictures_whatever_a_run_sees(own_data_dir, changes):
     data = open_canvases(tiny_config(**changes), own_data_dir, None)
@@ -74,6 +75,7 @@ def test_colours_of_a_fold_are_those_of_its_works(data_dir):
         np.testing.assert_array_equal(folded[name], counts)
 
 
+@pytest.mark.slow
 def test_colours_are_counted_once_for_all_sizes(own_data_dir):
     open_canvases(tiny_config(), own_data_dir, None)
     first = file_in(own_data_dir).stat()
@@ -83,6 +85,7 @@ def test_colours_are_counted_once_for_all_sizes(own_data_dir):
         assert (now.st_mtime_ns, now.st_ino) == (first.st_mtime_ns, first.st_ino)
 
 
+@pytest.mark.slow
 def test_a_collection_that_is_built_again_has_new_colours(own_data_dir):
     before = colours_of(open_canvases(tiny_config(), own_data_dir, None))
     shutil.rmtree(own_data_dir / "tiny")
@@ -93,6 +96,7 @@ def test_a_collection_that_is_built_again_has_new_colours(own_data_dir):
     assert not any(np.array_equal(after[name], counts) for name, counts in before.items())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("left", ["nothing", "half of it"])
 def test_canvases_without_colours_get_them(own_data_dir, left):
     """They were made by an earlier version, or a copy was stopped."""
@@ -140,6 +144,7 @@ def test_copied_canvases_have_the_copied_colours_or_none(own_data_dir):
     assert copied.colours(split) is None
 
 
+@pytest.mark.slow
 def test_colours_of_other_pictures_are_not_taken_for_those_of_copied_canvases(own_data_dir):
     open_canvases(tiny_config(), own_data_dir, None)
     there = own_data_dir / "there"

@@ -104,6 +104,7 @@ def test_the_default_is_taken_where_it_is_there_and_has_the_label(data_dir, tmp_
         opened("wga", tmp_path, "genre")
 
 
+@pytest.mark.slow
 @there
 def test_the_newest_version_is_taken_unless_one_is_named(data_dir, tmp_path, put):
     for version in ("1.9.0", "1.10.0"):

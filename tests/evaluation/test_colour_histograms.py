@@ -74,6 +74,7 @@ def test_the_number_is_the_same_whatever_images_a_run_has(data_dir, tmp_path):
     assert found[0] != of_fold[0]
 
 
+@pytest.mark.slow
 def test_it_is_computed_once_for_all_sizes_and_labels_asked_for(own_data_dir):
     data = open_canvases(tiny_config(), own_data_dir, None)
     kept_colour_baseline(data, splits_of(data, "genre"), "genre")
@@ -86,6 +87,7 @@ def test_it_is_computed_once_for_all_sizes_and_labels_asked_for(own_data_dir):
             assert found["kind"] == "kept"
 
 
+@pytest.mark.slow
 def test_other_works_in_the_splits_have_a_number_of_their_own(own_data_dir):
     data = open_canvases(tiny_config(), own_data_dir, None)
     baseline(data)
@@ -101,6 +103,7 @@ def test_other_works_in_the_splits_have_a_number_of_their_own(own_data_dir):
     assert baseline(fold_of(data, 3, 0))["kind"] != "kept"
 
 
+@pytest.mark.slow
 def test_a_collection_that_is_built_again_has_a_new_number(own_data_dir):
     baseline(open_canvases(tiny_config(), own_data_dir, None))
     mark(kept_in(own_data_dir))
@@ -121,6 +124,7 @@ def test_copied_canvases_have_the_number_of_the_copied_file(own_data_dir, copied
     assert baseline(open_canvases(tiny_config(), there, None)) == expected
 
 
+@pytest.mark.slow
 def test_canvases_without_their_colours_have_no_number_and_the_report_says_so(
     own_data_dir, tmp_path, capsys
 ):

@@ -101,6 +101,7 @@ def test_other_data_has_a_folder_of_its_own(changes, data):
     assert folder(other) != folder(data)
 
 
+@pytest.mark.slow
 def test_a_collection_that_is_built_anew_gets_no_old_features(data, tmp_path, details_dir):
     names = []
     for where in (details_dir, tmp_path):
@@ -180,6 +181,7 @@ def test_features_belong_to_their_works_in_their_order(computed, data):
     assert computed(split, seed=1, augment__flip=False, augment__min_area=0.5)[0] == set()
 
 
+@pytest.mark.slow
 def test_views_depend_on_the_seed_the_augmentation_and_their_number(computed, data):
     split = some(data.split("train", ARTIST), np.arange(8))
     new, one = computed(split, views=(1,))

@@ -94,6 +94,7 @@ def test_classes_that_a_split_does_not_have_are_named(tmp_path):
     assert "1 of 3 artists has no test work: cy" in text
 
 
+@pytest.mark.slow
 def test_numbers_are_those_of_the_canvases(museum, tmp_path):
     data_dir, _ = museum
     config = museum_config()
