@@ -283,11 +283,12 @@ def summary(predictions: Predictions, names: Sequence[str] | None = None) -> dic
     }
 
 
-def format_metrics(row: Mapping[str, Any]) -> str:
-    """Formats the result of `summary` for a report."""
+def format_metrics(row: Mapping[str, Any], interval: bool = True) -> str:
+    """Formats the result of `summary` for a report, with the interval of top-1 or without."""
     formatted = [_format(metric, row[name]) for name, metric in METRICS.items()]
-    low, high = row["top1_ci95"]
-    formatted[0] += f" (95 % interval {low:.1%} to {high:.1%})"
+    if interval:
+        low, high = row["top1_ci95"]
+        formatted[0] += f" (95 % interval {low:.1%} to {high:.1%})"
     return ", ".join(formatted)
 
 

@@ -16,11 +16,23 @@ from artjax.evaluation import baselines, metrics
 FEWEST_TO_CHOOSE_BY = 30
 # Of top-1, between train and the upper end of test's interval.
 FAR_APART = 0.15
+NO_RESULTS: Mapping[str, str] = {
+    "train": "  learnt from these works: the score says nothing of other works",
+    "validation": "  chosen on these works: the best checkpoint was picked by them",
+}
+"""What is said of the splits that a run has used, in place of an interval and of what is to beat.
+
+An interval is that of works which nothing was fitted to or chosen by.
+"""
 
 
 def report_lines(result: Mapping[str, Any]) -> list[str]:
-    """A result in words: for each task a line, and what the score has to beat."""
+    """A result in words: for each task a line, and what the score has to beat.
+
+    Scores on works that the run has used are no results: they get a line of `NO_RESULTS` instead.
+    """
     lines = []
+    used = NO_RESULTS.get(result["split"])
     for task, row in result["tasks"].items():
         official = row["official_n"]
         works = f"{row['n']:,} works"
@@ -31,7 +43,9 @@ def report_lines(result: Mapping[str, Any]) -> list[str]:
         # None: the members of an ensemble have different numbers of views.
         if (result["views"] or 1) > 1:
             works += f", {result['views']} views of each"
-        lines.append(f"{result['split']} {task}: {metrics.format_metrics(row)} on {works}")
+        lines.append(
+            f"{result['split']} {task}: {metrics.format_metrics(row, used is None)} on {works}"
+        )
         # Where near-duplicates were not looked for, there is no such number.
         near_duplicates = row["n"] - row.get("n_without_near_duplicates", row["n"])
         if near_duplicates:
@@ -40,7 +54,7 @@ def report_lines(result: Mapping[str, Any]) -> list[str]:
                 f"; without the {near_duplicates:,} with a near-duplicate in train, top-1 "
                 + ("of nothing" if without is None else f"{without:.1%}")
             )
-        lines += baselines.in_words(row["baselines"], row["top1_ci95"][0])
+        lines += [used] if used else baselines.in_words(row["baselines"], row["top1_ci95"][0])
         without = row["classes"] - row["labelled_classes"]
         if without:
             lines.append(f"  {without} of {row['classes']} {task}s have no {result['split']} work")

@@ -16,8 +16,8 @@ def row(right, n, classes=3, **changes):
     return {**metrics.summary(given), "official_n": None, "baselines": values} | changes
 
 
-def lines_of(result_row):
-    return report_lines({"split": "test", "views": 1, "tasks": {"artist": result_row}})
+def lines_of(result_row, split="test"):
+    return report_lines({"split": split, "views": 1, "tasks": {"artist": result_row}})
 
 
 def test_the_score_stands_beside_what_it_has_to_beat():
@@ -40,6 +40,24 @@ def test_what_the_interval_does_not_exclude_is_named():
     assert lines_of(row(42, 90))[2] == (
         "  not shown to be better than colour histograms (40.0%): the interval includes it"
     )
+
+
+@pytest.mark.parametrize(
+    ("split", "said"),
+    [
+        ("train", "  learnt from these works: the score says nothing of other works"),
+        ("validation", "  chosen on these works: the best checkpoint was picked by them"),
+    ],
+)
+def test_works_that_the_run_has_used_give_no_result(split, said):
+    """Neither an interval nor a verdict: they are those of works that nothing was chosen by."""
+    (score, line) = lines_of(row(42, 90), split)
+    assert score.startswith(f"{split} artist: top-1 46.7%, ")
+    assert score.endswith(" on 90 works")
+    assert line == said
+    for verdict in ("interval", "to beat", "better than"):
+        assert verdict in "\n".join(lines_of(row(42, 90)))
+        assert verdict not in score + line
 
 
 def test_the_best_constant_answer_is_that_of_the_split():
