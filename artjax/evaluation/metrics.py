@@ -16,7 +16,8 @@ class Predictions(NamedTuple):
 
     Attributes:
       labels: true classes, int [N], all 0 or more.
-      log_probabilities: natural logarithms, float64 [N, classes].
+      log_probabilities: natural logarithms, float64 [N, classes]; nan where a network gave no finite
+        output for a work, which then counts as wrong.
       work_ids: what images of one work share, str [N]; None where every image is a work of its own.
     """
 
@@ -30,25 +31,35 @@ class Predictions(NamedTuple):
         return Predictions(self.labels[indices], self.log_probabilities[indices], ids)
 
     @property
+    def finite(self) -> np.ndarray:
+        """Whether each work has probabilities at all, bool [N]. One of them may be 0, not all."""
+        return np.isfinite(self.log_probabilities.max(axis=1))
+
+    @property
     def predicted(self) -> np.ndarray:
-        """The most probable class of each work, int [N]; of equal ones the first."""
-        return self.log_probabilities.argmax(axis=1)
+        """The most probable class of each work, int [N]; of equals the first; -1 where not `finite`."""
+        return np.where(self.finite, self.log_probabilities.argmax(axis=1), -1)
 
     @property
     def label_ranks(self) -> np.ndarray:
-        """Rank of the true class, int [N], 1 = most probable; equal ones are ranked by class number."""
+        """Rank of the true class, int [N], 1 = most probable; equal ones are ranked by class number.
+
+        It is classes + 1 where not `finite`.
+        """
         rows = np.arange(len(self.labels))
         own = self.log_probabilities[rows, self.labels][:, None]
         classes = np.arange(self.log_probabilities.shape[1])
         before = (self.log_probabilities > own) | (
             (self.log_probabilities == own) & (classes < self.labels[:, None])
         )
-        return before.sum(axis=1) + 1
+        return np.where(self.finite, before.sum(axis=1) + 1, len(classes) + 1)
 
 
 def log_softmax(logits: np.ndarray) -> np.ndarray:
-    """Logarithm of the softmax along the last axis, in float64."""
+    """Logarithm of the softmax along the last axis, in float64; all nan where a logit is not finite."""
     logits = logits.astype(np.float64)
+    # An overflow to -inf would look like a probability of 0, and to inf makes only its own class nan.
+    logits = np.where(np.isfinite(logits).all(axis=-1, keepdims=True), logits, np.nan)
     shifted = logits - logits.max(axis=-1, keepdims=True)
     return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
 
@@ -74,11 +85,14 @@ def top1(predictions: Predictions) -> float:
 
 def top5(predictions: Predictions) -> float:
     """Share of works whose true class is among the five most probable ones, in [0, 1]."""
-    return float((predictions.label_ranks <= 5).mean())
+    return float(((predictions.label_ranks <= 5) & predictions.finite).mean())
 
 
 def loss(predictions: Predictions) -> float:
-    """Mean negative log-likelihood of the true class in nats, without label smoothing."""
+    """Mean negative log-likelihood of the true class in nats, without label smoothing.
+
+    It is nan if a work has no finite output.
+    """
     rows = np.arange(len(predictions.labels))
     return float(-predictions.log_probabilities[rows, predictions.labels].mean())
 
@@ -187,7 +201,7 @@ def _counts(predictions: Predictions) -> tuple[np.ndarray, np.ndarray, np.ndarra
     labels, predicted = predictions.labels, predictions.predicted
     hits, labelled, named = (
         np.bincount(of, minlength=classes)
-        for of in (labels[labels == predicted], labels, predicted)
+        for of in (labels[labels == predicted], labels, predicted[predictions.finite])
     )
     return hits, labelled, named
 
@@ -257,8 +271,9 @@ METRICS: Mapping[str, Metric] = {
 def summary(predictions: Predictions, names: Sequence[str] | None = None) -> dict[str, Any]:
     """Computes `METRICS` and the 95 % interval of top-1, in plain Python values.
 
-    Beside them are the numbers of images and of works, of classes, of classes that have a work, of
-    classes that were predicted at all, and of classes over which `auroc` is the mean.
+    Beside them are the numbers of images and of works, of images without a finite output, of classes, of
+    classes that have a work, of classes that were predicted at all, and of classes over which `auroc` is
+    the mean.
 
     Args:
       predictions: of one task.
@@ -273,11 +288,12 @@ def summary(predictions: Predictions, names: Sequence[str] | None = None) -> dic
     return {
         "n": n,
         "works": n if ids is None else len(np.unique(ids)),
+        "not_finite": int((~predictions.finite).sum()),
         **values,
         "top1_ci95": list(wilson_interval(float(right.mean()), trials)),
         "classes": predictions.log_probabilities.shape[1],
         "labelled_classes": labelled,
-        "predicted_classes": len(np.unique(predictions.predicted)),
+        "predicted_classes": len(np.unique(predictions.predicted[predictions.finite])),
         "auroc_classes": 0 if values["auroc"] is None else labelled,
         **({} if names is None else {"by_class": by_class(predictions, names)}),
     }
@@ -293,6 +309,6 @@ def format_metrics(row: Mapping[str, Any], interval: bool = True) -> str:
 
 
 def _format(metric: Metric, value: float | None) -> str:
-    if value is None:
+    if value is None or not math.isfinite(value):
         return metric.template.partition("{")[0] + "undefined"
     return metric.template.format(value)

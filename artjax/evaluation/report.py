@@ -55,6 +55,11 @@ def report_lines(result: Mapping[str, Any]) -> list[str]:
                 + ("of nothing" if without is None else f"{without:.1%}")
             )
         lines += [used] if used else baselines.in_words(row["baselines"], row["top1_ci95"][0])
+        if row["not_finite"]:
+            lines.append(
+                f"  warning: {row['not_finite']:,} of {row['n']:,} images got no finite output (nan or "
+                "infinity) and count as wrong: the network has diverged, or its numbers overflow"
+            )
         without = row["classes"] - row["labelled_classes"]
         if without:
             lines.append(f"  {without} of {row['classes']} {task}s have no {result['split']} work")
@@ -107,6 +112,8 @@ def predictions_csv(
 ) -> str:
     """The table `predictions.csv`: a row for each work and task.
 
+    Where a network gave no finite output, the cells of what it predicted are empty.
+
     Args:
       predictions: as from `evaluate.predict_split`.
       split: the works.
@@ -122,9 +129,12 @@ def predictions_csv(
     for task, (known, of_task) in predictions.items():
         names = classes[task]
         probabilities = np.exp(of_task.log_probabilities)
-        for i, rank in enumerate(of_task.label_ranks):
-            label, predicted = int(of_task.labels[i]), int(of_task.predicted[i])
-            shares = (float(probabilities[i, c]) for c in (predicted, label))
-            row = (split.file_names[known[i]], task, names[label], names[predicted])
-            writer.writerow([*row, *map(repr, shares), int(rank), *folds.values()])
+        guesses = zip(of_task.predicted, of_task.label_ranks, of_task.finite, strict=True)
+        for i, (predicted, rank, finite) in enumerate(guesses):
+            label = int(of_task.labels[i])
+            shares = (repr(float(probabilities[i, c])) for c in (predicted, label))
+            said = (names[predicted], *shares, int(rank)) if finite else [""] * 4
+            writer.writerow(
+                [split.file_names[known[i]], task, names[label], *said, *folds.values()]
+            )
     return text.getvalue()

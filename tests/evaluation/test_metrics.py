@@ -148,3 +148,46 @@ def test_log_softmax_survives_large_logits():
     values = metrics.log_softmax(np.asarray([[1e4, 0.0], [-1e4, 0.0]], np.float32))
     np.testing.assert_allclose(np.exp(values).sum(axis=1), 1)
     assert np.isfinite(values).all()
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_one_logit_that_is_not_finite_leaves_no_probabilities(bad):
+    values = metrics.log_softmax(np.asarray([[0.0, bad, 1.0], [0.0, 0.5, 1.0]], np.float32))
+    assert np.isnan(values[0]).all()
+    np.testing.assert_allclose(values[1], special.log_softmax([0.0, 0.5, 1.0]))
+
+
+# With three classes every rank is among the first five: a work without an output is not.
+@pytest.mark.parametrize("classes", [3, 9])
+@pytest.mark.parametrize("broken", [0.3, 1.0])
+def test_works_without_a_finite_output_count_as_wrong(classes, broken):
+    rng = np.random.default_rng(0)
+    labels = np.arange(60) % classes
+    logits = rng.normal(size=(60, classes)).astype(np.float32)
+    logits[rng.random(60) < 0.5, 0] += 9  # class 0, which argmax makes of nan, is often right
+    bad = rng.random(60) < broken
+    logits[bad] = np.nan
+    given = Predictions(labels, metrics.log_softmax(logits))
+    np.testing.assert_array_equal(given.finite, ~bad)
+    order = np.argsort(-logits[~bad], axis=1)
+    assert (given.predicted[~bad] == order[:, 0]).all()
+    assert (given.predicted[bad] == -1).all()
+    assert (given.label_ranks[bad] == classes + 1).all()
+    row = metrics.summary(given, [f"class {c}" for c in range(classes)])
+    hits = order == labels[~bad, None]
+    assert row["top1"] == pytest.approx(hits[:, :1].sum() / 60)
+    assert row["top5"] == pytest.approx(hits[:, :5].sum() / 60)
+    assert row["not_finite"] == bad.sum()
+    assert row["predicted_classes"] == len(np.unique(order[:, 0]))
+    assert np.isnan(row["loss"])
+    assert row["auroc"] is None
+    # A class of its own, which no label has, is scikit-learn's way of saying "none of these".
+    answers = np.where(bad, classes, given.predicted)
+    f1, recall = (
+        oracle.f1_score(labels, answers, average="macro", labels=range(classes), zero_division=0),
+        oracle.recall_score(labels, answers, average=None, labels=range(classes)),
+    )
+    assert row["macro_f1"] == pytest.approx(f1)
+    assert row["balanced_accuracy"] == pytest.approx(recall.mean())
+    assert [of["recall"] for of in row["by_class"].values()] == pytest.approx(recall)
+    assert "loss undefined" in metrics.format_metrics(row)

@@ -1,11 +1,15 @@
 """A result in words: what a score has to beat, and what speaks against it."""
 
+import csv
+import io
+
 import numpy as np
 import pytest
 
+from artjax.data.works import Split
 from artjax.evaluation import baselines, metrics
 from artjax.evaluation.metrics import Predictions
-from artjax.evaluation.report import cautions, report_lines
+from artjax.evaluation.report import cautions, predictions_csv, report_lines
 
 
 def row(right, n, classes=3, **changes):
@@ -73,6 +77,42 @@ def test_classes_without_a_work_and_a_network_that_always_says_the_same_are_repo
     said = "\n".join(lines_of(row(3, 3) | metrics.summary(given)))
     assert "1 of 3 artists have no test work" in said
     assert "warning: the network names the same artist for every work" in said
+
+
+@pytest.mark.parametrize("broken", [0, 7, 90])
+def test_works_without_a_finite_output_are_reported(broken):
+    given = Predictions(np.arange(90) % 3, np.log(np.full((90, 3), 1 / 3)))
+    given.log_probabilities[:broken] = np.nan
+    lines = lines_of(row(90, 90) | metrics.summary(given))
+    found = [line for line in lines if "no finite output" in line]
+    assert (
+        found
+        == [
+            f"  warning: {broken} of 90 images got no finite output (nan or infinity) and count as "
+            "wrong: the network has diverged, or its numbers overflow"
+        ][: bool(broken)]
+    )
+    assert any("names the same artist" in line for line in lines) == (broken < 90)
+
+
+def test_the_table_has_no_prediction_where_there_is_no_finite_output():
+    split = Split(
+        "test",
+        images=np.zeros((3, 1, 1, 3), np.uint8),
+        rows=np.arange(3),
+        aspect=np.ones(3, np.float32),
+        labels={},
+        file_names=np.asarray(["a.jpg", "b.jpg", "c.jpg"]),
+    )
+    logs = np.log([[0.75, 0.25], [0.25, 0.75]])
+    logs[0] = np.nan
+    predictions = {"artist": (np.asarray([0, 2]), Predictions(np.asarray([1, 0]), logs))}
+    table = list(
+        csv.reader(io.StringIO(predictions_csv(predictions, split, {"artist": ["x", "y"]})))
+    )
+    assert table[1] == ["a.jpg", "artist", "y", "", "", "", ""]
+    assert table[2][:4] == ["c.jpg", "artist", "x", "y"]
+    assert [float(cell) for cell in table[2][4:]] == pytest.approx([0.75, 0.25, 2])
 
 
 @pytest.mark.parametrize(("train", "warned"), [(1.0, True), (0.5, False)])
