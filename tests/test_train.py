@@ -96,7 +96,7 @@ def test_metrics_json_has_the_documented_fields(finished):
     assert set(result["tasks"]["artist"]) == {
         *("n", "official_n", "loss", "top1", "top1_ci95", "top5", "macro_f1"),
         *("baselines", "classes", "labelled_classes", "predicted_classes", "works", "not_finite"),
-        *("auroc", "auroc_classes", "balanced_accuracy", "by_class"),
+        *("auroc", "auroc_classes", "balanced_accuracy", "by_class", "brier", "ece"),
     }
     assert result["tasks"]["artist"]["n"] == 19
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from artjax.evaluation.calibration import brier_score, expected_calibration_error
 from artjax.training.best import standard_error
 
 
@@ -264,6 +265,8 @@ METRICS: Mapping[str, Metric] = {
     "macro_f1": Metric(macro_f1, "macro-F1 {:.3f}"),
     "auroc": Metric(auroc, "AUROC {:.3f}"),
     "loss": Metric(loss, "loss {:.3f}"),
+    "brier": Metric(brier_score, "Brier score {:.3f}"),
+    "ece": Metric(expected_calibration_error, "ECE {:.3f}"),
 }
 """All metrics, in the order of a report. A metric that is added here appears in every `metrics.json`."""
 

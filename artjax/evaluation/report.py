@@ -55,6 +55,7 @@ def report_lines(result: Mapping[str, Any]) -> list[str]:
                 + ("of nothing" if without is None else f"{without:.1%}")
             )
         lines += [used] if used else baselines.in_words(row["baselines"], row["top1_ci95"][0])
+        lines += baselines.loss_warning(row)
         if row["not_finite"]:
             lines.append(
                 f"  warning: {row['not_finite']:,} of {row['n']:,} images got no finite output (nan or "

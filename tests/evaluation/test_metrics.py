@@ -116,7 +116,7 @@ def test_all_metrics_are_formatted_in_the_order_of_a_report():
     row = metrics.summary(Predictions(np.asarray([0, 1]), np.log(np.full((2, 2), 0.5))))
     assert metrics.format_metrics(row) == (
         "top-1 50.0% (95 % interval 9.5% to 90.5%), top-5 100.0%, balanced accuracy 50.0%, "
-        "macro-F1 0.333, AUROC 0.500, loss 0.693"
+        "macro-F1 0.333, AUROC 0.500, loss 0.693, Brier score 0.500, ECE undefined"
     )
 
 
@@ -180,7 +180,7 @@ def test_works_without_a_finite_output_count_as_wrong(classes, broken):
     assert row["not_finite"] == bad.sum()
     assert row["predicted_classes"] == len(np.unique(order[:, 0]))
     assert np.isnan(row["loss"])
-    assert row["auroc"] is None
+    assert row["auroc"] is row["brier"] is row["ece"] is None
     # A class of its own, which no label has, is scikit-learn's way of saying "none of these".
     answers = np.where(bad, classes, given.predicted)
     f1, recall = (

@@ -5,6 +5,7 @@ import io
 
 import numpy as np
 import pytest
+from sklearn import metrics as oracle
 
 from artjax.data.works import Split
 from artjax.evaluation import baselines, metrics
@@ -30,7 +31,10 @@ def test_the_score_stands_beside_what_it_has_to_beat():
         "  to beat: chance 33.3%, the best constant answer 33.3%, always train's most frequent class "
         "33.3%, colour histograms 40.0%"
     )
-    assert len(lines) == 2
+    assert lines[2] == (
+        "  loss to beat: uniform guesses 1.099, the label frequencies of train 1.099"
+    )
+    assert len(lines) == 3
 
 
 def test_a_baseline_that_was_not_measured_is_left_out():
@@ -41,7 +45,7 @@ def test_a_baseline_that_was_not_measured_is_left_out():
 
 
 def test_what_the_interval_does_not_exclude_is_named():
-    assert lines_of(row(42, 90))[2] == (
+    assert lines_of(row(42, 90))[3] == (
         "  not shown to be better than colour histograms (40.0%): the interval includes it"
     )
 
@@ -55,8 +59,8 @@ def test_what_the_interval_does_not_exclude_is_named():
 )
 def test_works_that_the_run_has_used_give_no_result(split, said):
     """Neither an interval nor a verdict: they are those of works that nothing was chosen by."""
-    (score, line) = lines_of(row(42, 90), split)
-    assert score.startswith(f"{split} artist: top-1 46.7%, ")
+    (score, line) = lines_of(row(70, 90), split)
+    assert score.startswith(f"{split} artist: top-1 77.8%, ")
     assert score.endswith(" on 90 works")
     assert line == said
     for verdict in ("interval", "to beat", "better than"):
@@ -77,6 +81,42 @@ def test_classes_without_a_work_and_a_network_that_always_says_the_same_are_repo
     said = "\n".join(lines_of(row(3, 3) | metrics.summary(given)))
     assert "1 of 3 artists have no test work" in said
     assert "warning: the network names the same artist for every work" in said
+
+
+def test_a_loss_that_guesses_have_too_is_reported_whatever_the_score():
+    """Right answers more often than guesses, but much too sure of the wrong ones."""
+    good, bad = row(80, 90), row(60, 90)
+    assert good["loss"] < np.log(3) < bad["loss"]
+    assert not any("loss 0" in line and "warning" in line for line in lines_of(good))
+    for split in ("train", "validation", "test"):
+        (line,) = (line for line in lines_of(bad, split) if "warning" in line)
+        assert line == (
+            f"  warning: loss {bad['loss']:.3f}, where uniform guesses have 1.099 and the label "
+            "frequencies of train have 1.099: the probabilities say no more than guesses do"
+        )
+    assert lines_of(row(60, 90, loss=None))[1:] == lines_of(row(60, 90, loss=0.5))[1:]
+
+
+def test_the_losses_to_beat_are_those_of_constant_probabilities():
+    train, labels = np.asarray([0, 0, 0, 1, 1, 2, -1]), np.asarray([2, 1, 0, 0, 0])
+    found = baselines.baselines(train, labels, 3)
+    uniform, shares = np.full((5, 3), 1 / 3), np.tile([3 / 6, 2 / 6, 1 / 6], (5, 1))
+    assert found["uniform_loss"] == pytest.approx(oracle.log_loss(labels, uniform))
+    assert found["train_frequencies_loss"] == pytest.approx(oracle.log_loss(labels, shares))
+    only_in_test = baselines.baselines(train[train != 2], labels, 3)
+    assert only_in_test["train_frequencies_loss"] is None  # infinite
+    said = "\n".join(lines_of(row(60, 90, baselines=only_in_test)))
+    assert "loss to beat: uniform guesses 1.099\n" in said
+    assert "label frequencies" not in said
+    unseen_class = baselines.baselines(train, labels, 4)  # and no work of these has it
+    assert unseen_class["train_frequencies_loss"] == found["train_frequencies_loss"]
+
+
+def test_of_one_class_there_is_nothing_to_guess():
+    labels = np.zeros(20, int)
+    values = metrics.summary(Predictions(labels, np.zeros((20, 1))))
+    changes = {"official_n": None, "baselines": baselines.baselines(labels, labels, 1)}
+    assert not any("warning" in line for line in lines_of(values | changes))
 
 
 @pytest.mark.parametrize("broken", [0, 7, 90])
