@@ -16,11 +16,21 @@ WORDS: Mapping[str, str] = {
 }
 """The baselines of top-1, in the order of a report."""
 
+CONSTANTS = ("chance", "best_constant", "train_majority")
+"""Those that ignore the picture. Their top-1 is taken as exact."""
+
 LOSS_WORDS: Mapping[str, str] = {
     "uniform_loss": "uniform guesses",
     "train_frequencies_loss": "the label frequencies of train",
 }
 """The baselines of the loss: the same probabilities for every work."""
+
+VERDICTS = BETTER, NOT_SHOWN, WORSE = ("better than", "not shown to be better than", "worse than")
+
+# Of a test to one side: what a 95 % interval leaves out on each side.
+LEVEL = 0.025
+# 0.29 * 100 is 28.999999999999996.
+_ROUNDING = 1e-6
 
 
 def baselines(
@@ -93,24 +103,65 @@ def loss_warning(row: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def in_words(baselines: Mapping[str, float | None], low: float) -> list[str]:
-    """The baselines as a report shows them, and which of them a score was not shown to beat.
+def in_words(row: Mapping[str, Any]) -> list[str]:
+    """What a score has to beat, and whether it does, as a report shows it.
 
     Args:
-      baselines: as `baselines` gives them.
-      low: lower end of the score's interval.
+      row: of a task, as in `metrics.json`.
     """
-    known = {name: baselines[name] for name in WORDS if baselines[name] is not None}
-    shown = ", ".join(f"{WORDS[name]} {share:.1%}" for name, share in known.items())
+    values = {name: value for name, value in row["baselines"].items() if value is not None}
+    shown = ", ".join(f"{WORDS[name]} {values[name]:.1%}" for name in WORDS if name in values)
     losses = ", ".join(
-        f"{words} {baselines[name]:.3f}"
-        for name, words in LOSS_WORDS.items()
-        if baselines[name] is not None
+        f"{of} {values[name]:.3f}" for name, of in LOSS_WORDS.items() if name in values
     )
     lines = [f"  to beat: {shown}", f"  loss to beat: {losses}"]
-    unbeaten = [f"{WORDS[name]} ({share:.1%})" for name, share in known.items() if share >= low]
-    if unbeaten:
-        lines.append(
-            f"  not shown to be better than {' or '.join(unbeaten)}: the interval includes it"
-        )
+    judged: dict[str, list[str]] = {}
+    for name in CONSTANTS:
+        verdict = against_constant(row["top1"], row["top1_trials"], values[name])
+        judged.setdefault(verdict, []).append(f"{WORDS[name]} ({values[name]:.1%})")
+    lines += [
+        f"  {verdict} {_listed(judged[verdict])}" for verdict in VERDICTS if verdict in judged
+    ]
+    if "colour_histograms" in values:
+        lines.append(_against_colours(values["colour_histograms"], *row["top1_ci95"]))
     return lines
+
+
+def against_constant(top1: float, trials: float, share: float) -> str:
+    """Which of `VERDICTS` holds of a top-1 beside that of an answer which ignores the picture.
+
+    Exact binomial tests, each to one side at `LEVEL`: Clopper & Pearson, The Use of Confidence or
+    Fiducial Limits Illustrated in the Case of the Binomial (1934). Where the number of trials or of
+    right ones is no whole number, it is rounded to the side that is harder to show.
+
+    Args:
+      top1: the score, in [0, 1].
+      trials: how many independent trials it is worth, as from `independent_trials`; 1 or more.
+      share: the top-1 to beat, in [0, 1]; taken as exact.
+    """
+    from scipy.stats import binomtest  # takes 0.6 s to import, which only a report should
+
+    n = math.floor(trials + _ROUNDING)
+    fewest = math.floor(top1 * n + _ROUNDING)
+    most = math.ceil(top1 * n - _ROUNDING)
+    share = min(share, 1.0)  # a mean over folds may be 1.0000000000000002
+    if binomtest(fewest, n, share, alternative="greater").pvalue <= LEVEL:
+        return BETTER
+    if binomtest(most, n, share, alternative="less").pvalue <= LEVEL:
+        return WORSE
+    return NOT_SHOWN
+
+
+def _against_colours(share: float, low: float, high: float) -> str:
+    """A line on the histograms. Of these only the top-1 is kept, which is compared with the interval."""
+    named = f"{WORDS['colour_histograms']} ({share:.1%})"
+    if share < low:
+        return f"  {BETTER} {named}: the whole interval is above"
+    if share > high:
+        return f"  {WORSE} {named}: the whole interval is below"
+    return f"  {NOT_SHOWN} {named}: the interval includes it"
+
+
+def _listed(names: list[str]) -> str:
+    """Names as one writes them: `a`, `a and b`, `a, b and c`."""
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))

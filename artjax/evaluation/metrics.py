@@ -252,16 +252,21 @@ class Metric(NamedTuple):
     Attributes:
       function: computes it; None where it is not defined.
       template: formats its name and value in a report.
+      chance: number of classes → its value for uniform guesses, which stands beside it in a report. If
+        that is 1, the metric says nothing and is left out there. None where it is not shown.
     """
 
     function: Callable[[Predictions], float | None]
     template: str
+    chance: Callable[[int], float] | None = None
 
 
 METRICS: Mapping[str, Metric] = {
     "top1": Metric(top1, "top-1 {:.1%}"),
-    "top5": Metric(top5, "top-5 {:.1%}"),
-    "balanced_accuracy": Metric(balanced_accuracy, "balanced accuracy {:.1%}"),
+    "top5": Metric(top5, "top-5 {:.1%}", chance=lambda classes: min(1, 5 / classes)),
+    "balanced_accuracy": Metric(
+        balanced_accuracy, "balanced accuracy {:.1%}", chance=lambda classes: 1 / classes
+    ),
     "macro_f1": Metric(macro_f1, "macro-F1 {:.3f}"),
     "auroc": Metric(auroc, "AUROC {:.3f}"),
     "loss": Metric(loss, "loss {:.3f}"),
@@ -274,9 +279,9 @@ METRICS: Mapping[str, Metric] = {
 def summary(predictions: Predictions, names: Sequence[str] | None = None) -> dict[str, Any]:
     """Computes `METRICS` and the 95 % interval of top-1, in plain Python values.
 
-    Beside them are the numbers of images and of works, of images without a finite output, of classes, of
-    classes that have a work, of classes that were predicted at all, and of classes over which `auroc` is
-    the mean.
+    Beside them are the independent trials of that interval, the numbers of images and of works, of
+    images without a finite output, of classes, of classes that have a work, of classes that were
+    predicted at all, and of classes over which `auroc` is the mean.
 
     Args:
       predictions: of one task.
@@ -293,6 +298,7 @@ def summary(predictions: Predictions, names: Sequence[str] | None = None) -> dic
         "works": n if ids is None else len(np.unique(ids)),
         "not_finite": int((~predictions.finite).sum()),
         **values,
+        "top1_trials": trials,
         "top1_ci95": list(wilson_interval(float(right.mean()), trials)),
         "classes": predictions.log_probabilities.shape[1],
         "labelled_classes": labelled,
@@ -304,10 +310,17 @@ def summary(predictions: Predictions, names: Sequence[str] | None = None) -> dic
 
 def format_metrics(row: Mapping[str, Any], interval: bool = True) -> str:
     """Formats the result of `summary` for a report, with the interval of top-1 or without."""
-    formatted = [_format(metric, row[name]) for name, metric in METRICS.items()]
-    if interval:
-        low, high = row["top1_ci95"]
-        formatted[0] += f" (95 % interval {low:.1%} to {high:.1%})"
+    formatted = []
+    for name, metric in METRICS.items():
+        chance = metric.chance and metric.chance(row["classes"])
+        if chance == 1:
+            continue
+        formatted.append(_format(metric, row[name]))
+        if chance is not None:
+            formatted[-1] += f" (chance {chance:.1%})"
+        if name == "top1" and interval:
+            low, high = row["top1_ci95"]
+            formatted[-1] += f" (95 % interval {low:.1%} to {high:.1%})"
     return ", ".join(formatted)
 
 

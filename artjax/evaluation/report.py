@@ -54,7 +54,7 @@ def report_lines(result: Mapping[str, Any]) -> list[str]:
                 f"; without the {near_duplicates:,} with a near-duplicate in train, top-1 "
                 + ("of nothing" if without is None else f"{without:.1%}")
             )
-        lines += [used] if used else baselines.in_words(row["baselines"], row["top1_ci95"][0])
+        lines += [used] if used else baselines.in_words(row)
         lines += baselines.loss_warning(row)
         if row["not_finite"]:
             lines.append(

@@ -115,9 +115,27 @@ def test_a_mean_of_probabilities_too_small_for_float64_is_not_0():
 def test_all_metrics_are_formatted_in_the_order_of_a_report():
     row = metrics.summary(Predictions(np.asarray([0, 1]), np.log(np.full((2, 2), 0.5))))
     assert metrics.format_metrics(row) == (
-        "top-1 50.0% (95 % interval 9.5% to 90.5%), top-5 100.0%, balanced accuracy 50.0%, "
+        "top-1 50.0% (95 % interval 9.5% to 90.5%), balanced accuracy 50.0% (chance 50.0%), "
         "macro-F1 0.333, AUROC 0.500, loss 0.693, Brier score 0.500, ECE undefined"
     )
+
+
+@pytest.mark.parametrize(("classes", "chance"), [(5, None), (6, "83.3%"), (20, "25.0%")])
+def test_chance_stands_beside_what_few_classes_make_easy(classes, chance):
+    """Of five classes the five most probable ones are all of them."""
+    rng = np.random.default_rng(0)
+    labels = np.repeat(np.arange(classes), 2000)
+    guesses = Predictions(labels, np.log(rng.dirichlet(np.ones(classes), len(labels))))
+    row = metrics.summary(guesses)
+    said = metrics.format_metrics(row)
+    assert f"balanced accuracy {row['balanced_accuracy']:.1%} (chance {1 / classes:.1%})" in said
+    assert row["balanced_accuracy"] == pytest.approx(1 / classes, abs=0.02)
+    if chance is None:
+        assert row["top5"] == 1
+        assert "top-5" not in said
+    else:
+        assert f"top-5 {row['top5']:.1%} (chance {chance})" in said
+        assert row["top5"] == pytest.approx(float(chance[:-1]) / 100, abs=0.02)
 
 
 @pytest.mark.parametrize(("right", "works"), [(0, 9), (9, 9), (62, 100), (1, 3)])

@@ -5,6 +5,7 @@ import io
 
 import numpy as np
 import pytest
+from scipy import stats
 from sklearn import metrics as oracle
 
 from artjax.data.works import Split
@@ -34,7 +35,11 @@ def test_the_score_stands_beside_what_it_has_to_beat():
     assert lines[2] == (
         "  loss to beat: uniform guesses 1.099, the label frequencies of train 1.099"
     )
-    assert len(lines) == 3
+    assert lines[3:] == [
+        "  better than chance (33.3%), the best constant answer (33.3%) and always train's most "
+        "frequent class (33.3%)",
+        "  better than colour histograms (40.0%): the whole interval is above",
+    ]
 
 
 def test_a_baseline_that_was_not_measured_is_left_out():
@@ -44,10 +49,86 @@ def test_a_baseline_that_was_not_measured_is_left_out():
     assert "chance 33.3%" in lines[1]
 
 
-def test_what_the_interval_does_not_exclude_is_named():
-    assert lines_of(row(42, 90))[3] == (
-        "  not shown to be better than colour histograms (40.0%): the interval includes it"
-    )
+@pytest.mark.parametrize(
+    ("share", "said"),
+    [
+        (0.3, "better than colour histograms (30.0%): the whole interval is above"),
+        (0.4, "not shown to be better than colour histograms (40.0%): the interval includes it"),
+        (0.56, "not shown to be better than colour histograms (56.0%): the interval includes it"),
+        (0.6, "worse than colour histograms (60.0%): the whole interval is below"),
+    ],
+)
+def test_the_sentence_about_colour_histograms_is_true(share, said):
+    result = row(42, 90)
+    assert result["top1_ci95"] == pytest.approx([0.367, 0.569], abs=1e-3)
+    result["baselines"]["colour_histograms"] = share
+    (line,) = (line for line in lines_of(result)[2:] if "colour" in line)
+    assert line == f"  {said}"
+
+
+def test_constant_answers_are_judged_one_by_one():
+    values = {"chance": 0.1, "best_constant": 0.7, "train_majority": 0.45}
+    result = row(42, 90)
+    result["baselines"] |= values | {"colour_histograms": None}
+    assert [line for line in lines_of(result) if " than " in line and "warning" not in line] == [
+        "  better than chance (10.0%)",
+        "  not shown to be better than always train's most frequent class (45.0%)",
+        "  worse than the best constant answer (70.0%)",
+    ]
+
+
+@pytest.mark.parametrize("works", [1, 7, 100, 240])
+@pytest.mark.parametrize("share", [0.0, 0.05, 0.29, 0.5, 1.0])
+def test_the_verdict_is_that_of_exact_binomial_tests(works, share):
+    """Here by the tails of the binomial distribution; all numbers of right answers."""
+    right = np.arange(works + 1)
+    better = stats.binom.sf(right - 1, works, share) <= 0.025
+    worse = stats.binom.cdf(right, works, share) <= 0.025
+    found = [baselines.against_constant(k / works, float(works), share) for k in right]
+    expected = np.select([better, worse], ["better than", "worse than"], baselines.NOT_SHOWN)
+    assert found == expected.tolist()
+
+
+def test_images_of_one_work_are_not_taken_for_as_many_trials():
+    assert baselines.against_constant(0.5, 100, 0.35) == "better than"
+    assert baselines.against_constant(0.5, 10, 0.35) == "not shown to be better than"
+    ids = np.asarray([f"work {i // 10}" for i in range(60)])
+    logs = np.log(np.where(np.arange(60)[:, None] < 30, [0.9, 0.1], [0.1, 0.9]))
+    clustered = metrics.summary(Predictions(np.zeros(60, int), logs, ids))
+    assert 6 <= clustered["top1_trials"] < 8
+    alone = metrics.summary(Predictions(np.zeros(60, int), logs))
+    assert alone["top1_trials"] == 60
+    labels = np.zeros(60, int)
+    values = baselines.baselines(labels, labels, 2) | {"chance": 0.35}
+    shared = {"official_n": None, "baselines": values}
+    assert "  better than chance (35.0%)" in lines_of(alone | shared)
+    assert "  not shown to be better than chance (35.0%)" in lines_of(clustered | shared)
+
+
+def test_rounding_changes_no_verdict():
+    assert 29 / 100 * 100 < 29
+    assert 7 / 100 * 100 > 7
+    # Shares that so many right answers are just better, or just worse, than: one more or less is not.
+    lower, upper = stats.beta.ppf(0.025, 29, 72) - 1e-9, stats.beta.ppf(0.975, 8, 93) + 1e-9
+    assert stats.binom.sf(28, 100, lower) <= 0.025 < stats.binom.sf(27, 100, lower)
+    assert stats.binom.cdf(7, 100, upper) <= 0.025 < stats.binom.cdf(8, 100, upper)
+    assert baselines.against_constant(29 / 100, 100, lower) == "better than"
+    assert baselines.against_constant(7 / 100, 100, upper) == "worse than"
+    # And a mean over folds of 1.0000000000000002 is no error.
+    assert baselines.against_constant(1.0, 100, np.nextafter(1, 2)) == baselines.NOT_SHOWN
+
+
+@pytest.mark.parametrize("wanted", ["better than", "worse than"])
+def test_numbers_that_are_no_whole_ones_are_rounded_to_the_harder_side(wanted):
+    # Of 10 trials 9 right are better than 0.5, 8 are not; 1 right is worse, 2 are not.
+    top1 = 0.84 if wanted == "better than" else 0.16
+    assert baselines.against_constant(top1, 10, 0.5) == baselines.NOT_SHOWN
+    exact = 0.9 if wanted == "better than" else 0.1
+    assert baselines.against_constant(exact, 10, 0.5) == wanted
+    # All of 5 alike have a chance of 1/32, all of 6 of 1/64; 5.9 trials are only 5.
+    sure = 1.0 if wanted == "better than" else 0.0
+    assert baselines.against_constant(sure, 5.9, 0.5) == baselines.NOT_SHOWN
+    assert baselines.against_constant(sure, 6, 0.5) == wanted
 
 
 @pytest.mark.parametrize(
