@@ -94,9 +94,9 @@ def test_metrics_json_has_the_documented_fields(finished):
     result = json.loads((finished / "evaluation" / "test" / "metrics.json").read_text())
     assert set(result) >= {"split", "checkpoint_step", "tasks", "views"}
     assert set(result["tasks"]["artist"]) == {
-        *("n", "official_n", "loss", "top1", "top1_ci95", "top5", "macro_f1"),
-        *("baselines", "classes", "labelled_classes", "predicted_classes", "works"),
-        *("auroc", "auroc_classes", "balanced_accuracy", "by_class"),
+        *("n", "official_n", "loss", "top1", "top1_ci95", "top1_trials", "top5", "macro_f1"),
+        *("baselines", "classes", "labelled_classes", "predicted_classes", "works", "not_finite"),
+        *("auroc", "auroc_classes", "balanced_accuracy", "by_class", "brier", "ece"),
     }
     assert result["tasks"]["artist"]["n"] == 19
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from artjax.evaluation.calibration import brier_score, expected_calibration_error
 from artjax.training.best import standard_error
 
 
@@ -16,7 +17,8 @@ class Predictions(NamedTuple):
 
     Attributes:
       labels: true classes, int [N], all 0 or more.
-      log_probabilities: natural logarithms, float64 [N, classes].
+      log_probabilities: natural logarithms, float64 [N, classes]; nan where a network gave no finite
+        output for a work, which then counts as wrong.
       work_ids: what images of one work share, str [N]; None where every image is a work of its own.
     """
 
@@ -30,25 +32,35 @@ class Predictions(NamedTuple):
         return Predictions(self.labels[indices], self.log_probabilities[indices], ids)
 
     @property
+    def finite(self) -> np.ndarray:
+        """Whether each work has probabilities at all, bool [N]. One of them may be 0, not all."""
+        return np.isfinite(self.log_probabilities.max(axis=1))
+
+    @property
     def predicted(self) -> np.ndarray:
-        """The most probable class of each work, int [N]; of equal ones the first."""
-        return self.log_probabilities.argmax(axis=1)
+        """The most probable class of each work, int [N]; of equals the first; -1 where not `finite`."""
+        return np.where(self.finite, self.log_probabilities.argmax(axis=1), -1)
 
     @property
     def label_ranks(self) -> np.ndarray:
-        """Rank of the true class, int [N], 1 = most probable; equal ones are ranked by class number."""
+        """Rank of the true class, int [N], 1 = most probable; equal ones are ranked by class number.
+
+        It is classes + 1 where not `finite`.
+        """
         rows = np.arange(len(self.labels))
         own = self.log_probabilities[rows, self.labels][:, None]
         classes = np.arange(self.log_probabilities.shape[1])
         before = (self.log_probabilities > own) | (
             (self.log_probabilities == own) & (classes < self.labels[:, None])
         )
-        return before.sum(axis=1) + 1
+        return np.where(self.finite, before.sum(axis=1) + 1, len(classes) + 1)
 
 
 def log_softmax(logits: np.ndarray) -> np.ndarray:
-    """Logarithm of the softmax along the last axis, in float64."""
+    """Logarithm of the softmax along the last axis, in float64; all nan where a logit is not finite."""
     logits = logits.astype(np.float64)
+    # An overflow to -inf would look like a probability of 0, and to inf makes only its own class nan.
+    logits = np.where(np.isfinite(logits).all(axis=-1, keepdims=True), logits, np.nan)
     shifted = logits - logits.max(axis=-1, keepdims=True)
     return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
 
@@ -74,11 +86,14 @@ def top1(predictions: Predictions) -> float:
 
 def top5(predictions: Predictions) -> float:
     """Share of works whose true class is among the five most probable ones, in [0, 1]."""
-    return float((predictions.label_ranks <= 5).mean())
+    return float(((predictions.label_ranks <= 5) & predictions.finite).mean())
 
 
 def loss(predictions: Predictions) -> float:
-    """Mean negative log-likelihood of the true class in nats, without label smoothing."""
+    """Mean negative log-likelihood of the true class in nats, without label smoothing.
+
+    It is nan if a work has no finite output.
+    """
     rows = np.arange(len(predictions.labels))
     return float(-predictions.log_probabilities[rows, predictions.labels].mean())
 
@@ -187,7 +202,7 @@ def _counts(predictions: Predictions) -> tuple[np.ndarray, np.ndarray, np.ndarra
     labels, predicted = predictions.labels, predictions.predicted
     hits, labelled, named = (
         np.bincount(of, minlength=classes)
-        for of in (labels[labels == predicted], labels, predicted)
+        for of in (labels[labels == predicted], labels, predicted[predictions.finite])
     )
     return hits, labelled, named
 
@@ -237,19 +252,26 @@ class Metric(NamedTuple):
     Attributes:
       function: computes it; None where it is not defined.
       template: formats its name and value in a report.
+      chance: number of classes → its value for uniform guesses, which stands beside it in a report. If
+        that is 1, the metric says nothing and is left out there. None where it is not shown.
     """
 
     function: Callable[[Predictions], float | None]
     template: str
+    chance: Callable[[int], float] | None = None
 
 
 METRICS: Mapping[str, Metric] = {
     "top1": Metric(top1, "top-1 {:.1%}"),
-    "top5": Metric(top5, "top-5 {:.1%}"),
-    "balanced_accuracy": Metric(balanced_accuracy, "balanced accuracy {:.1%}"),
+    "top5": Metric(top5, "top-5 {:.1%}", chance=lambda classes: min(1, 5 / classes)),
+    "balanced_accuracy": Metric(
+        balanced_accuracy, "balanced accuracy {:.1%}", chance=lambda classes: 1 / classes
+    ),
     "macro_f1": Metric(macro_f1, "macro-F1 {:.3f}"),
     "auroc": Metric(auroc, "AUROC {:.3f}"),
     "loss": Metric(loss, "loss {:.3f}"),
+    "brier": Metric(brier_score, "Brier score {:.3f}"),
+    "ece": Metric(expected_calibration_error, "ECE {:.3f}"),
 }
 """All metrics, in the order of a report. A metric that is added here appears in every `metrics.json`."""
 
@@ -257,8 +279,9 @@ METRICS: Mapping[str, Metric] = {
 def summary(predictions: Predictions, names: Sequence[str] | None = None) -> dict[str, Any]:
     """Computes `METRICS` and the 95 % interval of top-1, in plain Python values.
 
-    Beside them are the numbers of images and of works, of classes, of classes that have a work, of
-    classes that were predicted at all, and of classes over which `auroc` is the mean.
+    Beside them are the independent trials of that interval, the numbers of images and of works, of
+    images without a finite output, of classes, of classes that have a work, of classes that were
+    predicted at all, and of classes over which `auroc` is the mean.
 
     Args:
       predictions: of one task.
@@ -273,25 +296,35 @@ def summary(predictions: Predictions, names: Sequence[str] | None = None) -> dic
     return {
         "n": n,
         "works": n if ids is None else len(np.unique(ids)),
+        "not_finite": int((~predictions.finite).sum()),
         **values,
+        "top1_trials": trials,
         "top1_ci95": list(wilson_interval(float(right.mean()), trials)),
         "classes": predictions.log_probabilities.shape[1],
         "labelled_classes": labelled,
-        "predicted_classes": len(np.unique(predictions.predicted)),
+        "predicted_classes": len(np.unique(predictions.predicted[predictions.finite])),
         "auroc_classes": 0 if values["auroc"] is None else labelled,
         **({} if names is None else {"by_class": by_class(predictions, names)}),
     }
 
 
-def format_metrics(row: Mapping[str, Any]) -> str:
-    """Formats the result of `summary` for a report."""
-    formatted = [_format(metric, row[name]) for name, metric in METRICS.items()]
-    low, high = row["top1_ci95"]
-    formatted[0] += f" (95 % interval {low:.1%} to {high:.1%})"
+def format_metrics(row: Mapping[str, Any], interval: bool = True) -> str:
+    """Formats the result of `summary` for a report, with the interval of top-1 or without."""
+    formatted = []
+    for name, metric in METRICS.items():
+        chance = metric.chance and metric.chance(row["classes"])
+        if chance == 1:
+            continue
+        formatted.append(_format(metric, row[name]))
+        if chance is not None:
+            formatted[-1] += f" (chance {chance:.1%})"
+        if name == "top1" and interval:
+            low, high = row["top1_ci95"]
+            formatted[-1] += f" (95 % interval {low:.1%} to {high:.1%})"
     return ", ".join(formatted)
 
 
 def _format(metric: Metric, value: float | None) -> str:
-    if value is None:
+    if value is None or not math.isfinite(value):
         return metric.template.partition("{")[0] + "undefined"
     return metric.template.format(value)

@@ -16,11 +16,23 @@ from artjax.evaluation import baselines, metrics
 FEWEST_TO_CHOOSE_BY = 30
 # Of top-1, between train and the upper end of test's interval.
 FAR_APART = 0.15
+NO_RESULTS: Mapping[str, str] = {
+    "train": "  learnt from these works: the score says nothing of other works",
+    "validation": "  chosen on these works: the best checkpoint was picked by them",
+}
+"""What is said of the splits that a run has used, in place of an interval and of what is to beat.
+
+An interval is that of works which nothing was fitted to or chosen by.
+"""
 
 
 def report_lines(result: Mapping[str, Any]) -> list[str]:
-    """A result in words: for each task a line, and what the score has to beat."""
+    """A result in words: for each task a line, and what the score has to beat.
+
+    Scores on works that the run has used are no results: they get a line of `NO_RESULTS` instead.
+    """
     lines = []
+    used = NO_RESULTS.get(result["split"])
     for task, row in result["tasks"].items():
         official = row["official_n"]
         works = f"{row['n']:,} works"
@@ -31,7 +43,9 @@ def report_lines(result: Mapping[str, Any]) -> list[str]:
         # None: the members of an ensemble have different numbers of views.
         if (result["views"] or 1) > 1:
             works += f", {result['views']} views of each"
-        lines.append(f"{result['split']} {task}: {metrics.format_metrics(row)} on {works}")
+        lines.append(
+            f"{result['split']} {task}: {metrics.format_metrics(row, used is None)} on {works}"
+        )
         # Where near-duplicates were not looked for, there is no such number.
         near_duplicates = row["n"] - row.get("n_without_near_duplicates", row["n"])
         if near_duplicates:
@@ -40,7 +54,13 @@ def report_lines(result: Mapping[str, Any]) -> list[str]:
                 f"; without the {near_duplicates:,} with a near-duplicate in train, top-1 "
                 + ("of nothing" if without is None else f"{without:.1%}")
             )
-        lines += baselines.in_words(row["baselines"], row["top1_ci95"][0])
+        lines += [used] if used else baselines.in_words(row)
+        lines += baselines.loss_warning(row)
+        if row["not_finite"]:
+            lines.append(
+                f"  warning: {row['not_finite']:,} of {row['n']:,} images got no finite output (nan or "
+                "infinity) and count as wrong: the network has diverged, or its numbers overflow"
+            )
         without = row["classes"] - row["labelled_classes"]
         if without:
             lines.append(f"  {without} of {row['classes']} {task}s have no {result['split']} work")
@@ -93,6 +113,8 @@ def predictions_csv(
 ) -> str:
     """The table `predictions.csv`: a row for each work and task.
 
+    Where a network gave no finite output, the cells of what it predicted are empty.
+
     Args:
       predictions: as from `evaluate.predict_split`.
       split: the works.
@@ -108,9 +130,12 @@ def predictions_csv(
     for task, (known, of_task) in predictions.items():
         names = classes[task]
         probabilities = np.exp(of_task.log_probabilities)
-        for i, rank in enumerate(of_task.label_ranks):
-            label, predicted = int(of_task.labels[i]), int(of_task.predicted[i])
-            shares = (float(probabilities[i, c]) for c in (predicted, label))
-            row = (split.file_names[known[i]], task, names[label], names[predicted])
-            writer.writerow([*row, *map(repr, shares), int(rank), *folds.values()])
+        guesses = zip(of_task.predicted, of_task.label_ranks, of_task.finite, strict=True)
+        for i, (predicted, rank, finite) in enumerate(guesses):
+            label = int(of_task.labels[i])
+            shares = (repr(float(probabilities[i, c])) for c in (predicted, label))
+            said = (names[predicted], *shares, int(rank)) if finite else [""] * 4
+            writer.writerow(
+                [split.file_names[known[i]], task, names[label], *said, *folds.values()]
+            )
     return text.getvalue()

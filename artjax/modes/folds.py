@@ -155,6 +155,6 @@ def _pooled(
     return {
         **metrics.summary(together, names),
         "official_n": None,
-        "baselines": {name: mean(name) for name in baselines.WORDS},
+        "baselines": {name: mean(name) for name in (*baselines.WORDS, *baselines.LOSS_WORDS)},
         "by_fold": [{"n": row["n"], "top1": row["top1"]} for row in rows],
     }

@@ -13,6 +13,7 @@ from tiny import SPLITS, open_canvases, tiny_config
 
 from artjax.errors import ConfigError, WorkdirError
 from artjax.evaluation import baselines, evaluate, metrics, report
+from artjax.files import finite
 from artjax.places import Places
 from artjax.runtime.mesh import create_mesh
 from artjax.train import train
@@ -104,6 +105,25 @@ def test_every_work_counts_once_whatever_the_batch_size(workdir, data_dir, batch
     np.testing.assert_allclose(
         predictions.log_probabilities, reference.log_probabilities, rtol=1e-3, atol=1e-3
     )
+
+
+def test_a_network_of_nan_scores_nothing_and_it_is_said(workdir, data_dir):
+    config = narrow_config()
+    data = open_canvases(config, data_dir, None)
+    train, test = (data.split(name, {"artist": "artist"}) for name in ("train", "test"))
+    network = Network(config, {"artist": 3}, create_mesh())
+    variables = jax.tree.map(
+        lambda array: np.full_like(array, np.nan), restored_variables(workdir, network)
+    )
+    predictions = evaluate.predict_split(network, variables, test)
+    tasks = evaluate.summarise(predictions, test, train, data.prepared)
+    row = finite(tasks)["artist"]
+    assert (row["top1"], row["top5"], row["not_finite"]) == (0, 0, 19)
+    assert row["loss"] is None
+    score, *lines = report.report_lines({"split": "test", "views": 1, "tasks": {"artist": row}})
+    assert "top-1 0.0% " in score
+    assert sum("19 of 19 images got no finite output" in line for line in lines) == 1
+    assert not any("the network names the same artist" in line for line in lines)
 
 
 def restored_variables(workdir, network):

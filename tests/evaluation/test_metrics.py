@@ -115,9 +115,27 @@ def test_a_mean_of_probabilities_too_small_for_float64_is_not_0():
 def test_all_metrics_are_formatted_in_the_order_of_a_report():
     row = metrics.summary(Predictions(np.asarray([0, 1]), np.log(np.full((2, 2), 0.5))))
     assert metrics.format_metrics(row) == (
-        "top-1 50.0% (95 % interval 9.5% to 90.5%), top-5 100.0%, balanced accuracy 50.0%, "
-        "macro-F1 0.333, AUROC 0.500, loss 0.693"
+        "top-1 50.0% (95 % interval 9.5% to 90.5%), balanced accuracy 50.0% (chance 50.0%), "
+        "macro-F1 0.333, AUROC 0.500, loss 0.693, Brier score 0.500, ECE undefined"
     )
+
+
+@pytest.mark.parametrize(("classes", "chance"), [(5, None), (6, "83.3%"), (20, "25.0%")])
+def test_chance_stands_beside_what_few_classes_make_easy(classes, chance):
+    """Of five classes the five most probable ones are all of them."""
+    rng = np.random.default_rng(0)
+    labels = np.repeat(np.arange(classes), 2000)
+    guesses = Predictions(labels, np.log(rng.dirichlet(np.ones(classes), len(labels))))
+    row = metrics.summary(guesses)
+    said = metrics.format_metrics(row)
+    assert f"balanced accuracy {row['balanced_accuracy']:.1%} (chance {1 / classes:.1%})" in said
+    assert row["balanced_accuracy"] == pytest.approx(1 / classes, abs=0.02)
+    if chance is None:
+        assert row["top5"] == 1
+        assert "top-5" not in said
+    else:
+        assert f"top-5 {row['top5']:.1%} (chance {chance})" in said
+        assert row["top5"] == pytest.approx(float(chance[:-1]) / 100, abs=0.02)
 
 
 @pytest.mark.parametrize(("right", "works"), [(0, 9), (9, 9), (62, 100), (1, 3)])
@@ -148,3 +166,46 @@ def test_log_softmax_survives_large_logits():
     values = metrics.log_softmax(np.asarray([[1e4, 0.0], [-1e4, 0.0]], np.float32))
     np.testing.assert_allclose(np.exp(values).sum(axis=1), 1)
     assert np.isfinite(values).all()
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_one_logit_that_is_not_finite_leaves_no_probabilities(bad):
+    values = metrics.log_softmax(np.asarray([[0.0, bad, 1.0], [0.0, 0.5, 1.0]], np.float32))
+    assert np.isnan(values[0]).all()
+    np.testing.assert_allclose(values[1], special.log_softmax([0.0, 0.5, 1.0]))
+
+
+# With three classes every rank is among the first five: a work without an output is not.
+@pytest.mark.parametrize("classes", [3, 9])
+@pytest.mark.parametrize("broken", [0.3, 1.0])
+def test_works_without_a_finite_output_count_as_wrong(classes, broken):
+    rng = np.random.default_rng(0)
+    labels = np.arange(60) % classes
+    logits = rng.normal(size=(60, classes)).astype(np.float32)
+    logits[rng.random(60) < 0.5, 0] += 9  # class 0, which argmax makes of nan, is often right
+    bad = rng.random(60) < broken
+    logits[bad] = np.nan
+    given = Predictions(labels, metrics.log_softmax(logits))
+    np.testing.assert_array_equal(given.finite, ~bad)
+    order = np.argsort(-logits[~bad], axis=1)
+    assert (given.predicted[~bad] == order[:, 0]).all()
+    assert (given.predicted[bad] == -1).all()
+    assert (given.label_ranks[bad] == classes + 1).all()
+    row = metrics.summary(given, [f"class {c}" for c in range(classes)])
+    hits = order == labels[~bad, None]
+    assert row["top1"] == pytest.approx(hits[:, :1].sum() / 60)
+    assert row["top5"] == pytest.approx(hits[:, :5].sum() / 60)
+    assert row["not_finite"] == bad.sum()
+    assert row["predicted_classes"] == len(np.unique(order[:, 0]))
+    assert np.isnan(row["loss"])
+    assert row["auroc"] is row["brier"] is row["ece"] is None
+    # A class of its own, which no label has, is scikit-learn's way of saying "none of these".
+    answers = np.where(bad, classes, given.predicted)
+    f1, recall = (
+        oracle.f1_score(labels, answers, average="macro", labels=range(classes), zero_division=0),
+        oracle.recall_score(labels, answers, average=None, labels=range(classes)),
+    )
+    assert row["macro_f1"] == pytest.approx(f1)
+    assert row["balanced_accuracy"] == pytest.approx(recall.mean())
+    assert [of["recall"] for of in row["by_class"].values()] == pytest.approx(recall)
+    assert "loss undefined" in metrics.format_metrics(row)

@@ -112,6 +112,7 @@ def test_numbers_of_folds_of_different_sizes_count_by_their_works():
         values = [row["baselines"][name] for row in rows]
         assert found[name] == pytest.approx(np.dot(values, sizes) / 20)
         assert found[name] != pytest.approx(np.mean(values))
+    assert found["uniform_loss"] == pytest.approx(np.log(3))
     assert pooled["by_fold"] == [{"n": row["n"], "top1": row["top1"]} for row in rows]
     rows[1]["baselines"]["colour_histograms"] = None  # scikit-learn was not there for one of them
     assert _pooled(parts, rows, ARTISTS)["baselines"]["colour_histograms"] is None
