@@ -36,6 +36,21 @@ def test_a_baseline_that_was_not_measured_is_left_out():
     assert "chance 33.3%" in lines[1]
 
 
+@pytest.mark.parametrize(
+    ("unseen", "top1", "end"),
+    [
+        (30, 0.1, "; without the 60 that the weights have learnt from, top-1 10.0%"),
+        (0, None, "; without the 90 that the weights have learnt from, top-1 of nothing"),
+        (90, 1.0, " on 90 works"),
+        (None, None, "; it cannot be known which of them the weights have learnt from"),
+    ],
+)
+def test_works_that_the_weights_have_learnt_from_are_counted_apart(unseen, top1, end):
+    given = {"n_unseen_by_weights": unseen, "top1_unseen_by_weights": top1}
+    assert lines_of(row(90, 90, **given))[0].endswith(end)
+    assert lines_of(row(90, 90))[0].endswith(" on 90 works")
+
+
 def test_what_the_interval_does_not_exclude_is_named():
     assert lines_of(row(42, 90))[2] == (
         "  not shown to be better than colour histograms (40.0%): the interval includes it"
