@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,8 @@ from artjax import config as config_lib
 from artjax import models
 from artjax.errors import WeightsError, WorkdirError
 from artjax.models import HEAD, Preprocessing, weights
-from artjax.runs import Run
+from artjax.runs import Run, seen
+from artjax.runs.seen import LearntFrom
 from artjax.runtime import mesh as mesh_lib
 from artjax.training.groups import flat, update_digest
 from artjax.training.network import Network
@@ -108,6 +110,11 @@ class OpenWeights:
         self._translated = weights.translated_for(
             model.name, self._file, expected, config.image_size
         )
+
+    @cached_property
+    def learnt_from(self) -> LearntFrom | None:
+        """The works that the weights of a run have learnt from; None for weights from a file."""
+        return seen.of_run(self._run.workdir) if self._run is not None else None
 
     @property
     def activation(self) -> str:

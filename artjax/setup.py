@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -24,7 +25,8 @@ from artjax.errors import ConfigError
 from artjax.places import Places
 from artjax.prepare.picture_decoding import SHORT_SIDE_PX
 from artjax.pretrained import Pretrained
-from artjax.runs import Record, latest_record, read_config
+from artjax.runs import Record, latest_record, read_config, seen
+from artjax.runs.seen import LearntFrom
 from artjax.runtime import mesh as mesh_lib
 from artjax.runtime.resources import format_bytes
 from artjax.training import memory
@@ -57,6 +59,8 @@ class Setup:
       console: prints lines and the progress bar.
       pretrained: the weights that a new run starts from; None for one from scratch, or resumed.
       nominal_batch_size: whether the batch size is only a nominal one; see `open_setup`.
+      weights_learnt_from: the works that the pretrained weights of a run have learnt from; None for
+        weights that are not those of a run.
     """
 
     training: Training
@@ -69,6 +73,7 @@ class Setup:
     console: Console
     pretrained: Pretrained | None = None
     nominal_batch_size: bool = False
+    weights_learnt_from: LearntFrom | None = None
 
     @property
     def config(self) -> ConfigDict:
@@ -110,6 +115,13 @@ class Setup:
     def first_batch(self) -> np.ndarray:
         """The works of the first batch of the run, as indices in the training split, int [B]."""
         return batches.create_order(self.config, self.splits["train"])(0)
+
+    def save_learnt_from(self, workdir: Path) -> None:
+        """Writes which works a run learns from into its workdir, for runs that take its weights."""
+        # Not `self.splits`: with features, their rows are no longer those of the pictures.
+        labels = config_lib.label_features(self.config)
+        splits = [self.data.split(name, labels) for name in ("train", "validation")]
+        seen.save(workdir, seen.of_splits(self.data, splits), self.weights_learnt_from)
 
     def with_features(
         self, frozen: Mapping[str, Any], seen: Collection[str] = SPLITS
@@ -251,6 +263,11 @@ def open_setup(
     pretrained = weights.for_network(training.network, classes) if weights else None
     if pretrained is not None:
         lines = [pretrained_lib.describe(pretrained), *lines]
+    learnt_from = seen.of_weights(places.workdir, held) if held else None
+    if weights is not None:
+        learnt_from = weights.learnt_from
+        if learnt_from is not None:
+            lines += seen.warnings(learnt_from, data, splits)
     for line in lines:
         say(line)
     record = Record(
@@ -270,7 +287,17 @@ def open_setup(
     )
     train = splits["train"]
     return Setup(
-        training, places, data, splits, train, choice, record, console, pretrained, nominal
+        training,
+        places,
+        data,
+        splits,
+        train,
+        choice,
+        record,
+        console,
+        pretrained,
+        nominal,
+        learnt_from,
     )
 
 

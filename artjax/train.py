@@ -21,7 +21,7 @@ from artjax.errors import TrainingError, WorkdirError
 from artjax.evaluation import evaluate, report
 from artjax.evaluation.during_training import EVALUATORS, Evaluated
 from artjax.places import Places
-from artjax.runs import OpenRun, Run, claim
+from artjax.runs import OpenRun, Run, claim, seen
 from artjax.runs.run import read_record
 from artjax.runtime import locks
 from artjax.runtime import mesh as mesh_lib
@@ -126,6 +126,7 @@ class _Run:
         if latest is not None:
             record.check_same_data(workdir, setup.data.prepared)
             self.setup = replace(setup, record=replace(setup.record, pretrained=record.pretrained))
+        self._keep_learnt_from(new=latest is None)
         self._open_frozen(new=latest is None)
         self.best = self.checkpoints.best_so_far(self.training.warmup_steps)
         if latest is not None and self._is_complete(latest):
@@ -172,6 +173,13 @@ class _Run:
             f"stopped early at step {step:,} of {self.steps:,}: no better validation since step "
             f"{self.best.best.step:,}"
         )
+
+    def _keep_learnt_from(self, new: bool) -> None:
+        """Writes which works the run learns from; also if the file of a run that is resumed is lost."""
+        workdir = self.setup.places.workdir
+        with mesh_lib.first_process_first():
+            if mesh_lib.is_first_process() and (new or not seen.is_there(workdir)):
+                self.setup.save_learnt_from(workdir)
 
     def _open_frozen(self, new: bool) -> None:
         """Puts the frozen variables on the devices; a new run writes them to its workdir."""

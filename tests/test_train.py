@@ -87,7 +87,7 @@ def test_a_run_learns_and_leaves_a_complete_workdir(finished):
     assert [row["step"] for row in validations] == [6, 12]
     assert set(validations[0]) == {"step", "validation/loss", "validation/top1"}
     names = {path.name.partition(".")[0] for path in finished.iterdir() if path.name[0] != "."}
-    assert names == {"checkpoints", "config", "evaluation", "events", "metrics"}
+    assert names == {"checkpoints", "config", "evaluation", "events", "learnt_from", "metrics"}
 
 
 def test_metrics_json_has_the_documented_fields(finished):

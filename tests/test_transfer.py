@@ -1,5 +1,6 @@
 """Pretrained trunks: frozen or fine-tuned, from another run, with features computed once."""
 
+import csv
 import json
 import re
 import shutil
@@ -16,9 +17,11 @@ from artjax import pretrained
 from artjax.data import batches
 from artjax.errors import ArtjaxError
 from artjax.evaluation import evaluate, metrics
+from artjax.evaluation.ensemble import evaluate_ensemble
 from artjax.evaluation.predict import predict
+from artjax.modes.folds import cross_validate
 from artjax.places import Places
-from artjax.runs import Run, open_run
+from artjax.runs import Run, open_run, seen
 from artjax.setup import open_setup
 from artjax.startup_report import trunk_health
 from artjax.train import train
@@ -309,3 +312,129 @@ def test_a_lost_frozen_file_is_one_line(trunk, data_dir, tmp_path):
     (tmp_path / FILE).write_bytes(b"short")
     with pytest.raises(ArtjaxError, match=r"frozen.safetensors, which holds the frozen"):
         train(probe(trunk), Places(tmp_path, data_dir), **ONE)
+
+
+FOLDS = 3
+
+
+@pytest.fixture(scope="module")
+def divided(trunk, data_dir, tmp_path_factory):
+    """The workdir of a cross-validation of probes, whose trunk knows some of the works of each fold."""
+    workdir = tmp_path_factory.mktemp("divided")
+    cross_validate(probe(trunk, folds=FOLDS), Places(workdir, data_dir), **ONE)
+    return workdir
+
+
+def learnt_works(opened):
+    """The works of train and validation of a run."""
+    labels = {task: task for task in opened.run.config.task}
+    splits = [opened.data.split(name, labels) for name in ("train", "validation")]
+    return {str(name) for split in splits for name in split.file_names}
+
+
+def unseen_row(folder, learnt):
+    """The fields of `metrics.json` on works that the weights have not seen, from `predictions.csv`."""
+    with (folder / "predictions.csv").open() as file:
+        right = [
+            r["label"] == r["predicted"]
+            for r in csv.DictReader(file)
+            if r["file_name"] not in learnt
+        ]
+    return {"n_unseen_by_weights": len(right), "top1_unseen_by_weights": np.mean(right)}
+
+
+@pytest.mark.slow
+def test_folds_have_a_score_without_the_works_that_the_weights_have_seen(
+    trunk, divided, data_dir, capsys
+):
+    learnt = learnt_works(open_run(trunk))
+    assert len(learnt) == 53  # of train and validation, those whose genre is known
+    for name in ("folds", *(f"fold{fold}" for fold in range(FOLDS))):
+        folder = divided / "evaluation" / "folds"
+        if name != "folds":
+            folder = divided / name / "evaluation" / "test"
+        row = json.loads((folder / "metrics.json").read_text())["tasks"]["artist"]
+        expected = unseen_row(folder, learnt)
+        assert 0 < expected["n_unseen_by_weights"] < row["n"]
+        assert row == row | expected
+    assert row["n_unseen_by_weights"] != row["n"] - row["n_unseen_by_weights"]
+    capsys.readouterr()
+    cross_validate(probe(trunk, folds=FOLDS), Places(divided, data_dir), **ONE)
+    said = capsys.readouterr().out.splitlines()[-4:]
+    assert any("; without the 53 that the weights have learnt from, top-1 " in s for s in said)
+
+
+@pytest.mark.slow
+def test_works_of_all_earlier_runs_are_warned_of_at_the_start(
+    trunk, divided, data_dir, tmp_path, capsys
+):
+    learnt = learnt_works(open_run(trunk)) | learnt_works(open_run(divided / "fold0"))
+    train(probe(divided / "fold0"), Places(tmp_path, data_dir), **ONE)
+    opened = open_run(tmp_path)
+    counts = []
+    for name in ("test", "validation"):
+        split = opened.data.split(name, {"artist": "artist"})
+        known = sum(str(file) in learnt for file in split.file_names)
+        counts.append(f"{known} of the {len(split)} {name} works")
+        row = json.loads((tmp_path / "evaluation" / name / "metrics.json").read_text())
+        assert row["tasks"]["artist"]["n_unseen_by_weights"] == len(split) - known
+    assert f"warning: the weights have learnt from {counts[1]} and {counts[0]}: their score is" in (
+        capsys.readouterr().out
+    )
+    # What the run itself has learnt from is no matter of its weights.
+    train_row = evaluate.evaluate_workdir(tmp_path, "train")["tasks"]["artist"]
+    assert "n_unseen_by_weights" not in train_row
+
+
+@pytest.mark.slow
+def test_works_that_the_weights_have_not_seen_are_no_matter(
+    trunk, probed, data_dir, tmp_path, capsys
+):
+    row = json.loads((probed / "evaluation" / "test" / "metrics.json").read_text())
+    assert row["tasks"]["artist"]["n_unseen_by_weights"] == 19
+    train(probe(trunk), Places(tmp_path, data_dir), stop_after_steps=1, **ONE)
+    assert "test works" not in capsys.readouterr().out
+    row = json.loads((trunk / "evaluation" / "test" / "metrics.json").read_text())
+    assert "n_unseen_by_weights" not in row["tasks"]["genre"]
+
+
+@pytest.mark.slow
+def test_an_ensemble_has_seen_what_any_of_its_members_has(trunk, divided, data_dir, tmp_path):
+    alone = narrow_config(folds=FOLDS, fold=0, steps=2)
+    train(alone, Places(tmp_path, data_dir), **ONE)
+    members = [tmp_path, divided / "fold0"]
+    row = evaluate_ensemble(members, "test")["tasks"]["artist"]
+    folder = tmp_path / "evaluation" / "ensemble-test"
+    expected = unseen_row(folder, learnt_works(open_run(trunk)))
+    assert 0 < expected["n_unseen_by_weights"] < row["n"]
+    assert row == row | expected
+
+
+@pytest.mark.slow
+def test_a_lost_list_of_works_is_said_and_written_again(trunk, data_dir, tmp_path, capsys):
+    other, workdir, next_run = (tmp_path / name for name in ("trunk", "run", "next"))
+    shutil.copytree(trunk, other)
+    (other / seen.FILE).unlink()
+    train(probe(other), Places(workdir, data_dir), **ONE)
+    said = capsys.readouterr().out
+    line = (
+        f"it cannot be known which works the weights have learnt from ({other / seen.FILE} cannot"
+    )
+    assert line in said
+    assert "test artist: " in said
+    assert said.count("; it cannot be known which of them the weights have learnt from") == 2
+    row = evaluate.evaluate_workdir(workdir, "test")["tasks"]["artist"]
+    assert row["n_unseen_by_weights"] is row["top1_unseen_by_weights"] is None
+    # A run whose own list is lost writes it again, and still does not know that of its weights.
+    (workdir / seen.FILE).unlink()
+    train(probe(other), Places(workdir, data_dir), **ONE)
+    assert evaluate.evaluate_workdir(workdir, "test")["tasks"]["artist"] == row
+    capsys.readouterr()
+    train(probe(workdir), Places(next_run, data_dir), stop_after_steps=1, **ONE)
+    assert line.replace(str(other), str(workdir)) in capsys.readouterr().out
+    # That of a run without such weights is whole again.
+    train(narrow_config(task=("genre",), steps=20), Places(other, data_dir), **ONE)
+    before, after = seen.of_run(trunk), seen.of_run(other)
+    np.testing.assert_array_equal(after.works, before.works)
+    np.testing.assert_array_equal(after.pictures, before.pictures)
+    assert not after.unknown

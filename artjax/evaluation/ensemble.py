@@ -17,7 +17,15 @@ from artjax.evaluation.evaluate import TaskPredictions
 from artjax.evaluation.metrics import Predictions
 from artjax.evaluation.report import predictions_csv
 from artjax.evaluation.views import number_of_views
-from artjax.runs import Record, is_cross_validation, open_checkpoint, open_run, read_config
+from artjax.runs import (
+    Record,
+    is_cross_validation,
+    open_checkpoint,
+    open_run,
+    read_config,
+    seen,
+)
+from artjax.runs.seen import LearntFrom
 
 
 def evaluate_ensemble(
@@ -70,7 +78,9 @@ def evaluate_ensemble(
         "checkpoint_step": None,
         "collection": f"{first.data.prepared.name}/{first.data.prepared.version}",
         "views": numbers.pop() if len(numbers) == 1 else None,
-        "tasks": evaluate.scores(predictions, first.data, first.splits, split, first.classes),
+        "tasks": evaluate.scores(
+            predictions, first.data, first.splits, split, first.classes, _learnt_from(members)
+        ),
         "members": [member.row for member in members],
     }
     table = predictions_csv(predictions, first.splits[split], first.classes)
@@ -78,13 +88,23 @@ def evaluate_ensemble(
 
 
 class _Member(NamedTuple):
-    """What an ensemble keeps of a member: its row in `metrics.json`, predictions, data and classes."""
+    """What an ensemble keeps of a member: its row in `metrics.json`, predictions, data and classes.
+
+    Also the works that its pretrained weights have learnt from; None if they are not of a run.
+    """
 
     row: dict[str, Any]
     predictions: TaskPredictions
     data: Canvases
     splits: dict[str, Split]
     classes: Mapping[str, tuple[str, ...]]
+    learnt_from: LearntFrom | None
+
+
+def _learnt_from(members: Sequence[_Member]) -> LearntFrom | None:
+    """The works that the weights of any member have learnt from."""
+    parts = [member.learnt_from for member in members if member.learnt_from is not None]
+    return seen.joined(parts) if parts else None
 
 
 def _predict(
@@ -111,7 +131,8 @@ def _predict(
             if len(known)
         },
     }
-    return _Member(row, predictions, data, splits, run.classes)
+    learnt_from = seen.of_weights(workdir, run.record)
+    return _Member(row, predictions, data, splits, run.classes, learnt_from)
 
 
 def mean_predictions(members: Sequence[Predictions]) -> Predictions:

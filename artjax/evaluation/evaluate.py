@@ -20,7 +20,8 @@ from artjax.evaluation.colour_histograms import kept_colour_baseline
 from artjax.evaluation.report import predictions_csv
 from artjax.evaluation.views import logits_of_views, number_of_views
 from artjax.files import finite, json_text, write_atomically
-from artjax.runs import OpenRun, open_run
+from artjax.runs import OpenRun, open_run, seen
+from artjax.runs.seen import LearntFrom, Seen
 from artjax.runtime.mesh import is_first_process
 from artjax.training.network import Network
 
@@ -85,12 +86,13 @@ def predict_and_evaluate(
     splits = open_splits(run.config, data, name)
     split = splits[name]
     predictions = predict_works(opened, split, views)
+    learnt_from = seen.of_weights(run.workdir, run.record)
     result = {
         "split": name,
         "checkpoint_step": run.step,
         "collection": f"{data.prepared.name}/{data.prepared.version}",
         "views": views,
-        "tasks": scores(predictions, data, splits, name, run.classes),
+        "tasks": scores(predictions, data, splits, name, run.classes, learnt_from),
     }
     table = predictions_csv(predictions, split, run.classes)
     return split, predictions, write_results(run.workdir / "evaluation" / name, result, table)
@@ -119,6 +121,7 @@ def scores(
     splits: Mapping[str, Split],
     name: str,
     classes: Mapping[str, Sequence[str]],
+    learnt_from: LearntFrom | None = None,
 ) -> dict[str, dict[str, Any]]:
     """What `metrics.json` has for each task: metrics of predictions, and the baselines.
 
@@ -128,17 +131,34 @@ def scores(
       splits: as from `open_splits`.
       name: of the split that was predicted.
       classes: class names, by task.
+      learnt_from: the works that the pretrained weights of a run have learnt from; None for weights that
+        are not those of a run.
     """
     split = splits[name]
-    colours, duplicated = {}, None
+    colours, duplicated, by_weights = {}, None, None
     if name != "train":  # on its own works, a fit says nothing
         colours = {task: kept_colour_baseline(data, splits, task) for task in predictions}
         duplicated = data.duplicated_in_train(name)
+        by_weights = None if learnt_from is None else learnt_from.seen(data, split)
     tasks = summarise(predictions, split, splits["train"], data.prepared, duplicated, classes)
     for task, row in tasks.items():
         colour = colours.get(task)
         row["baselines"]["colour_histograms"] = colour and colour[f"{name}_top1"]
+        if by_weights is not None:
+            row |= _unseen_by_weights(*predictions[task], by_weights)
     return tasks
+
+
+def _unseen_by_weights(
+    known: np.ndarray, of_task: metrics.Predictions, by_weights: Seen
+) -> dict[str, Any]:
+    """The score without the works that the weights have learnt from; None if these are not known."""
+    unseen = np.flatnonzero(~by_weights.pictures[known]).tolist()
+    no_score = by_weights.unknown or not unseen
+    return {
+        "n_unseen_by_weights": None if by_weights.unknown else len(unseen),
+        "top1_unseen_by_weights": None if no_score else metrics.top1(of_task.only(unseen)),
+    }
 
 
 def write_results(folder: Path, result: Mapping[str, Any], table: str) -> dict[str, Any]:

@@ -54,6 +54,7 @@ def report_lines(result: Mapping[str, Any]) -> list[str]:
                 f"; without the {near_duplicates:,} with a near-duplicate in train, top-1 "
                 + ("of nothing" if without is None else f"{without:.1%}")
             )
+        lines[-1] += _unseen_by_weights(row)
         lines += [used] if used else baselines.in_words(row)
         lines += baselines.loss_warning(row)
         if row["not_finite"]:
@@ -67,6 +68,18 @@ def report_lines(result: Mapping[str, Any]) -> list[str]:
         if row["predicted_classes"] == 1 < row["classes"]:
             lines.append(f"  warning: the network names the same {task} for every work")
     return lines
+
+
+def _unseen_by_weights(row: Mapping[str, Any]) -> str:
+    """What the score is without the works that the weights of another run have learnt from."""
+    unseen, top1 = row.get("n_unseen_by_weights", row["n"]), row.get("top1_unseen_by_weights")
+    if unseen is None:
+        return "; it cannot be known which of them the weights have learnt from"
+    if unseen == row["n"]:
+        return ""
+    return f"; without the {row['n'] - unseen:,} that the weights have learnt from, top-1 " + (
+        "of nothing" if top1 is None else f"{top1:.1%}"
+    )
 
 
 def cautions(

@@ -157,4 +157,22 @@ def _pooled(
         "official_n": None,
         "baselines": {name: mean(name) for name in (*baselines.WORDS, *baselines.LOSS_WORDS)},
         "by_fold": [{"n": row["n"], "top1": row["top1"]} for row in rows],
+        **_unseen_by_weights(rows),
     }
+
+
+def _unseen_by_weights(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The score of all folds without the works that each fold's weights have learnt from."""
+    if not all("n_unseen_by_weights" in row for row in rows):
+        return {}
+    counts = [row["n_unseen_by_weights"] for row in rows]
+    unseen = None if None in counts else sum(counts)
+    top1 = None
+    if unseen:
+        right = [
+            count * row["top1_unseen_by_weights"]
+            for count, row in zip(counts, rows, strict=True)
+            if count
+        ]
+        top1 = sum(right) / unseen
+    return {"n_unseen_by_weights": unseen, "top1_unseen_by_weights": top1}

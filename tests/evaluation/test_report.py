@@ -149,6 +149,21 @@ def test_works_that_the_run_has_used_give_no_result(split, said):
         assert verdict not in score + line
 
 
+@pytest.mark.parametrize(
+    ("unseen", "top1", "end"),
+    [
+        (30, 0.1, "; without the 60 that the weights have learnt from, top-1 10.0%"),
+        (0, None, "; without the 90 that the weights have learnt from, top-1 of nothing"),
+        (90, 1.0, " on 90 works"),
+        (None, None, "; it cannot be known which of them the weights have learnt from"),
+    ],
+)
+def test_works_that_the_weights_have_learnt_from_are_counted_apart(unseen, top1, end):
+    given = {"n_unseen_by_weights": unseen, "top1_unseen_by_weights": top1}
+    assert lines_of(row(90, 90, **given))[0].endswith(end)
+    assert lines_of(row(90, 90))[0].endswith(" on 90 works")
+
+
 def test_the_best_constant_answer_is_that_of_the_split():
     found = baselines.baselines(np.asarray([0, 0, 0, 1]), np.asarray([1, 1, 1, 0]), 2)
     assert found["best_constant"] == 0.75

@@ -11,6 +11,7 @@ from tiny import open_canvases
 from artjax.evaluation import evaluate
 from artjax.evaluation.colour_histograms import kept_colour_baseline
 from artjax.evaluation.metrics import Predictions
+from artjax.runs import seen
 from artjax.runtime.mesh import create_mesh
 from artjax.training.training import create_training
 
@@ -137,3 +138,17 @@ def test_histograms_are_chosen_without_a_look_at_test_and_kept_for_their_labels(
     for name in ("kind", "strength", "train_works", "validation_top1"):
         assert first[name] == other[name], name
     assert kept_colour_baseline(data, splits, "genre") == first
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_works_that_the_weights_have_learnt_from_are_left_out(task, data, splits):
+    split = splits["test"]
+    learnt_from = seen.of_splits(data, [split.only(np.arange(0, len(split), 5))])
+    works = set(split.work_ids[::5])
+    known, predictions = given = guesses(split, task)
+    row = evaluate.scores({task: given}, data, splits, "test", CLASSES, learnt_from)[task]
+    unseen = np.asarray([work not in works for work in split.work_ids[known]])
+    right = predictions.predicted == predictions.labels
+    assert 0 < unseen.sum() < len(known) < len(split)
+    assert row["n_unseen_by_weights"] == unseen.sum()
+    assert row["top1_unseen_by_weights"] == right[unseen].mean() != right.mean()

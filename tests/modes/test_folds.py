@@ -114,6 +114,13 @@ def test_numbers_of_folds_of_different_sizes_count_by_their_works():
         assert found[name] != pytest.approx(np.mean(values))
     assert found["uniform_loss"] == pytest.approx(np.log(3))
     assert pooled["by_fold"] == [{"n": row["n"], "top1": row["top1"]} for row in rows]
+    assert "n_unseen_by_weights" not in pooled
+    for row, unseen, top1 in zip(rows, (1, 0, 4), (1.0, None, 0.25), strict=True):
+        row |= {"n_unseen_by_weights": unseen, "top1_unseen_by_weights": top1}
+    of_unseen = {"n_unseen_by_weights": 5, "top1_unseen_by_weights": 2 / 5}
+    assert _pooled(parts, rows, ARTISTS) == pooled | of_unseen
+    rows[0] |= dict.fromkeys(of_unseen)  # the weights of one fold are not known
+    assert _pooled(parts, rows, ARTISTS) == pooled | dict.fromkeys(of_unseen)
     rows[1]["baselines"]["colour_histograms"] = None  # scikit-learn was not there for one of them
     assert _pooled(parts, rows, ARTISTS)["baselines"]["colour_histograms"] is None
 

@@ -285,6 +285,7 @@ class HeadSearch:
             state = state.replace(params=soup["params"], model_state=statistics, ema=ema)
         shutil.rmtree(folder, ignore_errors=True)
         claim(folder, config)
+        setup.save_learnt_from(folder)
         _link_or_save(self._folder, folder, self._frozen)
         best = BestSoFar(group.training.warmup_steps)
         best.consider(Validation(result.step, result.top1, result.loss, result.standard_error))

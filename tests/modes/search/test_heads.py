@@ -19,6 +19,7 @@ from artjax.modes.search.mode import search
 from artjax.modes.search.space import space_of, with_hyperparameters
 from artjax.places import Places
 from artjax.runs import Run
+from artjax.runs.seen import of_run
 from artjax.runtime.mesh import create_mesh
 from artjax.train import train
 from artjax.training.training import create_training
@@ -128,6 +129,9 @@ def test_what_was_found_is_written_as_runs_and_test_is_not_looked_at(
     expected = chosen if len(chosen["workdirs"]) == 1 else best["compared"][0]
     assert again["tasks"]["artist"]["loss"] == pytest.approx(expected["loss"], rel=1e-4)
     assert again["checkpoint_step"] == 16
+    # The trunk has learnt from the validation works whose genre is known; the run, from 60 more.
+    assert again["tasks"]["artist"]["n_unseen_by_weights"] == 7
+    assert len(of_run(folder).pictures) == 80
     # Typed again, it only reports; the trials are not trained again.
     monkeypatch.setattr(heads.HeadSearch, "_train_group", None)
     assert search(probe(trunk), Places(tmp_path, data_dir), **ONE).best == best

@@ -1,0 +1,211 @@
+"""Which works the network of a run has learnt from, kept in its workdir for runs that take its weights.
+
+A test work that the weights have learnt from is not unseen, whatever split it is in now. So every run
+writes `learnt_from.npz`: the works of its train split, those of its validation split (they chose the
+checkpoint), and those that its own pretrained weights had learnt from.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import zipfile
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from artjax.data.canvases import Canvases
+from artjax.data.works import Split
+from artjax.errors import WorkdirError
+from artjax.files import replacing
+from artjax.runs.record import Record
+
+FILE = "learnt_from.npz"
+_OWN, _WEIGHTS = "own", "weights"
+_TEXTS = ("collections", "uncounted", "unknown")
+_HELD_OUT = ("validation", "test")
+
+
+class Seen(NamedTuple):
+    """Which works of a split were learnt from.
+
+    Attributes:
+      pictures: for each picture, whether its work was, bool [N].
+      unknown: why more of them may have been; empty if all is known.
+    """
+
+    pictures: np.ndarray
+    unknown: str
+
+
+@dataclass(frozen=True)
+class LearntFrom:
+    """The works that a network has learnt from, as digests of 64 bits.
+
+    A picture is known by its counted colours (`artjax.data.colours`). They are the same for canvases of
+    all sizes and are copied with them; the JPEG itself is not there where only canvases were copied.
+
+    Attributes:
+      works: of the name of the collection and the work id, uint64, sorted.
+      pictures: of the counted colours of each picture, uint64, sorted.
+      collections: the names of the collections that the works are from.
+      uncounted: those of them whose pictures have no counted colours: they are known by name only.
+      unknown: what is missing, in words; empty if nothing is.
+    """
+
+    works: np.ndarray
+    pictures: np.ndarray
+    collections: tuple[str, ...] = ()
+    uncounted: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
+
+    def seen(self, data: Canvases, split: Split) -> Seen:
+        """Which works of a split of a collection are among them.
+
+        They are those with the same work id in a collection of the same name, those with the same
+        picture in any collection, and all other pictures of these works.
+        """
+        name = data.prepared.name
+        works, pictures = _works(name, split), _pictures(data, split)
+        seen = np.isin(works, self.works)
+        uncounted = {other for other in self.uncounted if other != name}
+        if pictures is not None:
+            seen |= np.isin(pictures, self.pictures)
+        elif set(self.collections) - {name}:
+            uncounted.add(name)
+        unknown = [f"the colours of '{other}' are not counted" for other in sorted(uncounted)]
+        return Seen(np.isin(works, works[seen]), "; ".join([*self.unknown, *unknown]))
+
+
+def of_splits(data: Canvases, splits: Iterable[Split]) -> LearntFrom:
+    """The works of some splits of a collection."""
+    name = data.prepared.name
+    parts = []
+    for split in splits:
+        pictures = _pictures(data, split)
+        uncounted = (name,) if pictures is None else ()
+        pictures = np.empty(0, np.uint64) if pictures is None else pictures
+        parts.append(LearntFrom(_works(name, split), pictures, (name,), uncounted))
+    return joined(parts)
+
+
+def joined(parts: Sequence[LearntFrom]) -> LearntFrom:
+    """The works of one or more together."""
+
+    def texts(name: str) -> tuple[str, ...]:
+        return tuple(sorted({text for part in parts for text in getattr(part, name)}))
+
+    return LearntFrom(
+        np.unique(np.concatenate([part.works for part in parts])),
+        np.unique(np.concatenate([part.pictures for part in parts])),
+        *map(texts, _TEXTS),
+    )
+
+
+def save(workdir: Path, own: LearntFrom, weights: LearntFrom | None) -> None:
+    """Writes `learnt_from.npz` atomically.
+
+    Args:
+      workdir: the folder of a run.
+      own: the works that the run itself learns from.
+      weights: those that its pretrained weights have learnt from; None if they are not of a run.
+
+    Raises:
+      WorkdirError: if it cannot be written.
+    """
+    parts = {_OWN: own} if weights is None else {_OWN: own, _WEIGHTS: weights}
+    arrays: dict[str, Any] = {}
+    for name, part in parts.items():
+        arrays |= {f"{name}/works": part.works, f"{name}/pictures": part.pictures}
+        for texts in _TEXTS:
+            arrays[f"{name}/{texts}"] = np.asarray(getattr(part, texts), np.str_)
+    try:
+        with replacing(workdir / FILE) as partial, partial.open("wb") as file:
+            np.savez(file, **arrays)
+    except OSError as error:
+        raise WorkdirError(f"cannot write {workdir / FILE}: {error.strerror or error}") from error
+
+
+def is_there(workdir: Path) -> bool:
+    """Whether a workdir has a `learnt_from.npz` that can be read."""
+    return _read(workdir) is not None
+
+
+def of_run(workdir: Path) -> LearntFrom:
+    """All works that the network of a run has learnt from, with those of its pretrained weights."""
+    parts = _read(workdir)
+    return _unknown(workdir) if parts is None else joined(list(parts.values()))
+
+
+def of_weights(workdir: Path, record: Record) -> LearntFrom | None:
+    """The works that the pretrained weights of a run have learnt from; None if they are not of a run."""
+    parts = _read(workdir)
+    if parts is not None:
+        return parts.get(_WEIGHTS)
+    # Only the weights of a run have a step.
+    return _unknown(workdir) if "step" in record.pretrained else None
+
+
+def warnings(weights: LearntFrom, data: Canvases, splits: Mapping[str, Split]) -> list[str]:
+    """What is to be said of weights before a training: which works held out from it they know."""
+    found = {name: weights.seen(data, splits[name]) for name in _HELD_OUT}
+    counts = []
+    for name, seen in found.items():
+        works = _works(data.prepared.name, splits[name])
+        known = len(np.unique(works[seen.pictures]))
+        if known:
+            counts.append(f"{known:,} of the {len(np.unique(works)):,} {name} works")
+    lines = []
+    if counts:
+        lines.append(
+            f"warning: the weights have learnt from {' and '.join(counts)}: their score is not one of "
+            "unseen works; each result has one without them, too"
+        )
+    if unknown := found[_HELD_OUT[0]].unknown:
+        lines.append(
+            "warning: it cannot be known which works the weights have learnt from "
+            f"({unknown}): their scores may be those of works that they have seen"
+        )
+    return lines
+
+
+def _unknown(workdir: Path) -> LearntFrom:
+    none = np.empty(0, np.uint64)
+    return LearntFrom(none, none, unknown=(f"{workdir / FILE} cannot be read",))
+
+
+def _read(workdir: Path) -> dict[str, LearntFrom] | None:
+    """What `save` wrote, `own` and perhaps `weights`; None if it is missing or damaged."""
+    try:
+        with (workdir / FILE).open("rb") as stream, np.load(stream) as file:
+            return {
+                name: LearntFrom(
+                    file[f"{name}/works"],
+                    file[f"{name}/pictures"],
+                    *(tuple(file[f"{name}/{texts}"].tolist()) for texts in _TEXTS),
+                )
+                for name in (_OWN, _WEIGHTS)
+                if name == _OWN or f"{name}/works" in file
+            }
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return None
+
+
+def _works(collection: str, split: Split) -> np.ndarray:
+    """A digest of the work of each picture, uint64 [N]."""
+    ids = split.work_ids if len(split.work_ids) else split.file_names
+    return _digests(f"{collection}\0{work}".encode() for work in ids.tolist())
+
+
+def _pictures(data: Canvases, split: Split) -> np.ndarray | None:
+    """A digest of each picture, uint64 [N]; None if its colours are not counted."""
+    counts = data.colours(split)
+    return None if counts is None else _digests(of_work.tobytes() for of_work in counts)
+
+
+def _digests(contents: Iterable[bytes]) -> np.ndarray:
+    # Of 100,000 works on each side, two different ones are taken for the same once in a billion times.
+    digests = (hashlib.blake2b(content, digest_size=8).digest() for content in contents)
+    return np.frombuffer(b"".join(digests), np.dtype("<u8")).astype(np.uint64)
