@@ -1,15 +1,16 @@
-"""Near-duplicates: the same picture photographed, scaled, cropped or encoded again.
+"""Near-duplicates: the same picture photographed, scaled, cropped, turned, mirrored or encoded again.
 
 Two steps. A perceptual hash (64 bits of a DCT, by the library ImageHash) is looked up in buckets, so
-that 80,000 pictures need not all be compared with each other. Pairs that are near by hash are then
-compared pixel by pixel on small grey copies.
+that 80,000 pictures need not all be compared with each other. It is looked up for each of the eight
+turns and mirrors of a picture: one canonical turn would differ between two scans of a picture that is
+nearly symmetric. Pairs that are near by hash are then compared pixel by pixel on small grey copies.
 """
 
 from __future__ import annotations
 
 import io
 from collections.abc import Iterator
-from itertools import combinations, groupby, pairwise, product
+from itertools import combinations, pairwise, product
 from typing import NamedTuple
 
 import imagehash
@@ -20,27 +21,33 @@ SIDE_PX = 32
 # What is measured with both limits, and on what, is in docs/preparing.md.
 MAX_DISTANCE = 15
 MIN_CORRELATION = 0.95
+TURNS = 8  # by 0, 90, 180 and 270 degrees, as they are and mirrored
 
 _CHUNKS, _CHUNK_BITS = 4, 16
 _AT_ONCE = 1 << 17  # pairs of hashes, so few that they stay in a core's cache
-_PAIRS_AT_ONCE = 1 << 6  # pairs of pictures, whose crops take 12 MB
+_PAIRS_AT_ONCE = 1 << 10  # pairs of pictures, 4 MB each time that they are copied
+_CROPPED_AT_ONCE = 1 << 6  # pairs of pictures, whose crops take 12 MB
 _SMALL = 24
 _FLAT = 2.0  # levels of 255
 # Between these, crops are tried: below, none lifts a correlation to the limit; above, none is needed.
-_HOPELESS, _CLEAR = 0.3, 0.99
+_HOPELESS, _CLEAR = 0.5, 0.99
 
 
 class Fingerprint(NamedTuple):
-    """What pictures are compared by: a 64-bit perceptual hash, and grey uint8 [32, 32] as bytes."""
+    """What pictures are compared by.
 
-    hash: int
+    `hashes` are 64-bit perceptual hashes of the eight turns, `grey` is uint8 [32, 32] as bytes.
+    """
+
+    hashes: tuple[int, ...]
     grey: bytes
 
 
 class NearDuplicate(NamedTuple):
     """Two pictures, by index (`first` < `second`), that look the same.
 
-    `distance` is the number of bits in which their hashes differ; `correlation` is of their pixels.
+    `distance` is the number of bits in which their hashes differ; `correlation` is of their pixels. Both
+    are of the turn in which the second correlates best with the first.
     """
 
     first: int
@@ -59,8 +66,25 @@ def fingerprint_of(jpeg: bytes) -> Fingerprint:
 
 def fingerprint_of_grey(grey: Image.Image) -> Fingerprint:
     """The fingerprint of a picture of mode L and 32 x 32 pixels."""
-    bits = imagehash.phash(grey).hash
-    return Fingerprint(int.from_bytes(np.packbits(bits).tobytes(), "big"), grey.tobytes())
+    pixels = np.asarray(grey)
+    hashes = [imagehash.phash(Image.fromarray(turned(pixels, turn))).hash for turn in range(TURNS)]
+    return Fingerprint(
+        tuple(int.from_bytes(np.packbits(bits).tobytes(), "big") for bits in hashes), grey.tobytes()
+    )
+
+
+def turned(pictures: np.ndarray, turn: int) -> np.ndarray:
+    """Pictures [..., S, S] turned by `turn` x 90 degrees counterclockwise; from 4 on, mirrored first."""
+    mirrored = pictures[..., ::-1] if turn >= 4 else pictures
+    return np.ascontiguousarray(np.rot90(mirrored, turn % 4, axes=(-2, -1)))
+
+
+def _turned_each(pictures: np.ndarray, turns: np.ndarray) -> np.ndarray:
+    """Pictures [P, S, S], each turned by its own of `turns` [P]."""
+    result = np.empty_like(pictures)
+    for turn in range(TURNS):
+        result[turns == turn] = turned(pictures[turns == turn], turn)
+    return result
 
 
 def find_near_duplicates(fingerprints: list[Fingerprint]) -> list[NearDuplicate]:
@@ -71,23 +95,24 @@ def find_near_duplicates(fingerprints: list[Fingerprint]) -> list[NearDuplicate]
     """
     if len(fingerprints) < 2:
         return []
-    hashes = np.asarray([fingerprint.hash for fingerprint in fingerprints], np.uint64)
+    hashes = np.asarray([fingerprint.hashes for fingerprint in fingerprints], np.uint64)
     grey = np.frombuffer(b"".join(fingerprint.grey for fingerprint in fingerprints), np.uint8)
     pixels = grey.reshape(len(fingerprints), SIDE_PX, SIDE_PX)
-    pairs = near_pairs(hashes, MAX_DISTANCE)
-    found = []
-    for start in range(0, len(pairs), _PAIRS_AT_ONCE):
-        first, second = pairs[start : start + _PAIRS_AT_ONCE].T
-        correlations = aligned_correlations(pixels[first], pixels[second])
-        distances = np.bitwise_count(hashes[first] ^ hashes[second])
+    triples = near_pairs(hashes[:, 0], hashes, MAX_DISTANCE)
+    best: dict[tuple[int, int], NearDuplicate] = {}
+    for start in range(0, len(triples), _PAIRS_AT_ONCE):
+        first, second, turns = triples[start : start + _PAIRS_AT_ONCE].T
+        correlations = aligned_correlations(pixels[first], _turned_each(pixels[second], turns))
+        distances = np.bitwise_count(hashes[first, 0] ^ hashes[second, turns])
         for i in np.flatnonzero(correlations >= MIN_CORRELATION):
             pair = int(first[i]), int(second[i])
-            found.append(NearDuplicate(*pair, int(distances[i]), float(correlations[i])))
-    return sorted(found)
+            if pair not in best or correlations[i] > best[pair].correlation:
+                best[pair] = NearDuplicate(*pair, int(distances[i]), float(correlations[i]))
+    return sorted(best.values())
 
 
-def near_pairs(hashes: np.ndarray, max_distance: int) -> np.ndarray:
-    """All pairs whose hashes differ in at most `max_distance` bits.
+def near_pairs(hashes: np.ndarray, others: np.ndarray, max_distance: int) -> np.ndarray:
+    """All i < j and k for which hash i and the other hash j, k differ in at most `max_distance` bits.
 
     Multi-index hashing: of four chunks of 16 bits, one differs in at most a quarter of the bits in which
     the whole does. So each hash is looked up in four tables, at each chunk that is so near. Norouzi,
@@ -95,61 +120,69 @@ def near_pairs(hashes: np.ndarray, max_distance: int) -> np.ndarray:
 
     Args:
       hashes: uint64 [N].
+      others: uint64 [N, K], such as those of the K turns of each picture.
       max_distance: in bits, 0 to 15.
 
     Returns:
-      int64 [P, 2], each pair once with the smaller index first, sorted.
+      int64 [P, 3], each i, j, k once, sorted.
     """
+    count = others.shape[1]
     found = [np.empty(0, np.int64)]
     for number in range(_CHUNKS):
         shift = np.uint64(number * _CHUNK_BITS)
-        chunks = ((hashes >> shift) & np.uint64(2**_CHUNK_BITS - 1)).astype(np.int64)
-        order = np.argsort(chunks, kind="stable")
-        for first, second in _near_by_chunk(chunks[order], hashes[order], max_distance):
-            pair = np.sort(np.stack([order[first], order[second]]), axis=0)
-            pair = pair[:, first < second]
-            found.append(pair[0] * len(hashes) + pair[1])
+        chunks, other_chunks = (
+            ((values >> shift) & np.uint64(2**_CHUNK_BITS - 1)).astype(np.int64)
+            for values in (hashes, others.ravel())
+        )
+        order = np.argsort(other_chunks, kind="stable")
+        sizes = np.bincount(other_chunks, minlength=2**_CHUNK_BITS)
+        ordered = others.ravel()[order]
+        for first, near in _near_by_chunk(hashes, chunks, ordered, sizes, max_distance):
+            second = order[near]
+            found.append((first * others.size + second)[first < second // count])
     numbers = np.unique(np.concatenate(found))
-    return np.stack(np.divmod(numbers, max(1, len(hashes))), axis=1)
+    first, second = np.divmod(numbers, max(1, others.size))
+    return np.stack([first, *np.divmod(second, count)], axis=1)
 
 
 def _near_by_chunk(
-    chunks: np.ndarray, hashes: np.ndarray, max_distance: int
+    hashes: np.ndarray,
+    chunks: np.ndarray,
+    others: np.ndarray,
+    sizes: np.ndarray,
+    max_distance: int,
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yields pairs, as indices int64 [P] and [P], of hashes that are near and whose chunks are too.
 
     Args:
-      chunks: 16 bits of each hash, int64 [N], ascending.
       hashes: uint64 [N].
+      chunks: 16 bits of each of them, int64 [N].
+      others: uint64 [M], in the order of their chunks.
+      sizes: how many of them have each chunk, int64 [2 ** 16].
       max_distance: as in `near_pairs`.
     """
-    sizes = np.bincount(chunks, minlength=2**_CHUNK_BITS)
     starts = np.cumsum(sizes) - sizes
-    for length, masks in groupby(_masks(max_distance // _CHUNKS), key=int.bit_length):
-        # Two buckets are compared once: from the one in which the highest bit of the mask is 0.
-        lower = np.flatnonzero(chunks & (1 << length >> 1) == 0)
-        lower_chunks, lower_hashes = chunks[lower], hashes[lower]
-        for mask in masks:
-            bucket = lower_chunks ^ mask
-            counts = sizes[bucket]
-            for rows in _portions(counts):
-                ends = np.cumsum(counts[rows])
-                skip = starts[bucket[rows]] - ends + counts[rows]
-                second = np.repeat(skip, counts[rows])
-                second += np.arange(len(second))
-                differing = np.repeat(lower_hashes[rows], counts[rows])
-                differing ^= hashes[second]
-                near = np.flatnonzero(np.bitwise_count(differing) <= max_distance)
-                # Few are near, so the first index is found for them alone.
-                yield lower[rows][np.searchsorted(ends, near, side="right")], second[near]
+    for mask in _masks(max_distance // _CHUNKS):
+        bucket = chunks ^ mask
+        counts = sizes[bucket]
+        for rows in _portions(counts):
+            ends = np.cumsum(counts[rows])
+            skip = starts[bucket[rows]] - ends + counts[rows]
+            second = np.repeat(skip, counts[rows])
+            second += np.arange(len(second))
+            differing = np.repeat(hashes[rows], counts[rows])
+            differing ^= others[second]
+            near = np.flatnonzero(np.bitwise_count(differing) <= max_distance)
+            # Few are near, so the first index is found for them alone.
+            yield rows.start + np.searchsorted(ends, near, side="right"), second[near]
 
 
 def _masks(most_bits: int) -> list[int]:
-    return sorted(
+    return [
         sum(1 << bit for bit in bits)
         for count in range(most_bits + 1)
         for bits in combinations(range(_CHUNK_BITS), count)
-    )
+    ]
 
 
 def _portions(counts: np.ndarray) -> list[slice]:
@@ -177,9 +210,10 @@ def aligned_correlations(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """
     plain = _correlations(_standardised(first), _standardised(second))
     best = plain.copy()
-    (rows,) = np.nonzero((plain > _HOPELESS) & (plain < _CLEAR))
-    for whole, cropped in ((first[rows], second[rows]), (second[rows], first[rows])):
-        if len(rows):
+    (open_rows,) = np.nonzero((plain > _HOPELESS) & (plain < _CLEAR))
+    for start in range(0, len(open_rows), _CROPPED_AT_ONCE):
+        rows = open_rows[start : start + _CROPPED_AT_ONCE]
+        for whole, cropped in ((first[rows], second[rows]), (second[rows], first[rows])):
             candidates = _correlations(
                 _standardised(_crops(whole, _CROPS[:1])), _standardised(_crops(cropped, _CROPS))
             )
