@@ -133,7 +133,7 @@ def main() -> None:
         fingerprint_of_grey(p) for p in [*pictures, *(altered(p, rng) for p in pictures[:copies])]
     ]
     smooth = rng.permutation(
-        np.asarray([fingerprint.hashes[0] for fingerprint in fingerprints], np.uint64)
+        np.asarray([fingerprint.views[0].hashes[0] for fingerprint in fingerprints], np.uint64)
     )
     for kind, hashes in (("random", random_hashes(args.hashes, rng)), ("smooth", smooth)):
         rows = result[kind] = {n: contest(hashes[:n], with_faiss) for n in counts}

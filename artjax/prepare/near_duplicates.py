@@ -1,4 +1,4 @@
-"""Near-duplicates: the same picture photographed, scaled, cropped, turned, mirrored or encoded again.
+"""Near-duplicates: one picture photographed, scaled, cropped, turned, mirrored, framed or encoded again.
 
 Two steps. A perceptual hash (64 bits of a DCT, by the library ImageHash) is looked up in buckets, so
 that 80,000 pictures need not all be compared with each other. It is looked up for each of the eight
@@ -17,7 +17,10 @@ import imagehash
 import numpy as np
 from PIL import Image
 
+from artjax.prepare.borders import inside_border
+
 SIDE_PX = 32
+_BORDER_SIDE_PX = 128  # a border of 3 % has three whole lines
 # What is measured with both limits, and on what, is in docs/preparing.md.
 MAX_DISTANCE = 15
 MIN_CORRELATION = 0.95
@@ -33,8 +36,8 @@ _FLAT = 2.0  # levels of 255
 _HOPELESS, _CLEAR = 0.5, 0.99
 
 
-class Fingerprint(NamedTuple):
-    """What pictures are compared by.
+class View(NamedTuple):
+    """What a picture, or the part of it inside its border, is compared by.
 
     `hashes` are 64-bit perceptual hashes of the eight turns, `grey` is uint8 [32, 32] as bytes.
     """
@@ -43,11 +46,17 @@ class Fingerprint(NamedTuple):
     grey: bytes
 
 
+class Fingerprint(NamedTuple):
+    """A picture's views: of the whole, and of the part inside its border, if it has one."""
+
+    views: tuple[View, ...]
+
+
 class NearDuplicate(NamedTuple):
     """Two pictures, by index (`first` < `second`), that look the same.
 
     `distance` is the number of bits in which their hashes differ; `correlation` is of their pixels. Both
-    are of the turn in which the second correlates best with the first.
+    are of the views, and of the turn of the second, that correlate best.
     """
 
     first: int
@@ -59,16 +68,38 @@ class NearDuplicate(NamedTuple):
 def fingerprint_of(jpeg: bytes) -> Fingerprint:
     """The fingerprint of a picture, from its encoded bytes."""
     with Image.open(io.BytesIO(jpeg)) as image:
-        image.draft("L", (2 * SIDE_PX, 2 * SIDE_PX))
-        grey = image.convert("L").resize((SIDE_PX, SIDE_PX), Image.Resampling.LANCZOS)
-    return fingerprint_of_grey(grey)
+        image.draft("L", (_BORDER_SIDE_PX, _BORDER_SIDE_PX))
+        return fingerprint_of_grey(image.convert("L"))
 
 
 def fingerprint_of_grey(grey: Image.Image) -> Fingerprint:
-    """The fingerprint of a picture of mode L and 32 x 32 pixels."""
+    """The fingerprint of a picture of mode L.
+
+    Borders of 3 % a side are seen if it has about 128 pixels a side or more.
+    """
+    small = grey.resize((_BORDER_SIDE_PX, _BORDER_SIDE_PX), Image.Resampling.BOX)
+    whole = 0, 0, *small.size
+    inside = inside_border(np.asarray(small))
+    across, down = grey.width / _BORDER_SIDE_PX, grey.height / _BORDER_SIDE_PX
+    boxes = (whole,) if inside == whole else (whole, inside)
+    return Fingerprint(
+        tuple(
+            _view_of(
+                grey.resize(
+                    (SIDE_PX, SIDE_PX),
+                    Image.Resampling.LANCZOS,
+                    box=(left * across, upper * down, right * across, lower * down),
+                )
+            )
+            for left, upper, right, lower in boxes
+        )
+    )
+
+
+def _view_of(grey: Image.Image) -> View:
     pixels = np.asarray(grey)
     hashes = [imagehash.phash(Image.fromarray(turned(pixels, turn))).hash for turn in range(TURNS)]
-    return Fingerprint(
+    return View(
         tuple(int.from_bytes(np.packbits(bits).tobytes(), "big") for bits in hashes), grey.tobytes()
     )
 
@@ -95,17 +126,20 @@ def find_near_duplicates(fingerprints: list[Fingerprint]) -> list[NearDuplicate]
     """
     if len(fingerprints) < 2:
         return []
-    hashes = np.asarray([fingerprint.hashes for fingerprint in fingerprints], np.uint64)
-    grey = np.frombuffer(b"".join(fingerprint.grey for fingerprint in fingerprints), np.uint8)
-    pixels = grey.reshape(len(fingerprints), SIDE_PX, SIDE_PX)
+    views = [view for fingerprint in fingerprints for view in fingerprint.views]
+    picture = np.repeat(np.arange(len(fingerprints)), [len(f.views) for f in fingerprints])
+    hashes = np.asarray([view.hashes for view in views], np.uint64)
+    grey = np.frombuffer(b"".join(view.grey for view in views), np.uint8)
+    pixels = grey.reshape(len(views), SIDE_PX, SIDE_PX)
     triples = near_pairs(hashes[:, 0], hashes, MAX_DISTANCE)
+    triples = triples[picture[triples[:, 0]] != picture[triples[:, 1]]]
     best: dict[tuple[int, int], NearDuplicate] = {}
     for start in range(0, len(triples), _PAIRS_AT_ONCE):
         first, second, turns = triples[start : start + _PAIRS_AT_ONCE].T
         correlations = aligned_correlations(pixels[first], _turned_each(pixels[second], turns))
         distances = np.bitwise_count(hashes[first, 0] ^ hashes[second, turns])
         for i in np.flatnonzero(correlations >= MIN_CORRELATION):
-            pair = int(first[i]), int(second[i])
+            pair = int(picture[first[i]]), int(picture[second[i]])
             if pair not in best or correlations[i] > best[pair].correlation:
                 best[pair] = NearDuplicate(*pair, int(distances[i]), float(correlations[i]))
     return sorted(best.values())

@@ -2,13 +2,14 @@ import io
 
 import numpy as np
 import pytest
-from PIL import Image, ImageEnhance, ImageOps
+from PIL import Image, ImageDraw, ImageEnhance, ImageOps
 
 from artjax import studio
 from artjax.prepare import near_duplicates
 from artjax.prepare.near_duplicates import (
     TURNS,
     Fingerprint,
+    View,
     aligned_correlations,
     find_near_duplicates,
     fingerprint_of,
@@ -62,6 +63,14 @@ def cropped(picture, share):
     return picture.crop([round(side) for side in box])
 
 
+def captioned(picture):
+    width, height = picture.size
+    page = Image.new("RGB", (width, round(height * 1.12)), "white")
+    page.paste(picture)
+    ImageDraw.Draw(page).text((6, height + 3), "Portrait, 1642", fill="black", font_size=8)
+    return page
+
+
 AGAIN = {
     "encoded": lambda picture: jpeg(picture, 25),
     "half the size": lambda picture: jpeg(picture.reduce(2)),
@@ -70,6 +79,9 @@ AGAIN = {
     "cropped": lambda picture: jpeg(cropped(picture, 0.03)),
     "with its frame": lambda picture: jpeg(ImageOps.expand(picture, 3, (70, 50, 20))),
     "turned by a degree": lambda picture: jpeg(picture.rotate(1, fillcolor=(90, 80, 70))),
+    "in a wide frame": lambda picture: jpeg(ImageOps.expand(picture, 12, (150, 110, 50))),
+    "above a caption": lambda picture: jpeg(captioned(picture)),
+    "mirrored in a frame": lambda picture: jpeg(ImageOps.expand(ImageOps.mirror(picture), 9)),
     **{
         way.name.lower(): lambda picture, way=way: jpeg(picture.transpose(way), 50)
         for way in Image.Transpose
@@ -128,8 +140,8 @@ def test_hashes_may_differ_in_15_bits(distance, found):
     assert (
         find_near_duplicates(
             [
-                Fingerprint((7 << 30,) * TURNS, grey),
-                Fingerprint((7 << 30 ^ 2**distance - 1,) * TURNS, grey),
+                Fingerprint((View((7 << 30,) * TURNS, grey),)),
+                Fingerprint((View((7 << 30 ^ 2**distance - 1,) * TURNS, grey),)),
             ]
         )
         == found
