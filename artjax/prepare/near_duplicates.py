@@ -32,6 +32,11 @@ _PAIRS_AT_ONCE = 1 << 10  # pairs of pictures, 4 MB each time that they are copi
 _CROPPED_AT_ONCE = 1 << 6  # pairs of pictures, whose crops take 12 MB
 _SMALL = 24
 _FLAT = 2.0  # levels of 255
+# Ground differs from the corners by at most so many levels of 255 (with 8, different fans were pairs) and
+# half a standard deviation of the picture (or one of little contrast would be nothing but ground).
+_GROUND, _GROUND_DEVIATIONS = 16.0, 0.5
+_LEAST_SHARE = 0.05  # of the pixels without the ground; where fewer are left, all are compared
+_CORNERS = [0, 1, -2, -1]
 # Between these, crops are tried: below, none lifts a correlation to the limit; above, none is needed.
 _HOPELESS, _CLEAR = 0.5, 0.99
 
@@ -233,7 +238,8 @@ def aligned_correlations(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Pearson's correlation of pictures, the highest over small crops of the one and of the other.
 
     Scans differ in how much of the frame or the edge they show: from each side up to 2 of 32 pixels are
-    cut away, of one picture at a time.
+    cut away, of one picture at a time. What is even ground in both is left out, or any two round fans on
+    plain paper would correlate, whatever is painted on them.
 
     Args:
       first: grey uint8 [P, 32, 32].
@@ -242,24 +248,38 @@ def aligned_correlations(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     Returns:
       float [P]; 1 where two are the same to the last bit, 0 where one is nearly flat.
     """
-    plain = _correlations(_standardised(first), _standardised(second))
-    best = plain.copy()
-    (open_rows,) = np.nonzero((plain > _HOPELESS) & (plain < _CLEAR))
+    one, other = _with_ground(first), _with_ground(second)
+    best = _correlations(one, other)
+    (open_rows,) = np.nonzero((best > _HOPELESS) & (best < _CLEAR))
     for start in range(0, len(open_rows), _CROPPED_AT_ONCE):
         rows = open_rows[start : start + _CROPPED_AT_ONCE]
-        for whole, cropped in ((first[rows], second[rows]), (second[rows], first[rows])):
+        for whole, cropped in ((one, other), (other, one)):
             candidates = _correlations(
-                _standardised(_crops(whole, _CROPS[:1])), _standardised(_crops(cropped, _CROPS))
+                _crops(whole[:, rows], _CROPS[:1]), _crops(cropped[:, rows], _CROPS)
             )
             best[rows] = np.maximum(best[rows], candidates.max(axis=1))
     return np.where((first == second).all(axis=(1, 2)), 1.0, best)
 
 
-def _crops(pictures: np.ndarray, matrices: np.ndarray) -> np.ndarray:
-    """float32 [P, M * M, 24, 24]: pictures cut and scaled by each of `matrices`, down and across."""
-    down = np.einsum("aij,pjk->paik", matrices, pictures.astype(np.float32), optimize=True)
-    both = np.einsum("bij,pakj->pabki", matrices, down, optimize=True)
-    return both.reshape(len(pictures), -1, _SMALL, _SMALL)
+def _with_ground(pictures: np.ndarray) -> np.ndarray:
+    """float32 [2, P, 32, 32]: the pictures, and 1 where they are ground, 0 elsewhere.
+
+    Ground has the level of the corners, if three of four are of one level.
+    """
+    corners = pictures[:, _CORNERS][..., _CORNERS].reshape(len(pictures), -1).astype(np.float32)
+    level = np.median(corners, axis=1, keepdims=True)
+    limit = np.minimum(_GROUND, _GROUND_DEVIATIONS * pictures.std(axis=(1, 2)))[:, None]
+    even = (np.abs(corners - level) <= limit).mean(axis=1) >= 0.75
+    near = np.abs(pictures - level[..., None]) <= limit[..., None]
+    ground = near & even[:, None, None]
+    return np.stack([pictures, ground]).astype(np.float32)
+
+
+def _crops(layers: np.ndarray, matrices: np.ndarray) -> np.ndarray:
+    """float32 [2, P, M * M, 24, 24]: pictures with their ground, cut and scaled by `matrices`."""
+    down = np.einsum("aij,lpjk->lpaik", matrices, layers, optimize=True)
+    both = np.einsum("bij,lpakj->lpabki", matrices, down, optimize=True)
+    return both.reshape(*layers.shape[:2], -1, _SMALL, _SMALL)
 
 
 def _crop_matrices() -> np.ndarray:
@@ -280,13 +300,17 @@ def _crop_matrices() -> np.ndarray:
 _CROPS = _crop_matrices()
 
 
-def _standardised(pictures: np.ndarray) -> np.ndarray:
-    """Mean 0 and mean square 1 over the last two axes; all 0 where a picture is nearly flat."""
-    values = pictures.astype(np.float32)
-    values -= values.mean(axis=(-2, -1), keepdims=True)
-    deviation = np.sqrt((values**2).mean(axis=(-2, -1), keepdims=True))
-    return values / np.where(deviation < _FLAT, np.inf, deviation)
-
-
 def _correlations(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    return (first * second).mean(axis=(-2, -1))
+    """Of pictures with their ground, [2, ..., S, S]; 0 where one is nearly flat."""
+    weights = 1 - first[1] * second[1]
+    weights = np.where(_mean(weights) < _LEAST_SHARE, 1, weights)
+    weights /= _mean(weights)
+    one, other = (levels - _mean(weights * levels) for levels in (first[0], second[0]))
+    variances = _mean(weights * one**2), _mean(weights * other**2)
+    flat = np.minimum(*variances) < _FLAT**2
+    deviations = np.where(flat, np.inf, np.sqrt(variances[0] * variances[1]))
+    return (_mean(weights * one * other) / deviations)[..., 0, 0]
+
+
+def _mean(values: np.ndarray) -> np.ndarray:
+    return values.mean(axis=(-2, -1), keepdims=True)

@@ -80,6 +80,7 @@ AGAIN = {
     "with its frame": lambda picture: jpeg(ImageOps.expand(picture, 3, (70, 50, 20))),
     "turned by a degree": lambda picture: jpeg(picture.rotate(1, fillcolor=(90, 80, 70))),
     "in a wide frame": lambda picture: jpeg(ImageOps.expand(picture, 12, (150, 110, 50))),
+    "on a white page": lambda picture: jpeg(ImageOps.expand(picture, (4, 6, 15, 15), "white")),
     "above a caption": lambda picture: jpeg(captioned(picture)),
     "mirrored in a frame": lambda picture: jpeg(ImageOps.expand(ImageOps.mirror(picture), 9)),
     **{
@@ -106,6 +107,44 @@ def test_the_same_picture_is_found_and_no_other(pictures, how):
     assert len(found) >= 0.9 * len(expected)
 
 
+def round_fan(picture):
+    """A picture on dark silk, round, on pale paper."""
+    side = 180
+    silk = Image.new("RGB", (side, side), (120, 95, 60))
+    page = Image.new("RGB", (side, side), (235, 228, 215))
+    disc = Image.new("L", (side, side))
+    ImageDraw.Draw(disc).ellipse((12, 12, 168, 168), fill=255)
+    page.paste(Image.blend(silk, picture.resize((side, side)), 0.6), mask=disc)
+    return page
+
+
+def test_round_fans_are_told_apart_by_what_is_painted_on_them(pictures):
+    fans = [round_fan(picture) for picture in pictures]
+    grey = np.asarray([fan.convert("L").resize((32, 32)) for fan in fans])
+    plain = np.corrcoef(grey.reshape(len(fans), -1))
+    assert np.median(plain) > 0.95  # as the paper around them is the same
+    again = [fan.transpose(Image.Transpose.ROTATE_180) for fan in fans]
+    found = find_near_duplicates(
+        [fingerprint_of(jpeg(fan)) for fan in fans]
+        + [fingerprint_of(jpeg(fan, 50)) for fan in again]
+    )
+    expected = {(i, i + len(fans)) for i in range(len(fans))}
+    assert {pair[:2] for pair in found} <= expected
+    assert len(found) >= 0.9 * len(expected)
+
+
+def test_what_is_ground_in_one_picture_only_is_compared():
+    rng = np.random.default_rng(0)
+    first, second = rng.integers(0, 100, (2, 1, 32, 32)).astype(np.uint8)
+    first[:, :4], first[:, -4:] = 200, 200  # ground above and below
+    second[:, :4], second[:, -4:] = 220, 220
+    second[:, :, :4], second[:, :, -4:] = 220, 220  # and at both sides
+    compared = np.ones((32, 32), bool)
+    compared[:4], compared[-4:] = False, False
+    expected = np.corrcoef(first[0][compared], second[0][compared])[0, 1]
+    np.testing.assert_allclose(aligned_correlations(first, second), expected, atol=1e-4)
+
+
 def test_turns_are_all_of_pillows():
     grey = np.random.default_rng(0).integers(0, 256, (5, 5), np.uint8)
     ways = [Image.fromarray(grey).transpose(way).tobytes() for way in Image.Transpose]
@@ -124,7 +163,9 @@ def test_pictures_that_are_the_same_to_the_last_bit_are_near_duplicates_even_if_
 
 
 def test_correlation_is_numpys(pictures):
-    grey = [np.asarray(p.convert("L").resize((32, 32)), np.uint8) for p in pictures]
+    grey = [np.array(p.convert("L").resize((32, 32))) for p in pictures]
+    for picture in grey:  # uneven corners are no ground
+        picture[:2, :2], picture[:2, -2:], picture[-2:, :2], picture[-2:, -2:] = 0, 90, 170, 255
     first, second = np.asarray(grey[:-1]), np.asarray(grey[1:])
     ours = aligned_correlations(first, second)
     theirs = [np.corrcoef(a.ravel(), b.ravel())[0, 1] for a, b in zip(first, second, strict=True)]
