@@ -32,8 +32,8 @@ _PAIRS_AT_ONCE = 1 << 10  # pairs of pictures, 4 MB each time that they are copi
 _CROPPED_AT_ONCE = 1 << 6  # pairs of pictures, whose crops take 12 MB
 _SMALL = 24
 _FLAT = 2.0  # levels of 255
-# Ground differs from the corners by at most so many levels of 255 (with 8, different fans were pairs) and
-# half a standard deviation of the picture (or one of little contrast would be nothing but ground).
+# Ground differs from the corners by at most so many levels of 255 (with 8, different fans are pairs),
+# and so many standard deviations of the picture (one of little contrast would be nothing but ground).
 _GROUND, _GROUND_DEVIATIONS = 16.0, 0.5
 _LEAST_SHARE = 0.05  # of the pixels without the ground; where fewer are left, all are compared
 _CORNERS = [0, 1, -2, -1]
