@@ -21,9 +21,12 @@ from artjax.prepare.borders import inside_border
 
 SIDE_PX = 32
 _BORDER_SIDE_PX = 128  # a border of 3 % has three whole lines
+_WIDE_BORDER = 0.25  # of the area
 # What is measured with both limits, and on what, is in docs/preparing.md.
 MAX_DISTANCE = 15
 MIN_CORRELATION = 0.95
+# Between two whole pictures with wide borders, which look alike through these.
+MIN_CORRELATION_WITH_BORDERS = 0.98
 TURNS = 8  # by 0, 90, 180 and 270 degrees, as they are and mirrored
 
 _CHUNKS, _CHUNK_BITS = 4, 16
@@ -44,11 +47,13 @@ _HOPELESS, _CLEAR = 0.5, 0.99
 class View(NamedTuple):
     """What a picture, or the part of it inside its border, is compared by.
 
-    `hashes` are 64-bit perceptual hashes of the eight turns, `grey` is uint8 [32, 32] as bytes.
+    `hashes` are 64-bit perceptual hashes of the eight turns, `grey` is uint8 [32, 32] as bytes;
+    `wide_border`: whether a quarter of the view, or more, is border.
     """
 
     hashes: tuple[int, ...]
     grey: bytes
+    wide_border: bool = False
 
 
 class Fingerprint(NamedTuple):
@@ -83,29 +88,30 @@ def fingerprint_of_grey(grey: Image.Image) -> Fingerprint:
     Borders of 3 % a side are seen if it has about 128 pixels a side or more.
     """
     small = grey.resize((_BORDER_SIDE_PX, _BORDER_SIDE_PX), Image.Resampling.BOX)
+    left, upper, right, lower = inside = inside_border(np.asarray(small))
     whole = 0, 0, *small.size
-    inside = inside_border(np.asarray(small))
+    wide = (right - left) * (lower - upper) <= (1 - _WIDE_BORDER) * _BORDER_SIDE_PX**2
+    views = [_view_of(grey, whole, wide)]
+    if inside != whole:
+        views.append(_view_of(grey, inside, False))
+    return Fingerprint(tuple(views))
+
+
+def _view_of(grey: Image.Image, box: tuple[int, int, int, int], wide_border: bool) -> View:
+    """The view of a box, in 128ths of the picture's width and height."""
     across, down = grey.width / _BORDER_SIDE_PX, grey.height / _BORDER_SIDE_PX
-    boxes = (whole,) if inside == whole else (whole, inside)
-    return Fingerprint(
-        tuple(
-            _view_of(
-                grey.resize(
-                    (SIDE_PX, SIDE_PX),
-                    Image.Resampling.LANCZOS,
-                    box=(left * across, upper * down, right * across, lower * down),
-                )
-            )
-            for left, upper, right, lower in boxes
-        )
+    left, upper, right, lower = box
+    small = grey.resize(
+        (SIDE_PX, SIDE_PX),
+        Image.Resampling.LANCZOS,
+        box=(left * across, upper * down, right * across, lower * down),
     )
-
-
-def _view_of(grey: Image.Image) -> View:
-    pixels = np.asarray(grey)
+    pixels = np.asarray(small)
     hashes = [imagehash.phash(Image.fromarray(turned(pixels, turn))).hash for turn in range(TURNS)]
     return View(
-        tuple(int.from_bytes(np.packbits(bits).tobytes(), "big") for bits in hashes), grey.tobytes()
+        tuple(int.from_bytes(np.packbits(bits).tobytes(), "big") for bits in hashes),
+        small.tobytes(),
+        wide_border,
     )
 
 
@@ -134,6 +140,7 @@ def find_near_duplicates(fingerprints: list[Fingerprint]) -> list[NearDuplicate]
     views = [view for fingerprint in fingerprints for view in fingerprint.views]
     picture = np.repeat(np.arange(len(fingerprints)), [len(f.views) for f in fingerprints])
     hashes = np.asarray([view.hashes for view in views], np.uint64)
+    wide = np.asarray([view.wide_border for view in views])
     grey = np.frombuffer(b"".join(view.grey for view in views), np.uint8)
     pixels = grey.reshape(len(views), SIDE_PX, SIDE_PX)
     triples = near_pairs(hashes[:, 0], hashes, MAX_DISTANCE)
@@ -143,7 +150,9 @@ def find_near_duplicates(fingerprints: list[Fingerprint]) -> list[NearDuplicate]
         first, second, turns = triples[start : start + _PAIRS_AT_ONCE].T
         correlations = aligned_correlations(pixels[first], _turned_each(pixels[second], turns))
         distances = np.bitwise_count(hashes[first, 0] ^ hashes[second, turns])
-        for i in np.flatnonzero(correlations >= MIN_CORRELATION):
+        both_wide = wide[first] & wide[second]
+        least = np.where(both_wide, MIN_CORRELATION_WITH_BORDERS, MIN_CORRELATION)
+        for i in np.flatnonzero(correlations >= least):
             pair = int(picture[first[i]]), int(picture[second[i]])
             if pair not in best or correlations[i] > best[pair].correlation:
                 best[pair] = NearDuplicate(*pair, int(distances[i]), float(correlations[i]))

@@ -133,6 +133,17 @@ def test_round_fans_are_told_apart_by_what_is_painted_on_them(pictures):
     assert len(found) >= 0.9 * len(expected)
 
 
+def test_dark_pictures_in_wide_frames_are_told_apart_and_found_again(pictures):
+    silk = [Image.new("RGB", picture.size, (120, 95, 60)) for picture in pictures]
+    dark = [Image.blend(*pair, 0.6) for pair in zip(silk, pictures, strict=True)]
+    framed = [ImageOps.expand(picture, 25, "white") for picture in dark]
+    found = find_near_duplicates(
+        [fingerprint_of(jpeg(picture)) for picture in framed]
+        + [fingerprint_of(jpeg(picture, 50)) for picture in framed]
+    )
+    assert [pair[:2] for pair in found] == [(i, i + len(framed)) for i in range(len(framed))]
+
+
 def test_what_is_ground_in_one_picture_only_is_compared():
     rng = np.random.default_rng(0)
     first, second = rng.integers(0, 100, (2, 1, 32, 32)).astype(np.uint8)
@@ -141,6 +152,18 @@ def test_what_is_ground_in_one_picture_only_is_compared():
     second[:, :, :4], second[:, :, -4:] = 220, 220  # and at both sides
     compared = np.ones((32, 32), bool)
     compared[:4], compared[-4:] = False, False
+    expected = np.corrcoef(first[0][compared], second[0][compared])[0, 1]
+    np.testing.assert_allclose(aligned_correlations(first, second), expected, atol=1e-4)
+
+
+def test_ground_of_a_picture_of_little_contrast_is_within_half_a_deviation():
+    first, second = (
+        np.random.default_rng(0).normal(100, 10, (2, 1, 32, 32)).round().astype(np.uint8)
+    )
+    for grey in (first, second):
+        grey[:, :2, :2], grey[:, :2, -2:], grey[:, -2:, :2], grey[:, -2:, -2:] = [100] * 4
+    near = [np.abs(grey[0] - 100.0) <= grey.std() / 2 for grey in (first, second)]
+    compared = ~(near[0] & near[1])
     expected = np.corrcoef(first[0][compared], second[0][compared])[0, 1]
     np.testing.assert_allclose(aligned_correlations(first, second), expected, atol=1e-4)
 
