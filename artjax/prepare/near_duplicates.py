@@ -182,11 +182,13 @@ def near_pairs(hashes: np.ndarray, others: np.ndarray, max_distance: int) -> np.
             ((values >> shift) & np.uint64(2**_CHUNK_BITS - 1)).astype(np.int64)
             for values in (hashes, others.ravel())
         )
-        order = np.argsort(other_chunks, kind="stable")
+        # Both in the order of their chunks, so that memory is read nearly in sequence.
+        order, other_order = (np.argsort(c, kind="stable") for c in (chunks, other_chunks))
         sizes = np.bincount(other_chunks, minlength=2**_CHUNK_BITS)
-        ordered = others.ravel()[order]
-        for first, near in _near_by_chunk(hashes, chunks, ordered, sizes, max_distance):
-            second = order[near]
+        for i, j in _near_by_chunk(
+            hashes[order], chunks[order], others.ravel()[other_order], sizes, max_distance
+        ):
+            first, second = order[i], other_order[j]
             found.append((first * others.size + second)[first < second // count])
     numbers = np.unique(np.concatenate(found))
     first, second = np.divmod(numbers, max(1, others.size))
