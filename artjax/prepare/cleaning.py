@@ -37,7 +37,8 @@ class CleanedWork:
       problem: the reason if there is none.
       sha256: of the bytes of the JPEG, hex.
       size: width and height of the original picture in pixels, upright.
-      fingerprint: for finding near-duplicates.
+      fingerprint: for finding near-duplicates. Made anew in each build, not kept on the disk, so
+        those of two versions never meet.
     """
 
     jpeg: Path | None

@@ -1,46 +1,72 @@
-"""Near-duplicates: the same picture photographed, scaled, cropped or encoded again.
+"""Near-duplicates: one picture photographed, scaled, cropped, turned, mirrored, framed or encoded again.
 
 Two steps. A perceptual hash (64 bits of a DCT, by the library ImageHash) is looked up in buckets, so
-that 80,000 pictures need not all be compared with each other. Pairs that are near by hash are then
-compared pixel by pixel on small grey copies.
+that 80,000 pictures need not all be compared with each other. It is looked up for each of the eight
+turns and mirrors of a picture: one canonical turn would differ between two scans of a picture that is
+nearly symmetric. Pairs that are near by hash are then compared pixel by pixel on small grey copies.
 """
 
 from __future__ import annotations
 
 import io
 from collections.abc import Iterator
-from itertools import combinations, groupby, pairwise, product
+from itertools import combinations, pairwise, product
 from typing import NamedTuple
 
 import imagehash
 import numpy as np
 from PIL import Image
 
+from artjax.prepare.borders import inside_border
+
 SIDE_PX = 32
+_BORDER_SIDE_PX = 128  # a border of 3 % has three whole lines
+_WIDE_BORDER = 0.25  # of the area
 # What is measured with both limits, and on what, is in docs/preparing.md.
 MAX_DISTANCE = 15
 MIN_CORRELATION = 0.95
+# Between two whole pictures with wide borders, which look alike through these.
+MIN_CORRELATION_WITH_BORDERS = 0.98
+TURNS = 8  # by 0, 90, 180 and 270 degrees, as they are and mirrored
 
 _CHUNKS, _CHUNK_BITS = 4, 16
 _AT_ONCE = 1 << 17  # pairs of hashes, so few that they stay in a core's cache
-_PAIRS_AT_ONCE = 1 << 6  # pairs of pictures, whose crops take 12 MB
+_PAIRS_AT_ONCE = 1 << 10  # pairs of pictures, 4 MB each time that they are copied
+_CROPPED_AT_ONCE = 1 << 6  # pairs of pictures, whose crops take 12 MB
 _SMALL = 24
 _FLAT = 2.0  # levels of 255
+# Ground differs from the corners by at most so many levels of 255 (with 8, different fans are pairs),
+# and so many standard deviations of the picture (one of little contrast would be nothing but ground).
+_GROUND, _GROUND_DEVIATIONS = 16.0, 0.5
+_LEAST_SHARE = 0.05  # of the pixels without the ground; where fewer are left, all are compared
+_CORNERS = [0, 1, -2, -1]
 # Between these, crops are tried: below, none lifts a correlation to the limit; above, none is needed.
-_HOPELESS, _CLEAR = 0.3, 0.99
+_HOPELESS, _CLEAR = 0.5, 0.99
+
+
+class View(NamedTuple):
+    """What a picture, or the part of it inside its border, is compared by.
+
+    `hashes` are 64-bit perceptual hashes of the eight turns, `grey` is uint8 [32, 32] as bytes;
+    `wide_border`: whether a quarter of the view, or more, is border.
+    """
+
+    hashes: tuple[int, ...]
+    grey: bytes
+    wide_border: bool = False
 
 
 class Fingerprint(NamedTuple):
-    """What pictures are compared by: a 64-bit perceptual hash, and grey uint8 [32, 32] as bytes."""
+    """A picture's views: of the whole, and of the part inside its border, if it has one."""
 
-    hash: int
-    grey: bytes
+    views: tuple[View, ...]
 
 
 class NearDuplicate(NamedTuple):
     """Two pictures, by index (`first` < `second`), that look the same.
 
-    `distance` is the number of bits in which their hashes differ; `correlation` is of their pixels.
+    `distance` is the number of bits in which their hashes differ; `correlation` is of their pixels. Both
+    are of the views, and of the turn of the second, that correlate best.
     """
 
     first: int
@@ -52,15 +78,55 @@ class NearDuplicate(NamedTuple):
 def fingerprint_of(jpeg: bytes) -> Fingerprint:
     """The fingerprint of a picture, from its encoded bytes."""
     with Image.open(io.BytesIO(jpeg)) as image:
-        image.draft("L", (2 * SIDE_PX, 2 * SIDE_PX))
-        grey = image.convert("L").resize((SIDE_PX, SIDE_PX), Image.Resampling.LANCZOS)
-    return fingerprint_of_grey(grey)
+        image.draft("L", (_BORDER_SIDE_PX, _BORDER_SIDE_PX))
+        return fingerprint_of_grey(image.convert("L"))
 
 
 def fingerprint_of_grey(grey: Image.Image) -> Fingerprint:
-    """The fingerprint of a picture of mode L and 32 x 32 pixels."""
-    bits = imagehash.phash(grey).hash
-    return Fingerprint(int.from_bytes(np.packbits(bits).tobytes(), "big"), grey.tobytes())
+    """The fingerprint of a picture of mode L.
+
+    Borders of 3 % a side are seen if it has about 128 pixels a side or more.
+    """
+    small = grey.resize((_BORDER_SIDE_PX, _BORDER_SIDE_PX), Image.Resampling.BOX)
+    left, upper, right, lower = inside = inside_border(np.asarray(small))
+    whole = 0, 0, *small.size
+    wide = (right - left) * (lower - upper) <= (1 - _WIDE_BORDER) * _BORDER_SIDE_PX**2
+    views = [_view_of(grey, whole, wide)]
+    if inside != whole:
+        views.append(_view_of(grey, inside, False))
+    return Fingerprint(tuple(views))
+
+
+def _view_of(grey: Image.Image, box: tuple[int, int, int, int], wide_border: bool) -> View:
+    """The view of a box, in 128ths of the picture's width and height."""
+    across, down = grey.width / _BORDER_SIDE_PX, grey.height / _BORDER_SIDE_PX
+    left, upper, right, lower = box
+    small = grey.resize(
+        (SIDE_PX, SIDE_PX),
+        Image.Resampling.LANCZOS,
+        box=(left * across, upper * down, right * across, lower * down),
+    )
+    pixels = np.asarray(small)
+    hashes = [imagehash.phash(Image.fromarray(turned(pixels, turn))).hash for turn in range(TURNS)]
+    return View(
+        tuple(int.from_bytes(np.packbits(bits).tobytes(), "big") for bits in hashes),
+        small.tobytes(),
+        wide_border,
+    )
+
+
+def turned(pictures: np.ndarray, turn: int) -> np.ndarray:
+    """Pictures [..., S, S] turned by `turn` x 90 degrees counterclockwise; from 4 on, mirrored first."""
+    mirrored = pictures[..., ::-1] if turn >= 4 else pictures
+    return np.ascontiguousarray(np.rot90(mirrored, turn % 4, axes=(-2, -1)))
+
+
+def _turned_each(pictures: np.ndarray, turns: np.ndarray) -> np.ndarray:
+    """Pictures [P, S, S], each turned by its own of `turns` [P]."""
+    result = np.empty_like(pictures)
+    for turn in range(TURNS):
+        result[turns == turn] = turned(pictures[turns == turn], turn)
+    return result
 
 
 def find_near_duplicates(fingerprints: list[Fingerprint]) -> list[NearDuplicate]:
@@ -71,23 +137,30 @@ def find_near_duplicates(fingerprints: list[Fingerprint]) -> list[NearDuplicate]
     """
     if len(fingerprints) < 2:
         return []
-    hashes = np.asarray([fingerprint.hash for fingerprint in fingerprints], np.uint64)
-    grey = np.frombuffer(b"".join(fingerprint.grey for fingerprint in fingerprints), np.uint8)
-    pixels = grey.reshape(len(fingerprints), SIDE_PX, SIDE_PX)
-    pairs = near_pairs(hashes, MAX_DISTANCE)
-    found = []
-    for start in range(0, len(pairs), _PAIRS_AT_ONCE):
-        first, second = pairs[start : start + _PAIRS_AT_ONCE].T
-        correlations = aligned_correlations(pixels[first], pixels[second])
-        distances = np.bitwise_count(hashes[first] ^ hashes[second])
-        for i in np.flatnonzero(correlations >= MIN_CORRELATION):
-            pair = int(first[i]), int(second[i])
-            found.append(NearDuplicate(*pair, int(distances[i]), float(correlations[i])))
-    return sorted(found)
+    views = [view for fingerprint in fingerprints for view in fingerprint.views]
+    picture = np.repeat(np.arange(len(fingerprints)), [len(f.views) for f in fingerprints])
+    hashes = np.asarray([view.hashes for view in views], np.uint64)
+    wide = np.asarray([view.wide_border for view in views])
+    grey = np.frombuffer(b"".join(view.grey for view in views), np.uint8)
+    pixels = grey.reshape(len(views), SIDE_PX, SIDE_PX)
+    triples = near_pairs(hashes[:, 0], hashes, MAX_DISTANCE)
+    triples = triples[picture[triples[:, 0]] != picture[triples[:, 1]]]
+    best: dict[tuple[int, int], NearDuplicate] = {}
+    for start in range(0, len(triples), _PAIRS_AT_ONCE):
+        first, second, turns = triples[start : start + _PAIRS_AT_ONCE].T
+        correlations = aligned_correlations(pixels[first], _turned_each(pixels[second], turns))
+        distances = np.bitwise_count(hashes[first, 0] ^ hashes[second, turns])
+        both_wide = wide[first] & wide[second]
+        least = np.where(both_wide, MIN_CORRELATION_WITH_BORDERS, MIN_CORRELATION)
+        for i in np.flatnonzero(correlations >= least):
+            pair = int(picture[first[i]]), int(picture[second[i]])
+            if pair not in best or correlations[i] > best[pair].correlation:
+                best[pair] = NearDuplicate(*pair, int(distances[i]), float(correlations[i]))
+    return sorted(best.values())
 
 
-def near_pairs(hashes: np.ndarray, max_distance: int) -> np.ndarray:
-    """All pairs whose hashes differ in at most `max_distance` bits.
+def near_pairs(hashes: np.ndarray, others: np.ndarray, max_distance: int) -> np.ndarray:
+    """All i < j and k for which hash i and the other hash j, k differ in at most `max_distance` bits.
 
     Multi-index hashing: of four chunks of 16 bits, one differs in at most a quarter of the bits in which
     the whole does. So each hash is looked up in four tables, at each chunk that is so near. Norouzi,
@@ -95,61 +168,71 @@ def near_pairs(hashes: np.ndarray, max_distance: int) -> np.ndarray:
 
     Args:
       hashes: uint64 [N].
+      others: uint64 [N, K], such as those of the K turns of each picture.
       max_distance: in bits, 0 to 15.
 
     Returns:
-      int64 [P, 2], each pair once with the smaller index first, sorted.
+      int64 [P, 3], each i, j, k once, sorted.
     """
+    count = others.shape[1]
     found = [np.empty(0, np.int64)]
     for number in range(_CHUNKS):
         shift = np.uint64(number * _CHUNK_BITS)
-        chunks = ((hashes >> shift) & np.uint64(2**_CHUNK_BITS - 1)).astype(np.int64)
-        order = np.argsort(chunks, kind="stable")
-        for first, second in _near_by_chunk(chunks[order], hashes[order], max_distance):
-            pair = np.sort(np.stack([order[first], order[second]]), axis=0)
-            pair = pair[:, first < second]
-            found.append(pair[0] * len(hashes) + pair[1])
+        chunks, other_chunks = (
+            ((values >> shift) & np.uint64(2**_CHUNK_BITS - 1)).astype(np.int64)
+            for values in (hashes, others.ravel())
+        )
+        # Both in the order of their chunks, so that memory is read nearly in sequence.
+        order, other_order = (np.argsort(c, kind="stable") for c in (chunks, other_chunks))
+        sizes = np.bincount(other_chunks, minlength=2**_CHUNK_BITS)
+        for i, j in _near_by_chunk(
+            hashes[order], chunks[order], others.ravel()[other_order], sizes, max_distance
+        ):
+            first, second = order[i], other_order[j]
+            found.append((first * others.size + second)[first < second // count])
     numbers = np.unique(np.concatenate(found))
-    return np.stack(np.divmod(numbers, max(1, len(hashes))), axis=1)
+    first, second = np.divmod(numbers, max(1, others.size))
+    return np.stack([first, *np.divmod(second, count)], axis=1)
 
 
 def _near_by_chunk(
-    chunks: np.ndarray, hashes: np.ndarray, max_distance: int
+    hashes: np.ndarray,
+    chunks: np.ndarray,
+    others: np.ndarray,
+    sizes: np.ndarray,
+    max_distance: int,
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yields pairs, as indices int64 [P] and [P], of hashes that are near and whose chunks are too.
 
     Args:
-      chunks: 16 bits of each hash, int64 [N], ascending.
       hashes: uint64 [N].
+      chunks: 16 bits of each of them, int64 [N].
+      others: uint64 [M], in the order of their chunks.
+      sizes: how many of them have each chunk, int64 [2 ** 16].
       max_distance: as in `near_pairs`.
     """
-    sizes = np.bincount(chunks, minlength=2**_CHUNK_BITS)
     starts = np.cumsum(sizes) - sizes
-    for length, masks in groupby(_masks(max_distance // _CHUNKS), key=int.bit_length):
-        # Two buckets are compared once: from the one in which the highest bit of the mask is 0.
-        lower = np.flatnonzero(chunks & (1 << length >> 1) == 0)
-        lower_chunks, lower_hashes = chunks[lower], hashes[lower]
-        for mask in masks:
-            bucket = lower_chunks ^ mask
-            counts = sizes[bucket]
-            for rows in _portions(counts):
-                ends = np.cumsum(counts[rows])
-                skip = starts[bucket[rows]] - ends + counts[rows]
-                second = np.repeat(skip, counts[rows])
-                second += np.arange(len(second))
-                differing = np.repeat(lower_hashes[rows], counts[rows])
-                differing ^= hashes[second]
-                near = np.flatnonzero(np.bitwise_count(differing) <= max_distance)
-                # Few are near, so the first index is found for them alone.
-                yield lower[rows][np.searchsorted(ends, near, side="right")], second[near]
+    for mask in _masks(max_distance // _CHUNKS):
+        bucket = chunks ^ mask
+        counts = sizes[bucket]
+        for rows in _portions(counts):
+            ends = np.cumsum(counts[rows])
+            skip = starts[bucket[rows]] - ends + counts[rows]
+            second = np.repeat(skip, counts[rows])
+            second += np.arange(len(second))
+            differing = np.repeat(hashes[rows], counts[rows])
+            differing ^= others[second]
+            near = np.flatnonzero(np.bitwise_count(differing) <= max_distance)
+            # Few are near, so the first index is found for them alone.
+            yield rows.start + np.searchsorted(ends, near, side="right"), second[near]
 
 
 def _masks(most_bits: int) -> list[int]:
-    return sorted(
+    return [
         sum(1 << bit for bit in bits)
         for count in range(most_bits + 1)
         for bits in combinations(range(_CHUNK_BITS), count)
-    )
+    ]
 
 
 def _portions(counts: np.ndarray) -> list[slice]:
@@ -166,7 +249,8 @@ def aligned_correlations(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Pearson's correlation of pictures, the highest over small crops of the one and of the other.
 
     Scans differ in how much of the frame or the edge they show: from each side up to 2 of 32 pixels are
-    cut away, of one picture at a time.
+    cut away, of one picture at a time. What is even ground in both is left out, or any two round fans on
+    plain paper would correlate, whatever is painted on them.
 
     Args:
       first: grey uint8 [P, 32, 32].
@@ -175,23 +259,38 @@ def aligned_correlations(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     Returns:
       float [P]; 1 where two are the same to the last bit, 0 where one is nearly flat.
     """
-    plain = _correlations(_standardised(first), _standardised(second))
-    best = plain.copy()
-    (rows,) = np.nonzero((plain > _HOPELESS) & (plain < _CLEAR))
-    for whole, cropped in ((first[rows], second[rows]), (second[rows], first[rows])):
-        if len(rows):
+    one, other = _with_ground(first), _with_ground(second)
+    best = _correlations(one, other)
+    (open_rows,) = np.nonzero((best > _HOPELESS) & (best < _CLEAR))
+    for start in range(0, len(open_rows), _CROPPED_AT_ONCE):
+        rows = open_rows[start : start + _CROPPED_AT_ONCE]
+        for whole, cropped in ((one, other), (other, one)):
             candidates = _correlations(
-                _standardised(_crops(whole, _CROPS[:1])), _standardised(_crops(cropped, _CROPS))
+                _crops(whole[:, rows], _CROPS[:1]), _crops(cropped[:, rows], _CROPS)
             )
             best[rows] = np.maximum(best[rows], candidates.max(axis=1))
     return np.where((first == second).all(axis=(1, 2)), 1.0, best)
 
 
-def _crops(pictures: np.ndarray, matrices: np.ndarray) -> np.ndarray:
-    """float32 [P, M * M, 24, 24]: pictures cut and scaled by each of `matrices`, down and across."""
-    down = np.einsum("aij,pjk->paik", matrices, pictures.astype(np.float32), optimize=True)
-    both = np.einsum("bij,pakj->pabki", matrices, down, optimize=True)
-    return both.reshape(len(pictures), -1, _SMALL, _SMALL)
+def _with_ground(pictures: np.ndarray) -> np.ndarray:
+    """float32 [2, P, 32, 32]: the pictures, and 1 where they are ground, 0 elsewhere.
+
+    Ground has the level of the corners, if three of four are of one level.
+    """
+    corners = pictures[:, _CORNERS][..., _CORNERS].reshape(len(pictures), -1).astype(np.float32)
+    level = np.median(corners, axis=1, keepdims=True)
+    limit = np.minimum(_GROUND, _GROUND_DEVIATIONS * pictures.std(axis=(1, 2)))[:, None]
+    even = (np.abs(corners - level) <= limit).mean(axis=1) >= 0.75
+    near = np.abs(pictures - level[..., None]) <= limit[..., None]
+    ground = near & even[:, None, None]
+    return np.stack([pictures, ground]).astype(np.float32)
+
+
+def _crops(layers: np.ndarray, matrices: np.ndarray) -> np.ndarray:
+    """float32 [2, P, M * M, 24, 24]: pictures with their ground, cut and scaled by `matrices`."""
+    down = np.einsum("aij,lpjk->lpaik", matrices, layers, optimize=True)
+    both = np.einsum("bij,lpakj->lpabki", matrices, down, optimize=True)
+    return both.reshape(*layers.shape[:2], -1, _SMALL, _SMALL)
 
 
 def _crop_matrices() -> np.ndarray:
@@ -212,13 +311,17 @@ def _crop_matrices() -> np.ndarray:
 _CROPS = _crop_matrices()
 
 
-def _standardised(pictures: np.ndarray) -> np.ndarray:
-    """Mean 0 and mean square 1 over the last two axes; all 0 where a picture is nearly flat."""
-    values = pictures.astype(np.float32)
-    values -= values.mean(axis=(-2, -1), keepdims=True)
-    deviation = np.sqrt((values**2).mean(axis=(-2, -1), keepdims=True))
-    return values / np.where(deviation < _FLAT, np.inf, deviation)
-
-
 def _correlations(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    return (first * second).mean(axis=(-2, -1))
+    """Of pictures with their ground, [2, ..., S, S]; 0 where one is nearly flat."""
+    weights = 1 - first[1] * second[1]
+    weights = np.where(_mean(weights) < _LEAST_SHARE, 1, weights)
+    weights /= _mean(weights)
+    one, other = (levels - _mean(weights * levels) for levels in (first[0], second[0]))
+    variances = _mean(weights * one**2), _mean(weights * other**2)
+    flat = np.minimum(*variances) < _FLAT**2
+    deviations = np.where(flat, np.inf, np.sqrt(variances[0] * variances[1]))
+    return (_mean(weights * one * other) / deviations)[..., 0, 0]
+
+
+def _mean(values: np.ndarray) -> np.ndarray:
+    return values.mean(axis=(-2, -1), keepdims=True)
