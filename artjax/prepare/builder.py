@@ -221,7 +221,8 @@ class WorksBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # 
         root = folder.parents[self.info.full_name.count("/")]
         tfds_program.say_next_at_exit(prepared.read(folder, root), root)
         if (folder / SPLITS_CSV).is_file():
-            remember_splits(folder / SPLITS_CSV, folder.parent / SPLITS_CSV)
+            with locks.after_others(folder.parent, f"noting the splits of {self.info.full_name}"):
+                remember_splits(folder / SPLITS_CSV, folder.parent / SPLITS_CSV)
         shutil.rmtree(self._cleaned_dir(folder), ignore_errors=True)
 
     def _changes_since(self, download_config: Any) -> list[str]:

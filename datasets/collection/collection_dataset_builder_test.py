@@ -19,6 +19,7 @@ from processes import kill_while_cleaning
 
 from artjax.data import prepared
 from artjax.errors import ConfigError, DataError
+from artjax.runtime import locks
 from collection import collection_dataset_builder
 
 Builder = collection_dataset_builder.Builder
@@ -236,6 +237,24 @@ def test_two_builds_at_once_are_one_build(tmp_path, capsys):
     assert "is building collection/works/2.0.0 in it" in said
     assert said.count("is prepared already") == said.count("train: 8 works") == 1
     assert sum(1 for _ in builder.as_dataset("train")) == 8
+
+
+def test_the_splits_are_noted_by_one_process_at_a_time(tmp_path, capsys):
+    manual_dir = make_pictures(tmp_path / "museum", 12)
+    build(tmp_path / "data", manual_dir)
+    works = tmp_path / "data" / "collection" / "works"
+    (works / "splits.csv").unlink()
+    said = ""
+    with ThreadPoolExecutor() as pool:
+        with locks.after_others(works, "noting the splits"):
+            other = pool.submit(build, tmp_path / "data", manual_dir)
+            while "waiting in" not in said:
+                assert not other.done()
+                time.sleep(0.01)
+                said += capsys.readouterr().out
+            assert not (works / "splits.csv").exists()
+        other.result()
+    assert (works / "splits.csv").exists()
 
 
 def test_another_folder_does_not_pass_for_the_prepared_one(tmp_path, capsys):
