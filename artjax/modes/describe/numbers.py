@@ -75,10 +75,7 @@ def near_duplicate_rows(
     fingerprints = []
     for split, i in works:
         canvas = Image.fromarray(split.images[split.rows[i]]).convert("L")
-        size = (near_duplicates.SIDE_PX, near_duplicates.SIDE_PX)
-        fingerprints.append(
-            near_duplicates.fingerprint_of_grey(canvas.resize(size, Image.Resampling.LANCZOS))
-        )
+        fingerprints.append(near_duplicates.fingerprint_of_grey(canvas))
     rows = []
     for found in near_duplicates.find_near_duplicates(fingerprints):
         (one, i), (other, j) = works[found.first], works[found.second]
