@@ -74,4 +74,4 @@ def details_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session", autouse=True)
 def _narrow_family() -> None:
     """Registers the models `narrow` and `narrow_bn`, which are quick to compile."""
-    import narrow  # noqa: F401
+    import narrow  # noqa: F401 (the import is what registers them)

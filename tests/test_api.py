@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from absl import logging
 from PIL import Image, ImageOps
-from tiny import ARTISTS, SPLITS, stripes, tiny_config
+from tiny import ARTISTS, SPLITS, stripes, tiny_config, write_museum
 
 import artjax
 from artjax.command_line import parse
@@ -81,7 +81,7 @@ def test_every_public_name_is_there_once_and_no_other():
         assert found.__module__ == f"artjax.api.{home}"
         assert found.__doc__
     with pytest.raises(AttributeError, match="module 'artjax' has no attribute 'lod'"):
-        artjax.lod  # noqa: B018
+        artjax.lod  # noqa: B018 (to look the name up is the test)
     with pytest.raises(artjax.errors.ConfigError):
         artjax.load([])
 
@@ -382,11 +382,8 @@ def test_a_recipe_of_ones_own_may_use_those_of_artjax(tmp_path):
 
 @pytest.fixture(scope="module")
 def museum(tmp_path_factory):
-    folder, rng = tmp_path_factory.mktemp("museum"), np.random.default_rng(0)
-    for number, artist in enumerate(ARTISTS):
-        (folder / artist).mkdir()
-        for i in range(10):
-            stripes(number, rng).save(folder / artist / f"{i}.png")
+    folder = tmp_path_factory.mktemp("museum")
+    write_museum(folder)
     (folder / ARTISTS[0] / "broken.jpg").write_bytes(b"no picture")
     return folder
 

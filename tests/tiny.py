@@ -43,6 +43,15 @@ def stripes(artist: int, rng: np.random.Generator) -> Image.Image:
     )
 
 
+def write_museum(folder: Path) -> None:
+    """Ten pictures of each painter, in a folder for each: a collection that is not prepared."""
+    rng = np.random.default_rng(0)
+    for number, artist in enumerate(ARTISTS):
+        (folder / artist).mkdir()
+        for i in range(10):
+            stripes(number, rng).save(folder / artist / f"{i}.png")
+
+
 def encoded(picture: Image.Image) -> bytes:
     """The bytes of a JPEG."""
     buffer = io.BytesIO()

@@ -2,9 +2,8 @@
 
 import shlex
 
-import numpy as np
 import pytest
-from tiny import ARTISTS, stripes
+from tiny import write_museum
 
 import launch
 from artjax.command_line import main, parse
@@ -14,11 +13,8 @@ from artjax.errors import ArtjaxError, ConfigError
 
 @pytest.fixture(scope="module")
 def museum(tmp_path_factory):
-    folder, rng = tmp_path_factory.mktemp("museum"), np.random.default_rng(0)
-    for number, artist in enumerate(ARTISTS):
-        (folder / artist).mkdir()
-        for i in range(10):
-            stripes(number, rng).save(folder / artist / f"{i}.png")
+    folder = tmp_path_factory.mktemp("museum")
+    write_museum(folder)
     return folder
 
 

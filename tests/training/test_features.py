@@ -155,26 +155,13 @@ def computed(data, frozen, tmp_path):
     return compute
 
 
-def some(split, rows):
-    """Some works of a split, as if it had no others."""
-    return replace(
-        split,
-        rows=split.rows[rows],
-        aspect=split.aspect[rows],
-        labels={task: of[rows] for task, of in split.labels.items()},
-        file_names=split.file_names[rows],
-        years=split.years[rows],
-        work_ids=split.work_ids[rows],
-    )
-
-
 def test_features_belong_to_their_works_in_their_order(computed, data):
     split = data.split("test", ARTIST)
     new, whole = computed(split)
     assert len(new) == 1
     assert computed(split)[0] == set()  # they are there
     for rows in (np.arange(12), np.arange(19)[::-1]):
-        new, part = computed(some(split, rows))
+        new, part = computed(split.only(rows))
         assert len(new) == 1
         np.testing.assert_array_equal(part, whole[rows])
     # Neither the seed nor the augmentation changes what evaluation sees.
@@ -183,7 +170,7 @@ def test_features_belong_to_their_works_in_their_order(computed, data):
 
 @pytest.mark.slow
 def test_views_depend_on_the_seed_the_augmentation_and_their_number(computed, data):
-    split = some(data.split("train", ARTIST), np.arange(8))
+    split = data.split("train", ARTIST).only(np.arange(8))
     new, one = computed(split, views=(1,))
     assert len(new) == 1
     new, two = computed(split, views=(2,))

@@ -19,7 +19,8 @@ from artjax.training import memory
 from artjax.training.state import TrainState
 from artjax.training.training import Training
 
-# The axis of the trials in each part of a stacked state. All trials are at the same step.
+# The axis of the trials in each part of a stacked state. All trials are at the same step. The type is
+# ignored because `vmap` wants the state's own one, with axes in place of its arrays.
 _AXES = TrainState(step=None, params=0, model_state=0, opt_state=0, ema=0)  # type: ignore[arg-type]
 
 

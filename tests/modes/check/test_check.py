@@ -104,12 +104,17 @@ def test_black_pictures_are_found(larger, tmp_path):
     assert verdicts["first loss"] == verdicts["classes"] == "ok"
 
 
-@pytest.mark.slow
-def test_a_learning_rate_that_is_far_too_low_is_found(data_dir, tmp_path, capsys):
+def check_of_narrow(data_dir, workdir, peak_lr):
+    """The exit status of the command."""
     argv = ["--config", "configs/artist.py:tiny", "--data_dir", str(data_dir), "--mode", "check"]
     argv += ["--config.image_size=32", "--config.canvas_size=40", "--config.model.name=narrow_bn"]
-    argv += ["--config.batch_size=16", "--workdir", str(tmp_path)]
-    assert launch.main([*argv, "--config.optim.peak_lr=1e-12"]) == 1
+    argv += ["--config.batch_size=16", "--workdir", str(workdir)]
+    return launch.main([*argv, f"--config.optim.peak_lr={peak_lr}"])
+
+
+@pytest.mark.slow
+def test_a_learning_rate_that_is_far_too_low_is_found(data_dir, tmp_path, capsys):
+    assert check_of_narrow(data_dir, tmp_path, 1e-12) == 1
     said = capsys.readouterr().out
     assert "check: FAILED: movement, one batch" in said
     result = json.loads((tmp_path / "check" / "check.json").read_text())
@@ -165,10 +170,7 @@ def test_several_tasks_devices_and_micro_batches(data_dir, tmp_path):
 
 @pytest.mark.slow
 def test_what_cannot_be_told_is_no_failure(data_dir, tmp_path, capsys):
-    argv = ["--config", "configs/artist.py:tiny", "--data_dir", str(data_dir), "--mode", "check"]
-    argv += ["--config.image_size=32", "--config.canvas_size=40", "--config.model.name=narrow_bn"]
-    argv += ["--config.batch_size=16", "--workdir", str(tmp_path)]
-    assert launch.main([*argv, "--config.optim.peak_lr=0.05"]) == 0
+    assert check_of_narrow(data_dir, tmp_path, 0.05) == 0
     assert "cannot tell: labels of artist" in capsys.readouterr().out
 
 
