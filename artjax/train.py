@@ -162,16 +162,16 @@ class _Run:
         return step == self.steps or self._is_stale()
 
     def _is_stale(self) -> bool:
-        """Whether early stopping ends the run: the best checkpoint has not changed for too long."""
-        return 0 < self.setup.config.early_stop_patience <= self.best.since_best
+        """Whether early stopping ends the run: no validation has been better for too long."""
+        return 0 < self.setup.config.early_stop_patience <= self.best.since_better
 
     def _why_stopped_early(self, step: int) -> str:
         """The reason in words; empty if the run went to its end."""
         if step == self.steps or self.best.best is None:
             return ""
         return (
-            f"stopped early at step {step:,} of {self.steps:,}: no better validation since step "
-            f"{self.best.best.step:,}"
+            f"stopped early at step {step:,} of {self.steps:,}: neither a better checkpoint nor a lower "
+            f"loss in {self.best.since_better} validations"
         )
 
     def _keep_learnt_from(self, new: bool) -> None:

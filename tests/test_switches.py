@@ -123,7 +123,9 @@ def test_early_stopping_stops_at_the_same_step_when_resumed(data_dir, tmp_path, 
     said = capsys.readouterr().out
     best = outcome.results["test"]["checkpoint_step"]
     assert (outcome.step, outcome.finished) == (best + 6, True)
-    stopped = f"stopped early at step {best + 6} of 40: no better validation since step {best}"
+    stopped = (
+        f"stopped early at step {best + 6} of 40: neither a better checkpoint nor a lower loss in 2"
+    )
     assert stopped in said
     assert max(row["step"] for row in read_rows(tmp_path / "whole")) <= outcome.step
     for stop in (7, None):

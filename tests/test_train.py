@@ -85,7 +85,12 @@ def test_a_run_learns_and_leaves_a_complete_workdir(finished):
     assert training[-1]["epoch"] == pytest.approx(12 * 16 / 60)
     validations = [row for row in rows if "validation/loss" in row]
     assert [row["step"] for row in validations] == [6, 12]
-    assert set(validations[0]) == {"step", "validation/loss", "validation/top1"}
+    assert set(validations[0]) == {
+        "step",
+        "validation/loss",
+        "validation/top1",
+        "validation/top1_standard_error",
+    }
     names = {path.name.partition(".")[0] for path in finished.iterdir() if path.name[0] != "."}
     assert names == {"checkpoints", "config", "evaluation", "events", "learnt_from", "metrics"}
 

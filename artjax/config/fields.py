@@ -185,8 +185,8 @@ GROUPS: Mapping[str, Sequence[Field]] = {
         Field(
             "early_stop_patience",
             0,
-            "Stop when the best checkpoint has not changed for so many validations after the warm-up; "
-            "0 = train to the end.",
+            "Stop when so many validations after the warm-up brought neither a better checkpoint nor a "
+            "lower loss; 0 = train to the end.",
             Range(0, words="0 (train to the end) or more validations"),
             also=("patience", "early_stopping"),
         ),

@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 
 from artjax.data.prepared import Prepared
 from artjax.data.works import Split
-from artjax.evaluation import metrics
-from artjax.evaluation.evaluate import predict_split, summarise
+from artjax.evaluation.evaluate import predict_split
+from artjax.evaluation.metrics import top1
+from artjax.evaluation.over_tasks import over_tasks
 from artjax.training.network import Network
 from artjax.training.training import Training
 
@@ -20,12 +21,12 @@ class Evaluated(NamedTuple):
       row: numbers for `metrics.jsonl`; their names begin with that of the evaluator.
       line: the same for people.
       chooses: for the evaluator by which the best checkpoint is chosen: top-1 (mean over tasks, in
-        [0, 1]), loss (sum over tasks, in nats), and the standard error of the top-1; else None.
+        [0, 1]) and loss (sum over tasks, in nats); else None.
     """
 
     row: dict[str, float]
     line: str
-    chooses: tuple[float, float, float] | None = None
+    chooses: tuple[float, float] | None = None
 
 
 class Evaluator(NamedTuple):
@@ -46,16 +47,21 @@ def validation(
     splits: Mapping[str, Split],
     prepared: Prepared,
 ) -> Evaluated:
-    """Loss and top-1 on the validation split, by which the best checkpoint is chosen."""
+    """Scores on the validation split, by which the best checkpoint is chosen."""
+    del prepared
     split = splits["validation"]
-    predictions = predict_split(network, variables, split)
-    tasks = summarise(predictions, split, splits["train"], prepared)
-    top1, loss, error = metrics.over_tasks(tasks)
-    row = {"validation/loss": loss, "validation/top1": top1}
+    predicted = predict_split(network, variables, split)
+    tasks = {task: of_task for task, (known, of_task) in predicted.items() if len(known)}
+    overall = over_tasks(tasks)
+    row = {
+        "validation/loss": overall.loss,
+        "validation/top1": overall.top1,
+        "validation/top1_standard_error": overall.standard_error,
+    }
     if len(tasks) > 1:
-        row |= {f"validation/{task}/top1": numbers["top1"] for task, numbers in tasks.items()}
-    line = f"validation loss {loss:.4f}, top-1 {top1:.1%} on {len(split):,} works"
-    return Evaluated(row, line, (top1, loss, error))
+        row |= {f"validation/{task}/top1": top1(of_task) for task, of_task in tasks.items()}
+    line = f"validation loss {overall.loss:.4f}, top-1 {overall.top1:.1%} on {len(split):,} works"
+    return Evaluated(row, line, (overall.top1, overall.loss))
 
 
 EVALUATORS = (Evaluator(lambda training: training.eval_every, validation),)

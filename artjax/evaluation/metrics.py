@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from artjax.evaluation.calibration import brier_score, expected_calibration_error
-from artjax.training.best import standard_error
 
 
 class Predictions(NamedTuple):
@@ -96,17 +95,6 @@ def loss(predictions: Predictions) -> float:
     """
     rows = np.arange(len(predictions.labels))
     return float(-predictions.log_probabilities[rows, predictions.labels].mean())
-
-
-def over_tasks(rows: Mapping[str, Mapping[str, Any]]) -> tuple[float, float, float]:
-    """The scores of several tasks as one: top-1 (mean), loss (sum, nats) and standard error of top-1.
-
-    Args:
-      rows: for each task at least `top1`, `loss` and `n`, as from `summary`.
-    """
-    top1 = sum(row["top1"] for row in rows.values()) / len(rows)
-    loss = sum(row["loss"] for row in rows.values())
-    return top1, loss, standard_error({t: (row["top1"], row["n"]) for t, row in rows.items()})
 
 
 def macro_f1(predictions: Predictions) -> float:

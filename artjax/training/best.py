@@ -1,4 +1,4 @@
-"""Which checkpoint is the best by validation: a rule that small validation splits deserve."""
+"""Which checkpoint is the best by validation."""
 
 from __future__ import annotations
 
@@ -14,98 +14,94 @@ class Validation(NamedTuple):
     Attributes:
       step: number of steps done.
       top1: mean over tasks, in [0, 1].
-      loss: sum over tasks, in nats.
-      standard_error: of `top1`.
+      loss: sum over tasks, in nats; nan if an image has no finite output.
     """
 
     step: int
     top1: float
     loss: float
-    standard_error: float
+
+    @property
+    def order(self) -> tuple[float, float]:
+        """Greater is better. A loss that is not a number is worse than any other."""
+        return self.top1, -math.inf if math.isnan(self.loss) else -self.loss
 
 
 @dataclass
 class BestSoFar:
-    """The validation whose checkpoint is kept as the best.
+    """The validation whose checkpoint is kept: that with the highest top-1, of equals the lowest loss.
 
-    A validation measures top-1 to within a standard error only. Of two that are nearer to each other,
-    the higher one may be luck. So every validation within one standard error of the highest top-1 so far
-    is a tie, and the lower loss decides (the one-standard-error rule: Breiman et al.,
-    Classification and Regression Trees (1984), section 3.4.3). Validations during the warm-up do not
-    count: an untrained network can have the lowest loss of all.
+    Only this checkpoint and the last one are on the disk. So the rule must order any two validations
+    without a look at the others; then the kept one is what the rule names among all so far. A rule that
+    compares with the highest top-1 of the whole run ("within one standard error of it, the lowest loss")
+    does not: what it names at the end may have been deleted. And it stops too early where the loss rises
+    while more and more answers are right. docs/performance.md compares rules on the curves of real runs.
+
+    Validations during the warm-up do not count: the network is hardly trained.
 
     Attributes:
       warmup_steps: length of the warm-up.
+      considered: how many validations counted.
+      tied: how many of them had the highest top-1.
       choices: how often a validation became the best.
-      highest_top1: of all validations that counted.
-      highest_standard_error: of that top-1.
       best: the best validation, or None.
-      since_best: how many validations counted after it.
+      lowest_loss: of all that counted, in nats; None before the first with a finite loss.
+      since_better: how many validations counted after the last one that became the best, or had a lower
+        loss than all before. While the loss falls, a top-1 that was lucky once does not end a run.
     """
 
     warmup_steps: int
+    considered: int = 0
+    tied: int = 0
     choices: int = 0
-    highest_top1: float = -math.inf
-    highest_standard_error: float = 0.0
     best: Validation | None = None
-    since_best: int = 0
+    lowest_loss: float | None = None
+    since_better: int = 0
 
     def consider(self, validation: Validation) -> bool:
         """Whether this validation is the best so far; remembers it."""
         if validation.step <= self.warmup_steps:
             return False
-        if validation.top1 > self.highest_top1:
-            self.highest_top1 = validation.top1
-            self.highest_standard_error = validation.standard_error
-        tied = self._is_tied(validation)
-        if not tied or (
-            self.best is not None and self._is_tied(self.best) and validation.loss >= self.best.loss
-        ):
-            self.since_best += 1
-            return False
-        self.best = validation
-        self.choices += 1
-        self.since_best = 0
-        return True
+        self.considered += 1
+        if self.best is None or validation.top1 > self.best.top1:
+            self.tied = 0
+        if self.best is None or validation.top1 >= self.best.top1:
+            self.tied += 1
+        is_best = self.best is None or validation.order > self.best.order
+        is_lower = self._lowers_loss(validation.loss)
+        self.since_better = 0 if is_best or is_lower else self.since_better + 1
+        if is_best:
+            self.best = validation
+            self.choices += 1
+        return is_best
 
-    def _is_tied(self, validation: Validation) -> bool:
-        return validation.top1 >= self.highest_top1 - self.highest_standard_error
+    def _lowers_loss(self, loss: float) -> bool:
+        """Whether a loss is lower than all before; remembers it."""
+        if not math.isfinite(loss) or (self.lowest_loss is not None and loss >= self.lowest_loss):
+            return False
+        self.lowest_loss = loss
+        return True
 
     def reason(self) -> str:
         """Why the best one was chosen, in words."""
         if self.best is None:
             return "no validation after the warm-up"
-        if self.best.top1 == self.highest_top1:
-            return f"top-1 {self.best.top1:.1%}, the highest, loss {self.best.loss:.3f}"
-        return (
-            f"top-1 {self.best.top1:.1%}, loss {self.best.loss:.3f}: the lowest loss of those within "
-            f"one standard error ({100 * self.highest_standard_error:.1f} points) of the highest top-1, "
-            f"{self.highest_top1:.1%}"
-        )
+        if self.considered == 1:
+            return f"top-1 {self.best.top1:.1%}, the only validation"
+        after = " after the warm-up" if self.warmup_steps else ""
+        said = f"top-1 {self.best.top1:.1%}, the highest of {self.considered} validations{after}"
+        if self.tied == 1:
+            return said
+        if math.isnan(self.best.loss):
+            return f"{said}; the first of the {self.tied} with it"
+        return f"{said}; of the {self.tied} with it, the lowest loss, {self.best.loss:.3f}"
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, from which `from_json` makes it again."""
-        values = asdict(self)
-        values["best"] = self.best and self.best._asdict()
-        if self.best is None:
-            del values["highest_top1"]  # JSON has no infinity
-        return values
+        return asdict(self) | {"best": self.best and self.best._asdict()}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> BestSoFar:
         """The inverse of `to_json`."""
         best = values["best"]
         return cls(**{**values, "best": Validation(**best) if best else None})
-
-
-def standard_error(shares: Mapping[str, tuple[float, int]]) -> float:
-    """Standard error of the mean of independent shares, each a pair (share, number of trials).
-
-    Each share is drawn towards 1/2 by one success and one failure, so that 2 of 2 right answers are not
-    taken for certain: Agresti & Coull, Approximate Is Better than "Exact" (1998).
-    """
-    variance = 0.0
-    for share, trials in shares.values():
-        moderate = (share * trials + 1) / (trials + 2)
-        variance += moderate * (1 - moderate) / trials
-    return math.sqrt(variance) / len(shares)

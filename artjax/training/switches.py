@@ -91,8 +91,8 @@ SWITCHES = (
         lambda c: c.early_stop_patience > 0,
         lambda c: f"early stopping {c.early_stop_patience}",
         lambda c: (
-            f"ends the run after {c.early_stop_patience} validations without a better one; under a "
-            "falling learning rate the best often comes last, so be patient"
+            f"ends the run after {c.early_stop_patience} validations with neither a better checkpoint "
+            "nor a lower loss; under a falling learning rate the best often comes last, so be patient"
         ),
     ),
 )

@@ -235,7 +235,7 @@ def test_the_best_checkpoint_is_kept_beside_the_last(tmp_path):
     best = checkpoints.best_so_far(warmup_steps=0)
     for step, score in scores.items():
         if score is not None:
-            best.consider(Validation(step, *score, standard_error=0.05))
+            best.consider(Validation(step, *score))
         checkpoints.save(step, state, {"step": step}, best)
     checkpoints.close()
     reopened = Checkpoints(tmp_path)

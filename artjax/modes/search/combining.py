@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from artjax.data.works import Split
-from artjax.evaluation import ensemble, evaluate, metrics
+from artjax.evaluation import ensemble, evaluate
 from artjax.evaluation.metrics import Predictions
+from artjax.evaluation.over_tasks import over_tasks
 from artjax.modes.search.results import Result
 from artjax.training.network import Network
 
@@ -24,15 +25,7 @@ def predictions(
 
 def scores(predicted: Mapping[str, Predictions]) -> tuple[float, float, float]:
     """Top-1 (mean over tasks), loss (sum) and standard error of top-1; a diverged loss is infinite."""
-    rows = {
-        task: {
-            "top1": metrics.top1(of_task),
-            "loss": metrics.loss(of_task),
-            "n": len(of_task.labels),
-        }
-        for task, of_task in predicted.items()
-    }
-    top1, loss, error = metrics.over_tasks(rows)
+    top1, loss, error = over_tasks(predicted)
     return (top1, loss, error) if np.isfinite(loss) else (0.0, float("inf"), 0.0)
 
 

@@ -22,6 +22,7 @@ from tqdm import tqdm
 from artjax.data import batches, sources
 from artjax.errors import ConfigError, TrainingError, WorkdirError
 from artjax.evaluation.metrics import Predictions
+from artjax.evaluation.over_tasks import over_tasks
 from artjax.files import replacing
 from artjax.modes.search import combining
 from artjax.modes.search.group import Group, put
@@ -287,8 +288,9 @@ class HeadSearch:
         claim(folder, config)
         setup.save_learnt_from(folder)
         _link_or_save(self._folder, folder, self._frozen)
+        overall = over_tasks(self._predictions_of(group, state.variables))
         best = BestSoFar(group.training.warmup_steps)
-        best.consider(Validation(result.step, result.top1, result.loss, result.standard_error))
+        best.consider(Validation(result.step, overall.top1, overall.loss))
         record = replace(setup.record, config=config)
         with closing(Checkpoints(folder)) as checkpoints:
             checkpoints.save(result.step, state, record.to_json(), best)

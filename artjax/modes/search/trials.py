@@ -6,13 +6,13 @@ import contextlib
 import json
 import logging
 import math
+import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from artjax import config as config_lib
 from artjax.errors import ConfigError, TrainingError
-from artjax.evaluation import metrics
 from artjax.evaluation.metrics import Predictions
 from artjax.modes.search import combining, page
 from artjax.modes.search.results import Result, ranked, rungs
@@ -266,7 +266,13 @@ def _validations(workdir: Path) -> list[dict[str, float]]:
 
 
 def _finished(workdir: Path) -> tuple[float, float, float]:
-    """Top-1, loss and standard error of the best checkpoint of a finished trial, over its tasks."""
+    """Top-1, loss and standard error of the best checkpoint of a finished trial, over its tasks.
+
+    The error is that of the validation during training, which has one view of each work.
+    """
     text = (workdir / "evaluation" / "validation" / "metrics.json").read_text()
-    tasks = json.loads(text)["tasks"]
-    return metrics.over_tasks(tasks)
+    result = json.loads(text)
+    top1 = statistics.mean(row["top1"] for row in result["tasks"].values())
+    loss = sum(row["loss"] for row in result["tasks"].values())
+    of_step = {row["step"]: row for row in _validations(workdir)}
+    return top1, loss, of_step[result["checkpoint_step"]]["validation/top1_standard_error"]

@@ -8,6 +8,7 @@ import pytest
 from html_page import Page
 from tiny import tiny_config
 
+from artjax.evaluation.over_tasks import standard_error
 from artjax.modes.search import combining, page
 from artjax.modes.search.results import Result
 from artjax.modes.search.space import Hyperparameters, Space
@@ -91,20 +92,18 @@ def test_the_mean_of_members_is_that_of_their_probabilities():
 def test_several_tasks_are_scored_by_the_mean_top1_and_the_summed_loss():
     rng = np.random.default_rng(0)
     tasks, sizes, classes = ("artist", "genre"), (40, 10), (4, 3)
-    given, top1, losses, variance = {}, [], [], 0.0
+    given, top1, losses = {}, [], []
     for task, n, count in zip(tasks, sizes, classes, strict=True):
         labels, shares = rng.integers(0, count, n), rng.dirichlet(np.ones(count), n)
         given[task] = combining.Predictions(labels, np.log(shares))
         right = shares.argmax(1) == labels
         top1.append(right.mean())
         losses.append(-np.log(shares[np.arange(n), labels]).mean())
-        moderate = (right.sum() + 1) / (n + 2)
-        variance += moderate * (1 - moderate) / n
     found = combining.scores(given)
     assert found == (
         pytest.approx(np.mean(top1)),
         pytest.approx(sum(losses)),
-        pytest.approx(math.sqrt(variance) / 2),
+        pytest.approx(standard_error(list(given.values()))),
     )
     row = combining.row("single", RESULTS[1:2], given)
     assert (row["top1"], row["loss"], row["trials"]) == (*found[:2], [1])

@@ -2,7 +2,6 @@
 
 import csv
 import json
-import math
 
 import jax
 import pytest
@@ -96,16 +95,17 @@ def test_trials_are_runs_judged_on_validation_only(data_dir, tmp_path, monkeypat
 
 
 def test_a_finished_trial_is_scored_over_all_its_tasks(tmp_path):
-    tasks = {"artist": (0.5, 1.25, 100), "genre": (0.75, 0.5, 16)}
-    rows = {task: dict(zip(("top1", "loss", "n"), of, strict=True)) for task, of in tasks.items()}
+    tasks = {"artist": (0.5, 1.25), "genre": (0.75, 0.5)}
+    rows = {task: dict(zip(("top1", "loss"), of, strict=True)) for task, of in tasks.items()}
     file = tmp_path / "evaluation" / "validation" / "metrics.json"
     file.parent.mkdir(parents=True)
-    file.write_text(json.dumps({"tasks": rows}))
-    top1, loss, error = trials._finished(tmp_path)
-    assert (top1, loss) == (0.625, 1.75)
-    moderate = {100: 51 / 102, 16: 13 / 18}
-    variance = sum(share * (1 - share) / n for n, share in moderate.items())
-    assert error == pytest.approx(math.sqrt(variance) / 2)
+    file.write_text(json.dumps({"tasks": rows, "checkpoint_step": 20}))
+    errors = {10: 0.5, 20: 0.25, 30: 0.125}  # by step; the best checkpoint is that of step 20
+    with (tmp_path / "metrics.jsonl").open("w") as log:
+        for step, error in errors.items():
+            row = {"step": step, "validation/top1": 0.5, "validation/top1_standard_error": error}
+            log.write(json.dumps(row) + "\n")
+    assert trials._finished(tmp_path) == (0.625, 1.75, 0.25)
 
 
 @pytest.mark.slow
