@@ -9,10 +9,12 @@ import subprocess
 import sys
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import scripts
 
 from artjax.errors import ConfigError
+from artjax.training.best import BestSoFar, Validation
 
 pytestmark = pytest.mark.slow
 
@@ -337,7 +339,7 @@ def test_torch_side_answers_with_seconds(folder):
 
 def test_every_benchmark_is_tried(folder):
     scripts_there = {p.stem for p in folder.glob("*.py") if "__main__" in p.read_text()}
-    by_itself = {"small_collections", "train_step_torch", "features_torch"}
+    by_itself = {"small_collections", "best_checkpoint", "train_step_torch", "features_torch"}
     assert scripts_there == SMALLEST.keys() | by_itself
 
 
@@ -358,3 +360,38 @@ def test_a_recipe_is_cross_validated_and_continued(folder, data_dir, tmp_path, c
     assert [row["n"] for row in scores] == [99]
     assert run_here(folder / "small_collections.py", "artist:none", *flags[1:]) == 2
     assert "no prepared data set 'none'" in capsys.readouterr().err
+
+
+def test_rules_for_the_best_checkpoint_are_compared_on_trained_curves(
+    folder, data_dir, tmp_path, capsys
+):
+    curves, file = tmp_path / "curves", tmp_path / "result.json"
+    flags = [
+        *("train", "artist:tiny", "--data_dir", str(data_dir), "--curves", str(curves)),
+        *("--folds", "2", "--config.model.name=narrow_bn", "--config.steps=4"),
+        *("--config.eval_every=1", "--config.optim.warmup_epochs=0.3", "--config.batch_size=16"),
+        *("--config.image_size=32", "--config.canvas_size=40"),
+    ]
+    for _ in range(2):  # the second time nothing is trained
+        assert run_here(folder / "best_checkpoint.py", *flags) == 0
+    assert capsys.readouterr().out.count("4 validations") == 2
+    flags = ["compare", str(curves), "--sizes", "20", "--draws", "3", "--json", str(file)]
+    assert run_here(folder / "best_checkpoint.py", *flags) == 0
+    rows = json.loads(file.read_text())["sizes"]["20"]
+    assert "highest top-1, of equals the lowest loss" in capsys.readouterr().out
+    best = max(row["curves"] for row in rows.values())
+    assert rows["(the best one, if it were known)"]["curves"] == best
+    assert rows["one standard error, greedy, lowest loss"]["gain"] == 0
+
+
+def test_the_rule_of_artjax_is_among_those_that_are_compared(folder):
+    rules = importlib.import_module("checkpoint_rules")
+    rng = np.random.default_rng(0)
+    for _ in range(100):
+        right = rng.integers(0, 2, (1, 12, 6)).astype(float)
+        curves = rules.Curves(right, np.log(rng.uniform(0.1, 1, right.shape)), right, np.arange(6))
+        scores = curves.scores(np.ones(6, bool))
+        best = BestSoFar(0)
+        for step, (top1, loss) in enumerate(zip(scores.top1, scores.loss, strict=True)):
+            best.consider(Validation(step + 1, top1, loss))
+        assert rules.RULES[rules.BY_TOP1](scores) == best.best.step - 1
