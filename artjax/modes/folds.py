@@ -14,7 +14,7 @@ import jax
 import numpy as np
 
 from artjax import config as config_lib
-from artjax.evaluation import baselines, evaluate, metrics, report
+from artjax.evaluation import baselines, evaluate, metrics, report, second_scores
 from artjax.places import Places
 from artjax.runs import claim, open_run
 from artjax.runtime import mesh as mesh_lib
@@ -157,22 +157,5 @@ def _pooled(
         "official_n": None,
         "baselines": {name: mean(name) for name in (*baselines.WORDS, *baselines.LOSS_WORDS)},
         "by_fold": [{"n": row["n"], "top1": row["top1"]} for row in rows],
-        **_unseen_by_weights(rows),
+        **second_scores.pooled(rows),
     }
-
-
-def _unseen_by_weights(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The score of all folds without the works that each fold's weights have learnt from."""
-    if not all("n_unseen_by_weights" in row for row in rows):
-        return {}
-    counts = [row["n_unseen_by_weights"] for row in rows]
-    unseen = None if None in counts else sum(counts)
-    top1 = None
-    if unseen:
-        right = [
-            count * row["top1_unseen_by_weights"]
-            for count, row in zip(counts, rows, strict=True)
-            if count
-        ]
-        top1 = sum(right) / unseen
-    return {"n_unseen_by_weights": unseen, "top1_unseen_by_weights": top1}
