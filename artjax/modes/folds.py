@@ -18,7 +18,7 @@ from artjax import config as config_lib
 from artjax.evaluation import baselines, evaluate, looks, metrics, report, second_scores
 from artjax.modes import parts as parts_lib
 from artjax.modes.labels.of_folds import LabelsOfFolds
-from artjax.modes.parts import Part, Tested, claim_whole, conclude, train_parts
+from artjax.modes.parts import Part, Tested, claimed, conclude, train_parts
 from artjax.places import Places
 from artjax.runs import open_run, parts_of
 from artjax.train import Outcome, train
@@ -54,12 +54,12 @@ def cross_validate(
       ArtjaxError: as `train` does.
     """
     config = parts_lib.checked(config)
-    claim_whole(places.workdir, config)
     parts = [
         Part(name, f"fold {fold} of {config.folds}", config_lib.changed(config, {"fold": fold}))
         for fold, name in enumerate(parts_of(config))
     ]
-    outcome = train_parts(train, parts, places, devices, stop_after_steps)
+    with claimed(places.workdir, config):
+        outcome = train_parts(train, parts, places, devices, stop_after_steps)
     if not outcome.finished:
         return outcome
 

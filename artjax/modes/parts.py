@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -10,9 +11,11 @@ import jax
 import numpy as np
 
 from artjax import config as config_lib
+from artjax.errors import ArtjaxError
 from artjax.evaluation import evaluate, looks, metrics, report
 from artjax.places import Places
-from artjax.runs import OpenRun, claim, whole_of
+from artjax.runs import OpenRun, claim, parts_of, whole_of
+from artjax.runs.workdir import config_file
 from artjax.runtime import mesh as mesh_lib
 from artjax.train import Outcome
 from artjax.training.checks import check_config
@@ -102,10 +105,26 @@ def train_parts(
     return Outcome(step, finished=outcome.finished)
 
 
-def claim_whole(workdir: Path, config: ConfigDict) -> None:
-    """Assigns the workdir of the whole to its configuration; raises `WorkdirError` as `claim` does."""
+@contextmanager
+def claimed(workdir: Path, config: ConfigDict) -> Iterator[None]:
+    """In the block, the workdir of the whole belongs to its configuration, and afterwards.
+
+    If the block fails before any part has begun, such as for a misspelt collection, the workdir is free
+    again: the command that is put right may use it.
+
+    Raises:
+      WorkdirError: as `claim` does.
+    """
     with mesh_lib.first_process_first():
+        new = not config_file(workdir).is_file()
         claim(workdir, config)
+    try:
+        yield
+    except ArtjaxError:
+        begun = any(config_file(workdir / part).is_file() for part in parts_of(config))
+        if new and not begun and mesh_lib.is_first_process():
+            config_file(workdir).unlink(missing_ok=True)
+        raise
 
 
 def conclude(

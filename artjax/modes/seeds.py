@@ -17,7 +17,7 @@ from artjax.evaluation import baselines, ensemble, evaluate, metrics, recipe
 from artjax.files import write_atomically
 from artjax.modes import parts as parts_lib
 from artjax.modes.folds import cross_validate, pool_folds
-from artjax.modes.parts import Part, Tested, claim_whole, conclude, tested, train_parts
+from artjax.modes.parts import Part, Tested, claimed, conclude, tested, train_parts
 from artjax.places import Places
 from artjax.runs import is_cross_validation, is_several_seeds, open_run, parts_of, read_config
 from artjax.runs.workdir import config_file
@@ -72,7 +72,6 @@ def train_seeds(
     """
     config = parts_lib.checked(config)
     _let_grow(places.workdir, config)
-    claim_whole(places.workdir, config)
     parts = [
         Part(
             name,
@@ -81,7 +80,8 @@ def train_seeds(
         )
         for number, (seed, name) in enumerate(zip(config.seeds, parts_of(config), strict=True), 1)
     ]
-    outcome = train_parts(train_any, parts, places, devices, stop_after_steps)
+    with claimed(places.workdir, config):
+        outcome = train_parts(train_any, parts, places, devices, stop_after_steps)
     if not outcome.finished:
         return outcome
 

@@ -12,7 +12,7 @@ from tiny import SPLITS, tiny_config
 import launch
 from artjax import config as config_lib
 from artjax import load
-from artjax.errors import ConfigError, WorkdirError
+from artjax.errors import ConfigError, DataError, WorkdirError
 from artjax.evaluation import evaluate, recipe
 from artjax.modes.search.mode import search
 from artjax.modes.seeds import evaluate_seeds, train_any
@@ -57,6 +57,15 @@ def test_modes_that_try_out_take_the_first_seed(data_dir, tmp_path):
     config = narrow_config(seeds=(3, 5), folds=2)
     setup = open_setup(config, Places(tmp_path, data_dir), mode="check", **ONE)
     assert (setup.config.seed, setup.config.seeds, setup.data.seed) == (3, (), 3)
+
+
+def test_a_command_that_could_not_begin_leaves_the_workdir_free(data_dir, tmp_path):
+    for folds in (0, 2):
+        config = narrow_config(seeds=(0, 1), folds=folds)
+        config.collection = "tny"
+        with pytest.raises(DataError, match="no prepared data set 'tny'"):
+            train_any(config, Places(tmp_path / "w", data_dir), **ONE)
+        assert read_config(tmp_path / "w") is None
 
 
 @pytest.fixture(scope="module")
