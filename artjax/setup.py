@@ -202,7 +202,7 @@ def open_setup(
     The order is this; each value depends on those before it only:
 
     1. the learning rate: as set, else that of the optimizer;
-    2. the fold, where a mode only tries a cross-validation out: the first;
+    2. seed and fold, where a mode only tries several seeds or a cross-validation out: the first;
     3. network and size of the images: as set, else those of the run in the workdir, else those of the
        pretrained weights;
     4. the data: of a run in the workdir, its own set, else the one that the collection's name means;
@@ -239,6 +239,8 @@ def open_setup(
     console = Console(enabled=mesh_lib.is_first_process())
     say = say or console.say
     config = config_lib.changed(config, {"optim.peak_lr": peak_lr(config.optim)})
+    if mode and config.seeds:
+        config.seed, config.seeds = config.seeds[0], ()
     if mode and config.folds and config.fold < 0:
         config.fold = 0
     of_run = not mode or mode in _OF_THE_RUN
@@ -336,7 +338,9 @@ def _open_data(
     if data.why_streamed:
         # Streamed pixels differ from those of canvases, so a streamed run must stay streamed.
         config = config_lib.changed(config, {"source": "stream"})
-    return config, fold_of(data, config.folds, config.fold) if config.folds else data
+    if config.folds:
+        data = fold_of(data, config.folds, config.fold, config.seed)
+    return config, data
 
 
 def _with_batch_size(

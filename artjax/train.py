@@ -18,10 +18,10 @@ import jax
 from artjax.data import batches
 from artjax.data.sources import Source
 from artjax.errors import TrainingError, WorkdirError
-from artjax.evaluation import evaluate, report
+from artjax.evaluation import evaluate, looks, report
 from artjax.evaluation.during_training import EVALUATORS, Evaluated
 from artjax.places import Places
-from artjax.runs import OpenRun, Run, claim, seen
+from artjax.runs import OpenRun, Run, claim, seen, whole_of
 from artjax.runs.run import read_record
 from artjax.runtime import locks
 from artjax.runtime import mesh as mesh_lib
@@ -78,7 +78,8 @@ def train(
       devices: the devices to train on; default: all devices of all processes.
       stop_after_steps: save and return after this total number of steps, to try things out. Unlike
         `config.steps` it does not change the schedule.
-      evaluated: the splits on which the best checkpoint of a finished run is evaluated.
+      evaluated: the splits on which the best checkpoint of a finished run is evaluated; with `eval.test`
+        as `never` test is left out.
 
     Raises:
       ArtjaxError: for an error that the user can fix, before anything in the workdir changes.
@@ -107,7 +108,8 @@ class _Run:
         evaluated: Sequence[str],
     ) -> None:
         self.setup = setup
-        self.evaluated = evaluated
+        self.evaluated = [s for s in evaluated if s != "test" or setup.config.eval.test != "never"]
+        self.held_back = len(self.evaluated) < len(evaluated)
         self.training = setup.training
         self.say = setup.console.say
         self.checkpoints = checkpoints
@@ -357,13 +359,18 @@ class _Run:
         )
 
     def _earlier_results(self) -> dict[str, dict[str, Any]]:
+        """What was written before; {} if that is of another checkpoint, incomplete, or not there."""
         results = {}
         for name in self.evaluated:
-            path = self.setup.places.workdir / "evaluation" / name / "metrics.json"
-            result = json.loads(path.read_text()) if path.is_file() else {}
-            same_step = result.get("checkpoint_step") == self.checkpoints.best_step
-            if not same_step or result.get("views", 1) != self.setup.config.eval.views:
-                return {}  # of another checkpoint or other views, or not there
+            path = evaluate.folder_of(self.setup.places.workdir, name) / "metrics.json"
+            try:
+                result = json.loads(path.read_text())
+                same_step = result["checkpoint_step"] == self.checkpoints.best_step
+                if not same_step or result["views"] != self.setup.config.eval.views:
+                    return {}
+                report.report_lines(result)
+            except (OSError, ValueError, LookupError, TypeError, AttributeError):
+                return {}  # of another version of artjax, or damaged
             results[name] = result
         return results
 
@@ -374,11 +381,14 @@ class _Run:
         self.say(
             f"best checkpoint by validation: step {step:,} of {self.steps:,} ({self.best.reason()})"
         )
-        for result in results.values():
-            for line in report.report_lines(result):
+        for name, result in results.items():
+            said = looks.lines(evaluate.folder_of(workdir, name))
+            for line in [*report.report_lines(result), *said]:
                 self.say(line)
         rows = [row for row in read_rows(workdir) if "train/top1" in row]
         pretrained = bool(self.setup.config.model.weights)
         for line in report.cautions(results, rows[-1] if rows else {}, pretrained):
             self.say(line)
+        if self.held_back and whole_of(workdir) == workdir:
+            self.say(looks.not_looked_at(workdir, "--split test"))
         self.say(f"results: {workdir / 'evaluation'}, curves: {workdir}/metrics.jsonl")

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -191,6 +192,25 @@ def test_a_finished_run_says_so_and_changes_nothing(finished, data_dir, capsys):
     assert outcome.finished
     assert "this run is finished" in capsys.readouterr().out
     assert (finished / "metrics.jsonl").read_bytes() == before
+
+
+@pytest.mark.parametrize("damage", ["a metric", "the baselines", "half of the file", "its views"])
+def test_results_that_lack_something_are_evaluated_again(finished, data_dir, tmp_path, damage):
+    """Such as those of an earlier version, which had fewer numbers."""
+    workdir = shutil.copytree(finished, tmp_path / "run")
+    file = workdir / "evaluation" / "test" / "metrics.json"
+    whole = file.read_text()
+    result = json.loads(whole)
+    if damage == "a metric":
+        del result["tasks"]["artist"]["balanced_accuracy"]
+    elif damage == "the baselines":
+        del result["tasks"]["artist"]["baselines"]
+    elif damage == "its views":
+        del result["views"]
+    text = json.dumps(result)
+    file.write_text(text[: len(text) // 2] if damage == "half of the file" else text)
+    assert one(tiny_config(), workdir, data_dir).results["test"] == json.loads(whole)
+    assert file.read_text() == whole
 
 
 @pytest.mark.slow

@@ -13,10 +13,11 @@ from artjax.api.paths import AnyPath, given
 from artjax.api.pictures import Given, Pictures, Prediction, Ranked, as_files, named
 from artjax.api.quiet import quiet_libraries
 from artjax.errors import ConfigError, DataError
-from artjax.evaluation import evaluate, predict
+from artjax.evaluation import evaluate, looks, predict
 from artjax.evaluation.views import number_of_views
 from artjax.modes.evaluate import evaluate_workdirs
 from artjax.runs import Run, runs_in, with_data
+from artjax.runtime import mesh
 
 if TYPE_CHECKING:
     from ml_collections import ConfigDict
@@ -203,7 +204,9 @@ class Loaded:
         """Evaluates on a split of the collection of training; writes as `--mode evaluate` does.
 
         The networks of an ensemble are read again from their workdirs, one after the other. The `test`
-        split of a cross-validation are all works, each predicted by the fold that did not see it.
+        split of a cross-validation are all works, each predicted by the fold that did not see it. Of
+        several seeds the result is that of the recipe. From the second look at the same test works on, a
+        line says so.
 
         Args:
           split: `train`, `validation` or `test`.
@@ -222,11 +225,21 @@ class Loaded:
         folders = {"data_dir": given(data_dir), "canvas_dir": given(canvas_dir)}
         evaluate.check_split(split)
         if len(self.runs) == 1:
-            return evaluate.evaluate_split(with_data(self.runs[0], **folders), split, views)
-        result, _, _ = evaluate_workdirs(
+            run = self.runs[0]
+            result = evaluate.evaluate_split(with_data(run, **folders), split, views)
+            _say_looks(evaluate.folder_of(run.workdir, split, run.which))
+            return result
+        result, _, folder = evaluate_workdirs(
             self._workdirs,
             split,
             split != "test",
             {"views": views, "which": self._checkpoint} | folders,
         )
+        _say_looks(folder)
         return result
+
+
+def _say_looks(folder: Path) -> None:
+    if mesh.is_first_process():
+        for line in looks.lines(folder):
+            print(line.strip(), flush=True)

@@ -10,12 +10,10 @@ from artjax import default_collection
 from artjax.api.paths import AnyPath, data_dir_of, given
 from artjax.api.quiet import quiet_libraries
 from artjax.modes.command import Command
-from artjax.modes.folds import cross_validate
+from artjax.modes.seeds import train_any
 from artjax.places import Places
-from artjax.runs import is_cross_validation
 from artjax.runtime import mesh
 from artjax.train import Outcome
-from artjax.train import train as train_run
 
 if TYPE_CHECKING:
     import jax
@@ -89,7 +87,8 @@ def train(
 
     Returns:
       The steps done, whether the run is finished, the signal that stopped it, and for a finished run
-      `results`: what `metrics.json` has, for each split (of a cross-validation for `folds`).
+      `results`: what `metrics.json` has, for each split (of a cross-validation for `folds`, of several
+      seeds for `seeds`).
 
     Raises:
       ArtjaxError: for an error that you can fix; see `artjax.errors`.
@@ -100,5 +99,4 @@ def train(
     if config.collection == default_collection.NAME:
         with mesh.first_process_first():
             default_collection.build_if_missing(config.task, places.data_dir, places.canvas_dir)
-    of_config = cross_validate if is_cross_validation(config) else train_run
-    return of_config(config, places, devices=devices, stop_after_steps=stop_after_steps)
+    return train_any(config, places, devices=devices, stop_after_steps=stop_after_steps)

@@ -36,6 +36,7 @@ def check(config: ConfigDict, tables: Mapping[str, Iterable[str]]) -> None:
     require(
         -1 <= config.fold < max(config.folds, 1), config, "fold", "left to the cross-validation"
     )
+    _check_seeds(config)
     require(
         config.canvas_size == 0 or config.canvas_size >= config.image_size,
         config,
@@ -113,6 +114,23 @@ def _check_task(config: ConfigDict) -> None:
     require(len(set(config.task)) == len(config.task), config, "task", "without duplicates")
     one_task = not config.label_feature or len(config.task) == 1
     require(one_task, config, "label_feature", "empty if there are several tasks")
+
+
+def _check_seeds(config: ConfigDict) -> None:
+    seeds = config.seeds
+    if not seeds:
+        return
+    shown = ",".join(map(str, seeds))
+    whole = all(isinstance(s, int) and not isinstance(s, bool) and s >= 0 for s in seeds)
+    if not whole or len(set(seeds)) != len(seeds) or len(seeds) < 2:
+        raise ConfigError(
+            f"--config.seeds={shown}: it must be two or more different whole numbers, 0 or more, as in "
+            "--config.seeds=0,1,2"
+        )
+    if config.seed:
+        raise ConfigError(
+            f"--config.seed={config.seed} and --config.seeds={shown}: give one of them"
+        )
 
 
 def _check_durations(config: ConfigDict) -> None:

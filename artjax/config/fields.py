@@ -101,6 +101,11 @@ def _group(item: Any) -> tuple[Any, ...]:
     return pattern, *map(float, factors)
 
 
+def _as_typed(item: Any) -> Any:
+    """An item that `check` judges, whose message says more than that it cannot be read."""
+    return item
+
+
 _STEPS_OR_AUTO = Range(0, words="0 (automatic) or more steps")
 
 GROUPS: Mapping[str, Sequence[Field]] = {
@@ -172,8 +177,16 @@ GROUPS: Mapping[str, Sequence[Field]] = {
         Field(
             "seed",
             0,
-            "Determines the order of the images, augmentation, dropout and initial weights.",
+            "Determines the order of the images, augmentation, dropout and initial weights; with folds, "
+            "how the works are cut, too.",
             Range(0),
+        ),
+        Field(
+            "seeds",
+            (),
+            "Several seeds, as in 0,1,2: each is a run of its own (with folds, a cross-validation); the "
+            "score is their mean, whose interval covers the luck of training as well. Empty = one run.",
+            item=_as_typed,
         ),
         Field(
             "sampling",
@@ -616,6 +629,13 @@ GROUPS: Mapping[str, Sequence[Field]] = {
             "a finished run. Validation during training always uses 1, so that choosing a checkpoint "
             "stays cheap; the evaluation at the end uses what is set.",
             OneOf((1, 5, 10)),
+        ),
+        Field(
+            "eval.test",
+            "at_end",
+            "When a training looks at the test split: at_end = once it is finished; never = not at all, "
+            "so that choices among runs are made on validation. --mode evaluate looks when asked to.",
+            OneOf(("at_end", "never")),
         ),
     ),
     "Logs and checkpoints": (

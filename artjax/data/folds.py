@@ -27,10 +27,12 @@ class FoldedCanvases(Canvases):
     Attributes:
       folds: number of folds.
       fold: number of this one, from 0.
+      seed: another one cuts other parts.
     """
 
     folds: int = 0
     fold: int = 0
+    seed: int = 0
 
     def duplicated_in_train(self, name: str) -> None:
         """None: near-duplicates are always in one split of a fold."""
@@ -81,13 +83,14 @@ class FoldedCanvases(Canvases):
         ]
         groups = self.groups(whole).tolist()
         parts = {f"fold{number}": 1 / self.folds for number in range(self.folds)}
-        fold_of = divide(groups, classes, shares=parts)
+        fold_of = divide(groups, classes, shares=parts, seed=self.seed)
         rest = [i for i, fold in enumerate(fold_of) if fold != f"fold{self.fold}"]
         validation = _VALIDATION_SHARE * self.folds / (self.folds - 1)
         cut = divide(
             [groups[i] for i in rest],
             [classes[i] for i in rest],
             shares={"train": 1 - validation, "validation": validation},
+            seed=self.seed,
         )
         splits = ["test"] * len(whole)
         for i, split in zip(rest, cut, strict=True):
@@ -95,7 +98,7 @@ class FoldedCanvases(Canvases):
         return splits
 
 
-def fold_of(data: Canvases, folds: int, fold: int) -> FoldedCanvases:
+def fold_of(data: Canvases, folds: int, fold: int, seed: int = 0) -> FoldedCanvases:
     """The canvases of a collection, divided into folds.
 
     Raises:
@@ -107,4 +110,4 @@ def fold_of(data: Canvases, folds: int, fold: int) -> FoldedCanvases:
             "decides what is tested; leave folds out"
         )
     values = {field.name: getattr(data, field.name) for field in fields(Canvases)}
-    return FoldedCanvases(**values, folds=folds, fold=fold)
+    return FoldedCanvases(**values, folds=folds, fold=fold, seed=seed)

@@ -39,6 +39,7 @@ def divide(
     shares: Mapping[str, float] | None = None,
     previous: Mapping[str, str] | None = None,
     only_train: Set[int] = frozenset(),
+    seed: int = 0,
 ) -> list[str | None]:
     """The split of every picture: stratified by class, with a work and its near-duplicates in one split.
 
@@ -53,6 +54,7 @@ def divide(
       previous: splits by `work_id` from an earlier build. These works stay; new ones join those that
         they look like, or fill up.
       only_train: indices of pictures whose groups are for train, unless they stay elsewhere.
+      seed: another one divides otherwise.
 
     Returns:
       For each picture its split; None if it looks like pictures of different splits that stay.
@@ -70,7 +72,7 @@ def divide(
                 assigned[key] = stay[work]
             elif i in only_train:
                 assigned.setdefault(key, "train")
-    splits = stratify(groups, shares, assigned)
+    splits = stratify(groups, shares, assigned, seed)
     return [None if (key := group_of[work]) is None else splits[key] for work in work_ids]
 
 

@@ -17,6 +17,7 @@ def stratify(
     groups: Mapping[str, Iterable[Hashable]],
     shares: Mapping[str, float],
     assigned: Mapping[str, str],
+    seed: int = 0,
 ) -> dict[str, str]:
     """Assigns groups to splits, so that each split has its share of every class and of all groups.
 
@@ -35,11 +36,12 @@ def stratify(
         pictures. Groups of a class are otherwise assigned in the order of a hash of their keys.
       shares: of each split, in groups; each is above 0, and they sum to 1.
       assigned: the split of groups that are assigned already, and stay.
+      seed: of the hash, so that another one gives other splits.
 
     Returns:
       The split of every group.
     """
-    state = _State({key: Counter(names) for key, names in groups.items()}, shares)
+    state = _State({key: Counter(names) for key, names in groups.items()}, shares, seed)
     for key in groups:
         if key in assigned:
             state.assign(key, assigned[key])
@@ -60,6 +62,7 @@ class _State:
     Attributes:
       groups: by key, the number of pictures by class.
       shares: of each split.
+      seed: of the hashes.
       split_of: the groups that are assigned.
       members: the groups of each class, in the order of their hashes; `_ALL` has all of them.
       lacking: by class and split, the number of groups that it still wants.
@@ -68,13 +71,14 @@ class _State:
 
     groups: Mapping[str, Counter[Hashable]]
     shares: Mapping[str, float]
+    seed: int = 0
     split_of: dict[str, str] = field(default_factory=dict)
     members: dict[Hashable, list[str]] = field(default_factory=dict)
     lacking: dict[Hashable, dict[str, float]] = field(default_factory=dict)
     there: Counter[tuple[Hashable, str]] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
-        for key in sorted(self.groups, key=_place):
+        for key in sorted(self.groups, key=lambda key: _place(key, self.seed)):
             for name in (*self.groups[key], _ALL):
                 self.members.setdefault(name, []).append(key)
         self.lacking = {
@@ -192,5 +196,7 @@ def _wanted(count: int, shares: Mapping[str, float]) -> dict[str, float]:
     return wanted
 
 
-def _place(key: str) -> bytes:
-    return hashlib.sha256(f"artjax\0{unicodedata.normalize('NFC', key)}".encode()).digest()
+def _place(key: str, seed: int) -> bytes:
+    salt = f"{seed}\0" if seed else ""  # splits that were once cut stay
+    text = f"artjax\0{salt}{unicodedata.normalize('NFC', key)}"
+    return hashlib.sha256(text.encode()).digest()

@@ -12,7 +12,7 @@ import numpy as np
 from artjax.data.canvases import Canvases
 from artjax.data.works import Split
 from artjax.errors import ConfigError, WorkdirError
-from artjax.evaluation import evaluate, metrics
+from artjax.evaluation import evaluate, looks, metrics
 from artjax.evaluation.evaluate import TaskPredictions
 from artjax.evaluation.metrics import Predictions
 from artjax.evaluation.report import predictions_csv
@@ -20,9 +20,11 @@ from artjax.evaluation.views import number_of_views
 from artjax.runs import (
     Record,
     is_cross_validation,
+    is_several_seeds,
     open_checkpoint,
     open_run,
     read_config,
+    runs_in,
     seen,
 )
 from artjax.runs.seen import LearntFrom
@@ -41,7 +43,7 @@ def evaluate_ensemble(
 
     The members have the same tasks, classes and data. Their networks, image sizes and canvases may
     differ. They are restored one after the other. The result is written to the first workdir, into
-    `evaluation/ensemble-<split>/`; the others are not changed.
+    `evaluation/ensemble-<split>/` (`…-last/` for the last checkpoints); the others are not changed.
 
     Args:
       workdirs: of two or more runs.
@@ -84,13 +86,17 @@ def evaluate_ensemble(
         "members": [member.row for member in members],
     }
     table = predictions_csv(predictions, first.splits[split], first.classes)
-    return evaluate.write_results(workdirs[0] / "evaluation" / f"ensemble-{split}", result, table)
+    seen_by = [member.look for member in members if member.look is not None]
+    look = looks.together(seen_by) if seen_by else None
+    folder = evaluate.folder_of(workdirs[0], f"ensemble-{split}", which)
+    return evaluate.write_results(folder, result, table, look)
 
 
 class _Member(NamedTuple):
     """What an ensemble keeps of a member: its row in `metrics.json`, predictions, data and classes.
 
-    Also the works that its pretrained weights have learnt from; None if they are not of a run.
+    Also the works that its pretrained weights have learnt from, None if they are not of a run; and the
+    look at test that it is.
     """
 
     row: dict[str, Any]
@@ -99,6 +105,7 @@ class _Member(NamedTuple):
     splits: dict[str, Split]
     classes: Mapping[str, tuple[str, ...]]
     learnt_from: LearntFrom | None
+    look: looks.Look | None
 
 
 def _learnt_from(members: Sequence[_Member]) -> LearntFrom | None:
@@ -132,7 +139,8 @@ def _predict(
         },
     }
     learnt_from = seen.of_weights(workdir, run.record)
-    return _Member(row, predictions, data, splits, run.classes, learnt_from)
+    look = looks.of_run(opened, splits, views) if split == "test" else None
+    return _Member(row, predictions, data, splits, run.classes, learnt_from, look)
 
 
 def mean_predictions(members: Sequence[Predictions]) -> Predictions:
@@ -201,6 +209,11 @@ def _check_distinct(workdirs: Sequence[Path]) -> None:
 def _record(workdir: Path, which: str) -> Record:
     """The record of a member's checkpoint; no network is restored."""
     config = read_config(workdir)
+    if config is not None and is_several_seeds(config):
+        raise ConfigError(
+            f"--workdir {workdir} holds several seeds; an ensemble needs single runs, such as "
+            f"--workdir {runs_in(workdir)[0]}"
+        )
     if config is not None and is_cross_validation(config):
         raise ConfigError(
             f"--workdir {workdir} is a cross-validation, whose folds test different works; an ensemble "
@@ -241,5 +254,7 @@ def _sizes(classes: Mapping[str, Sequence[str]]) -> str:
 def _folds(record: Record) -> str:
     config = record.config
     return (
-        f"fold {config.fold} of {config.folds}" if config.folds else "the splits of the collection"
+        f"fold {config.fold} of {config.folds} (cut by seed {config.seed})"
+        if config.folds
+        else "the splits of the collection"
     )

@@ -16,7 +16,7 @@ from artjax.data.prepared import Prepared
 from artjax.data.splits import SPLITS
 from artjax.data.works import Split
 from artjax.errors import ConfigError
-from artjax.evaluation import baselines, metrics
+from artjax.evaluation import baselines, looks, metrics
 from artjax.evaluation.colour_histograms import kept_colour_baseline
 from artjax.evaluation.report import predictions_csv
 from artjax.evaluation.second_scores import second_scores
@@ -53,6 +53,9 @@ def evaluate_workdir(
 ) -> dict[str, Any]:
     """Evaluates a checkpoint of a workdir on a split and writes `evaluation/<split>/`.
 
+    The last checkpoint has a folder of its own, `evaluation/<split>-last/`. A look at test is noted
+    beside the data: see `looks`.
+
     Args:
       workdir: the folder of a run.
       split: `train`, `validation` or `test`.
@@ -72,6 +75,11 @@ def evaluate_workdir(
     """
     check_split(split)
     return evaluate_split(open_run(workdir, which, data_dir, canvas_dir), split, views)
+
+
+def folder_of(workdir: Path, name: str, which: str = "best") -> Path:
+    """Where the results of a split (or `folds`, `seeds` …) are written."""
+    return workdir / "evaluation" / (name if which == "best" else f"{name}-{which}")
 
 
 def evaluate_split(opened: OpenRun, name: str, views: int | None = None) -> dict[str, Any]:
@@ -97,7 +105,9 @@ def predict_and_evaluate(
         "tasks": scores(predictions, data, splits, name, run.classes, learnt_from),
     }
     table = predictions_csv(predictions, split, run.classes)
-    return split, predictions, write_results(run.workdir / "evaluation" / name, result, table)
+    look = looks.of_run(opened, splits, views) if name == "test" else None
+    folder = folder_of(run.workdir, name, run.which)
+    return split, predictions, write_results(folder, result, table, look)
 
 
 def open_splits(config: ConfigDict, data: Canvases, name: str) -> dict[str, Split]:
@@ -162,8 +172,10 @@ def _left_out(
     return left_out
 
 
-def write_results(folder: Path, result: Mapping[str, Any], table: str) -> dict[str, Any]:
-    """Writes `metrics.json` and `predictions.csv`, in process 0.
+def write_results(
+    folder: Path, result: Mapping[str, Any], table: str, look: looks.Look | None = None
+) -> dict[str, Any]:
+    """Writes `metrics.json` and `predictions.csv`, and notes a look at test, in process 0.
 
     Returns:
       The result as it is written. JSON has no nan and no infinity, so None takes their place.
@@ -172,6 +184,8 @@ def write_results(folder: Path, result: Mapping[str, Any], table: str) -> dict[s
     if is_first_process():
         write_atomically(folder / "predictions.csv", table)
         write_atomically(folder / "metrics.json", json_text(written, sort_keys=True))
+        if look is not None:
+            looks.note(folder, look)
     return written
 
 

@@ -296,8 +296,13 @@ def summary(predictions: Predictions, names: Sequence[str] | None = None) -> dic
     }
 
 
-def format_metrics(row: Mapping[str, Any], interval: bool = True) -> str:
-    """Formats the result of `summary` for a report, with the interval of top-1 or without."""
+def format_metrics(row: Mapping[str, Any], interval_of: str = "this network on other works") -> str:
+    """Formats the result of `summary` for a report.
+
+    Args:
+      row: as from `summary`.
+      interval_of: what the interval of top-1 speaks of; empty leaves it out.
+    """
     formatted = []
     for name, metric in METRICS.items():
         chance = metric.chance and metric.chance(row["classes"])
@@ -306,9 +311,9 @@ def format_metrics(row: Mapping[str, Any], interval: bool = True) -> str:
         formatted.append(_format(metric, row[name]))
         if chance is not None:
             formatted[-1] += f" (chance {chance:.1%})"
-        if name == "top1" and interval:
+        if name == "top1" and interval_of:
             low, high = row["top1_ci95"]
-            formatted[-1] += f" (95 % interval {low:.1%} to {high:.1%})"
+            formatted[-1] += f" (95 % interval {low:.1%} to {high:.1%}, of {interval_of})"
     return ", ".join(formatted)
 
 

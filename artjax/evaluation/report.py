@@ -33,6 +33,7 @@ def report_lines(result: Mapping[str, Any]) -> list[str]:
     """
     lines = []
     used = NO_RESULTS.get(result["split"])
+    covers = "" if used else _covers(result)
     for task, row in result["tasks"].items():
         official = row["official_n"]
         works = f"{row['n']:,} works"
@@ -43,9 +44,7 @@ def report_lines(result: Mapping[str, Any]) -> list[str]:
         # None: the members of an ensemble have different numbers of views.
         if (result["views"] or 1) > 1:
             works += f", {result['views']} views of each"
-        lines.append(
-            f"{result['split']} {task}: {metrics.format_metrics(row, used is None)} on {works}"
-        )
+        lines.append(f"{result['split']} {task}: {metrics.format_metrics(row, covers)} on {works}")
         lines[-1] += second_scores.in_words(row)
         lines += [used] if used else baselines.in_words(row)
         lines += baselines.loss_warning(row)
@@ -65,6 +64,16 @@ def report_lines(result: Mapping[str, Any]) -> list[str]:
         if row["predicted_classes"] == 1 < row["classes"]:
             lines.append(f"  warning: the network names the same {task} for every work")
     return lines
+
+
+def _covers(result: Mapping[str, Any]) -> str:
+    """What the interval speaks of: how these networks would do on other works; not other trainings."""
+    networks = "this network"
+    if "members" in result:
+        networks = "this ensemble"
+    elif result["split"] == "folds":
+        networks = "the networks of these folds"
+    return f"{networks} on other works"
 
 
 def cautions(

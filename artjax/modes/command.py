@@ -162,6 +162,11 @@ class Command:
         given = dict(self.fields)
         config = config_lib.default_config()
         config_lib.apply_overrides(config, self.fields)
+        if "eval.test" in given:
+            raise ConfigError(
+                f"--config.eval.test is for a training; leave it out: --mode {self.mode} looks at what "
+                "it is asked for"
+            )
         if "eval.views" not in given:
             return None
         config_lib.check_field("eval.views", config.eval.views)

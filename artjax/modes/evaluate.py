@@ -1,17 +1,20 @@
-"""`--mode evaluate`: scores a run, a cross-validation, or several runs as one, on a split."""
+"""`--mode evaluate`: scores a run, a cross-validation, seeds, or several runs as one, on a split."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from artjax.errors import ConfigError
-from artjax.evaluation import ensemble, evaluate, report
-from artjax.modes import folds
+from artjax.evaluation import ensemble, evaluate, looks, recipe, report
+from artjax.modes import folds, seeds
 from artjax.modes.command import Command
-from artjax.runs import config_of, is_cross_validation, runs_in
+from artjax.runs import config_of, is_several_seeds, parts_of, runs_in
 from artjax.runtime import mesh
 from artjax.training import switches
+
+if TYPE_CHECKING:
+    from ml_collections import ConfigDict
 
 
 def run(command: Command) -> int:
@@ -26,34 +29,55 @@ def run(command: Command) -> int:
     }
     result, lines, folder = evaluate_workdirs(workdirs, split, "split" in command.flags, given)
     if mesh.is_first_process():
-        print("\n".join([*lines, *report.report_lines(result)]))
+        print("\n".join([*lines, *lines_of(result), *looks.lines(folder)]))
         print(f"written to {folder}")
         print(command.next("predict", "PICTURE_OR_FOLDER"))
     return 0
+
+
+def lines_of(result: dict[str, Any]) -> list[str]:
+    """A result in words, whatever it is of."""
+    in_words = recipe.report_lines if result["split"] == "seeds" else report.report_lines
+    return in_words(result)
 
 
 def evaluate_workdirs(
     workdirs: list[Path], split: str, named: bool, given: dict[str, Any]
 ) -> tuple[dict[str, Any], list[str], Path]:
     """The result, its heading, and the folder that it was written to."""
-    workdir = workdirs[0]
+    workdir, which = workdirs[0], given["which"]
     config = config_of(workdir)
-    if len(workdirs) == 1 and config is not None and is_cross_validation(config):
-        if named:
-            raise ConfigError(
-                f"--split {split}: {workdir} is a cross-validation, which tests all works; leave "
-                f"--split out, or name a fold: --workdir {workdir / 'fold0'}"
-            )
-        result = folds.evaluate_folds(workdir, config.folds, **given)
-        return result, [], workdir / "evaluation" / "folds"
+    if len(workdirs) == 1 and config is not None and parts_of(config):
+        return _evaluate_parts(workdir, config, split if named else "", given)
     members = runs_in(workdir) if len(workdirs) == 1 else workdirs
     if len(members) > 1:
         result = ensemble.evaluate_ensemble(members, split, **given)
         heading = [f"ensemble of {len(members)} runs, {result['collection']}"]
-        folder = members[0] / "evaluation" / f"ensemble-{split}"
+        folder = evaluate.folder_of(members[0], f"ensemble-{split}", which)
         return result, heading + ensemble.member_lines(result), folder
     result = evaluate.evaluate_workdir(members[0], split, **given)
     heading = [f"checkpoint of step {result['checkpoint_step']:,}, {result['collection']}"]
     if config is not None and (brief := switches.in_brief(config)):
         heading.append(brief)
-    return result, heading, members[0] / "evaluation" / split
+    return result, heading, evaluate.folder_of(members[0], split, which)
+
+
+def _evaluate_parts(
+    workdir: Path, config: ConfigDict, named: str, given: dict[str, Any]
+) -> tuple[dict[str, Any], list[str], Path]:
+    """The same for all folds, or all seeds; `named` is the split that was named, if any."""
+    if is_several_seeds(config):
+        if named and (named != "test" or config.folds):
+            raise ConfigError(
+                f"--split {named}: {workdir} holds several seeds, which are scored on test; leave "
+                f"--split out, or name one of them: --workdir {runs_in(workdir)[0]}"
+            )
+        result = seeds.evaluate_seeds(workdir, **given)
+        return result, [], evaluate.folder_of(workdir, "seeds", given["which"])
+    if named:
+        raise ConfigError(
+            f"--split {named}: {workdir} is a cross-validation, which tests all works; leave "
+            f"--split out, or name a fold: --workdir {workdir / 'fold0'}"
+        )
+    result = folds.evaluate_folds(workdir, config.folds, **given)
+    return result, [], evaluate.folder_of(workdir, "folds", given["which"])

@@ -7,6 +7,7 @@ workdir. The predictions of all folds together are one score.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,14 +15,13 @@ import jax
 import numpy as np
 
 from artjax import config as config_lib
-from artjax.evaluation import baselines, evaluate, metrics, report, second_scores
+from artjax.evaluation import baselines, evaluate, looks, metrics, report, second_scores
+from artjax.modes import parts as parts_lib
 from artjax.modes.labels.of_folds import LabelsOfFolds
+from artjax.modes.parts import Part, Tested, claimed, conclude, train_parts
 from artjax.places import Places
-from artjax.runs import claim, open_run
-from artjax.runtime import mesh as mesh_lib
+from artjax.runs import open_run, parts_of
 from artjax.train import Outcome, train
-from artjax.training.checks import check_config
-from artjax.training.optim import peak_lr
 
 if TYPE_CHECKING:
     from ml_collections import ConfigDict
@@ -48,37 +48,25 @@ def cross_validate(
 
     Returns:
       Of a stopped fold its outcome; else `results` has what `evaluation/folds/metrics.json` holds, as
-      `folds`.
+      `folds`. With `eval.test` as `never` nothing is pooled, and there are no results.
 
     Raises:
       ArtjaxError: as `train` does.
     """
-    check_config(config)
-    config = config_lib.changed(config, {"optim.peak_lr": peak_lr(config.optim)})
-    workdir = places.workdir
-    with mesh_lib.first_process_first():
-        claim(workdir, config)
-    first = mesh_lib.is_first_process()
-    step = 0
-    for fold in range(config.folds):
-        if first:
-            print(f"fold {fold} of {config.folds}", flush=True)
-        outcome = train(
-            config_lib.changed(config, {"fold": fold}),
-            places.with_workdir(workdir / f"fold{fold}"),
-            devices=devices,
-            stop_after_steps=stop_after_steps,
-        )
-        step += outcome.step
-        if outcome.signal is not None:
-            return outcome
-    if stop_after_steps is not None and not outcome.finished:
+    config = parts_lib.checked(config)
+    parts = [
+        Part(name, f"fold {fold} of {config.folds}", config_lib.changed(config, {"fold": fold}))
+        for fold, name in enumerate(parts_of(config))
+    ]
+    with claimed(places.workdir, config):
+        outcome = train_parts(train, parts, places, devices, stop_after_steps)
+    if not outcome.finished:
         return outcome
-    result = evaluate_folds(workdir, config.folds, places.data_dir, places.canvas_dir)
-    if first:
-        print("\n".join(report.report_lines(result)))
-        print(f"written to {workdir / 'evaluation' / 'folds'}", flush=True)
-    return Outcome(step, finished=True, results={"folds": result})
+
+    def evaluated() -> dict[str, Any]:
+        return evaluate_folds(places.workdir, config.folds, places.data_dir, places.canvas_dir)
+
+    return replace(outcome, results=conclude("folds", config, places, evaluated))
 
 
 def evaluate_folds(
@@ -90,6 +78,8 @@ def evaluate_folds(
     views: int | None = None,
 ) -> dict[str, Any]:
     """Pools what the folds' networks say of their test works; writes `evaluation/folds/`.
+
+    Those of the last checkpoints are written to `evaluation/folds-last/`.
 
     Args:
       workdir: of a cross-validation.
@@ -107,17 +97,30 @@ def evaluate_folds(
     Raises:
       WorkdirError: if a fold has no checkpoint, or the data has changed since training.
     """
+    given = {"data_dir": data_dir, "canvas_dir": canvas_dir, "which": which}
+    return pool_folds(workdir, folds, given, views).result
+
+
+def pool_folds(
+    workdir: Path, folds: int, given: Mapping[str, Any], views: int | None = None
+) -> Tested:
+    """As `evaluate_folds`; `given` has `which`, `data_dir` and `canvas_dir`."""
     tables: list[str] = []
     pooled: dict[str, list[metrics.Predictions]] = {}
+    file_names: dict[str, list[np.ndarray]] = {}
+    groups: dict[str, list[np.ndarray]] = {}
     by_fold: list[dict[str, Any]] = []
     labels = LabelsOfFolds()
     for fold in range(folds):
         folder = workdir / f"fold{fold}"
-        opened = open_run(folder, which, data_dir, canvas_dir)
+        opened = open_run(folder, **given)
         split, predictions, result = evaluate.predict_and_evaluate(opened, "test", views)
         classes = opened.run.classes
-        for task, (_, of_task) in predictions.items():
+        of_fold = opened.data.groups(split)
+        for task, (known, of_task) in predictions.items():
             pooled.setdefault(task, []).append(of_task)
+            file_names.setdefault(task, []).append(split.file_names[known])
+            groups.setdefault(task, []).append(of_fold[known])
         tables.append(report.predictions_csv(predictions, split, classes, fold))
         by_fold.append(result)
         labels.add(opened, split, predictions)
@@ -135,11 +138,32 @@ def evaluate_folds(
             for task, parts in pooled.items()
         },
     }
-    for task, found in labels.write(workdir / "evaluation" / "folds-labels").items():
+    labels_folder = evaluate.folder_of(workdir, "folds-labels", given["which"])
+    for task, found in labels.write(labels_folder).items():
         result["tasks"][task]["suspected_labels"] = int(found.suspected.sum())
     headers, rows = zip(*(table.split("\n", 1) for table in tables), strict=True)
     table = f"{headers[0]}\n{''.join(rows)}"
-    return evaluate.write_results(workdir / "evaluation" / "folds", result, table)
+    # That of any fold is that of all.
+    splits = evaluate.open_splits(opened.run.config, opened.data, "test")
+    look = looks.of_run(opened, splits, result["views"])
+    target = evaluate.folder_of(workdir, "folds", given["which"])
+    result = evaluate.write_results(target, result, table, look)
+    return Tested(
+        {task: np.concatenate(of_task) for task, of_task in file_names.items()},
+        {task: _joined(of_task) for task, of_task in pooled.items()},
+        {task: np.concatenate(of_task) for task, of_task in groups.items()},
+        result,
+        table,
+        look,
+    )
+
+
+def _joined(parts: Sequence[metrics.Predictions]) -> metrics.Predictions:
+    return metrics.Predictions(
+        np.concatenate([part.labels for part in parts]),
+        np.concatenate([part.log_probabilities for part in parts]),
+        np.concatenate([part.work_ids for part in parts if part.work_ids is not None]),
+    )
 
 
 def _pooled(
@@ -147,11 +171,7 @@ def _pooled(
     rows: Sequence[Mapping[str, Any]],
     names: Sequence[str],
 ) -> dict[str, Any]:
-    together = metrics.Predictions(
-        np.concatenate([part.labels for part in parts]),
-        np.concatenate([part.log_probabilities for part in parts]),
-        np.concatenate([part.work_ids for part in parts if part.work_ids is not None]),
-    )
+    together = _joined(parts)
     weights = [row["n"] for row in rows]
 
     def mean(name: str) -> float | None:

@@ -1,21 +1,16 @@
-"""`--mode train`: a run, or all folds of a cross-validation."""
+"""`--mode train`: a run, all folds of a cross-validation, or several seeds."""
 
 from __future__ import annotations
 
 from artjax.modes.command import Command
-from artjax.modes.folds import cross_validate
-from artjax.runs import is_cross_validation
+from artjax.modes.seeds import train_any
 from artjax.runtime import mesh
-from artjax.train import train
 
 
 def run(command: Command) -> int:
     """Trains or resumes; exit status 128 + signal if it was stopped."""
     config, places = command.config_and_places()
-    several = is_cross_validation(config)
-    outcome = (cross_validate if several else train)(
-        config, places, stop_after_steps=command.flags.get("stop_after_steps")
-    )
+    outcome = train_any(config, places, stop_after_steps=command.flags.get("stop_after_steps"))
     if outcome.signal:
         return 128 + outcome.signal
     if outcome.finished and mesh.is_first_process():

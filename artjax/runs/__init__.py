@@ -3,7 +3,14 @@
 from artjax.runs.claiming import claim, config_of
 from artjax.runs.record import Record
 from artjax.runs.run import OpenRun, Run, latest_record, open_checkpoint, open_run, with_data
-from artjax.runs.workdir import is_cross_validation, read_config, runs_in
+from artjax.runs.workdir import (
+    is_cross_validation,
+    is_several_seeds,
+    parts_of,
+    read_config,
+    runs_in,
+    whole_of,
+)
 
 __all__ = [
     "OpenRun",
@@ -12,10 +19,13 @@ __all__ = [
     "claim",
     "config_of",
     "is_cross_validation",
+    "is_several_seeds",
     "latest_record",
     "open_checkpoint",
     "open_run",
+    "parts_of",
     "read_config",
     "runs_in",
+    "whole_of",
     "with_data",
 ]

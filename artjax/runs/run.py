@@ -43,6 +43,7 @@ class Run:
       variables: whole ones: parameters and statistics, as evaluation uses them.
       step: of the checkpoint.
       record: of the checkpoint.
+      which: as which it was asked for: `best` by validation, or `last`.
     """
 
     workdir: Path
@@ -50,6 +51,7 @@ class Run:
     variables: Mapping[str, Any]
     step: int
     record: Record
+    which: str = "best"
 
     @classmethod
     def load(
@@ -76,7 +78,7 @@ class Run:
                 checkpoint.step, network.abstract_variables, ema=record.config.ema_decay > 0
             )
             whole = network.whole(variables, frozen.load(workdir, network))
-        return cls(workdir, network, whole, checkpoint.step, record)
+        return cls(workdir, network, whole, checkpoint.step, record, which)
 
     @property
     def config(self) -> ConfigDict:
@@ -149,7 +151,9 @@ def with_data(run: Run, data_dir: Path | None = None, canvas_dir: Path | None = 
     places = run.record.places(run.workdir, data_dir, canvas_dir)
     data = canvases.open_collection(request, places.data_dir, places.canvas_dir)
     run.record.check_same_data(run.workdir, data.prepared)
-    return OpenRun(run, fold_of(data, config.folds, config.fold) if config.folds else data, places)
+    if config.folds:
+        data = fold_of(data, config.folds, config.fold, config.seed)
+    return OpenRun(run, data, places)
 
 
 @dataclass(frozen=True)

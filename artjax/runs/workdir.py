@@ -35,18 +35,43 @@ def read_config(workdir: Path) -> ConfigDict | None:
 
 def is_cross_validation(config: ConfigDict) -> bool:
     """Whether a configuration is that of all folds, each of which is a run of its own."""
-    return bool(config.folds) and config.fold < 0
+    return bool(config.folds) and config.fold < 0 and not config.seeds
+
+
+def is_several_seeds(config: ConfigDict) -> bool:
+    """Whether a configuration is that of several seeds, each a run or a cross-validation of its own."""
+    return bool(config.seeds)
+
+
+def parts_of(config: ConfigDict) -> list[str]:
+    """The folders of the seeds or folds that a configuration stands for; [] for a single run."""
+    if is_several_seeds(config):
+        return [f"seed{seed}" for seed in config.seeds]
+    if is_cross_validation(config):
+        return [f"fold{fold}" for fold in range(config.folds)]
+    return []
+
+
+def whole_of(workdir: Path) -> Path:
+    """The workdir of the cross-validation or of the seeds that a run is a part of, else its own."""
+    try:
+        config = read_config(workdir.absolute().parent)
+    except WorkdirError:  # of something else
+        return workdir
+    if config is None or workdir.absolute().name not in parts_of(config):
+        return workdir
+    return whole_of(workdir.absolute().parent)
 
 
 def runs_in(workdir: Path) -> list[Path]:
     """The workdirs of the runs that a workdir stands for.
 
-    They are the folds of a cross-validation; what a finished search has written of its best trials; else
-    the workdir itself.
+    They are the folds of a cross-validation; the runs of several seeds; what a finished search has
+    written of its best trials; else the workdir itself.
     """
     config = read_config(workdir)
-    if config is not None and is_cross_validation(config):
-        return [workdir / f"fold{fold}" for fold in range(config.folds)]
+    if config is not None and (parts := parts_of(config)):
+        return [run for part in parts for run in runs_in(workdir / part)]
     if config is None and (found := _best_of_search(workdir)):
         return [workdir / "search" / name for name in found]
     return [workdir]
@@ -56,6 +81,12 @@ def why_no_checkpoint(workdir: Path) -> str:
     """Two lines for a workdir without a checkpoint: what it is, and what to do."""
     nothing = f"no checkpoint in {workdir}"
     config = read_config(workdir)
+    if config is not None and is_several_seeds(config):
+        first = runs_in(workdir)[0]
+        return (
+            f"{nothing}: it holds the seeds {', '.join(map(str, config.seeds))}, each a run of its own\n"
+            f"use one of them, such as --workdir {first}"
+        )
     if config is not None and is_cross_validation(config):
         return (
             f"{nothing}: it is a cross-validation, whose {config.folds} folds are runs of their own\n"

@@ -107,3 +107,26 @@ def test_images_and_labels_of_a_fold_are_those_of_their_file_names(data):
             assert split.work_ids[i] == known[file].work_id
             for label in LABELS:
                 assert split.labels[label][i] == known[file].labels[label]
+
+
+def test_another_seed_cuts_other_folds_that_keep_together_what_belongs_together(data):
+    groups = details.groups()
+    folds_of = {}
+    for seed in (0, 1, 2):
+        of_picture = {}
+        for fold in range(3):
+            folded = fold_of(data, 3, fold, seed)
+            sides = {}
+            for name in SPLITS:
+                for file in folded.split(name, ARTIST).file_names:
+                    sides.setdefault(groups[file], set()).add(name)
+                    if name == "test":
+                        of_picture[str(file)] = fold
+            assert all(len(of_group) == 1 for of_group in sides.values())
+        assert set(of_picture) == asked_for(ARTIST)
+        folds_of[seed] = of_picture
+    for other in (1, 2):
+        moved = [folds_of[0][file] != folds_of[other][file] for file in folds_of[0]]
+        assert 0.4 < np.mean(moved) < 0.9
+    default = fold_of(data, 3, 1).split("test", ARTIST).file_names.tolist()
+    assert sorted(default) == sorted(file for file, fold in folds_of[0].items() if fold == 1)

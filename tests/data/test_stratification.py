@@ -130,3 +130,13 @@ def test_equal_shares_give_folds():
     assert len({splits[f"c {i}"] for i in range(4)}) == 4
     assert sorted(Counter(splits.values()).values()) == [7, 8, 8, 8, 8]
     assert set(Counter(s for key, s in splits.items() if key[0] == "a").values()) == {2}
+
+
+def test_another_seed_is_another_cut_and_seed_0_is_the_cut_that_always_was():
+    groups = {f"work {i}": ["ada" if i % 3 else "bo"] for i in range(12)}
+    shares = {"a": 0.5, "b": 0.25, "c": 0.25}
+    cuts = ["".join(stratify(groups, shares, {}, seed)[key] for key in groups) for seed in range(4)]
+    default = stratify(groups, shares, {})
+    assert cuts[0] == "".join(default[key] for key in groups) == "ccaaabbaaabc"
+    assert len(set(cuts)) == 4
+    assert {tuple(sorted(cut)) for cut in cuts} == {tuple("aaaaaabbbccc")}

@@ -115,7 +115,8 @@ def test_a_mean_of_probabilities_too_small_for_float64_is_not_0():
 def test_all_metrics_are_formatted_in_the_order_of_a_report():
     row = metrics.summary(Predictions(np.asarray([0, 1]), np.log(np.full((2, 2), 0.5))))
     assert metrics.format_metrics(row) == (
-        "top-1 50.0% (95 % interval 9.5% to 90.5%), balanced accuracy 50.0% (chance 50.0%), "
+        "top-1 50.0% (95 % interval 9.5% to 90.5%, of this network on other works), "
+        "balanced accuracy 50.0% (chance 50.0%), "
         "macro-F1 0.333, AUROC 0.500, loss 0.693, Brier score 0.500, ECE undefined"
     )
 

@@ -86,6 +86,11 @@ def search(
     check_config(config)
     config = config_lib.changed(config, {"optim.peak_lr": peak_lr(config.optim)})
     space = space_of(config)
+    if config.seeds:
+        raise ConfigError(
+            "--config.seeds: a search draws with one seed; search without seeds, then train the winner "
+            "with them"
+        )
     if config.folds:
         raise ConfigError(
             "--config.folds: a search needs one validation split; search without folds, then "
