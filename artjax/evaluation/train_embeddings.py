@@ -13,8 +13,7 @@ from artjax.data.works import Split
 from artjax.errors import WorkdirError
 from artjax.evaluation.embeddings import embed
 from artjax.files import replacing
-from artjax.runs import OpenRun, Run
-from artjax.runtime.mesh import is_first_process
+from artjax.runs import OpenRun
 
 FILE = "train_embeddings.npz"
 
@@ -67,31 +66,27 @@ def of_train(opened: OpenRun, most: int) -> TrainEmbeddings:
 
 
 def keep(workdir: Path, embeddings: TrainEmbeddings) -> None:
-    """Writes `train_embeddings.npz` into a workdir, atomically, in process 0.
+    """Writes `train_embeddings.npz` into a workdir, atomically.
 
     Raises:
       WorkdirError: if it cannot be written.
     """
-    if not is_first_process():
-        return
     try:
         with replacing(workdir / FILE) as partial, partial.open("wb") as file:
-            np.savez(
-                file, step=embeddings.step, indices=embeddings.indices, works=embeddings.works
-            )
+            np.savez(file, step=embeddings.step, indices=embeddings.indices, works=embeddings.works)
     except OSError as error:
         raise WorkdirError(f"cannot write {workdir / FILE}: {error.strerror or error}") from error
 
 
-def kept(run: Run) -> TrainEmbeddings | None:
-    """What `keep` wrote for the checkpoint of a run.
+def kept(workdir: Path, step: int) -> TrainEmbeddings | None:
+    """What `keep` wrote for a checkpoint.
 
     Returns:
       None if the file is missing or damaged, or of another checkpoint.
     """
     try:
-        with (run.workdir / FILE).open("rb") as stream, np.load(stream) as file:
+        with (workdir / FILE).open("rb") as stream, np.load(stream) as file:
             found = TrainEmbeddings(int(file["step"]), file["indices"], file["works"])
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None
-    return found if found.step == run.step else None
+    return found if found.step == step else None

@@ -14,7 +14,7 @@ import jax
 import numpy as np
 
 from artjax import config as config_lib
-from artjax.evaluation import baselines, evaluate, metrics, report, second_scores
+from artjax.evaluation import baselines, evaluate, judging, metrics, report, second_scores
 from artjax.places import Places
 from artjax.runs import claim, open_run
 from artjax.runtime import mesh as mesh_lib
@@ -87,6 +87,7 @@ def evaluate_folds(
     canvas_dir: Path | None = None,
     which: str = "best",
     views: int | None = None,
+    rates: Mapping[str, float] | None = None,
 ) -> dict[str, Any]:
     """Pools what the folds' networks say of their test works; writes `evaluation/folds/`.
 
@@ -97,6 +98,7 @@ def evaluate_folds(
       canvas_dir: the folder for canvases now; default: where it was in training.
       which: the checkpoint of each fold, `best` or `last`.
       views: 1, 5 or 10 views of each work; default: as `eval.views` says.
+      rates: `error_rate` and `foreign_rate` in place of the runs' own.
 
     Returns:
       What `metrics.json` holds. It has the form of every other one; the baselines are means over the
@@ -111,7 +113,7 @@ def evaluate_folds(
     for fold in range(folds):
         folder = workdir / f"fold{fold}"
         opened = open_run(folder, which, data_dir, canvas_dir)
-        split, predictions, result = evaluate.predict_and_evaluate(opened, "test", views)
+        split, predictions, result = evaluate.predict_and_evaluate(opened, "test", views, rates)
         classes = opened.run.classes
         for task, (_, of_task) in predictions.items():
             pooled.setdefault(task, []).append(of_task)
@@ -157,5 +159,6 @@ def _pooled(
         "official_n": None,
         "baselines": {name: mean(name) for name in (*baselines.WORDS, *baselines.LOSS_WORDS)},
         "by_fold": [{"n": row["n"], "top1": row["top1"]} for row in rows],
+        **judging.pooled(rows),
         **second_scores.pooled(rows),
     }
