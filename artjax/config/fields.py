@@ -619,7 +619,7 @@ GROUPS: Mapping[str, Sequence[Field]] = {
         ),
         Field(
             "eval.error_rate",
-            0.1,
+            0.05,
             "An answer is sure from the probability on from which, by the validation works, at most "
             "this share is wrong (95 % confidence); below, predict says unsure. --mode evaluate and "
             "predict may set it for a finished run.",

@@ -100,7 +100,9 @@ def numbers(
             "sure_from": lowest,
             "n_sure": None if lowest is None else int(sure.sum()),
             "n_sure_wrong": None if lowest is None else int((sure & wrong).sum()),
-            "sure_trials": None if lowest is None else _trials(of_task.only(np.flatnonzero(sure).tolist())),
+            "sure_trials": None
+            if lowest is None
+            else _trials(of_task.only(np.flatnonzero(sure).tolist())),
             "n_unlike_train": None
             if unlike_train is None
             else int((unlike_train[known] > 1).sum()),
