@@ -66,8 +66,11 @@ def mean_unlikeness(parts: Sequence[np.ndarray | None]) -> np.ndarray | None:
 
 
 def unlikeness(opened: OpenRun, split: Split, known: Reliability) -> np.ndarray | None:
-    """`Reliability.unlikeness` of the works of a split; None for train, which they are compared with."""
-    if split.name == "train" or known.farthest is None:
+    """`Reliability.unlikeness` of the works of a split.
+
+    None for train, which others are compared with, and for validation, on which the limit was set.
+    """
+    if split.name != "test" or known.farthest is None:
         return None
     return known.unlikeness(train_embeddings.of_works(opened, split))
 
@@ -125,7 +128,10 @@ def pooled(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """The numbers of several folds together, from what `metrics.json` has of each.
 
     Each fold has its own temperature and its own threshold, so that these are None. Counts are added.
+    Nothing is there if a part lacks them.
     """
+    if not all("n_sure" in row for row in rows):
+        return {}
 
     def total(name: str) -> float | None:
         counts = [row[name] for row in rows]
@@ -150,6 +156,8 @@ def in_words(row: Mapping[str, Any]) -> list[str]:
     Args:
       row: of a task, as in `metrics.json`.
     """
+    if "n_sure" not in row:
+        return []
     lines = []
     before = [
         f"{metrics.METRICS[name].template.format(row[f'{name}_uncalibrated'])}"
@@ -157,7 +165,7 @@ def in_words(row: Mapping[str, Any]) -> list[str]:
         if row[f"{name}_uncalibrated"] not in (None, row[name])
     ]
     if before:
-        by = "" if row["temperature"] is None else f" by {row['temperature']:.2f}"
+        by = "" if row["temperature"] is None else f" of {row['temperature']:.2f}"
         lines.append(f"  without the temperature{by}: {', '.join(before)}")
     said = []
     if row["n_sure"] is not None:
@@ -228,7 +236,8 @@ def _of_threshold(of: Calibration, known: Reliability, task: str) -> str:
         wrong = int((~of.answers.right).sum())
         return (
             f"every answer is unsure: from no probability on is it shown that at most {most} are wrong "
-            f"({wrong:,} of {of.works:,} validation works are); --config.eval.error_rate sets another"
+            f"({wrong:,} of {of.works:,} validation works are); the least that they show is "
+            f"{selective.least_rate(of.answers):.1%}: see --config.eval.error_rate"
         )
     return (
         f"unsure below {found.probability:.1%}: of the {found.works:,} validation works above, "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -92,6 +92,19 @@ def threshold(given: Answers, error_rate: float) -> Threshold | None:
     Returns:
       None if no candidate is shown to keep to the rate, or there are no works.
     """
+    for candidate, highest in _candidates(given):
+        if highest <= error_rate:
+            return candidate
+    return None
+
+
+def least_rate(given: Answers) -> float:
+    """The lowest error rate, in [0, 1], for which these works show a threshold."""
+    return min((highest for _, highest in _candidates(given)), default=1.0)
+
+
+def _candidates(given: Answers) -> Iterator[tuple[Threshold, float]]:
+    """The candidates for a threshold, the lowest first, and the highest error that each may have."""
     from scipy.stats import beta  # takes 0.6 s to import
 
     ranked = np.sort(given.probability)[::-1]
@@ -104,9 +117,7 @@ def threshold(given: Answers, error_rate: float) -> Threshold | None:
         wrong = math.ceil((1 - right.mean()) * trials - _ROUNDING)
         # Of all wrong the bound is 1, where the distribution has no second parameter.
         highest = beta.ppf(1 - level, wrong + 1, trials - wrong) if wrong < trials else 1.0
-        if highest <= error_rate:
-            return Threshold(float(lowest), len(right), int((~right).sum()))
-    return None
+        yield Threshold(float(lowest), len(right), int((~right).sum())), float(highest)
 
 
 def most_probable(log_probabilities: np.ndarray) -> np.ndarray:

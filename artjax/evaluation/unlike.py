@@ -9,7 +9,7 @@ import numpy as np
 from artjax.evaluation.embeddings import nearest
 
 NEIGHBOURS = 3
-"""Train works whose mean distance counts. Of 1 to 50, 3 told foreign pictures best: see docs/evaluating.md."""
+"""Train works whose mean distance counts. Of 1 to 50, 3 told foreign pictures best."""
 
 
 def distances(pictures: np.ndarray, works: np.ndarray) -> np.ndarray:

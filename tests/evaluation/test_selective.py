@@ -10,7 +10,7 @@ from artjax.evaluation.selective import Answers
 
 
 def drawn(rng, works, right_at, images=1):
-    """Answers whose chance to be right is `right_at` of their probability, in works of `images` images."""
+    """Answers that are right as often as `right_at` says of their probability."""
     probability = np.repeat(rng.uniform(0.5, 1, works), images)
     right = np.repeat(rng.random(works) < right_at(probability[::images]), images)
     return Answers(probability, right, np.repeat(np.arange(works), images))
@@ -62,8 +62,11 @@ def test_too_few_works_promise_nothing():
     answers = Answers(np.ones(40), np.ones(40, bool), np.arange(40))
     assert selective.threshold(answers, 0.1) is None
     assert selective.threshold(answers, 0.2).works == 40
+    # All right: the error at which 40 right ones are as rare as the bound of a candidate allows.
+    assert selective.least_rate(answers) == pytest.approx(1 - (0.05 / 8) ** (1 / 40))
     none = Answers(np.empty(0), np.empty(0, bool), np.empty(0, int))
     assert selective.threshold(none, 0.5) is None
+    assert selective.least_rate(none) == 1
     wrong = answers._replace(right=np.zeros(40, bool))
     assert selective.threshold(wrong, 0.5) is None
 

@@ -14,15 +14,15 @@ from artjax.evaluation.metrics import Predictions
 class GivenLogits(ClassifierMixin, BaseEstimator):
     """A classifier whose logits are what it is asked about."""
 
-    def fit(self, X, y):
-        self.classes_ = np.unique(y)
+    def fit(self, logits, labels):
+        self.classes_ = np.unique(labels)
         return self
 
-    def decision_function(self, X):
-        return X
+    def decision_function(self, logits):
+        return logits
 
-    def predict(self, X):
-        return X.argmax(axis=1)
+    def predict(self, logits):
+        return logits.argmax(axis=1)
 
 
 def drawn(sureness, works=400, classes=4):
@@ -50,7 +50,7 @@ def test_the_temperature_equals_that_of_scikit_learn(sureness):
 
 
 def test_nothing_is_fitted_where_the_works_say_too_little():
-    logits, given = drawn(2.0)
+    _, given = drawn(2.0)
     few = given.only(range(temperature.FEWEST_WORKS - 1))
     assert temperature.fitted(few) is None
     assert temperature.fitted(given.only(range(temperature.FEWEST_WORKS))) is not None
