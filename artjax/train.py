@@ -18,8 +18,9 @@ import jax
 from artjax.data import batches
 from artjax.data.sources import Source
 from artjax.errors import TrainingError, WorkdirError
-from artjax.evaluation import evaluate, looks, report
+from artjax.evaluation import evaluate, judging, looks, reliability, report
 from artjax.evaluation.during_training import EVALUATORS, Evaluated
+from artjax.evaluation.establishing import establish
 from artjax.places import Places
 from artjax.runs import OpenRun, Run, claim, seen, whole_of
 from artjax.runs.run import read_record
@@ -343,6 +344,9 @@ class _Run:
         whole = network.whole(variables, self.frozen)
         run = Run(setup.places.workdir, network, whole, best, setup.record)
         opened = OpenRun(run, setup.data, setup.places)
+        # Before the evaluations, which take the temperature from it.
+        for line in judging.said_of([judging.Judge(establish(opened), setup.config.eval.views)]):
+            self.say(line)
         return {name: evaluate.evaluate_split(opened, name) for name in self.evaluated}
 
     def _with_advice(self, error: TrainingError) -> TrainingError:
@@ -360,7 +364,9 @@ class _Run:
 
     def _earlier_results(self) -> dict[str, dict[str, Any]]:
         """What was written before; {} if that is of another checkpoint, incomplete, or not there."""
-        results = {}
+        results: dict[str, dict[str, Any]] = {}
+        if reliability.kept_step(self.setup.places.workdir) != self.checkpoints.best_step:
+            return results  # the probabilities of later pictures would not be calibrated
         for name in self.evaluated:
             path = evaluate.folder_of(self.setup.places.workdir, name) / "metrics.json"
             try:

@@ -14,7 +14,7 @@ from artjax.api.pictures import Given, Pictures, Prediction, Ranked, as_files, n
 from artjax.api.quiet import quiet_libraries
 from artjax.errors import ConfigError, DataError
 from artjax.evaluation import evaluate, looks, predict
-from artjax.evaluation.views import number_of_views
+from artjax.evaluation.predict import Answers
 from artjax.modes.evaluate import evaluate_workdirs
 from artjax.runs import Run, runs_in, with_data
 from artjax.runtime import mesh
@@ -120,22 +120,27 @@ class Loaded:
           ConfigError: for another number of views.
           DataError: if none of the pictures can be used.
         """
-        numbers = [number_of_views(run.config, views) for run in self.runs]
+        judges = predict.judges_of(self.runs, views)
         with as_files(pictures) as all_given:
-            rows: dict[Path, dict[str, tuple[Ranked, ...]]] = {}
+            said: dict[Path, tuple[Answers, int]] = {}
             unusable: dict[Path, str] = {}
             for files, jpegs in self._cleaned(all_given, unusable):
-                for task, probabilities in predict.probabilities_of(
-                    self.runs, jpegs, numbers
-                ).items():
-                    for file, row in zip(files, probabilities, strict=True):
-                        rows.setdefault(file, {})[task] = self._ranked(task, row)
+                answers = predict.answers_of(self.runs, jpegs, judges)
+                said |= {file: (answers, row) for row, file in enumerate(files)}
         return [
-            Prediction(
-                one.picture, rows.get(one.file, {}), one.reason or unusable.get(one.file, "")
-            )
+            self._prediction(one.picture, *said[one.file])
+            if one.file in said
+            else Prediction(one.picture, {}, one.reason or unusable.get(one.file, ""))
             for one in all_given
         ]
+
+    def _prediction(self, picture: Path | int, answers: Answers, row: int) -> Prediction:
+        return Prediction(
+            picture,
+            {task: self._ranked(task, of[row]) for task, of in answers.probabilities.items()},
+            unsure={task: answers.unsure_of(task, row) for task in answers.probabilities},
+            unlikeness=answers.unlikeness_of(row),
+        )
 
     def _ranked(self, task: str, probabilities: np.ndarray) -> tuple[Ranked, ...]:
         names = self.classes[task]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
@@ -39,11 +39,22 @@ class Prediction:
       picture: its file; of an array or image its position, from 0.
       ranked: for each task all its labels, the most probable first; empty if the picture is not usable.
       reason: why the picture is not usable; empty if it is.
+      unsure: for each task whether its answer is wrong more often than `eval.error_rate` allows, by the
+        validation works; None where that is not known. Empty if the picture is not usable.
+      unlikeness: how far the picture is from train where the network sees it: above 1 it is unlike
+        anything there. None where that is not known.
     """
 
     picture: Path | int
     ranked: Mapping[str, tuple[Ranked, ...]]
     reason: str = ""
+    unsure: Mapping[str, bool | None] = field(default_factory=dict)
+    unlikeness: float | None = None
+
+    @property
+    def unlike_train(self) -> bool | None:
+        """Whether the picture is unlike anything in train; None where that is not known."""
+        return None if self.unlikeness is None else self.unlikeness > 1
 
     @property
     def usable(self) -> bool:
@@ -57,10 +68,12 @@ class Prediction:
 
     def __str__(self) -> str:
         said = self.reason or ", ".join(
-            f"{task} {labels[0].label} ({labels[0].probability:.1%})"
+            f"{task} {labels[0].label} ({labels[0].probability:.1%}"
+            f"{', unsure' if self.unsure.get(task) else ''})"
             for task, labels in self.ranked.items()
         )
-        return f"{named(self.picture)}: {said}"
+        foreign = "; unlike anything in train" if self.unlike_train else ""
+        return f"{named(self.picture)}: {said}{foreign}"
 
 
 class Given(NamedTuple):

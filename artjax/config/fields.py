@@ -637,6 +637,29 @@ GROUPS: Mapping[str, Sequence[Field]] = {
             "so that choices among runs are made on validation. --mode evaluate looks when asked to.",
             OneOf(("at_end", "never")),
         ),
+        Field(
+            "eval.error_rate",
+            0.05,
+            "An answer is sure from the probability on from which, by the validation works, at most "
+            "this share is wrong (95 % confidence); below, predict says unsure. --mode evaluate and "
+            "predict may set it for a finished run.",
+            Range(0, 1, low_open=True, high_open=True, words="above 0 and below 1"),
+        ),
+        Field(
+            "eval.foreign_rate",
+            0.05,
+            "A picture is unlike anything in train if it is farther from train than all but this share "
+            "of the validation works. --mode evaluate and predict may set it for a finished run.",
+            Range(0, 1, low_open=True, high_open=True, words="above 0 and below 1"),
+        ),
+        Field(
+            "eval.kept_works",
+            20_000,
+            "So many works of train, at most, whose embeddings are kept with the run, so that foreign "
+            "pictures are told; larger splits are drawn from. 0 = none, which saves a pass over train "
+            "at the end of a training.",
+            Range(0),
+        ),
     ),
     "Logs and checkpoints": (
         Field(

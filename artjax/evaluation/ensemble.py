@@ -12,7 +12,7 @@ import numpy as np
 from artjax.data.canvases import Canvases
 from artjax.data.works import Split
 from artjax.errors import ConfigError, WorkdirError
-from artjax.evaluation import evaluate, looks, metrics
+from artjax.evaluation import evaluate, judging, looks, metrics, reliability
 from artjax.evaluation.evaluate import TaskPredictions
 from artjax.evaluation.metrics import Predictions
 from artjax.evaluation.report import predictions_csv
@@ -38,6 +38,7 @@ def evaluate_ensemble(
     data_dir: Path | None = None,
     canvas_dir: Path | None = None,
     views: int | None = None,
+    rates: Mapping[str, float] | None = None,
 ) -> dict[str, Any]:
     """Evaluates the mean of the probabilities of several runs.
 
@@ -52,6 +53,7 @@ def evaluate_ensemble(
       data_dir: the data directory now; default: where it was in training.
       canvas_dir: the folder for canvases now; default: where it was in training.
       views: 1, 5 or 10 views of each work; default: of each run, as its `eval.views` says.
+      rates: `error_rate` and `foreign_rate` in place of the runs' own.
 
     Returns:
       The contents of `metrics.json`: as from `evaluate_workdir`, with `members`, which has the workdir,
@@ -68,21 +70,28 @@ def evaluate_ensemble(
     workdirs = [Path(workdir) for workdir in workdirs]
     _check_distinct(workdirs)
     _check_same_question(workdirs, [_record(workdir, which) for workdir in workdirs])
-    members = [_predict(workdir, split, which, data_dir, canvas_dir, views) for workdir in workdirs]
+    members = [
+        _predict(workdir, split, which, (data_dir, canvas_dir), views, rates)
+        for workdir in workdirs
+    ]
     first = members[0]
-    predictions = {
-        task: (known, mean_predictions([member.predictions[task][1] for member in members]))
-        for task, (known, _) in first.predictions.items()
-    }
+    predictions = _mean([member.predictions for member in members])
+    judged = judging.numbers(
+        [member.judge for member in members],
+        _mean([member.raw for member in members]),
+        predictions,
+        judging.mean_unlikeness([member.unlike_train for member in members]),
+    )
+    tasks = evaluate.scores(
+        predictions, first.data, first.splits, split, first.classes, _learnt_from(members)
+    )
     numbers = {member.row["views"] for member in members}
     result = {
         "split": split,
         "checkpoint_step": None,
         "collection": f"{first.data.prepared.name}/{first.data.prepared.version}",
         "views": numbers.pop() if len(numbers) == 1 else None,
-        "tasks": evaluate.scores(
-            predictions, first.data, first.splits, split, first.classes, _learnt_from(members)
-        ),
+        "tasks": {task: row | judged[task] for task, row in tasks.items()},
         "members": [member.row for member in members],
     }
     table = predictions_csv(predictions, first.splits[split], first.classes)
@@ -95,17 +104,29 @@ def evaluate_ensemble(
 class _Member(NamedTuple):
     """What an ensemble keeps of a member: its row in `metrics.json`, predictions, data and classes.
 
-    Also the works that its pretrained weights have learnt from, None if they are not of a run; and the
-    look at test that it is.
+    Also its predictions without temperatures, what is known of them, how unlike train each work is, the
+    works that its pretrained weights have learnt from, None if they are not of a run, and the look at
+    test that it is.
     """
 
     row: dict[str, Any]
     predictions: TaskPredictions
+    raw: TaskPredictions
+    judge: judging.Judge
+    unlike_train: np.ndarray | None
     data: Canvases
     splits: dict[str, Split]
     classes: Mapping[str, tuple[str, ...]]
     learnt_from: LearntFrom | None
     look: looks.Look | None
+
+
+def _mean(members: Sequence[TaskPredictions]) -> TaskPredictions:
+    """The mean of the probabilities of several members, for each task."""
+    return {
+        task: (known, mean_predictions([member[task][1] for member in members]))
+        for task, (known, _) in members[0].items()
+    }
 
 
 def _learnt_from(members: Sequence[_Member]) -> LearntFrom | None:
@@ -118,16 +139,19 @@ def _predict(
     workdir: Path,
     split: str,
     which: str,
-    data_dir: Path | None,
-    canvas_dir: Path | None,
+    folders: tuple[Path | None, Path | None],
     views: int | None,
+    rates: Mapping[str, float] | None,
 ) -> _Member:
     """Predicts a split with one member, whose network is in memory no longer than that."""
-    opened = open_run(workdir, which, data_dir, canvas_dir)
+    opened = open_run(workdir, which, *folders)
     run, data = opened.run, opened.data
     views = number_of_views(run.config, views)
     splits = evaluate.open_splits(run.config, data, split)
-    predictions = evaluate.predict_works(opened, splits[split], views)
+    raw = evaluate.predict_works(opened, splits[split], views)
+    judge = judging.Judge(reliability.of_run(run, rates), views)
+    predictions = judge.calibrated(raw)
+    unlike_train = judging.unlikeness(opened, splits[split], judge.reliability)
     row = {
         "workdir": str(workdir),
         "checkpoint_step": run.step,
@@ -140,7 +164,9 @@ def _predict(
     }
     learnt_from = seen.of_weights(workdir, run.record)
     look = looks.of_run(opened, splits, views) if split == "test" else None
-    return _Member(row, predictions, data, splits, run.classes, learnt_from, look)
+    return _Member(
+        row, predictions, raw, judge, unlike_train, data, splits, run.classes, learnt_from, look
+    )
 
 
 def mean_predictions(members: Sequence[Predictions]) -> Predictions:

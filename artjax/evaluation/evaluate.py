@@ -16,7 +16,7 @@ from artjax.data.prepared import Prepared
 from artjax.data.splits import SPLITS
 from artjax.data.works import Split
 from artjax.errors import ConfigError
-from artjax.evaluation import baselines, looks, metrics
+from artjax.evaluation import baselines, judging, looks, metrics, reliability
 from artjax.evaluation.colour_histograms import kept_colour_baseline
 from artjax.evaluation.report import predictions_csv
 from artjax.evaluation.second_scores import second_scores
@@ -50,6 +50,7 @@ def evaluate_workdir(
     data_dir: Path | None = None,
     canvas_dir: Path | None = None,
     views: int | None = None,
+    rates: Mapping[str, float] | None = None,
 ) -> dict[str, Any]:
     """Evaluates a checkpoint of a workdir on a split and writes `evaluation/<split>/`.
 
@@ -64,6 +65,7 @@ def evaluate_workdir(
       canvas_dir: the present folder for canvases, if it differs. Without room for canvases there,
         images are streamed.
       views: 1, 5 or 10 views of each work; default: as the run's `eval.views` says.
+      rates: `error_rate` and `foreign_rate` in place of the run's own.
 
     Returns:
       The contents of `metrics.json`.
@@ -74,7 +76,7 @@ def evaluate_workdir(
       DataError: if the data cannot be found.
     """
     check_split(split)
-    return evaluate_split(open_run(workdir, which, data_dir, canvas_dir), split, views)
+    return evaluate_split(open_run(workdir, which, data_dir, canvas_dir), split, views, rates)
 
 
 def folder_of(workdir: Path, name: str, which: str = "best") -> Path:
@@ -82,27 +84,44 @@ def folder_of(workdir: Path, name: str, which: str = "best") -> Path:
     return workdir / "evaluation" / (name if which == "best" else f"{name}-{which}")
 
 
-def evaluate_split(opened: OpenRun, name: str, views: int | None = None) -> dict[str, Any]:
+def evaluate_split(
+    opened: OpenRun,
+    name: str,
+    views: int | None = None,
+    rates: Mapping[str, float] | None = None,
+) -> dict[str, Any]:
     """Evaluates a run on one split; writes `metrics.json` and `predictions.csv`."""
-    return predict_and_evaluate(opened, name, views)[2]
+    return predict_and_evaluate(opened, name, views, rates)[2]
 
 
 def predict_and_evaluate(
-    opened: OpenRun, name: str, views: int | None = None
+    opened: OpenRun,
+    name: str,
+    views: int | None = None,
+    rates: Mapping[str, float] | None = None,
 ) -> tuple[Split, TaskPredictions, dict[str, Any]]:
-    """As `evaluate_split`; returns the split and what `predict_split` gave as well."""
+    """As `evaluate_split`; returns the split and the predictions, which are calibrated, as well."""
     run, data = opened.run, opened.data
     views = number_of_views(run.config, views)
     splits = open_splits(run.config, data, name)
     split = splits[name]
-    predictions = predict_works(opened, split, views)
+    raw = predict_works(opened, split, views)
+    judge = judging.Judge(reliability.of_run(run, rates), views)
+    predictions = judge.calibrated(raw)
+    unlike_train = judging.unlikeness(opened, split, judge.reliability)
+    judged = judging.numbers([judge], raw, predictions, unlike_train)
     learnt_from = seen.of_weights(run.workdir, run.record)
     result = {
         "split": name,
         "checkpoint_step": run.step,
         "collection": f"{data.prepared.name}/{data.prepared.version}",
         "views": views,
-        "tasks": scores(predictions, data, splits, name, run.classes, learnt_from),
+        "tasks": {
+            task: row | judged[task]
+            for task, row in scores(
+                predictions, data, splits, name, run.classes, learnt_from
+            ).items()
+        },
     }
     table = predictions_csv(predictions, split, run.classes)
     look = looks.of_run(opened, splits, views) if name == "test" else None

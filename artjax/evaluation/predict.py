@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,7 +14,8 @@ from artjax import config as config_lib
 from artjax.data import batches, decoding
 from artjax.data.works import Split
 from artjax.errors import DataError, ImageError, WorkdirError
-from artjax.evaluation import metrics
+from artjax.evaluation import embeddings, judging, metrics, reliability, temperature
+from artjax.evaluation.judging import Judge
 from artjax.evaluation.views import logits_of_views, number_of_views
 from artjax.prepare import picture_decoding
 from artjax.runs import Run
@@ -24,24 +25,78 @@ BATCH_SIZE = 64
 
 
 class Guess(NamedTuple):
-    """One of the most probable labels of an image; `probability` in [0, 1], `rank` from 1."""
+    """One of the most probable labels of an image.
+
+    Attributes:
+      path: of the image.
+      task: such as `artist`.
+      rank: from 1.
+      label: the name of the class.
+      probability: of it, in [0, 1].
+      unsure: whether the most probable label of this task is wrong more often than a sure one may be;
+        None if that is not known.
+      unlikeness: how far the image is from train: above 1 it is unlike anything there; None if that is
+        not known.
+    """
 
     path: Path
     task: str
     rank: int
     label: str
     probability: float
+    unsure: bool | None = None
+    unlikeness: float | None = None
+
+    @property
+    def unlike_train(self) -> bool | None:
+        """Whether the image is unlike anything in train; None if that is not known."""
+        return None if self.unlikeness is None else self.unlikeness > 1
+
+
+class Answers(NamedTuple):
+    """What one or more runs say of N pictures.
+
+    Attributes:
+      probabilities: of each task, float [N, classes].
+      unsure: of each task, bool [N]; None where that is not known.
+      unlikeness: how far each picture is from train, float [N], above 1 unlike anything there; None
+        where that is not known.
+    """
+
+    probabilities: dict[str, np.ndarray]
+    unsure: dict[str, np.ndarray | None]
+    unlikeness: np.ndarray | None
+
+    def unsure_of(self, task: str, row: int) -> bool | None:
+        """Whether the answer to a task for one picture is unsure; None if that is not known."""
+        of_task = self.unsure[task]
+        return None if of_task is None else bool(of_task[row])
+
+    def unlikeness_of(self, row: int) -> float | None:
+        """How far one picture is from train; None if that is not known."""
+        return None if self.unlikeness is None else float(self.unlikeness[row])
 
 
 class Result(NamedTuple):
-    """Guesses for all usable images, (file, reason) for each unusable one, and the views of each run."""
+    """Guesses for all usable images.
+
+    Attributes:
+      guesses: of each image and task the most probable labels, in order.
+      unusable: (file, reason) for each image that cannot be used.
+      judges: what is known of the probabilities of each run, and its number of views.
+    """
 
     guesses: list[Guess]
     unusable: list[tuple[Path, str]]
-    views: tuple[int, ...]
+    judges: tuple[Judge, ...]
 
 
-def predict(runs: Sequence[Run], paths: Sequence[Path], views: int | None = None) -> Result:
+def predict(
+    runs: Sequence[Run],
+    paths: Sequence[Path],
+    views: int | None = None,
+    rates: Mapping[str, float] | None = None,
+) -> Result:
     """Predicts the labels of images with the networks of one or more runs.
 
     Args:
@@ -49,6 +104,7 @@ def predict(runs: Sequence[Run], paths: Sequence[Path], views: int | None = None
       paths: image files, and folders. All files in a folder and its subfolders are used.
       views: 1, 5 or 10 views of each image, whose probabilities are averaged; default: of each run, as
         its `eval.views` says.
+      rates: `error_rate` and `foreign_rate` in place of the runs' own.
 
     Returns:
       For each image and task the five most probable labels (or all, if there are fewer).
@@ -60,14 +116,16 @@ def predict(runs: Sequence[Run], paths: Sequence[Path], views: int | None = None
     """
     check_same_classes(runs)
     files, unusable = files_of(paths)
-    numbers = tuple(number_of_views(run.config, views) for run in runs)
-    result = Result([], unusable, numbers)
+    judges = judges_of(runs, views, rates)
+    result = Result([], unusable, judges)
     for names, pictures in cleaned(files, runs[0].record.short_side_px, unusable):
-        for task, probabilities in probabilities_of(runs, pictures, numbers).items():
+        answers = answers_of(runs, pictures, judges)
+        for task, probabilities in answers.probabilities.items():
             classes = runs[0].classes[task]
-            for path, row in zip(names, probabilities, strict=True):
+            for i, (path, row) in enumerate(zip(names, probabilities, strict=True)):
+                unsure, unlikeness = answers.unsure_of(task, i), answers.unlikeness_of(i)
                 result.guesses.extend(
-                    Guess(path, task, rank, classes[c], float(row[c]))
+                    Guess(path, task, rank, classes[c], float(row[c]), unsure, unlikeness)
                     for rank, c in enumerate(ranked(row)[:TOP_K], start=1)
                 )
     if not result.guesses:
@@ -107,28 +165,59 @@ def cleaned(
         yield names, pictures
 
 
-def probabilities_of(
-    runs: Sequence[Run], pictures: Sequence[bytes], views: Sequence[int]
-) -> dict[str, np.ndarray]:
-    """The probabilities of each task for some pictures, float [N, classes].
+def judges_of(
+    runs: Sequence[Run], views: int | None = None, rates: Mapping[str, float] | None = None
+) -> tuple[Judge, ...]:
+    """What is known of the probabilities of each run; the arguments are those of `predict`."""
+    return tuple(
+        Judge(reliability.of_run(run, rates), number_of_views(run.config, views)) for run in runs
+    )
+
+
+def answers_of(runs: Sequence[Run], pictures: Sequence[bytes], judges: Sequence[Judge]) -> Answers:
+    """What one or more runs say of some pictures.
 
     Args:
       runs: with the same tasks and classes; several are averaged.
       pictures: cleaned ones, as the bytes of a JPEG.
-      views: of each run, how many views of a picture it sees.
+      judges: from `judges_of`, of the same runs.
     """
-    of_runs = [_of_run(run, pictures, count) for run, count in zip(runs, views, strict=True)]
-    if len(of_runs) == 1:
-        return of_runs[0]
-    return {task: np.mean([of_run[task] for of_run in of_runs], axis=0) for task in of_runs[0]}
+    of_runs = [_of_run(run, pictures, judge) for run, judge in zip(runs, judges, strict=True)]
+    # One by itself stays as it is: a mean would round it.
+    probabilities = (
+        of_runs[0][0]
+        if len(runs) == 1
+        else {
+            task: np.mean([of_run[task] for of_run, _ in of_runs], axis=0) for task in of_runs[0][0]
+        }
+    )
+    unsure: dict[str, np.ndarray | None] = {}
+    for task, of_task in probabilities.items():
+        lowest = judging.sure_from(judges, task)
+        highest = np.nan_to_num(of_task.max(axis=1))
+        unsure[task] = None if lowest is None else highest < lowest
+    unlikeness = judging.mean_unlikeness([distances for _, distances in of_runs])
+    return Answers(probabilities, unsure, unlikeness)
 
 
-def _of_run(run: Run, pictures: Sequence[bytes], views: int) -> dict[str, np.ndarray]:
-    logits = logits_of_views(run.network, run.variables, batch_of(run, pictures), views)
-    return {
-        task: np.exp(metrics.log_softmax(of_task[: len(pictures)]))
+def _of_run(
+    run: Run, pictures: Sequence[bytes], judge: Judge
+) -> tuple[dict[str, np.ndarray], np.ndarray | None]:
+    """The probabilities of each task, and how unlike train each picture is."""
+    batch, count = batch_of(run, pictures), len(pictures)
+    logits = logits_of_views(run.network, run.variables, batch, judge.views)
+    probabilities = {
+        task: np.exp(
+            temperature.divided(
+                metrics.log_softmax(of_task[:count]), judge.temperature(task) or 1.0
+            )
+        )
         for task, of_task in logits.items()
     }
+    if judge.reliability.farthest is None:
+        return probabilities, None
+    outputs = np.asarray(run.network.trunk_outputs(run.variables, batch))[:count]
+    return probabilities, judge.reliability.unlikeness(embeddings.unit(outputs))
 
 
 def batch_of(run: Run, pictures: Sequence[bytes]) -> dict[str, jax.Array]:

@@ -172,6 +172,25 @@ class Command:
         config_lib.check_field("eval.views", config.eval.views)
         return int(config.eval.views)
 
+    def rates(self) -> dict[str, float]:
+        """What `eval.error_rate` and `eval.foreign_rate` shall be, by name, where they are typed.
+
+        Raises:
+          ConfigError: for a field that only a training can use.
+        """
+        given = dict(self.fields)
+        config = config_lib.default_config()
+        config_lib.apply_overrides(config, self.fields)
+        if "eval.kept_works" in given:
+            raise ConfigError(
+                f"--config.eval.kept_works: --mode {self.mode} uses what the training has kept; set it "
+                "when a run is trained"
+            )
+        names = [name for name in ("error_rate", "foreign_rate") if f"eval.{name}" in given]
+        for name in names:
+            config_lib.check_field(f"eval.{name}", config.eval[name])
+        return {name: float(config.eval[name]) for name in names}
+
     def words(
         self,
         *,

@@ -15,7 +15,7 @@ import jax
 import numpy as np
 
 from artjax import config as config_lib
-from artjax.evaluation import baselines, evaluate, looks, metrics, report, second_scores
+from artjax.evaluation import baselines, evaluate, judging, looks, metrics, report, second_scores
 from artjax.modes import parts as parts_lib
 from artjax.modes.labels.of_folds import LabelsOfFolds
 from artjax.modes.parts import Part, Tested, claimed, conclude, train_parts
@@ -76,6 +76,7 @@ def evaluate_folds(
     canvas_dir: Path | None = None,
     which: str = "best",
     views: int | None = None,
+    rates: Mapping[str, float] | None = None,
 ) -> dict[str, Any]:
     """Pools what the folds' networks say of their test works; writes `evaluation/folds/`.
 
@@ -88,6 +89,7 @@ def evaluate_folds(
       canvas_dir: the folder for canvases now; default: where it was in training.
       which: the checkpoint of each fold, `best` or `last`.
       views: 1, 5 or 10 views of each work; default: as `eval.views` says.
+      rates: `error_rate` and `foreign_rate` in place of the runs' own.
 
     Returns:
       What `metrics.json` holds. It has the form of every other one; the baselines are means over the
@@ -98,11 +100,15 @@ def evaluate_folds(
       WorkdirError: if a fold has no checkpoint, or the data has changed since training.
     """
     given = {"data_dir": data_dir, "canvas_dir": canvas_dir, "which": which}
-    return pool_folds(workdir, folds, given, views).result
+    return pool_folds(workdir, folds, given, views, rates).result
 
 
 def pool_folds(
-    workdir: Path, folds: int, given: Mapping[str, Any], views: int | None = None
+    workdir: Path,
+    folds: int,
+    given: Mapping[str, Any],
+    views: int | None = None,
+    rates: Mapping[str, float] | None = None,
 ) -> Tested:
     """As `evaluate_folds`; `given` has `which`, `data_dir` and `canvas_dir`."""
     tables: list[str] = []
@@ -114,7 +120,7 @@ def pool_folds(
     for fold in range(folds):
         folder = workdir / f"fold{fold}"
         opened = open_run(folder, **given)
-        split, predictions, result = evaluate.predict_and_evaluate(opened, "test", views)
+        split, predictions, result = evaluate.predict_and_evaluate(opened, "test", views, rates)
         classes = opened.run.classes
         of_fold = opened.data.groups(split)
         for task, (known, of_task) in predictions.items():
@@ -183,5 +189,6 @@ def _pooled(
         "official_n": None,
         "baselines": {name: mean(name) for name in (*baselines.WORDS, *baselines.LOSS_WORDS)},
         "by_fold": [{"n": row["n"], "top1": row["top1"]} for row in rows],
+        **judging.pooled(rows),
         **second_scores.pooled(rows),
     }

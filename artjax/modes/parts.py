@@ -159,10 +159,12 @@ def conclude(
     return {name: result}
 
 
-def tested(opened: OpenRun, views: int | None) -> Tested:
+def tested(
+    opened: OpenRun, views: int | None = None, rates: Mapping[str, float] | None = None
+) -> Tested:
     """Evaluates a run on its test split, and writes its own `evaluation/`."""
     run = opened.run
-    split, predictions, result = evaluate.predict_and_evaluate(opened, "test", views)
+    split, predictions, result = evaluate.predict_and_evaluate(opened, "test", views, rates)
     splits = evaluate.open_splits(run.config, opened.data, "test")
     groups = opened.data.groups(split)
     return Tested(

@@ -21,6 +21,7 @@ from tqdm import tqdm
 
 from artjax.data import batches, sources
 from artjax.errors import ConfigError, TrainingError, WorkdirError
+from artjax.evaluation.establishing import establish
 from artjax.evaluation.metrics import Predictions
 from artjax.evaluation.over_tasks import over_tasks
 from artjax.files import replacing
@@ -28,7 +29,7 @@ from artjax.modes.search import combining
 from artjax.modes.search.group import Group, put
 from artjax.modes.search.results import Result, ranked, rungs, survivors
 from artjax.modes.search.space import Space, with_hyperparameters
-from artjax.runs import claim
+from artjax.runs import OpenRun, Run, claim
 from artjax.runtime import mesh as mesh_lib
 from artjax.setup import Setup
 from artjax.training import frozen as frozen_lib
@@ -294,6 +295,10 @@ class HeadSearch:
         record = replace(setup.record, config=config)
         with closing(Checkpoints(folder)) as checkpoints:
             checkpoints.save(result.step, state, record.to_json(), best)
+        network = group.training.network
+        whole = network.whole(state.variables, self._frozen)
+        run = Run(folder, network, whole, result.step, record)
+        establish(OpenRun(run, setup.data, setup.places.with_workdir(folder)))
 
 
 def _check_shared(config: ConfigDict) -> None:
