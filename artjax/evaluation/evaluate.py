@@ -15,7 +15,7 @@ from artjax.data.prepared import Prepared
 from artjax.data.splits import SPLITS
 from artjax.data.works import Split
 from artjax.errors import ConfigError
-from artjax.evaluation import baselines, metrics
+from artjax.evaluation import baselines, metrics, source_facts
 from artjax.evaluation.colour_histograms import kept_colour_baseline
 from artjax.evaluation.report import predictions_csv
 from artjax.evaluation.views import logits_of_views, number_of_views
@@ -135,15 +135,21 @@ def scores(
         are not those of a run.
     """
     split = splits[name]
-    colours, duplicated, by_weights = {}, None, None
+    colours, sources, duplicated, by_weights = {}, {}, None, None
     if name != "train":  # on its own works, a fit says nothing
         colours = {task: kept_colour_baseline(data, splits, task) for task in predictions}
+        sources = {
+            task: source_facts.kept_source_baseline(data, splits, task) for task in predictions
+        }
         duplicated = data.duplicated_in_train(name)
         by_weights = None if learnt_from is None else learnt_from.seen(data, split)
     tasks = summarise(predictions, split, splits["train"], data.prepared, duplicated, classes)
     for task, row in tasks.items():
         colour = colours.get(task)
         row["baselines"]["colour_histograms"] = colour and colour[f"{name}_top1"]
+        source = sources.get(task)
+        row["baselines"]["source_facts"] = source and source[f"{name}_top1"]
+        row["source_facts"] = source_facts.of_split(source, name, row["works"])
         if by_weights is not None:
             row |= _unseen_by_weights(*predictions[task], by_weights)
     return tasks

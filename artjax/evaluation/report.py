@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from artjax.data.works import Split
-from artjax.evaluation import baselines, metrics
+from artjax.evaluation import baselines, metrics, source_facts
 
 # The standard error of a top-1 of 50 % is 9 points with 30 works.
 FEWEST_TO_CHOOSE_BY = 30
@@ -56,6 +56,7 @@ def report_lines(result: Mapping[str, Any]) -> list[str]:
             )
         lines[-1] += _unseen_by_weights(row)
         lines += [used] if used else baselines.in_words(row)
+        lines += [] if used else source_facts.warning(task, result["split"], row)
         lines += baselines.loss_warning(row)
         if row["not_finite"]:
             lines.append(

@@ -14,7 +14,7 @@ import jax
 import numpy as np
 
 from artjax import config as config_lib
-from artjax.evaluation import baselines, evaluate, metrics, report
+from artjax.evaluation import baselines, evaluate, metrics, report, source_facts
 from artjax.places import Places
 from artjax.runs import claim, open_run
 from artjax.runtime import mesh as mesh_lib
@@ -156,6 +156,7 @@ def _pooled(
         **metrics.summary(together, names),
         "official_n": None,
         "baselines": {name: mean(name) for name in (*baselines.WORDS, *baselines.LOSS_WORDS)},
+        "source_facts": source_facts.pooled(rows),
         "by_fold": [{"n": row["n"], "top1": row["top1"]} for row in rows],
         **_unseen_by_weights(rows),
     }
