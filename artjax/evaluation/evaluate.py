@@ -149,7 +149,7 @@ def scores(
         row["baselines"]["colour_histograms"] = colour and colour[f"{name}_top1"]
         source = sources.get(task)
         row["baselines"]["source_facts"] = source and source[f"{name}_top1"]
-        row["source_facts"] = source_facts.of_split(source, name, row["works"])
+        row["source_facts"] = source_facts.in_row(source, split, task)
         if by_weights is not None:
             row |= _unseen_by_weights(*predictions[task], by_weights)
     return tasks

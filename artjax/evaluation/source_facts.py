@@ -15,7 +15,7 @@ from artjax.data.canvases import Canvases
 from artjax.data.works import Split
 from artjax.files import write_atomically
 from artjax.prepare import source_baseline
-from artjax.prepare.source_baseline import columns_of
+from artjax.prepare.source_baseline import Told, columns_of
 
 _KEPT = "source_facts.json"
 
@@ -69,41 +69,43 @@ def _digest(
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
 
 
-def of_split(baseline: Mapping[str, Any] | None, name: str, works: int) -> dict[str, Any] | None:
-    """What a row of `metrics.json` holds beside the top-1: works, and top-1 of each fact alone."""
-    return None if baseline is None else {"works": works, "alone": baseline[f"{name}_alone"]}
+def on_split(baseline: Mapping[str, Any], split: Split, task: str) -> Told:
+    """What the facts tell on validation or test; `baseline` is as from `kept_source_baseline`."""
+    known = split.labels[task] >= 0
+    ids = split.work_ids[known].tolist() if len(split.work_ids) else []
+    return source_baseline.told(baseline, split.name, split.labels[task][known], ids)
+
+
+def in_row(baseline: Mapping[str, Any] | None, split: Split, task: str) -> dict[str, Any] | None:
+    """What a task's row of `metrics.json` holds beside the top-1, as `source_facts`."""
+    if baseline is None:
+        return None
+    told = on_split(baseline, split, task)
+    return {"works": told.works, "alone": dict(told.alone)}
 
 
 def pooled(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
-    """`of_split` of all folds together: each fact's top-1 weighted by works.
+    """`in_row` of all folds together: works in sum, and the top-1 of each fact weighted by images.
 
     A fact that is the same for all training works of a fold counts as a constant answer there.
 
     Args:
       rows: of the folds, of one task.
     """
-    found = [row.get("source_facts") for row in rows]
-    if not all(found):
+    found = [row["source_facts"] for row in rows if row.get("source_facts")]
+    if len(found) < len(rows):
         return None
     constants = [row["baselines"]["best_constant"] for row in rows]
     sizes = [row["n"] for row in rows]
-    facts = dict.fromkeys(fact for of in found if of for fact in of["alone"])
-    return {
-        "works": sum(of["works"] for of in found if of),
-        "alone": {
-            fact: float(
-                np.average(
-                    [
-                        of["alone"].get(fact, constant)
-                        for of, constant in zip(found, constants, strict=True)
-                        if of
-                    ],
-                    weights=sizes,
-                )
-            )
-            for fact in facts
-        },
-    }
+
+    def mean(fact: str) -> float:
+        values = [
+            of["alone"].get(fact, constant) for of, constant in zip(found, constants, strict=True)
+        ]
+        return float(np.average(values, weights=sizes))
+
+    facts = dict.fromkeys(fact for of in found for fact in of["alone"])
+    return {"works": sum(of["works"] for of in found), "alone": {f: mean(f) for f in facts}}
 
 
 def warning(task: str, split: str, row: Mapping[str, Any]) -> list[str]:
@@ -111,12 +113,18 @@ def warning(task: str, split: str, row: Mapping[str, Any]) -> list[str]:
 
     Args:
       task: its name.
-      split: its name.
+      split: its name, or `folds`.
       row: of the task, as in `metrics.json`.
     """
-    top1, facts = row["baselines"].get("source_facts"), row.get("source_facts")
-    if top1 is None or facts is None:
+    values, facts = row["baselines"], row.get("source_facts")
+    if not facts:
         return []
-    constant = row["baselines"]["best_constant"]
-    words = "tested" if split == "folds" else split
-    return source_baseline.warning(task, words, facts["works"], top1, facts["alone"], constant)
+    told = Told(
+        "tested" if split == "folds" else split,
+        facts["works"],
+        values["source_facts"],
+        values["best_constant"],
+        facts["alone"],
+    )
+    said = told.warning(task)
+    return [f"  warning: {said}; {source_baseline.SEE}"] if said else []

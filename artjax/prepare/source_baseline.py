@@ -13,7 +13,7 @@ import re
 from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -24,12 +24,13 @@ from artjax.prepare.selection import Selection
 # More works make it slower, but not noticeably better.
 MOST_TRAIN_WORKS = 6000
 TREES, LEAST_LEAF = 100, 3
-_TREES_ALONE = 20
+_TREES_ALONE = 10
 _TREES_AT_ONCE = 10  # of 6,000 works of 300 classes, 60 MB
 _LEAST_OF_KIND = 5  # works with a word (a format, an ending), which else counts as "another one"
 # Of a test to one side, as those of `evaluation.baselines`.
 LEVEL = 0.025
 _MOST_NAMED = 3
+SEE = "--mode describe shows these facts by class"
 
 Columns = dict[str, np.ndarray]
 """For each fact its numbers, float32 [N, columns of the fact]."""
@@ -46,9 +47,6 @@ def columns_of(rows: Sequence[SourceFacts], file_names: Sequence[str]) -> Column
     def numbers(*columns: Sequence[float]) -> np.ndarray:
         return np.stack([np.asarray(column, np.float32) for column in columns], axis=1)
 
-    names = list(map(PurePosixPath, file_names))
-    endings = _words([name.suffix for name in names])
-    forms = _words([_form(name.stem) for name in names])
     return {
         "shorter side": numbers([min(row.width, row.height) for row in rows]),
         "longer side": numbers([max(row.width, row.height) for row in rows]),
@@ -64,8 +62,20 @@ def columns_of(rows: Sequence[SourceFacts], file_names: Sequence[str]) -> Column
             [row.quarter_sharpness for row in rows],
         ),
         "border": numbers([row.border for row in rows]),
-        "form of the name": np.concatenate([endings, forms], axis=1),
+        "form of the name": _words([form_of(name) for name in file_names]),
     }
+
+
+def form_of(file_name: str) -> str:
+    """Which kinds of characters a file's name has, and its ending, such as `0Aa_ .JPG`.
+
+    It has neither the number of the characters nor their order, nor the folders.
+    """
+    name = PurePosixPath(file_name)
+    kinds = re.sub(r"[^\x00-\x7f]", "é", name.stem)
+    for characters, kind in (("[a-z]", "a"), ("[A-Z]", "A"), ("[0-9]", "0")):
+        kinds = re.sub(characters, kind, kinds)
+    return f"{''.join(sorted(set(kinds)))} {name.suffix}"
 
 
 def source_baseline(
@@ -113,8 +123,72 @@ def source_baseline(
     return result
 
 
+class Told(NamedTuple):
+    """What the facts tell of a task on a split.
+
+    Attributes:
+      split: its name.
+      works: how many works it has; their details and second photographs count with them.
+      top1: of trees on all facts, in [0, 1].
+      constant: of the best constant answer, in [0, 1].
+      alone: top-1 of trees on each fact, in [0, 1].
+    """
+
+    split: str
+    works: int
+    top1: float
+    constant: float
+    alone: Mapping[str, float]
+
+    def facts_that_tell(self) -> list[str]:
+        """The facts that alone are shown to be better than the constant answer, from the best.
+
+        The level is divided by the number of facts (Bonferroni).
+        """
+        level = LEVEL / max(1, len(self.alone))
+        better = [
+            fact
+            for fact, top1 in self.alone.items()
+            if shown_better(top1, self.works, self.constant, level)
+        ]
+        return sorted(better, key=lambda fact: -self.alone[fact])
+
+    def _best(self) -> list[str]:
+        """The fact that tells most, if that is more than the constant answer."""
+        best = max(self.alone, key=self.alone.__getitem__, default="")
+        return [best] if best and self.alone[best] > self.constant else []
+
+    def warning(self, task: str) -> str:
+        """A sentence if all facts are shown to be better than the constant answer, else nothing."""
+        if not shown_better(self.top1, self.works, self.constant):
+            return ""
+        telling = self.facts_that_tell()[:_MOST_NAMED] or self._best()
+        shown = ", ".join(f"{fact} {self.alone[fact]:.1%}" for fact in telling)
+        return (
+            f"what is no painting tells the {task} of {self.top1:.1%} of the {self.split} works, where "
+            f"one answer for all has {self.constant:.1%} (alone: {shown or 'no fact'}): a score may be "
+            "that of the source"
+        )
+
+
+def told(
+    baseline: Mapping[str, Any], split: str, labels: np.ndarray, work_ids: Sequence[str]
+) -> Told:
+    """What the facts tell on a split.
+
+    Args:
+      baseline: as from `source_baseline`.
+      split: its name.
+      labels: of the works of the split, int [n], 0 or more.
+      work_ids: of the same works; empty where each is one of its own.
+    """
+    constant = float(np.bincount(labels).max() / len(labels))
+    works = len(set(work_ids)) or len(labels)
+    return Told(split, works, baseline[f"{split}_top1"], constant, baseline[f"{split}_alone"])
+
+
 def source_warnings(selection: Selection) -> list[str]:
-    """What a build says of its works: a `warning` for each label that the facts tell.
+    """What a build says of its works: a warning for each label that the facts tell.
 
     None where facts are not known, or without scikit-learn.
     """
@@ -129,60 +203,16 @@ def source_warnings(selection: Selection) -> list[str]:
     for label, names in selection.catalogue.class_names.items():
         number = {name: i for i, name in enumerate(names)}
         labels = np.asarray([number.get(work.labels.get(label, ""), -1) for work in works])
-        known = labels >= 0
-        rows = {of: np.flatnonzero(known & (np.asarray(splits) == of)) for of in SPLITS}
+        rows = {of: np.flatnonzero((labels >= 0) & (np.asarray(splits) == of)) for of in SPLITS}
         try:
             found = source_baseline(columns, rows, labels)
         except ModuleNotFoundError:
             return []
-        if found is None:
-            continue
-        test = rows["test"]
-        constant = float(np.bincount(labels[test]).max() / len(test))
-        number_of_works = len({works[i].work_id for i in test})
-        lines += warning(
-            label, "test", number_of_works, found["test_top1"], found["test_alone"], constant
-        )
+        if found is not None:
+            ids = [works[i].work_id for i in rows["test"]]
+            said = told(found, "test", labels[rows["test"]], ids).warning(label)
+            lines += [f"warning: {said}; {SEE}"] if said else []
     return lines
-
-
-def warning(
-    task: str, split: str, works: float, top1: float, alone: Mapping[str, float], constant: float
-) -> list[str]:
-    """A line if the facts tell a task better than an answer that is always the same, else nothing.
-
-    Args:
-      task: its name.
-      split: the name of the split, for the words.
-      works: how many independent works it has.
-      top1: of all facts together, in [0, 1].
-      alone: of each fact alone.
-      constant: of the best constant answer, in [0, 1].
-    """
-    if not shown_better(top1, works, constant):
-        return []
-    telling = facts_that_tell(alone, works, constant)
-    shown = ", ".join(f"{name} {alone[name]:.1%}" for name in telling[:_MOST_NAMED])
-    return [
-        f"warning: what is no painting tells the {task} of {top1:.1%} of the {split} works, where one "
-        f"answer for all has {constant:.1%} (alone: {shown or 'no fact'}): a score may be that of the "
-        "source; --mode describe shows these facts by class"
-    ]
-
-
-def facts_that_tell(alone: Mapping[str, float], works: float, constant: float) -> list[str]:
-    """The facts that alone are shown to be better than a constant answer, from the best.
-
-    The level is divided by the number of facts (Bonferroni).
-
-    Args:
-      alone: top-1 of each, in [0, 1].
-      works: how many independent works it is measured on.
-      constant: of the best constant answer, in [0, 1].
-    """
-    level = LEVEL / max(1, len(alone))
-    better = [name for name, top1 in alone.items() if shown_better(top1, works, constant, level)]
-    return sorted(better, key=lambda name: -alone[name])
 
 
 def shown_better(top1: float, works: float, share: float, level: float = LEVEL) -> bool:
@@ -201,8 +231,9 @@ def _named(features: np.ndarray, labels: np.ndarray, others: np.ndarray, trees: 
 
     total: Any = 0
     for seed in range(0, trees, _TREES_AT_ONCE):
+        # All columns are tried for each cut: one that tells would be missed among many that do not.
         forest = ExtraTreesClassifier(
-            _TREES_AT_ONCE, min_samples_leaf=LEAST_LEAF, random_state=seed
+            _TREES_AT_ONCE, min_samples_leaf=LEAST_LEAF, max_features=None, random_state=seed
         )
         total = total + forest.fit(features, labels).predict_proba(others)
     named: np.ndarray = np.unique(labels)[total.argmax(axis=1)]
@@ -214,13 +245,6 @@ def _words(words: Sequence[str]) -> np.ndarray:
     kinds, counts = np.unique(np.asarray(words, np.str_), return_counts=True)
     frequent = kinds[counts >= _LEAST_OF_KIND]
     return (np.asarray(words, np.str_)[:, None] == frequent).astype(np.float32)
-
-
-def _form(stem: str) -> str:
-    """Which kinds of characters a name has, such as `Aa0_`; neither how many nor in which order."""
-    ascii_only = re.sub(r"[^\x00-\x7f]", "é", stem)
-    ascii_only = re.sub("[a-z]", "a", re.sub("[A-Z]", "A", re.sub("[0-9]", "0", ascii_only)))
-    return "".join(sorted(set(ascii_only)))
 
 
 def _day(day: str) -> int:
