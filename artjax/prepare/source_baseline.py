@@ -13,13 +13,15 @@ import re
 from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import PurePosixPath
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from artjax.data.reports import SourceFacts
 from artjax.data.splits import SPLITS
-from artjax.prepare.selection import Selection
+
+if TYPE_CHECKING:  # a training needs nothing of what builds
+    from artjax.prepare.selection import Selection
 
 # More works make it slower, but not noticeably better.
 MOST_TRAIN_WORKS = 6000
