@@ -1,4 +1,4 @@
-"""The tables beside prepared data: skipped works, the split of each picture, and near-duplicates."""
+"""The tables beside prepared data: skipped works, splits, near-duplicates, and facts of the files."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ import io
 import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_type_hints
 
 from artjax.files import replacing
 
 SKIPPED_CSV, SPLITS_CSV = "skipped.csv", "splits.csv"
 NEAR_DUPLICATES_CSV = "near_duplicates.csv"
+SOURCE_FACTS_CSV = "source_facts.csv"
 SAME_PICTURE = "the same picture"
 
 
@@ -54,6 +55,53 @@ class NearDuplicateRow(NamedTuple):
     distance: int
     correlation: float
     conflict: str
+
+
+class SourceFacts(NamedTuple):
+    """What is no painting, of a prepared picture; a row of `source_facts.csv`, after its file name.
+
+    All but the last four columns are of the file as it came. `date` is what its EXIF data say, not the
+    file system: copying and unpacking change that one, folder by folder.
+
+    Attributes:
+      width: in pixels, upright.
+      height: in pixels, upright.
+      bytes: size of the file.
+      format: with its colour mode; of a JPEG also the chroma subsampling, and whether it is progressive.
+      luma_step: mean of a JPEG's quantisation table for luminance; 0 for other formats.
+      chroma_step: the same for chrominance; 0 where there is no such table.
+      profile: 1 if the file has an ICC profile, else 0.
+      date: day on which it was taken, digitised or last changed, as `2014-03-31`; empty if unknown.
+      sharpness: of the prepared picture, see `artjax.prepare.source_facts.sharpness`.
+      half_sharpness: the same at half its size.
+      quarter_sharpness: the same at a quarter.
+      border: share of the area that is an even border, in [0, 1].
+    """
+
+    width: int
+    height: int
+    bytes: int
+    format: str
+    luma_step: float
+    chroma_step: float
+    profile: int
+    date: str
+    sharpness: float
+    half_sharpness: float
+    quarter_sharpness: float
+    border: float
+
+
+def read_source_facts(folder: Path) -> dict[str, SourceFacts] | None:
+    """The rows of `source_facts.csv` by file name; None where there is no such file."""
+    rows = _read_csv(folder / SOURCE_FACTS_CSV)
+    if rows is None:
+        return None
+    kinds = get_type_hints(SourceFacts)
+    return {
+        row["file_name"]: SourceFacts(**{name: kind(row[name]) for name, kind in kinds.items()})
+        for row in rows
+    }
 
 
 def read_skipped(folder: Path) -> list[Skipped]:
@@ -98,7 +146,7 @@ def read_near_duplicates(folder: Path) -> list[NearDuplicateRow] | None:
 
 def copy_reports(source: Path, target: Path) -> None:
     """Copies the reports that are in one folder into another."""
-    for name in (SKIPPED_CSV, SPLITS_CSV, NEAR_DUPLICATES_CSV):
+    for name in (SKIPPED_CSV, SPLITS_CSV, NEAR_DUPLICATES_CSV, SOURCE_FACTS_CSV):
         if (source / name).is_file():
             shutil.copyfile(source / name, target / name)
 

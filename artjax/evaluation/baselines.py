@@ -1,4 +1,4 @@
-"""What a score has to beat: chance, answers that are always the same, and colour alone."""
+"""What a score has to beat: chance, answers that are always the same, colour, facts of the files."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ WORDS: Mapping[str, str] = {
     "best_constant": "the best constant answer",
     "train_majority": "always train's most frequent class",
     "colour_histograms": "colour histograms",
+    "source_facts": "facts of the files",
 }
 """The baselines of top-1, in the order of a report."""
 
@@ -48,14 +49,16 @@ def baselines(
       colour_histograms: what these reach on the split; None where they were not computed.
 
     Returns:
-      For each baseline its number. That of train's frequencies is None where a class of these works has
-      no training work: such guesses give it no probability, and their loss is infinite.
+      For each baseline its number; `source_facts` is None, and left to `evaluate.scores`. That of
+      train's frequencies is None where a class of these works has no training work: such guesses give it
+      no probability, and their loss is infinite.
     """
     return {
         "chance": 1 / classes,
         "best_constant": float(np.bincount(labels).max() / len(labels)),
         "train_majority": majority_top1(train_labels, labels),
         "colour_histograms": colour_histograms,
+        "source_facts": None,
         "uniform_loss": math.log(classes),
         "train_frequencies_loss": frequencies_loss(train_labels, labels, classes),
     }
@@ -122,8 +125,9 @@ def in_words(row: Mapping[str, Any]) -> list[str]:
     lines += [
         f"  {verdict} {_listed(judged[verdict])}" for verdict in VERDICTS if verdict in judged
     ]
-    if "colour_histograms" in values:
-        lines.append(_against_colours(values["colour_histograms"], *row["top1_ci95"]))
+    for name in ("colour_histograms", "source_facts"):
+        if name in values:
+            lines.append(_against_fitted(name, values[name], *row["top1_ci95"]))
     return lines
 
 
@@ -152,9 +156,9 @@ def against_constant(top1: float, trials: float, share: float) -> str:
     return NOT_SHOWN
 
 
-def _against_colours(share: float, low: float, high: float) -> str:
-    """A line on the histograms. Of these only the top-1 is kept, which is compared with the interval."""
-    named = f"{WORDS['colour_histograms']} ({share:.1%})"
+def _against_fitted(name: str, share: float, low: float, high: float) -> str:
+    """A line on a baseline that is fitted. Its top-1 is compared with the interval."""
+    named = f"{WORDS[name]} ({share:.1%})"
     if share < low:
         return f"  {BETTER} {named}: the whole interval is above"
     if share > high:

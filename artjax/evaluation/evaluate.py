@@ -16,7 +16,7 @@ from artjax.data.prepared import Prepared
 from artjax.data.splits import SPLITS
 from artjax.data.works import Split
 from artjax.errors import ConfigError
-from artjax.evaluation import baselines, judging, looks, metrics, reliability
+from artjax.evaluation import baselines, judging, looks, metrics, reliability, source_facts
 from artjax.evaluation.colour_histograms import kept_colour_baseline
 from artjax.evaluation.report import predictions_csv
 from artjax.evaluation.second_scores import second_scores
@@ -166,14 +166,20 @@ def scores(
         are not those of a run.
     """
     split = splits[name]
-    colours, left_out = {}, {}
+    colours, sources, left_out = {}, {}, {}
     if name != "train":  # on its own works, a fit says nothing
         colours = {task: kept_colour_baseline(data, splits, task) for task in predictions}
+        sources = {
+            task: source_facts.kept_source_baseline(data, splits, task) for task in predictions
+        }
         left_out = _left_out(data, split, learnt_from)
     tasks = summarise(predictions, split, splits["train"], data.prepared, left_out, classes)
     for task, row in tasks.items():
         colour = colours.get(task)
         row["baselines"]["colour_histograms"] = colour and colour[f"{name}_top1"]
+        source = sources.get(task)
+        row["baselines"]["source_facts"] = source and source[f"{name}_top1"]
+        row["source_facts"] = source_facts.in_row(source, split, task)
     return tasks
 
 

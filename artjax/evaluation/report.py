@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from artjax.data.works import Split
-from artjax.evaluation import baselines, judging, metrics, second_scores
+from artjax.evaluation import baselines, judging, metrics, second_scores, source_facts
 
 # The standard error of a top-1 of 50 % is 9 points with 30 works.
 FEWEST_TO_CHOOSE_BY = 30
@@ -47,6 +47,7 @@ def report_lines(result: Mapping[str, Any]) -> list[str]:
         lines.append(f"{result['split']} {task}: {metrics.format_metrics(row, covers)} on {works}")
         lines[-1] += second_scores.in_words(row)
         lines += [used] if used else baselines.in_words(row)
+        lines += [] if used else source_facts.warning(task, result["split"], row)
         lines += baselines.loss_warning(row)
         lines += [] if used else judging.in_words(row)
         if row["not_finite"]:

@@ -15,7 +15,16 @@ import jax
 import numpy as np
 
 from artjax import config as config_lib
-from artjax.evaluation import baselines, evaluate, judging, looks, metrics, report, second_scores
+from artjax.evaluation import (
+    baselines,
+    evaluate,
+    judging,
+    looks,
+    metrics,
+    report,
+    second_scores,
+    source_facts,
+)
 from artjax.modes import parts as parts_lib
 from artjax.modes.labels.of_folds import LabelsOfFolds
 from artjax.modes.parts import Part, Tested, claimed, conclude, train_parts
@@ -188,6 +197,7 @@ def _pooled(
         **metrics.summary(together, names),
         "official_n": None,
         "baselines": {name: mean(name) for name in (*baselines.WORDS, *baselines.LOSS_WORDS)},
+        "source_facts": source_facts.pooled(rows),
         "by_fold": [{"n": row["n"], "top1": row["top1"]} for row in rows],
         **judging.pooled(rows),
         **second_scores.pooled(rows),

@@ -159,7 +159,7 @@ def conclude(
     return {name: result}
 
 
-def tested(
+def on_test(
     opened: OpenRun, views: int | None = None, rates: Mapping[str, float] | None = None
 ) -> Tested:
     """Evaluates a run on its test split, and writes its own `evaluation/`."""

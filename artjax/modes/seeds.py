@@ -17,7 +17,7 @@ from artjax.evaluation import baselines, ensemble, evaluate, metrics, recipe
 from artjax.files import write_atomically
 from artjax.modes import parts as parts_lib
 from artjax.modes.folds import cross_validate, pool_folds
-from artjax.modes.parts import Part, Tested, claimed, conclude, tested, train_parts
+from artjax.modes.parts import Part, Tested, claimed, conclude, on_test, train_parts
 from artjax.places import Places
 from artjax.runs import is_cross_validation, is_several_seeds, open_run, parts_of, read_config
 from artjax.runs.workdir import config_file
@@ -141,7 +141,7 @@ def evaluate_seeds(
         if config.folds:
             runs.append(pool_folds(workdir / name, config.folds, given, views, rates))
         else:
-            runs.append(tested(open_run(workdir / name, **given), views, rates))
+            runs.append(on_test(open_run(workdir / name, **given), views, rates))
     first = runs[0]
     tasks = first.result["tasks"]
     result = {

@@ -26,6 +26,7 @@ from artjax.prepare.missing_urls import command, write_missing_urls
 from artjax.prepare.origin import check_origin, origin
 from artjax.prepare.picture_decoding import MAX_PIXELS, SHORT_SIDE_PX
 from artjax.prepare.selection import select
+from artjax.prepare.source_baseline import source_warnings
 from artjax.runtime import locks
 from artjax.runtime.tensorflow_import import import_tensorflow
 
@@ -302,7 +303,7 @@ class WorksBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # 
             }
         )
         written = folder.parent / str(self.VERSION)  # where the folder will be
-        self._summary = selection.summary(written)
+        self._summary = selection.summary(written) + source_warnings(selection)
         if placed:
             self._summary.append(
                 "splits: the works of the previous build stay where they were, "

@@ -18,12 +18,14 @@ from typing import Any
 
 from tqdm import tqdm
 
+from artjax.data.reports import SourceFacts
 from artjax.errors import DataError, ImageError
 from artjax.files import replacing
 from artjax.prepare import picture_decoding
 from artjax.prepare.catalogue import Work
 from artjax.prepare.near_duplicates import Fingerprint, fingerprint_of
 from artjax.prepare.processes import map_in_processes
+from artjax.prepare.source_facts import facts_of_file, source_facts
 
 _FEW_WORKS = 64
 
@@ -39,6 +41,8 @@ class CleanedWork:
       size: width and height of the original picture in pixels, upright.
       fingerprint: for finding near-duplicates. Made anew in each build, not kept on the disk, so
         those of two versions never meet.
+      facts: what is no painting, of the file and of the JPEG; None for a picture that is drawn. Made
+        anew in each build, too.
     """
 
     jpeg: Path | None
@@ -46,6 +50,7 @@ class CleanedWork:
     sha256: str = ""
     size: tuple[int, int] = (0, 0)
     fingerprint: Fingerprint | None = None
+    facts: SourceFacts | None = None
 
 
 def clean_works(
@@ -167,11 +172,13 @@ def clean_work(work: Work, folder: Path, short_side_px: int, max_pixels: int) ->
     """Cleans one picture into `folder`, as `clean_works` does, unless it is there already."""
     if work.picture is None:
         return CleanedWork(None, problem="no such file")
+    of_file = None
     try:
         path = folder / f"{_key(work, short_side_px)}.jpg"
         there = path.is_file()
         if isinstance(work.picture, Path):
             size = picture_decoding.upright_size(work.picture)
+            of_file = facts_of_file(work.picture)
             jpeg = (
                 b""
                 if there
@@ -193,7 +200,11 @@ def clean_work(work: Work, folder: Path, short_side_px: int, max_pixels: int) ->
     except OSError as error:  # a full disk, say, which must not cost a picture
         raise DataError(f"cannot keep the cleaned picture {path}: {error.strerror}") from error
     return CleanedWork(
-        path, sha256=hashlib.sha256(jpeg).hexdigest(), size=size, fingerprint=fingerprint_of(jpeg)
+        path,
+        sha256=hashlib.sha256(jpeg).hexdigest(),
+        size=size,
+        fingerprint=fingerprint_of(jpeg),
+        facts=of_file and source_facts(size, of_file, jpeg),
     )
 
 

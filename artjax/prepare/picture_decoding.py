@@ -103,7 +103,7 @@ def decode(
       ImageError: with the reason, if it is no usable picture.
     """
     try:
-        with _opened(path) as image:
+        with opened(path) as image:
             width, height = image.size
             if width * height > max_pixels:
                 raise ImageError(
@@ -130,7 +130,7 @@ def upright_size(path: Path) -> tuple[int, int]:
       OSError: if it cannot be read.
     """
     try:
-        with _opened(path) as image:
+        with opened(path) as image:
             sideways = (
                 orientation(image) >= 5 and image.format != "TIFF"
             )  # whose size says it already
@@ -142,8 +142,10 @@ def upright_size(path: Path) -> tuple[int, int]:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Image.Image]:
+def opened(path: Path) -> Iterator[Image.Image]:
     """A picture file whose header is read.
+
+    Raises `ImageError` if it is no picture, and `OSError` if it cannot be read.
 
     No other formats are tried than the documented ones. Some of the others start programs from PATH, and
     a file chooses its format by its content: Pillow reads an EPS that is called .jpg with Ghostscript.

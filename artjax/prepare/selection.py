@@ -14,9 +14,11 @@ from artjax.data.reports import (
     NEAR_DUPLICATES_CSV,
     SAME_PICTURE,
     SKIPPED_CSV,
+    SOURCE_FACTS_CSV,
     SPLITS_CSV,
     NearDuplicateRow,
     Skipped,
+    SourceFacts,
     SplitRow,
     with_near_duplicate_in_train,
     write_csv,
@@ -67,7 +69,7 @@ class Selection:
         }
 
     def write_reports(self, folder: Path) -> None:
-        """Writes `skipped.csv`, `splits.csv` and, where they were looked for, `near_duplicates.csv`."""
+        """Writes `skipped.csv`, `splits.csv` and, where there are any, the other two reports."""
         placed = [
             SplitRow(work.file_name, work.work_id, split, *picture.size)
             for split, works in self.kept.items()
@@ -75,6 +77,14 @@ class Selection:
         ]
         write_csv(folder / SKIPPED_CSV, Skipped._fields, self.skipped)
         write_csv(folder / SPLITS_CSV, SplitRow._fields, placed)
+        facts = [
+            (work.file_name, *picture.facts)
+            for works in self.kept.values()
+            for work, picture in works
+            if picture.facts
+        ]
+        if facts:
+            write_csv(folder / SOURCE_FACTS_CSV, ["file_name", *SourceFacts._fields], facts)
         if self.near_duplicates is not None:
             rows = [
                 row._replace(correlation=round(row.correlation, 4)) for row in self.near_duplicates

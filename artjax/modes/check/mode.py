@@ -24,7 +24,8 @@ from artjax.files import finite, json_text, write_results
 from artjax.models import HEAD
 from artjax.modes.check import verdicts
 from artjax.modes.check.held_out import try_labels
-from artjax.modes.check.verdicts import CANNOT_TELL, FAILED, Verdict
+from artjax.modes.check.sources import source
+from artjax.modes.check.verdicts import CANNOT_TELL, FAILED, WARNING, Verdict
 from artjax.modes.check.watching import Seen, watch_gradients
 from artjax.modes.check.works import Works
 from artjax.modes.command import Command
@@ -116,6 +117,10 @@ def _check(of_run: Setup, say: Callable[[str], None], start: float) -> dict[str,
         else:
             why = "a network that does not learn one batch says nothing about labels"
             report(verdicts.labels(task, None, why))
+        if of_files := source(task, setup.data, setup.splits):
+            report(of_files)
+        else:
+            say(f"source of {task}: not known, as no facts of the files are recorded")
     result = {
         "ok": all(verdict.verdict != FAILED for verdict in found),
         "checks": [asdict(verdict) for verdict in found],
@@ -136,6 +141,9 @@ def _summary(found: Sequence[Verdict]) -> str:
     failed = [verdict.name for verdict in found if verdict.verdict == FAILED]
     open_ = [verdict.name for verdict in found if verdict.verdict == CANNOT_TELL]
     parts = [f"FAILED: {', '.join(failed)}"] if failed else ["nothing failed"]
+    warned = [verdict.name for verdict in found if verdict.verdict == WARNING]
+    if warned:
+        parts.append(f"warning: {', '.join(warned)}")
     if open_:
         parts.append(f"cannot tell: {', '.join(open_)}")
     return "check: " + "; ".join(parts)

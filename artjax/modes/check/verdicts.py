@@ -1,4 +1,4 @@
-"""What each check concludes from its numbers: `ok`, `FAILED` or `cannot tell`, and one sentence."""
+"""What each check concludes from its numbers: `ok`, `FAILED` …, and one sentence."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 OK, FAILED, CANNOT_TELL = "ok", "FAILED", "cannot tell"
+WARNING = "warning"  # the set-up learns, but what it learns may not be what is meant
 
 # The heads start at zero, so the loss is ln(classes) up to rounding; this allows for other heads.
 _INITIAL_LOSS_TOLERANCE = 0.05
@@ -36,7 +37,7 @@ class Verdict:
 
     Attributes:
       name: name of the check.
-      verdict: `OK`, `FAILED` or `CANNOT_TELL`.
+      verdict: `OK`, `FAILED`, `CANNOT_TELL` or `WARNING`.
       text: the measured numbers; of a failure also what it means, and what to do.
       numbers: the numbers again, for `check.json`.
     """

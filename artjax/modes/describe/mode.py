@@ -28,13 +28,16 @@ def run(command: Command) -> int:
     """`--mode describe`."""
     config, places = command.config_and_places()
     for task, row in describe(config, places)["tasks"].items():
-        colour = row["colour_histograms"]
+        colour, source = row["colour_histograms"], row["source_facts"]
         test = f"{colour['test_top1']:.1%}" if colour else "not measured"
         majority = row["majority_top1"].get("test", float("nan"))
         print(
             f"{task}: {len(row['classes'])} classes; test top-1 by chance {row['chance']:.1%}, always "
             f"'{row['majority_class']}' {majority:.1%}, by colour histograms {test}"
+            + (f", by facts of the files {source['test_top1']:.1%}" if source else "")
         )
+        if source and source["warning"]:
+            print(f"warning: {source['warning']}")
     print(f"written to {places.workdir / 'describe' / 'index.html'}")
     print(command.next("check"))
     return 0

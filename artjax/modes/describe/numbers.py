@@ -19,6 +19,7 @@ from artjax.data.splits import uncovered, uncovered_in_words
 from artjax.data.works import Split
 from artjax.evaluation import baselines
 from artjax.evaluation.colour_histograms import kept_colour_baseline
+from artjax.modes.describe.sources import sources_of
 from artjax.prepare import near_duplicates
 
 # Upper limits of width / height, and their names.
@@ -143,6 +144,7 @@ def _of_task(
             if name != "train" and (of >= 0).any()
         },
         "colour_histograms": kept_colour_baseline(data, splits, task),
+        "source_facts": sources_of(data, splits, task, names),
     }
 
 

@@ -55,6 +55,11 @@ def render(
         },
         aspect_bars=_plain_bars(summary["aspects"]),
         short_side_bars=_plain_bars(summary["short_sides_px"]),
+        source_tables={
+            task: _source_table(row["source_facts"])
+            for task, row in summary["tasks"].items()
+            if row["source_facts"]
+        },
         skipped=[
             (row["reason"], row["works"], ", ".join(row["examples"]))
             for row in summary["skipped"]["reasons"][:_MOST_REASONS]
@@ -83,6 +88,17 @@ def _class_bars(task_number: int, classes: Sequence[Mapping[str, Any]]) -> list[
         )
         for number, of in enumerate(classes, start=1)
     ]
+
+
+def _source_table(source: Mapping[str, Any]) -> tuple[list[tuple[str, str]], list[list[Any]]]:
+    """The columns and rows of `parts.table`: a row for each fact, a column for each class."""
+    columns = [("Fact", "text"), ("Alone, on test", "percent"), ("Tells", "%s")]
+    columns += [(name, "%s") for name in source["classes"]]
+    rows = [
+        [of["name"], of["alone"], "yes" if of["tells"] else "", *of["by_class"]]
+        for of in source["facts"]
+    ]
+    return columns, rows
 
 
 def _plain_bars(rows: Sequence[tuple[str, int]]) -> list[Bar]:
