@@ -50,7 +50,7 @@ CONTESTANTS = {
     ],
     "growth": ["batch 8", "size 16", "devices 2", "works 100"],
 }
-# pip install .[benchmark]; the benchmarks leave out those that are not installed.
+# The benchmarks leave out those that are not installed.
 PEERS = {"opencv": "cv2", "faiss": "faiss"}
 
 

@@ -16,7 +16,7 @@ from artjax.data.prepared import Prepared
 from artjax.data.splits import SPLITS
 from artjax.data.works import Split
 from artjax.errors import ConfigError
-from artjax.evaluation import baselines, metrics
+from artjax.evaluation import baselines, copies, metrics
 from artjax.evaluation.colour_histograms import kept_colour_baseline
 from artjax.evaluation.report import predictions_csv
 from artjax.evaluation.second_scores import second_scores
@@ -89,12 +89,20 @@ def predict_and_evaluate(
     split = splits[name]
     predictions = predict_works(opened, split, views)
     learnt_from = seen.of_weights(run.workdir, run.record)
+    of_copies, also_left_out = {}, {}
+    if name == "test":
+        found = copies.find_copies(opened, split, splits["train"])
+        of_copies = {"copies": copies.summary(found)}
+        also_left_out = {"without_copies": copies.left_out(found, split)}
+        if is_first_process():
+            copies.write_copies(run.workdir / "evaluation" / name, found, split, splits["train"])
     result = {
         "split": name,
         "checkpoint_step": run.step,
         "collection": f"{data.prepared.name}/{data.prepared.version}",
         "views": views,
-        "tasks": scores(predictions, data, splits, name, run.classes, learnt_from),
+        "tasks": scores(predictions, data, splits, name, run.classes, learnt_from, also_left_out),
+        **of_copies,
     }
     table = predictions_csv(predictions, split, run.classes)
     return split, predictions, write_results(run.workdir / "evaluation" / name, result, table)
@@ -124,6 +132,7 @@ def scores(
     name: str,
     classes: Mapping[str, Sequence[str]],
     learnt_from: LearntFrom | None = None,
+    also_left_out: Mapping[str, np.ndarray | None] = MappingProxyType({}),
 ) -> dict[str, dict[str, Any]]:
     """What `metrics.json` has for each task: metrics of predictions, and the baselines.
 
@@ -135,12 +144,13 @@ def scores(
       classes: class names, by task.
       learnt_from: the works that the pretrained weights of a run have learnt from; None for weights that
         are not those of a run.
+      also_left_out: further works that second scores leave out; see `second_scores`.
     """
     split = splits[name]
     colours, left_out = {}, {}
     if name != "train":  # on its own works, a fit says nothing
         colours = {task: kept_colour_baseline(data, splits, task) for task in predictions}
-        left_out = _left_out(data, split, learnt_from)
+        left_out = _left_out(data, split, learnt_from) | dict(also_left_out)
     tasks = summarise(predictions, split, splits["train"], data.prepared, left_out, classes)
     for task, row in tasks.items():
         colour = colours.get(task)

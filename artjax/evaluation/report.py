@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from artjax.data.works import Split
-from artjax.evaluation import baselines, metrics, second_scores
+from artjax.evaluation import baselines, copies, metrics, second_scores
 
 # The standard error of a top-1 of 50 % is 9 points with 30 works.
 FEWEST_TO_CHOOSE_BY = 30
@@ -59,6 +59,8 @@ def report_lines(result: Mapping[str, Any]) -> list[str]:
             lines.append(f"  {without} of {row['classes']} {task}s have no {result['split']} work")
         if row["predicted_classes"] == 1 < row["classes"]:
             lines.append(f"  warning: the network names the same {task} for every work")
+    if "copies" in result:
+        lines += copies.in_words(result["copies"])
     return lines
 
 

@@ -215,7 +215,7 @@ def _near_by_chunk(
     for mask in _masks(max_distance // _CHUNKS):
         bucket = chunks ^ mask
         counts = sizes[bucket]
-        for rows in _portions(counts):
+        for rows in portions(counts):
             ends = np.cumsum(counts[rows])
             skip = starts[bucket[rows]] - ends + counts[rows]
             second = np.repeat(skip, counts[rows])
@@ -235,7 +235,7 @@ def _masks(most_bits: int) -> list[int]:
     ]
 
 
-def _portions(counts: np.ndarray) -> list[slice]:
+def portions(counts: np.ndarray) -> list[slice]:
     """Rows, in portions that have at most about `_AT_ONCE` pairs together."""
     ends = np.cumsum(counts)
     most = ends[-1] if len(ends) else 0
