@@ -75,7 +75,7 @@ def local_features_of(picture: Image.Image, aspect: float) -> LocalFeatures:
     # OpenCV returns more than asked for where some are equally strong.
     places = np.asarray([point.pt for point in points[:MOST]], np.float32).reshape(-1, 2)
     shares = places / np.asarray(size, np.float32)
-    at_rim = (np.minimum(shares, 1 - shares) < _RIM).any(axis=1)
+    at_rim = np.minimum(shares, 1 - shares).min(axis=1) < _RIM
     return LocalFeatures(places, descriptors[:MOST].astype(np.uint8), at_rim)
 
 

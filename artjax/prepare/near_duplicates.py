@@ -66,13 +66,15 @@ class NearDuplicate(NamedTuple):
     """Two pictures, by index (`first` < `second`), that look the same.
 
     `distance` is the number of bits in which their hashes differ; `correlation` is of their pixels. Both
-    are of the views, and of the turn of the second, that correlate best.
+    are of the views, and of the turn of the second, that correlate best. `shared_points`: how many local
+    features one transform takes from one to the other; None where they were not found by these.
     """
 
     first: int
     second: int
     distance: int
     correlation: float
+    shared_points: int | None = None
 
 
 def fingerprint_of(jpeg: bytes) -> Fingerprint:

@@ -11,9 +11,11 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from artjax.prepare.local_features import (
     MIN_SHARED,
@@ -45,8 +47,25 @@ class SharedPart(NamedTuple):
 
 def extract(read: Callable[[int], LocalFeatures], count: int) -> list[LocalFeatures]:
     """`read(i)` for each i below `count`, on all cores: OpenCV works outside of Python's lock."""
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+    with _one_thread_each() as pool:
         return list(pool.map(read, range(count)))
+
+
+@contextmanager
+def _one_thread_each() -> Iterator[ThreadPoolExecutor]:
+    """A thread for each core. BLAS and OpenCV start none of their own, which would wait for these."""
+    import cv2
+
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        with (
+            threadpool_limits(1, user_api="blas"),
+            ThreadPoolExecutor(os.cpu_count() or 1) as pool,
+        ):
+            yield pool
+    finally:
+        cv2.setNumThreads(threads)
 
 
 def find_shared_parts(pictures: Sequence[LocalFeatures]) -> list[SharedPart]:
@@ -60,7 +79,7 @@ def verify(
     queries: Sequence[LocalFeatures], works: Sequence[LocalFeatures], pairs: np.ndarray
 ) -> list[SharedPart]:
     """Those of the pairs of a query and a work, int [P, 2], that share `MIN_SHARED` points or more."""
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+    with _one_thread_each() as pool:
         counts = pool.map(lambda pair: shared_points(queries[pair[0]], works[pair[1]]), pairs)
         return [
             SharedPart(int(first), int(second), shared)
