@@ -102,6 +102,11 @@ SIZES: dict[str, dict[str, Size]] = {
         "rounds": everywhere(5, "rounds in which the contestants take turns"),
         "works": everywhere(500, "pictures for one process and for two"),
     },
+    "shared_parts": {
+        "works": everywhere(40_000, "made works in the whole search"),
+        "canvas": everywhere(256, "side of the canvases in pixels"),
+        "drawn": everywhere(60, "drawn pictures, if no folder is given"),
+    },
     "near_duplicates": {"hashes": everywhere(40_000, "hashes in the largest search")},
 }
 

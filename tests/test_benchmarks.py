@@ -29,6 +29,7 @@ SMALLEST = {
     "search": "--heads 3 --alone 1 --works 300 --epochs 1",
     "prepare": "--pictures 1 --rounds 1 --works 2",
     "near_duplicates": "--hashes 800",
+    "shared_parts": "--works 80 --canvas 96 --drawn 40",
     # It starts processes, which do not know the family of the tests.
     "growth": f"--model vgg_small {TINY_STEP} --batches 8 --sizes 16 --devices 2 --works 100 --rounds 1",
 }
@@ -50,9 +51,10 @@ CONTESTANTS = {
     "near_duplicates": [
         f"{kind} {who}" for kind in ("random", "smooth") for who in ("ours", "numpy")
     ],
+    "shared_parts": ["extraction_ms", "comparison_ms", "detail", "recall"],
     "growth": ["batch 8", "size 16", "devices 2", "works 100"],
 }
-# pip install .[benchmark]; the benchmarks leave out those that are not installed.
+# The benchmarks leave out those that are not installed.
 PEERS = {"opencv": "cv2", "faiss": "faiss"}
 
 
@@ -77,6 +79,13 @@ def figures(name, result):
         case "near_duplicates":
             rows = {kind: result[kind]["800"] for kind in ("random", "smooth")}
             return {f"{kind} {who}": rows[kind][who] for kind in rows for who in rows[kind]}
+        case "shared_parts":
+            copies = result["copies"]
+            assert not copies["paired_originals"]
+            return {who: copies[who] for who in ("extraction_ms", "comparison_ms")} | {
+                "detail": copies["rows"]["detail of 50 % of the area"]["looked_up"],
+                "recall": result["whole_search"]["recall"],
+            }
         case "growth":
             return {
                 f"{what} {point}": min(row.values())
@@ -142,7 +151,9 @@ def check_result(name, file, output, contestants):
         assert who in output
 
 
-@pytest.mark.parametrize("name", ["features", "search", "input", "prepare", "near_duplicates"])
+@pytest.mark.parametrize(
+    "name", ["features", "search", "input", "prepare", "near_duplicates", "shared_parts"]
+)
 def test_benchmark_measures_everybody(name, folder, tmp_path, capsys):
     file = tmp_path / "result.json"
     status = run_here(folder / f"{name}.py", *SMALLEST[name].split(), "--json", str(file))

@@ -55,6 +55,7 @@ class NearDuplicateRow(NamedTuple):
     distance: int
     correlation: float
     conflict: str
+    shared_points: int | None = None
 
 
 class SourceFacts(NamedTuple):
@@ -138,7 +139,12 @@ def read_near_duplicates(folder: Path) -> list[NearDuplicateRow] | None:
         return None
     return [
         NearDuplicateRow(
-            **row | {"distance": int(row["distance"]), "correlation": float(row["correlation"])}
+            **row
+            | {
+                "distance": int(row["distance"]),
+                "correlation": float(row["correlation"]),
+                "shared_points": int(points) if (points := row.get("shared_points")) else None,
+            }
         )
         for row in rows
     ]

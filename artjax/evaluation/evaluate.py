@@ -16,7 +16,15 @@ from artjax.data.prepared import Prepared
 from artjax.data.splits import SPLITS
 from artjax.data.works import Split
 from artjax.errors import ConfigError
-from artjax.evaluation import baselines, judging, looks, metrics, reliability, source_facts
+from artjax.evaluation import (
+    baselines,
+    copies,
+    judging,
+    looks,
+    metrics,
+    reliability,
+    source_facts,
+)
 from artjax.evaluation.colour_histograms import kept_colour_baseline
 from artjax.evaluation.report import predictions_csv
 from artjax.evaluation.second_scores import second_scores
@@ -111,21 +119,25 @@ def predict_and_evaluate(
     unlike_train = judging.unlikeness(opened, split, judge.reliability)
     judged = judging.numbers([judge], raw, predictions, unlike_train)
     learnt_from = seen.of_weights(run.workdir, run.record)
+    folder = folder_of(run.workdir, name, run.which)
+    of_copies, also_left_out = {}, {}
+    if name == "test":
+        found = copies.find_copies(opened, split, splits["train"])
+        of_copies = {"copies": copies.summary(found)}
+        also_left_out = {"without_copies": copies.left_out(found, split)}
+        if is_first_process():
+            copies.write_copies(folder, found, split, splits["train"])
+    tasks = scores(predictions, data, splits, name, run.classes, learnt_from, also_left_out)
     result = {
         "split": name,
         "checkpoint_step": run.step,
         "collection": f"{data.prepared.name}/{data.prepared.version}",
         "views": views,
-        "tasks": {
-            task: row | judged[task]
-            for task, row in scores(
-                predictions, data, splits, name, run.classes, learnt_from
-            ).items()
-        },
+        "tasks": {task: row | judged[task] for task, row in tasks.items()},
+        **of_copies,
     }
     table = predictions_csv(predictions, split, run.classes)
     look = looks.of_run(opened, splits, views) if name == "test" else None
-    folder = folder_of(run.workdir, name, run.which)
     return split, predictions, write_results(folder, result, table, look)
 
 
@@ -153,6 +165,7 @@ def scores(
     name: str,
     classes: Mapping[str, Sequence[str]],
     learnt_from: LearntFrom | None = None,
+    also_left_out: Mapping[str, np.ndarray | None] = MappingProxyType({}),
 ) -> dict[str, dict[str, Any]]:
     """What `metrics.json` has for each task: metrics of predictions, and the baselines.
 
@@ -164,6 +177,7 @@ def scores(
       classes: class names, by task.
       learnt_from: the works that the pretrained weights of a run have learnt from; None for weights that
         are not those of a run.
+      also_left_out: further works that second scores leave out; see `second_scores`.
     """
     split = splits[name]
     colours, sources, left_out = {}, {}, {}
@@ -172,7 +186,7 @@ def scores(
         sources = {
             task: source_facts.kept_source_baseline(data, splits, task) for task in predictions
         }
-        left_out = _left_out(data, split, learnt_from)
+        left_out = _left_out(data, split, learnt_from) | dict(also_left_out)
     tasks = summarise(predictions, split, splits["train"], data.prepared, left_out, classes)
     for task, row in tasks.items():
         colour = colours.get(task)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from artjax.data.works import Split
-from artjax.evaluation import baselines, judging, metrics, second_scores, source_facts
+from artjax.evaluation import baselines, copies, judging, metrics, second_scores, source_facts
 
 # The standard error of a top-1 of 50 % is 9 points with 30 works.
 FEWEST_TO_CHOOSE_BY = 30
@@ -65,6 +65,8 @@ def report_lines(result: Mapping[str, Any]) -> list[str]:
             lines.append(f"  {without} of {row['classes']} {task}s have no {result['split']} work")
         if row["predicted_classes"] == 1 < row["classes"]:
             lines.append(f"  warning: the network names the same {task} for every work")
+    if "copies" in result:
+        lines += copies.in_words(result["copies"])
     return lines
 
 

@@ -70,7 +70,8 @@ class WorksConfig(tfds.core.BuilderConfig):
       min_works: classes with fewer works are left out, except those of an official list.
       short_side_px: pictures with a longer shorter side are scaled down to it.
       max_pixels: larger pictures are refused before they are decoded.
-      near_duplicates: whether to look for near-duplicates and keep them in one split.
+      near_duplicates: whether to look for near-duplicates and keep them in one split; "details" looks
+        for details, large crops and framed copies as well.
       conflicts: near-duplicates with different labels are for "train" only, are kept like others
         ("keep"), or are left out ("drop").
       split_shares: of train, validation and test, for works that no list divides.
@@ -80,7 +81,7 @@ class WorksConfig(tfds.core.BuilderConfig):
     min_works: int = 1
     short_side_px: int = SHORT_SIDE_PX
     max_pixels: int = MAX_PIXELS
-    near_duplicates: bool = True
+    near_duplicates: bool | str = True
     conflicts: str = "train"
     split_shares: Sequence[float] = SHARES
 
@@ -104,9 +105,10 @@ class WorksConfig(tfds.core.BuilderConfig):
             raise ConfigError('--config: give the settings a name, as in {"name": "mine", …}')
         for field in ("min_works", "short_side_px", "max_pixels"):
             require_whole_number(field, getattr(self, field))
-        if not isinstance(self.near_duplicates, bool):
+        if not (isinstance(self.near_duplicates, bool) or self.near_duplicates == "details"):
             raise ConfigError(
-                f"--config: near_duplicates must be true or false, not {self.near_duplicates!r}"
+                "--config: near_duplicates must be true, false or 'details', not "
+                f"{self.near_duplicates!r}"
             )
         self.require_one_of("conflicts", ("train", "keep", "drop"))
         shares = self.split_shares

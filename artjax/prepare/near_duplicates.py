@@ -66,13 +66,15 @@ class NearDuplicate(NamedTuple):
     """Two pictures, by index (`first` < `second`), that look the same.
 
     `distance` is the number of bits in which their hashes differ; `correlation` is of their pixels. Both
-    are of the views, and of the turn of the second, that correlate best.
+    are of the views, and of the turn of the second, that correlate best. `shared_points`: how many local
+    features one transform takes from one to the other; None where they were not found by these.
     """
 
     first: int
     second: int
     distance: int
     correlation: float
+    shared_points: int | None = None
 
 
 def fingerprint_of(jpeg: bytes) -> Fingerprint:
@@ -215,7 +217,7 @@ def _near_by_chunk(
     for mask in _masks(max_distance // _CHUNKS):
         bucket = chunks ^ mask
         counts = sizes[bucket]
-        for rows in _portions(counts):
+        for rows in portions(counts):
             ends = np.cumsum(counts[rows])
             skip = starts[bucket[rows]] - ends + counts[rows]
             second = np.repeat(skip, counts[rows])
@@ -235,7 +237,7 @@ def _masks(most_bits: int) -> list[int]:
     ]
 
 
-def _portions(counts: np.ndarray) -> list[slice]:
+def portions(counts: np.ndarray) -> list[slice]:
     """Rows, in portions that have at most about `_AT_ONCE` pairs together."""
     ends = np.cumsum(counts)
     most = ends[-1] if len(ends) else 0

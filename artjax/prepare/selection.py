@@ -34,6 +34,7 @@ from artjax.data.splits import (
 from artjax.errors import DataError
 from artjax.prepare.catalogue import Catalogue, Work, without_small_classes
 from artjax.prepare.cleaning import CleanedWork
+from artjax.prepare.details import with_details
 from artjax.prepare.near_duplicates import NearDuplicate, find_near_duplicates
 
 
@@ -204,7 +205,7 @@ def select(
     shares: Mapping[str, float],
     min_works: int = 1,
     *,
-    near_duplicates: bool = True,
+    near_duplicates: bool | str = True,
     conflicts: str = "keep",
     previous: Mapping[str, str] | None = None,
 ) -> Selection:
@@ -216,7 +217,8 @@ def select(
       shares: of the splits, for works that no list divides.
       min_works: smallest number of works of a class that is kept. The classes of official lists all
         stay, since such a list is taken as it is.
-      near_duplicates: whether near-duplicates are looked for, and kept in one split.
+      near_duplicates: whether near-duplicates are looked for, and kept in one split; "details": parts of
+        each other, too.
       conflicts: "keep" near-duplicates with different labels like others, in "train" only, or "drop"
         them. Works on a list stay where it has them, unless they are dropped.
       previous: splits by `work_id` of an earlier build, which are kept.
@@ -236,7 +238,7 @@ def select(
             catalogue, (catalogue.works[i] for i in usable), min_works
         )
     works = catalogue.works
-    pairs = _pairs(cleaned) if near_duplicates else []
+    pairs = _pairs(cleaned, near_duplicates == "details") if near_duplicates else []
     differ = [_conflict(works[pair.first], works[pair.second]) for pair in pairs]
     conflicting = {} if conflicts == "keep" else _conflicting(works, pairs, differ)
     reasons = dict(conflicting) if conflicts == "drop" else {}
@@ -302,15 +304,17 @@ def _splits(
     return {i: split for i, split in splits.items() if split is not None}
 
 
-def _pairs(cleaned: Sequence[CleanedWork]) -> list[NearDuplicate]:
-    """The near-duplicates among pictures, by their indices."""
+def _pairs(cleaned: Sequence[CleanedWork], details: bool) -> list[NearDuplicate]:
+    """The near-duplicates among pictures, by their indices; with their details, if these are wanted."""
     fingerprints = {i: picture.fingerprint for i, picture in enumerate(cleaned)}
     seen = {i: fingerprint for i, fingerprint in fingerprints.items() if fingerprint}
     index = list(seen)
-    return [
+    pairs = [
         pair._replace(first=index[pair.first], second=index[pair.second])
         for pair in find_near_duplicates(list(seen.values()))
     ]
+    jpegs = {i: jpeg for i in index if (jpeg := cleaned[i].jpeg) is not None}
+    return with_details(pairs, seen, jpegs) if details else pairs
 
 
 def _conflict(first: Work, second: Work) -> str:
@@ -357,6 +361,7 @@ def _rows(
             pair.distance,
             pair.correlation,
             conflict,
+            pair.shared_points,
         )
         for pair, conflict in zip(pairs, conflicts, strict=True)
         if pair.first in splits and pair.second in splits

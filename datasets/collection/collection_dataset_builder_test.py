@@ -397,7 +397,10 @@ def test_unknown_configs_are_one_line_with_the_nearest(tmp_path):
             {"name": "mine", "conflicts": "drip"},
             r"'drip' is none of train, keep, drop; did you mean drop\?",
         ),
-        ({"name": "mine", "near_duplicates": 1}, "near_duplicates must be true or false, not 1"),
+        (
+            {"name": "mine", "near_duplicates": 1},
+            "near_duplicates must be true, false or 'details', not 1",
+        ),
         (
             {"name": "mine", "split_shares": [0.8, 0.2]},
             r"as in \[0.7, 0.15, 0.15\], not \[0.8, 0.2\]",

@@ -5,14 +5,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from drawn import detail, drawn
 from PIL import Image
 
 from artjax.data import reports
 from artjax.data.splits import SPLITS, shares_of
 from artjax.errors import DataError
-from artjax.prepare import near_duplicates
+from artjax.prepare import details, near_duplicates
 from artjax.prepare.catalogue import Catalogue, Work, class_names
 from artjax.prepare.cleaning import CleanedWork
+from artjax.prepare.local_features import MIN_SHARED
 from artjax.prepare.selection import select
 
 SHARES = shares_of(SPLITS)
@@ -299,6 +301,39 @@ def test_of_official_lists_straddling_near_duplicates_are_counted_and_stay():
     assert in_train == {"test": {f"{i:03d}.jpg" for i in range(180, 200)}}
     said = "\n".join(selection.summary(Path("data")))
     assert "warning: 20 test works have a near-duplicate in train" in said
+
+
+@pytest.mark.parametrize("looked_for", [True, "details"])
+def test_details_are_kept_in_one_split_where_they_are_looked_for(tmp_path, looked_for):
+    pictures = [drawn(seed) for seed in range(8)]
+    pictures += [detail(picture) for picture in pictures]
+    works = works_of(["Ada", "Bo"] * 8)
+    cleaned = []
+    for i, picture in enumerate(pictures):
+        picture.save(tmp_path / f"{i}.jpg")
+        fingerprint = near_duplicates.fingerprint_of_grey(picture.convert("L"))
+        cleaned.append(CleanedWork(tmp_path / f"{i}.jpg", "", str(i), picture.size, fingerprint))
+    selection = select(
+        Catalogue(works, class_names(works)), cleaned, SHARES, near_duplicates=looked_for
+    )
+    selection.write_reports(tmp_path)
+    rows = reports.read_near_duplicates(tmp_path)
+    if looked_for is True:
+        assert rows == []
+        return
+    split = {work.file_name: name for name, kept in selection.kept.items() for work, _ in kept}
+    assert all(split[f"{i:03d}.jpg"] == split[f"{i + 8:03d}.jpg"] for i in range(8))
+    assert [(row.file_name, row.near_duplicate) for row in rows] == [
+        (f"{i:03d}.jpg", f"{i + 8:03d}.jpg") for i in range(8)
+    ]
+    assert all(row.shared_points >= MIN_SHARED for row in rows)
+
+
+def test_details_without_opencv_are_one_line(monkeypatch):
+    monkeypatch.setattr(details, "available", lambda: False)
+    works, cleaned = with_near_duplicates()
+    with pytest.raises(DataError, match="needs OpenCV: pip install opencv-python-headless"):
+        select(Catalogue(works, class_names(works)), cleaned, SHARES, near_duplicates="details")
 
 
 def test_near_duplicates_are_not_looked_for_where_that_is_off(tmp_path):

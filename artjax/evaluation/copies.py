@@ -1,0 +1,159 @@
+"""Test works that look like a copy or a detail of a train work: the network has seen the answer.
+
+The build keeps together what looks the same as a whole. What it missed, such as details, or what others
+have prepared, is found here: the train works that lie nearest to a test work in feature space, and those
+that share local features with it, are compared point by point.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from artjax import pages
+from artjax.data.reports import write_csv
+from artjax.data.works import Split, take
+from artjax.evaluation import embeddings
+from artjax.prepare import shared_parts
+from artjax.prepare.local_features import LocalFeatures, available, local_features_of
+from artjax.runs import OpenRun
+
+COPIES_CSV, PAGE = "copies.csv", "copies/index.html"
+NEAREST = 5
+# With more train works, only those nearest in feature space are compared: a minute for each 10,000.
+MOST_LOOKED_UP = 20_000
+_MOST_SHOWN = 100
+_HEIGHT_PX = 240
+_WIDEST = 3.0  # width : height of a picture on the page
+_AT_ONCE = 256  # works, whose canvases take 50 MB at 256 px
+
+
+class Copy(NamedTuple):
+    """A test work and a train work that show the same; a row of `copies.csv`.
+
+    `similarity` is the cosine of their embeddings, `shared_points` the number of their points that one
+    similarity transform takes from the one to the other.
+    """
+
+    file_name: str
+    train_file_name: str
+    similarity: float
+    shared_points: int
+
+
+def find_copies(opened: OpenRun, test: Split, train: Split) -> list[Copy] | None:
+    """The pairs that show the same, the most similar first; None without OpenCV.
+
+    Args:
+      opened: the run.
+      test: works to look for.
+      train: works to look among.
+    """
+    if not available():
+        return None
+    points = [_embedded(opened, split) for split in (test, train)]
+    near = embeddings.nearest(points[0], points[1], NEAREST).indices
+    rows = np.repeat(np.arange(len(test)), near.shape[1])
+    pairs = np.unique(np.stack([rows, near.ravel()], axis=1), axis=0)
+    asked = _local_features(test, np.arange(len(test)))
+    if len(train) <= MOST_LOOKED_UP:
+        compared = np.arange(len(train))
+        features = _local_features(train, compared)
+        pairs = np.unique(
+            np.concatenate([pairs, shared_parts.find_candidates(asked, features)]), axis=0
+        )
+    else:
+        compared, places = np.unique(pairs[:, 1], return_inverse=True)
+        features = _local_features(train, compared)
+        pairs = np.stack([pairs[:, 0], places], axis=1)
+    found = [
+        Copy(
+            str(test.file_names[first]),
+            str(train.file_names[compared[second]]),
+            round(float(points[0][first] @ points[1][compared[second]]), 4),
+            shared,
+        )
+        for first, second, shared in shared_parts.verify(asked, features, pairs)
+    ]
+    return sorted(found, key=lambda copy: (-copy.shared_points, *copy))
+
+
+def left_out(copies: Sequence[Copy] | None, split: Split) -> np.ndarray | None:
+    """Which works of a split are copies, bool [N]; None where this was not looked for."""
+    if copies is None:
+        return None
+    return np.isin(split.file_names, [copy.file_name for copy in copies])
+
+
+def summary(copies: Sequence[Copy] | None) -> dict[str, int] | None:
+    """What `metrics.json` has of them."""
+    if copies is None:
+        return None
+    return {"pairs": len(copies), "works": len({copy.file_name for copy in copies})}
+
+
+def in_words(found: dict[str, int] | None) -> list[str]:
+    """The lines of a report, from what `metrics.json` has."""
+    if found is None:
+        return [
+            "  copies of train works were not looked for: OpenCV is not installed "
+            "(pip install opencv-python-headless)"
+        ]
+    if not found["pairs"]:
+        return []
+    return [
+        f"  warning: {found['works']:,} test works look like a copy or a detail of a train work; "
+        f"evaluation/test/{PAGE} shows them side by side"
+    ]
+
+
+def write_copies(folder: Path, copies: Sequence[Copy] | None, test: Split, train: Split) -> None:
+    """Writes `copies.csv` and the page, which take the place of earlier ones, into a folder."""
+    copies = copies or []
+    with pages.replaced_folder(folder / Path(PAGE).parent) as new:
+        shown = [
+            (copy, _picture(test, copy.file_name, new), _picture(train, copy.train_file_name, new))
+            for copy in copies[:_MOST_SHOWN]
+        ]
+        html = pages.render("evaluation/copies.html", shown=shown, pairs=len(copies))
+        (new / Path(PAGE).name).write_text(html, encoding="utf-8")
+    write_csv(folder / COPIES_CSV, Copy._fields, copies)
+
+
+def _embedded(opened: OpenRun, split: Split) -> np.ndarray:
+    """The embeddings of a split, from the features of the run if these are outputs of the last stage."""
+    network, features = opened.run.network, opened.features
+    whole = features is not None and network.boundary == network.stages[-1]
+    seen = features.seen(split) if features is not None and whole else split
+    return embeddings.embed(network, opened.run.variables, seen)
+
+
+def _local_features(split: Split, indices: np.ndarray) -> list[LocalFeatures]:
+    """Of the works at `indices`, from their canvases."""
+    found: list[LocalFeatures] = []
+    for start in range(0, len(indices), _AT_ONCE):
+        chosen = indices[start : start + _AT_ONCE]
+        canvases, aspects = take(split.images, split.rows[chosen]), split.aspect[chosen]
+
+        def read(i: int, canvases: Any = canvases, aspects: Any = aspects) -> LocalFeatures:
+            return local_features_of(Image.fromarray(canvases[i]), float(aspects[i]))
+
+        found += shared_parts.extract(read, len(chosen))
+    return found
+
+
+def _picture(split: Split, file_name: str, folder: Path) -> tuple[str, int, int]:
+    """Writes a small copy of a work in true proportions; its name in the folder, width and height."""
+    (work,) = np.flatnonzero(split.file_names == file_name)[:1]
+    aspect = float(split.aspect[work])
+    height = max(1, round(_HEIGHT_PX * min(1.0, _WIDEST / aspect)))
+    size = (max(1, round(height * aspect)), height)
+    path = folder / f"{split.name}{work}.jpg"
+    if not path.exists():
+        canvas = Image.fromarray(take(split.images, split.rows[[work]])[0])
+        canvas.resize(size, Image.Resampling.LANCZOS).save(path, "JPEG", quality=85)
+    return path.name, *size
