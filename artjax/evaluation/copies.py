@@ -17,7 +17,7 @@ from PIL import Image
 from artjax import pages
 from artjax.data.reports import write_csv
 from artjax.data.works import Split, take
-from artjax.evaluation import embeddings
+from artjax.evaluation import embeddings, train_embeddings
 from artjax.prepare import shared_parts
 from artjax.prepare.local_features import LocalFeatures, available, local_features_of
 from artjax.runs import OpenRun
@@ -55,7 +55,7 @@ def find_copies(opened: OpenRun, test: Split, train: Split) -> list[Copy] | None
     """
     if not available():
         return None
-    points = [_embedded(opened, split) for split in (test, train)]
+    points = [train_embeddings.of_works(opened, test), _of_train(opened, train)]
     near = embeddings.nearest(points[0], points[1], NEAREST).indices
     rows = np.repeat(np.arange(len(test)), near.shape[1])
     pairs = np.unique(np.stack([rows, near.ravel()], axis=1), axis=0)
@@ -124,12 +124,12 @@ def write_copies(folder: Path, copies: Sequence[Copy] | None, test: Split, train
     write_csv(folder / COPIES_CSV, Copy._fields, copies)
 
 
-def _embedded(opened: OpenRun, split: Split) -> np.ndarray:
-    """The embeddings of a split, from the features of the run if these are outputs of the last stage."""
-    network, features = opened.run.network, opened.features
-    whole = features is not None and network.boundary == network.stages[-1]
-    seen = features.seen(split) if features is not None and whole else split
-    return embeddings.embed(network, opened.run.variables, seen)
+def _of_train(opened: OpenRun, train: Split) -> np.ndarray:
+    """The embeddings of all train works: those that are kept with the run, if they are all."""
+    kept = train_embeddings.kept(opened.run.workdir, opened.run.step)
+    if kept is not None and len(kept.indices) == len(train):
+        return kept.works.astype(np.float32)
+    return train_embeddings.of_works(opened, train)
 
 
 def _local_features(split: Split, indices: np.ndarray) -> list[LocalFeatures]:
