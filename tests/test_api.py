@@ -106,7 +106,7 @@ def test_predictions_are_those_of_the_mode(loaded, runs, pictures):
     found = loaded.predict(pictures)
     assert [one.picture for one in found] == sorted(pictures.iterdir())
     ours = [
-        (one.picture, "artist", rank, *guess)
+        (one.picture, "artist", rank, *guess, one.unsure["artist"], one.unlikeness)
         for one in found
         for rank, guess in enumerate(one.ranked["artist"], start=1)
     ]

@@ -13,8 +13,10 @@ from artjax.api.paths import AnyPath, given
 from artjax.api.pictures import Given, Pictures, Prediction, Ranked, as_files, named
 from artjax.api.quiet import quiet_libraries
 from artjax.errors import ConfigError, DataError
-from artjax.evaluation import evaluate, looks, predict
+from artjax.evaluation import evaluate, looks, predict, reliability
+from artjax.evaluation.judging import Judge
 from artjax.evaluation.predict import Answers
+from artjax.evaluation.views import number_of_views
 from artjax.modes.evaluate import evaluate_workdirs
 from artjax.runs import Run, runs_in, with_data
 from artjax.runtime import mesh
@@ -57,6 +59,9 @@ class Loaded:
         self.runs = tuple(runs)
         self._workdirs = list(workdirs)
         self._checkpoint = checkpoint
+        self._known = [reliability.of_run(run) for run in self.runs]
+        for known in self._known:
+            _ = known.farthest  # read now, so that predicting needs the workdir no more
 
     def __repr__(self) -> str:
         of = ", ".join(f"{run.workdir} (step {run.step:,})" for run in self.runs)
@@ -120,7 +125,10 @@ class Loaded:
           ConfigError: for another number of views.
           DataError: if none of the pictures can be used.
         """
-        judges = predict.judges_of(self.runs, views)
+        judges = [
+            Judge(known, number_of_views(run.config, views))
+            for known, run in zip(self._known, self.runs, strict=True)
+        ]
         with as_files(pictures) as all_given:
             said: dict[Path, tuple[Answers, int]] = {}
             unusable: dict[Path, str] = {}

@@ -11,14 +11,15 @@ from tiny import tiny_config
 
 import launch
 from artjax.errors import ConfigError, TrainingError
-from artjax.evaluation import evaluate
+from artjax.evaluation import evaluate, reliability
+from artjax.evaluation.embeddings import embed
 from artjax.modes.command import Command
 from artjax.modes.search import group as group_lib
 from artjax.modes.search import heads
 from artjax.modes.search.mode import search
 from artjax.modes.search.space import space_of, with_hyperparameters
 from artjax.places import Places
-from artjax.runs import Run
+from artjax.runs import Run, open_run
 from artjax.runs.seen import of_run
 from artjax.runtime.mesh import create_mesh
 from artjax.train import train
@@ -129,6 +130,12 @@ def test_what_was_found_is_written_as_runs_and_test_is_not_looked_at(
     expected = chosen if len(chosen["workdirs"]) == 1 else best["compared"][0]
     assert again["tasks"]["artist"]["loss"] == pytest.approx(expected["loss"], rel=1e-4)
     assert again["checkpoint_step"] == 16
+    opened = open_run(folder, data_dir=data_dir)
+    known = reliability.of_run(opened.run)
+    assert not known.why_not
+    train_split = opened.data.split("train", {"artist": "artist"})
+    embedded = embed(opened.run.network, opened.run.variables, train_split)
+    np.testing.assert_allclose(known.train.works, embedded, atol=2e-3)
     # The trunk has learnt from the validation works whose genre is known; the run, from 60 more.
     assert again["tasks"]["artist"]["n_unseen_by_weights"] == 7
     assert len(of_run(folder).pictures) == 80
