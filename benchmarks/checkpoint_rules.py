@@ -145,6 +145,7 @@ def _mean_of(values: np.ndarray, before: int, after: int) -> np.ndarray:
 
 
 BEFORE = "one standard error, greedy, lowest loss"
+NOW = "highest probability of the true class"
 
 RULES: dict[str, Rule] = {
     "the last checkpoint": lambda s: len(s.top1) - 1,
@@ -161,7 +162,7 @@ RULES: dict[str, Rule] = {
     "one standard error, the first": lambda s: int(_within_an_error(s)[0]),
     "lowest loss": lambda s: int(np.argmin(s.loss)),
     "lowest Brier score": lambda s: int(np.argmin(s.brier)),
-    "highest probability of the true class": lambda s: last_of(s.probability),
+    NOW: lambda s: int(np.argmax(s.probability)),
     "highest mean of top-1 and probability": lambda s: last_of(s.top1 + s.probability),
     "highest top-1, of equals the highest probability": lambda s: _first_by(
         -s.top1, -s.probability
@@ -206,11 +207,10 @@ def _stopped(rule: str, losses: bool) -> Rule:
 
 
 PATIENCE = 8
-BY_TOP1 = "highest top-1, of equals the lowest loss"
 EARLY: dict[str, Rule] = {
     f"{BEFORE}; stopped early": _stopped(BEFORE, False),
-    f"{BY_TOP1}; stopped early": _stopped(BY_TOP1, False),
-    f"{BY_TOP1}; stopped early, a lower loss counts": _stopped(BY_TOP1, True),
+    f"{NOW}; stopped early": _stopped(NOW, False),
+    f"{NOW}; stopped early, a lower loss counts": _stopped(NOW, True),
 }
 """Rules in runs that end after `PATIENCE` validations without news."""
 

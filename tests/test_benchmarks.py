@@ -389,7 +389,7 @@ def test_rules_for_the_best_checkpoint_are_compared_on_trained_curves(
     flags = ["compare", str(curves), "--sizes", "20", "--draws", "3", "--json", str(file)]
     assert run_here(folder / "best_checkpoint.py", *flags) == 0
     rows = json.loads(file.read_text())["sizes"]["20"]
-    assert "highest top-1, of equals the lowest loss" in capsys.readouterr().out
+    assert "highest probability of the true class" in capsys.readouterr().out
     best = max(row["curves"] for row in rows.values())
     assert rows["(the best one, if it were known)"]["curves"] == best
     assert rows["one standard error, greedy, lowest loss"]["gain"] == 0
@@ -403,6 +403,7 @@ def test_the_rule_of_artjax_is_among_those_that_are_compared(folder):
         curves = rules.Curves(right, np.log(rng.uniform(0.1, 1, right.shape)), right, np.arange(6))
         scores = curves.scores(np.ones(6, bool))
         best = BestSoFar(0)
-        for step, (top1, loss) in enumerate(zip(scores.top1, scores.loss, strict=True)):
-            best.consider(Validation(step + 1, top1, loss))
-        assert rules.RULES[rules.BY_TOP1](scores) == best.best.step - 1
+        rows = zip(scores.top1, scores.probability, scores.loss, strict=True)
+        for step, row in enumerate(rows, start=1):
+            best.consider(Validation(step, *row))
+        assert rules.RULES[rules.NOW](scores) == best.best.step - 1

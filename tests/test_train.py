@@ -91,6 +91,7 @@ def test_a_run_learns_and_leaves_a_complete_workdir(finished):
         "validation/loss",
         "validation/top1",
         "validation/top1_standard_error",
+        "validation/probability",
     }
     names = {path.name.partition(".")[0] for path in finished.iterdir() if path.name[0] != "."}
     assert names == {"checkpoints", "config", "evaluation", "events", "learnt_from", "metrics"}

@@ -20,13 +20,13 @@ class Evaluated(NamedTuple):
     Attributes:
       row: numbers for `metrics.jsonl`; their names begin with that of the evaluator.
       line: the same for people.
-      chooses: for the evaluator by which the best checkpoint is chosen: top-1 (mean over tasks, in
-        [0, 1]) and loss (sum over tasks, in nats); else None.
+      chooses: for the evaluator by which the best checkpoint is chosen: top-1, probability of the true
+        class and loss, as in `training.best.Validation`; else None.
     """
 
     row: dict[str, float]
     line: str
-    chooses: tuple[float, float] | None = None
+    chooses: tuple[float, float, float] | None = None
 
 
 class Evaluator(NamedTuple):
@@ -57,11 +57,15 @@ def validation(
         "validation/loss": overall.loss,
         "validation/top1": overall.top1,
         "validation/top1_standard_error": overall.standard_error,
+        "validation/probability": overall.probability,
     }
     if len(tasks) > 1:
         row |= {f"validation/{task}/top1": top1(of_task) for task, of_task in tasks.items()}
-    line = f"validation loss {overall.loss:.4f}, top-1 {overall.top1:.1%} on {len(split):,} works"
-    return Evaluated(row, line, (overall.top1, overall.loss))
+    line = (
+        f"validation loss {overall.loss:.4f}, top-1 {overall.top1:.1%}, probability of the true class "
+        f"{overall.probability:.1%} on {len(split):,} works"
+    )
+    return Evaluated(row, line, (overall.top1, overall.probability, overall.loss))
 
 
 EVALUATORS = (Evaluator(lambda training: training.eval_every, validation),)

@@ -16,11 +16,13 @@ class Overall(NamedTuple):
 
     Attributes:
       top1: mean over tasks, in [0, 1].
+      probability: mean over tasks of the mean probability of the true class, in [0, 1].
       loss: sum over tasks, in nats; nan if an image has no finite output.
       standard_error: of `top1`.
     """
 
     top1: float
+    probability: float
     loss: float
     standard_error: float
 
@@ -34,9 +36,17 @@ def over_tasks(predictions: Mapping[str, Predictions]) -> Overall:
     labelled = [of_task for of_task in predictions.values() if len(of_task.labels)]
     return Overall(
         float(np.mean([metrics.top1(of_task) for of_task in labelled])),
+        float(np.mean([mean_probability(of_task) for of_task in labelled])),
         sum(metrics.loss(of_task) for of_task in labelled),
         standard_error(labelled),
     )
+
+
+def mean_probability(predictions: Predictions) -> float:
+    """Mean probability of the true class, in [0, 1]; it counts as 0 where the output is not finite."""
+    rows = np.arange(len(predictions.labels))
+    own = predictions.log_probabilities[rows, predictions.labels]
+    return float(np.where(predictions.finite, np.exp(own), 0.0).mean())
 
 
 def standard_error(tasks: list[Predictions]) -> float:

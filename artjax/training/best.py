@@ -14,45 +14,44 @@ class Validation(NamedTuple):
     Attributes:
       step: number of steps done.
       top1: mean over tasks, in [0, 1].
+      probability: mean over tasks of the mean probability of the true class, in [0, 1]; always finite.
       loss: sum over tasks, in nats; nan if an image has no finite output.
     """
 
     step: int
     top1: float
+    probability: float
     loss: float
-
-    @property
-    def order(self) -> tuple[float, float]:
-        """Greater is better. A loss that is not a number is worse than any other."""
-        return self.top1, -math.inf if math.isnan(self.loss) else -self.loss
 
 
 @dataclass
 class BestSoFar:
-    """The validation whose checkpoint is kept: that with the highest top-1, of equals the lowest loss.
+    """The validation whose checkpoint is kept: that with the highest probability of the true class.
+
+    It says what top-1 says with less luck: the probability moves with every work, also with one whose
+    answer stays the same. Unlike the loss it is bounded, so that a few works of which the network is
+    wrongly sure cannot outweigh all others, and it may rise with top-1 while the loss rises.
 
     Only this checkpoint and the last one are on the disk. So the rule must order any two validations
     without a look at the others; then the kept one is what the rule names among all so far. A rule that
     compares with the highest top-1 of the whole run ("within one standard error of it, the lowest loss")
-    does not: what it names at the end may have been deleted. And it stops too early where the loss rises
-    while more and more answers are right. docs/performance.md compares rules on the curves of real runs.
+    does not: what it names at the end may have been deleted. docs/performance.md compares rules on the
+    curves of real runs.
 
     Validations during the warm-up do not count: the network is hardly trained.
 
     Attributes:
       warmup_steps: length of the warm-up.
       considered: how many validations counted.
-      tied: how many of them had the highest top-1.
       choices: how often a validation became the best.
-      best: the best validation, or None.
+      best: the best validation, or None; of equals the first.
       lowest_loss: of all that counted, in nats; None before the first with a finite loss.
       since_better: how many validations counted after the last one that became the best, or had a lower
-        loss than all before. While the loss falls, a top-1 that was lucky once does not end a run.
+        loss than all before. While either improves, early stopping waits.
     """
 
     warmup_steps: int
     considered: int = 0
-    tied: int = 0
     choices: int = 0
     best: Validation | None = None
     lowest_loss: float | None = None
@@ -63,11 +62,7 @@ class BestSoFar:
         if validation.step <= self.warmup_steps:
             return False
         self.considered += 1
-        if self.best is None or validation.top1 > self.best.top1:
-            self.tied = 0
-        if self.best is None or validation.top1 >= self.best.top1:
-            self.tied += 1
-        is_best = self.best is None or validation.order > self.best.order
+        is_best = self.best is None or validation.probability > self.best.probability
         is_lower = self._lowers_loss(validation.loss)
         self.since_better = 0 if is_best or is_lower else self.since_better + 1
         if is_best:
@@ -86,15 +81,16 @@ class BestSoFar:
         """Why the best one was chosen, in words."""
         if self.best is None:
             return "no validation after the warm-up"
-        if self.considered == 1:
-            return f"top-1 {self.best.top1:.1%}, the only validation"
         after = " after the warm-up" if self.warmup_steps else ""
-        said = f"top-1 {self.best.top1:.1%}, the highest of {self.considered} validations{after}"
-        if self.tied == 1:
-            return said
-        if math.isnan(self.best.loss):
-            return f"{said}; the first of the {self.tied} with it"
-        return f"{said}; of the {self.tied} with it, the lowest loss, {self.best.loss:.3f}"
+        which = (
+            "the only validation"
+            if self.considered == 1
+            else f"the highest of {self.considered} validations"
+        )
+        return (
+            f"top-1 {self.best.top1:.1%}; probability of the true class "
+            f"{self.best.probability:.1%}, {which}{after}"
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, from which `from_json` makes it again."""

@@ -235,7 +235,13 @@ def test_the_best_checkpoint_is_kept_beside_the_last(tmp_path):
     config = narrow_config(image_size=16, canvas_size=16)
     mesh = create_mesh(devices=jax.devices()[:1])
     state = create_training(config, {"artist": 3}, 60, mesh).initial_state()
-    scores = {1: (0.5, 1.0), 2: (0.7, 0.9), 3: (0.7, 0.8), 4: (0.6, 0.1), 5: None}
+    scores = {
+        1: (0.5, 0.5, 1.0),
+        2: (0.7, 0.6, 0.9),
+        3: (0.7, 0.7, 0.8),
+        4: (0.9, 0.6, 0.1),
+        5: None,
+    }
     checkpoints = Checkpoints(tmp_path)
     best = checkpoints.best_so_far(warmup_steps=0)
     for step, score in scores.items():

@@ -20,6 +20,7 @@ def test_top1_is_the_mean_over_tasks_and_the_loss_the_sum():
         {"a": of_answers([1, 0]), "b": of_answers([1, 1, 1]), "none": of_answers([])}
     )
     assert overall.top1 == pytest.approx((0.5 + 1) / 2)
+    assert overall.probability == pytest.approx((0.5 + 0.75) / 2)
     assert overall.loss == pytest.approx(-(np.log(0.75) + np.log(0.25)) / 2 - np.log(0.75))
 
 
@@ -70,3 +71,10 @@ def test_images_of_one_work_count_as_one():
 def test_two_of_two_right_answers_are_not_certain():
     assert standard_error([of_answers([1, 1])]) >= 0.25
     assert standard_error([of_answers([1] * 30, ["one"] * 30)]) >= 0.25
+
+
+def test_an_output_that_is_not_finite_has_no_probability_and_no_loss():
+    of_task = Predictions(np.zeros(2, int), np.log([[0.5, 0.5], [np.nan, np.nan]]))
+    overall = over_tasks({"a": of_task})
+    assert (overall.top1, overall.probability) == (0.5, 0.25)
+    assert np.isnan(overall.loss)

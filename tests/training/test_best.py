@@ -1,4 +1,4 @@
-"""Which validation is the best: the highest top-1, of equals the lowest loss, of equals the first."""
+"""Which validation is the best: that with the highest probability of the true class."""
 
 import json
 import math
@@ -16,27 +16,19 @@ def chosen(*validations, warmup_steps=0):
     return best.best and best.best.step, flags
 
 
-def test_the_highest_top1_wins_and_of_equals_the_lowest_loss():
-    assert chosen((1, 0.50, 0.5), (2, 0.51, 9.0))[0] == 2
-    assert chosen((1, 0.51, 9.0), (2, 0.50, 0.5))[0] == 1
-    assert chosen((1, 0.50, 1.2), (2, 0.50, 1.1))[0] == 2
-    assert chosen((1, 0.50, 1.1), (2, 0.50, 1.2))[0] == 1
+def test_the_highest_probability_wins_whatever_top1_and_loss_are():
+    assert chosen((1, 0.9, 0.50, 0.1), (2, 0.5, 0.51, 9.0), (3, 0.9, 0.49, 0.1))[0] == 2
+    assert chosen((1, 0.5, 0.50, 1.0), (2, 0.5, 0.51, math.nan))[0] == 2
 
 
 def test_equals_keep_the_first():
-    assert chosen((1, 0.5, 1.0), (2, 0.5, 1.0)) == (1, [True, False])
+    assert chosen((1, 0.5, 0.5, 1.0), (2, 0.6, 0.5, 0.9)) == (1, [True, False])
 
 
 def test_validations_during_the_warmup_do_not_count():
-    untrained, trained = (3, 0.3, 0.1), (6, 0.2, 1.5)
+    untrained, trained = (3, 0.3, 0.3, 0.1), (6, 0.2, 0.2, 1.5)
     assert chosen(untrained, trained, warmup_steps=3) == (6, [False, True])
     assert chosen(untrained, warmup_steps=3) == (None, [False])
-
-
-def test_a_loss_that_is_not_a_number_is_worse_than_any_other():
-    assert chosen((1, 0.5, math.nan), (2, 0.5, 9.0), (3, 0.5, math.nan)) == (2, [True, True, False])
-    assert chosen((1, 0.5, math.nan), (2, 0.5, math.nan)) == (1, [True, False])
-    assert chosen((1, 0.5, 1.0), (2, 0.6, math.nan))[0] == 2
 
 
 CURVES = {
@@ -65,15 +57,15 @@ def of_curve(kind, rng):
     count = int(rng.integers(1, 30))
     top1, loss = CURVES[kind](rng, count)
     top1 = np.clip(np.round(top1 * 40) / 40, 0, 1)  # those of 40 works
-    rows = zip(range(1, count + 1), top1.tolist(), loss.tolist(), strict=True)
+    probability = top1 if rng.uniform() < 0.5 else np.round(rng.uniform(size=count), 2)
+    columns = (top1, probability, loss)
+    rows = zip(range(1, count + 1), *(column.tolist() for column in columns), strict=True)
     return [Validation(*row) for row in rows], int(rng.integers(0, 4))
 
 
 CLAIM = re.compile(
-    r"top-1 (?P<top1>[\d.]+)%, (?:the only validation|the highest of (?P<count>\d+) validations"
-    r"(?P<warmup> after the warm-up)?"
-    r"(?:; of the (?P<tied>\d+) with it, the lowest loss, (?P<loss>[\d.]+)"
-    r"|; the first of the (?P<first>\d+) with it)?)"
+    r"top-1 (?P<top1>[\d.]+)%; probability of the true class (?P<probability>[\d.]+)%, "
+    r"(?:the only validation|the highest of (?P<count>\d+) validations)(?P<warmup> after the warm-up)?"
 )
 
 
@@ -84,19 +76,12 @@ def check_claim(best, history):
         assert best.reason() == "no validation after the warm-up"
         return
     claim = CLAIM.fullmatch(best.reason())
-    highest = [row for row in counted if row.top1 == max(other.top1 for other in counted)]
-    assert best.best in highest
-    assert claim["top1"] == f"{100 * highest[0].top1:.1f}"
+    first = max(counted, key=lambda row: row.probability)
+    assert best.best.step == first.step
+    assert claim["probability"] == f"{100 * first.probability:.1f}"
+    assert claim["top1"] == f"{100 * first.top1:.1f}"
     assert int(claim["count"] or 1) == len(counted)
-    if claim["count"]:
-        assert bool(claim["warmup"]) == (best.warmup_steps > 0)
-        assert int(claim["tied"] or claim["first"] or 1) == len(highest)
-    if claim["loss"]:
-        lowest = min(row.loss for row in highest if not math.isnan(row.loss))
-        assert (best.best.loss, claim["loss"]) == (lowest, f"{lowest:.3f}")
-    if claim["first"]:
-        assert all(math.isnan(row.loss) for row in highest)
-        assert best.best.step == highest[0].step
+    assert bool(claim["warmup"]) == (best.warmup_steps > 0)
 
 
 @pytest.mark.parametrize("kind", CURVES)
@@ -129,7 +114,7 @@ def test_a_resumed_run_chooses_as_an_uninterrupted_one(kind):
 def patience_used(*scores, warmup_steps=0):
     best, counted = BestSoFar(warmup_steps), []
     for step, (top1, loss) in enumerate(scores, start=1):
-        best.consider(Validation(step, top1, loss))
+        best.consider(Validation(step, top1, top1, loss))
         counted.append(best.since_better)
     return counted
 
@@ -137,7 +122,7 @@ def patience_used(*scores, warmup_steps=0):
 def test_validations_with_neither_a_better_checkpoint_nor_a_lower_loss_are_counted():
     constant = [(top1, 1.0) for top1 in (0.1, 0.9, 0.5, 0.4, 0.7, 0.6, 0.6, 0.8)]
     assert patience_used(*constant, warmup_steps=2) == [0, 0, 0, 1, 0, 1, 2, 0]
-    falling = [(0.6, 1.0), (0.5, 0.9), (0.5, 0.95), (0.5, 0.9), (0.5, 0.8), (0.6, 0.9)]
+    falling = [(0.6, 1.0), (0.5, 0.9), (0.5, 0.95), (0.5, 0.9), (0.5, 0.8), (0.7, 0.9)]
     assert patience_used(*falling) == [0, 0, 1, 2, 0, 0]  # the last one is the best checkpoint
     rising = [(0.5, 1.0), (0.6, 2.0), (0.6, 3.0), (0.6, math.nan), (0.7, math.nan)]
     assert patience_used(*rising) == [0, 0, 1, 2, 0]

@@ -25,7 +25,7 @@ def predictions(
 
 def scores(predicted: Mapping[str, Predictions]) -> tuple[float, float, float]:
     """Top-1 (mean over tasks), loss (sum) and standard error of top-1; a diverged loss is infinite."""
-    top1, loss, error = over_tasks(predicted)
+    top1, _, loss, error = over_tasks(predicted)
     return (top1, loss, error) if np.isfinite(loss) else (0.0, float("inf"), 0.0)
 
 

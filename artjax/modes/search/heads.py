@@ -291,7 +291,7 @@ class HeadSearch:
         _link_or_save(self._folder, folder, self._frozen)
         overall = over_tasks(self._predictions_of(group, state.variables))
         best = BestSoFar(group.training.warmup_steps)
-        best.consider(Validation(result.step, overall.top1, overall.loss))
+        best.consider(Validation(result.step, overall.top1, overall.probability, overall.loss))
         record = replace(setup.record, config=config)
         with closing(Checkpoints(folder)) as checkpoints:
             checkpoints.save(result.step, state, record.to_json(), best)
