@@ -19,7 +19,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from artjax.data.folds import FoldedCanvases
 from artjax.data.works import Split
@@ -27,6 +27,9 @@ from artjax.files import json_text, write_atomically
 from artjax.places import program
 from artjax.runs import OpenRun, read_config, whole_of
 from artjax.runtime import locks
+
+if TYPE_CHECKING:  # ml_collections is not needed to run this
+    from ml_collections import ConfigDict
 
 FILE = Path("looks") / "looks.csv"
 """Where a collection has its looks, in the folder that holds its canvases of all sizes."""
@@ -128,15 +131,19 @@ def of_run(opened: OpenRun, splits: Mapping[str, Split], views: int) -> Look:
     config, checkpoint = run.config, str(run.step)
     if whole != run.workdir:
         config, checkpoint = read_config(whole) or config, run.which
-    settings = {name: of for name, of in config.to_dict().items() if name not in _NO_MATTER}
-    if settings["seeds"]:  # seeds may be added: it stays the same recipe
-        settings |= {"seeds": (), "seed": ""}
-    weights = run.record.pretrained.get("sha256", "")
-    of_config = _digest([json.dumps(settings, sort_keys=True), weights])
+    of_config = _of_config(config, run.record.pretrained.get("sha256", ""))
     looking = Looking(str(whole.absolute()), of_config, checkpoint, views)
     file = data.directory.parent / FILE
     collection = f"{data.prepared.name}/{data.prepared.version}"
     return Look(file, collection, works, (looking,), folded)
+
+
+def _of_config(config: ConfigDict, weights: str) -> str:
+    """Digest of what makes a network: the configuration, and the pretrained weights by their digest."""
+    settings = {name: of for name, of in config.to_dict().items() if name not in _NO_MATTER}
+    if config.seeds:  # more may be added to them: that is the same look; other seeds alone are not
+        settings |= {"seeds": (), "seed": f"{min(config.seeds)} and others"}
+    return _digest([json.dumps(settings, sort_keys=True), weights])
 
 
 def together(parts: Sequence[Look]) -> Look:

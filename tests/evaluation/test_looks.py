@@ -84,6 +84,18 @@ def test_other_works_and_other_tasks_are_other_counts(tmp_path):
     assert same.startswith("  the 3rd look")
 
 
+def test_a_configuration_is_the_same_if_its_network_is():
+    def digest(weights="", **changes):
+        return looks._of_config(tiny_config(**changes), weights)
+
+    assert digest() == digest(eval__test="never") == digest(source="host") == digest(eval__views=5)
+    others = [digest("a"), digest(seed=1), digest(optim__peak_lr=0.01), digest(model__weights="w")]
+    assert len({digest(), *others}) == 5
+    # Seeds that are added later are the same look, and others are another one.
+    assert digest(seeds=(0, 1)) == digest(seeds=(0, 1, 2)) == digest(seeds=(2, 1, 0))
+    assert len({digest(), digest(seeds=(0, 1)), digest(seeds=(3, 4)), digest(seeds=(1, 2))}) == 4
+
+
 def test_ordinals():
     numbers = (1, 2, 3, 4, 11, 12, 13, 21, 102, 111, 1003)
     said = "1st 2nd 3rd 4th 11th 12th 13th 21st 102nd 111th 1,003rd"
