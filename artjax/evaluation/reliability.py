@@ -18,7 +18,7 @@ import numpy as np
 from artjax.errors import WorkdirError
 from artjax.evaluation import metrics, selective, temperature, unlike
 from artjax.evaluation.metrics import Predictions
-from artjax.evaluation.selective import Answers, Threshold
+from artjax.evaluation.selective import Graded, Threshold
 from artjax.evaluation.train_embeddings import TrainEmbeddings, kept
 from artjax.files import json_text, write_atomically
 from artjax.runs import Run
@@ -47,7 +47,7 @@ class Calibration:
     loss_uncalibrated: float | None
     ece: float | None
     ece_uncalibrated: float | None
-    answers: Answers
+    answers: Graded
 
     @classmethod
     def of(cls, predictions: Predictions) -> Calibration:
@@ -193,4 +193,4 @@ def kept_step(workdir: Path) -> int | None:
 
 
 def _calibration(values: Mapping[str, Any]) -> Calibration:
-    return Calibration(**{**values, "answers": Answers.from_json(values["answers"])})
+    return Calibration(**{**values, "answers": Graded.from_json(values["answers"])})

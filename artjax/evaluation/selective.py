@@ -32,8 +32,8 @@ class Threshold(NamedTuple):
     wrong: int
 
 
-class Answers(NamedTuple):
-    """How sure a network is of some works, and whether it is right.
+class Graded(NamedTuple):
+    """Graded answers: how sure a network is of some works, and whether it is right.
 
     Attributes:
       probability: of the most probable class, float64 [N]; 0 where there is no finite output.
@@ -55,7 +55,7 @@ class Answers(NamedTuple):
         }
 
     @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> Answers:
+    def from_json(cls, values: Mapping[str, Any]) -> Graded:
         """The inverse of `to_json`."""
         right = np.asarray([digit == "1" for digit in values["right"]], bool)
         return cls(
@@ -63,19 +63,19 @@ class Answers(NamedTuple):
         )
 
 
-def answers(predictions: Predictions) -> Answers:
+def answers(predictions: Predictions) -> Graded:
     """The answers to works with a known label."""
     works = predictions.work_ids
     if works is None:
         works = np.arange(len(predictions.labels))
-    return Answers(
+    return Graded(
         most_probable(predictions.log_probabilities),
         predictions.predicted == predictions.labels,
         np.unique(works, return_inverse=True)[1],
     )
 
 
-def threshold(given: Answers, error_rate: float) -> Threshold | None:
+def threshold(given: Graded, error_rate: float) -> Threshold | None:
     """The lowest probability from which on, with confidence, at most a stated share is wrong.
 
     Geifman & El-Yaniv, Selective Classification for Deep Neural Networks (2017), algorithm 1: at a
@@ -98,12 +98,12 @@ def threshold(given: Answers, error_rate: float) -> Threshold | None:
     return None
 
 
-def least_rate(given: Answers) -> float:
+def least_rate(given: Graded) -> float:
     """The lowest error rate, in [0, 1], for which these works show a threshold."""
     return min((highest for _, highest in _candidates(given)), default=1.0)
 
 
-def _candidates(given: Answers) -> Iterator[tuple[Threshold, float]]:
+def _candidates(given: Graded) -> Iterator[tuple[Threshold, float]]:
     """The candidates for a threshold, the lowest first, and the highest error that each may have."""
     from scipy.stats import beta  # takes 0.6 s to import
 

@@ -6,14 +6,14 @@ from scipy.special import log_softmax
 
 from artjax.evaluation import selective
 from artjax.evaluation.metrics import Predictions
-from artjax.evaluation.selective import Answers
+from artjax.evaluation.selective import Graded
 
 
 def drawn(rng, works, right_at, images=1):
-    """Answers that are right as often as `right_at` says of their probability."""
+    """Graded that are right as often as `right_at` says of their probability."""
     probability = np.repeat(rng.uniform(0.5, 1, works), images)
     right = np.repeat(rng.random(works) < right_at(probability[::images]), images)
-    return Answers(probability, right, np.repeat(np.arange(works), images))
+    return Graded(probability, right, np.repeat(np.arange(works), images))
 
 
 def true_error(lowest, right_at):
@@ -59,12 +59,12 @@ def test_the_lowest_threshold_that_holds_is_found():
 
 
 def test_too_few_works_promise_nothing():
-    answers = Answers(np.ones(40), np.ones(40, bool), np.arange(40))
+    answers = Graded(np.ones(40), np.ones(40, bool), np.arange(40))
     assert selective.threshold(answers, 0.1) is None
     assert selective.threshold(answers, 0.2).works == 40
     # All right: the error at which 40 right ones are as rare as the bound of a candidate allows.
     assert selective.least_rate(answers) == pytest.approx(1 - (0.05 / 8) ** (1 / 40))
-    none = Answers(np.empty(0), np.empty(0, bool), np.empty(0, int))
+    none = Graded(np.empty(0), np.empty(0, bool), np.empty(0, int))
     assert selective.threshold(none, 0.5) is None
     assert selective.least_rate(none) == 1
     wrong = answers._replace(right=np.zeros(40, bool))
@@ -82,6 +82,6 @@ def test_answers_are_what_a_network_says_and_survive_their_file():
     assert given.work.tolist() == [1, 0, 1, 2, 2, 0]
     assert given.probability[2] == 0
     np.testing.assert_allclose(given.probability[3:], np.exp(logs[3:].max(axis=1)))
-    read = Answers.from_json(given.to_json())
-    for name in Answers._fields:
+    read = Graded.from_json(given.to_json())
+    for name in Graded._fields:
         np.testing.assert_array_equal(getattr(read, name), getattr(given, name))
