@@ -82,7 +82,7 @@ def test_facts_that_tell_nothing_are_a_baseline_without_a_warning(opened):
     kept = source_facts.kept_source_baseline(opened[False], splits_of(opened[False]), "genre")
     for name in ("validation", "test"):
         row = row_of(opened[False], name)
-        assert 0 < row["baselines"]["source_facts"] == kept[f"{name}_top1"] < 0.6
+        assert row["baselines"]["source_facts"] == kept[f"{name}_top1"] < 0.7
         assert row["source_facts"]["alone"] == kept[f"{name}_alone"]
     assert kept["validation_top1"] != kept["test_top1"]
     lines = said(row)
