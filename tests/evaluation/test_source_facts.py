@@ -79,8 +79,12 @@ def test_facts_that_tell_the_labels_are_a_baseline_and_a_warning(opened):
 
 @pytest.mark.slow
 def test_facts_that_tell_nothing_are_a_baseline_without_a_warning(opened):
-    row = row_of(opened[False])
-    assert 0 < row["baselines"]["source_facts"] < 0.6
+    kept = source_facts.kept_source_baseline(opened[False], splits_of(opened[False]), "genre")
+    for name in ("validation", "test"):
+        row = row_of(opened[False], name)
+        assert row["baselines"]["source_facts"] == kept[f"{name}_top1"] < 0.7
+        assert row["source_facts"]["alone"] == kept[f"{name}_alone"]
+    assert kept["validation_top1"] != kept["test_top1"]
     lines = said(row)
     assert "facts of the files " in lines
     assert "what is no painting" not in lines
@@ -109,6 +113,14 @@ def test_it_is_computed_once_for_the_same_works_labels_and_facts(opened):
     labels = {"genre": np.roll(splits["test"].labels["genre"], 1)}
     assert top1(splits | {"test": replace(splits["test"], labels=labels)}) != 7
     assert top1({n: fold_of(data, 3, 0).split(n, {"genre": "genre"}) for n in splits}) != 7
+    # One work goes from validation to train, and the list of all works stays.
+    one, other = (splits[name] for name in ("train", "validation"))
+    names = np.concatenate([one.file_names, other.file_names[:1]])
+    genres = {"genre": np.concatenate([one.labels["genre"], other.labels["genre"][:1]])}
+    moved = {"train": replace(one, file_names=names, labels=genres)}
+    moved["validation"] = other.only(np.arange(1, len(other)))
+    assert other.labels["genre"][0] >= 0
+    assert top1(splits | moved) != 7
     report_file = data.reports / reports.SOURCE_FACTS_CSV
     before = report_file.read_text()
     write_facts(data.reports, tells=True)

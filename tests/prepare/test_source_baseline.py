@@ -107,6 +107,17 @@ def test_details_of_one_work_count_once():
     assert not Told("test", 4, 0.7, 0.5, {}).warning("genre")
 
 
+def test_many_facts_need_more_to_tell_and_the_best_one_is_named_anyway():
+    few = Told("test", 40, 0.7, 0.5, {"border": 0.675})  # 27 of 40: p = 0.019
+    assert few.facts_that_tell() == ["border"]
+    many = few._replace(alone={f"fact {i}": 0.5 for i in range(9)} | few.alone)
+    assert many.facts_that_tell() == []
+    assert "(alone: border 67.5%)" in many.warning("genre")
+    assert "(alone: no fact)" in few._replace(alone={"border": 0.5}).warning("genre")
+    four = few._replace(alone=dict(zip("abcd", (0.9, 1.0, 0.8, 0.85), strict=True)))
+    assert "(alone: b 100.0%, a 90.0%, d 85.0%)" in four.warning("genre")
+
+
 @pytest.mark.parametrize(
     ("right", "works", "share", "better"),
     # P(X >= right) = 0.016, 0.031, 0.035, 0.0244, 1
