@@ -362,7 +362,9 @@ class _Run:
             path = self.setup.places.workdir / "evaluation" / name / "metrics.json"
             result = json.loads(path.read_text()) if path.is_file() else {}
             same_step = result.get("checkpoint_step") == self.checkpoints.best_step
-            if not same_step or result.get("views", 1) != self.setup.config.eval.views:
+            own = self.setup.config.eval
+            asked = {"views": own.views, "cluster_by": own.cluster_by}
+            if not same_step or {name: result[name] for name in asked} != asked:
                 return {}  # of another checkpoint or other views, or not there
             results[name] = result
         return results

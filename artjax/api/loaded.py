@@ -199,6 +199,7 @@ class Loaded:
         views: int | None = None,
         data_dir: AnyPath | None = None,
         canvas_dir: AnyPath | None = None,
+        cluster_by: str | None = None,
     ) -> dict[str, Any]:
         """Evaluates on a split of the collection of training; writes as `--mode evaluate` does.
 
@@ -210,6 +211,8 @@ class Loaded:
           views: 1, 5 or 10 views of each work; default: as the run's `eval.views` says.
           data_dir: the data directory now; default: where it was in training.
           canvas_dir: the folder for canvases now; default: where it was in training.
+          cluster_by: the label whose works the intervals keep together, or ""; default: as the run's
+            `eval.cluster_by` says.
 
         Returns:
           The contents of `metrics.json`.
@@ -222,11 +225,12 @@ class Loaded:
         folders = {"data_dir": given(data_dir), "canvas_dir": given(canvas_dir)}
         evaluate.check_split(split)
         if len(self.runs) == 1:
-            return evaluate.evaluate_split(with_data(self.runs[0], **folders), split, views)
+            opened = with_data(self.runs[0], **folders)
+            return evaluate.evaluate_split(opened, split, views, cluster_by)
         result, _, _ = evaluate_workdirs(
             self._workdirs,
             split,
             split != "test",
-            {"views": views, "which": self._checkpoint} | folders,
+            {"views": views, "cluster_by": cluster_by, "which": self._checkpoint} | folders,
         )
         return result

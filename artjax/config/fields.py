@@ -617,6 +617,14 @@ GROUPS: Mapping[str, Sequence[Field]] = {
             "stays cheap; the evaluation at the end uses what is set.",
             OneOf((1, 5, 10)),
         ),
+        Field(
+            "eval.cluster_by",
+            "",
+            "A label of the collection, such as artist, whose works the intervals take to be right or "
+            "wrong together, for a score that shall hold for other painters. Empty = only the images of "
+            "a work and its near-duplicates. --mode evaluate may set it for a finished run.",
+            also=("cluster_by",),
+        ),
     ),
     "Logs and checkpoints": (
         Field(

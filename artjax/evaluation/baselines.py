@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
+
+from artjax.evaluation.intervals import LEVEL
 
 WORDS: Mapping[str, str] = {
     "chance": "chance",
@@ -17,7 +20,7 @@ WORDS: Mapping[str, str] = {
 """The baselines of top-1, in the order of a report."""
 
 CONSTANTS = ("chance", "best_constant", "train_majority")
-"""Those that ignore the picture. Their top-1 is taken as exact."""
+"""Those that ignore the picture. Their top-1 is taken as exact; to the others a test is paired."""
 
 LOSS_WORDS: Mapping[str, str] = {
     "uniform_loss": "uniform guesses",
@@ -27,17 +30,16 @@ LOSS_WORDS: Mapping[str, str] = {
 
 VERDICTS = BETTER, NOT_SHOWN, WORSE = ("better than", "not shown to be better than", "worse than")
 
-# Of a test to one side: what a 95 % interval leaves out on each side.
-LEVEL = 0.025
 # 0.29 * 100 is 28.999999999999996.
 _ROUNDING = 1e-6
+_SMALLEST_SHOWN = 0.001
 
 
 def baselines(
     train_labels: np.ndarray,
     labels: np.ndarray,
     classes: int,
-    colour_histograms: float | None = None,
+    others: Mapping[str, np.ndarray] = MappingProxyType({}),
 ) -> dict[str, float | None]:
     """Top-1 of each of `WORDS`, in [0, 1], and loss of each of `LOSS_WORDS`, in nats, on a split.
 
@@ -45,19 +47,21 @@ def baselines(
       train_labels: of the training works, int [M], -1 = unknown.
       labels: of the works of the split, int [N], 0 or more.
       classes: number of classes.
-      colour_histograms: what these reach on the split; None where they were not computed.
+      others: by the name of a baseline that answers for each work, whether it is right, bool [N].
 
     Returns:
-      For each baseline its number. That of train's frequencies is None where a class of these works has
-      no training work: such guesses give it no probability, and their loss is infinite.
+      For each baseline its number; None where it is not in `others`. That of train's frequencies is None
+      where a class of these works has no training work: such guesses give it no probability, and their
+      loss is infinite.
     """
     return {
         "chance": 1 / classes,
         "best_constant": float(np.bincount(labels).max() / len(labels)),
         "train_majority": majority_top1(train_labels, labels),
-        "colour_histograms": colour_histograms,
+        "colour_histograms": None,
         "uniform_loss": math.log(classes),
         "train_frequencies_loss": frequencies_loss(train_labels, labels, classes),
+        **{name: float(right.mean()) for name, right in others.items()},
     }
 
 
@@ -122,8 +126,11 @@ def in_words(row: Mapping[str, Any]) -> list[str]:
     lines += [
         f"  {verdict} {_listed(judged[verdict])}" for verdict in VERDICTS if verdict in judged
     ]
-    if "colour_histograms" in values:
-        lines.append(_against_colours(values["colour_histograms"], *row["top1_ci95"]))
+    lines += [
+        against_another(WORDS[name], values[name], row["paired"][name], row)
+        for name in WORDS
+        if name in values and name in row["paired"]
+    ]
     return lines
 
 
@@ -136,7 +143,7 @@ def against_constant(top1: float, trials: float, share: float) -> str:
 
     Args:
       top1: the score, in [0, 1].
-      trials: how many independent trials it is worth, as from `independent_trials`; 1 or more.
+      trials: how many independent trials it is worth, as from `independent_trials`.
       share: the top-1 to beat, in [0, 1]; taken as exact.
     """
     from scipy.stats import binomtest  # takes 0.6 s to import, which only a report should
@@ -152,14 +159,27 @@ def against_constant(top1: float, trials: float, share: float) -> str:
     return NOT_SHOWN
 
 
-def _against_colours(share: float, low: float, high: float) -> str:
-    """A line on the histograms. Of these only the top-1 is kept, which is compared with the interval."""
-    named = f"{WORDS['colour_histograms']} ({share:.1%})"
-    if share < low:
-        return f"  {BETTER} {named}: the whole interval is above"
-    if share > high:
-        return f"  {WORSE} {named}: the whole interval is below"
-    return f"  {NOT_SHOWN} {named}: the interval includes it"
+def against_another(
+    name: str, share: float, compared: Mapping[str, Any], row: Mapping[str, Any]
+) -> str:
+    """A line on the answers of another classifier to the same works, by the test of `paired`.
+
+    Args:
+      name: of the other one, in words.
+      share: its top-1.
+      compared: what `paired` found, with the row as the first one.
+      row: of a task, as in `metrics.json`.
+    """
+    verdict = NOT_SHOWN
+    if compared["p"] <= 2 * LEVEL:
+        verdict = BETTER if row["top1"] > share else WORSE
+    works = "images" if row["works"] < row["n"] else "works"
+    p = compared["p"]
+    chance = f"p = {p:.2g}" if p >= _SMALLEST_SHOWN else f"p < {_SMALLEST_SHOWN}"
+    return (
+        f"  {verdict} {name} ({share:.1%}): {compared['only_first']:,} {works} right that they miss, "
+        f"{compared['only_second']:,} the reverse, {chance}"
+    )
 
 
 def _listed(names: list[str]) -> str:

@@ -36,6 +36,7 @@ def evaluate_ensemble(
     data_dir: Path | None = None,
     canvas_dir: Path | None = None,
     views: int | None = None,
+    cluster_by: str | None = None,
 ) -> dict[str, Any]:
     """Evaluates the mean of the probabilities of several runs.
 
@@ -50,6 +51,8 @@ def evaluate_ensemble(
       data_dir: the data directory now; default: where it was in training.
       canvas_dir: the folder for canvases now; default: where it was in training.
       views: 1, 5 or 10 views of each work; default: of each run, as its `eval.views` says.
+      cluster_by: the label whose works the intervals keep together, or ""; default: as `eval.cluster_by`
+        of the first run says.
 
     Returns:
       The contents of `metrics.json`: as from `evaluate_workdir`, with `members`, which has the workdir,
@@ -60,7 +63,7 @@ def evaluate_ensemble(
       ConfigError: for fewer than two workdirs, the same one twice, one of a cross-validation, or an
         unknown split, checkpoint or number of views.
       WorkdirError: if a run has no checkpoint, other tasks, classes or data, or other folds.
-      DataError: if the data cannot be found.
+      DataError: if the data cannot be found, or has no label `cluster_by`.
     """
     evaluate.check_split(split)
     workdirs = [Path(workdir) for workdir in workdirs]
@@ -68,16 +71,19 @@ def evaluate_ensemble(
     _check_same_question(workdirs, [_record(workdir, which) for workdir in workdirs])
     members = [_predict(workdir, split, which, data_dir, canvas_dir, views) for workdir in workdirs]
     first = members[0]
-    predictions = {
+    cluster_by = first.cluster_by if cluster_by is None else cluster_by
+    mean = {
         task: (known, mean_predictions([member.predictions[task][1] for member in members]))
         for task, (known, _) in first.predictions.items()
     }
+    predictions = evaluate.judged(mean, first.data, first.splits, split, cluster_by)
     numbers = {member.row["views"] for member in members}
     result = {
         "split": split,
         "checkpoint_step": None,
         "collection": f"{first.data.prepared.name}/{first.data.prepared.version}",
         "views": numbers.pop() if len(numbers) == 1 else None,
+        "cluster_by": cluster_by,
         "tasks": evaluate.scores(
             predictions, first.data, first.splits, split, first.classes, _learnt_from(members)
         ),
@@ -99,6 +105,7 @@ class _Member(NamedTuple):
     splits: dict[str, Split]
     classes: Mapping[str, tuple[str, ...]]
     learnt_from: LearntFrom | None
+    cluster_by: str
 
 
 def _learnt_from(members: Sequence[_Member]) -> LearntFrom | None:
@@ -132,7 +139,8 @@ def _predict(
         },
     }
     learnt_from = seen.of_weights(workdir, run.record)
-    return _Member(row, predictions, data, splits, run.classes, learnt_from)
+    cluster_by = evaluate.cluster_label(run.config, None)
+    return _Member(row, predictions, data, splits, run.classes, learnt_from, cluster_by)
 
 
 def mean_predictions(members: Sequence[Predictions]) -> Predictions:

@@ -17,7 +17,7 @@ from artjax.data.splits import SPLITS
 from artjax.data.works import Split
 from artjax.errors import ConfigError
 from artjax.evaluation import baselines, metrics
-from artjax.evaluation.colour_histograms import kept_colour_baseline
+from artjax.evaluation.colour_histograms import kept_colour_baseline, right_works
 from artjax.evaluation.report import predictions_csv
 from artjax.evaluation.second_scores import second_scores
 from artjax.evaluation.views import logits_of_views, number_of_views
@@ -50,6 +50,7 @@ def evaluate_workdir(
     data_dir: Path | None = None,
     canvas_dir: Path | None = None,
     views: int | None = None,
+    cluster_by: str | None = None,
 ) -> dict[str, Any]:
     """Evaluates a checkpoint of a workdir on a split and writes `evaluation/<split>/`.
 
@@ -61,6 +62,8 @@ def evaluate_workdir(
       canvas_dir: the present folder for canvases, if it differs. Without room for canvases there,
         images are streamed.
       views: 1, 5 or 10 views of each work; default: as the run's `eval.views` says.
+      cluster_by: the label whose works the intervals keep together, or ""; default: as the run's
+        `eval.cluster_by` says.
 
     Returns:
       The contents of `metrics.json`.
@@ -68,32 +71,37 @@ def evaluate_workdir(
     Raises:
       ConfigError: for an unknown split or checkpoint, or another number of views.
       WorkdirError: if there is no checkpoint, or the run was trained on other data.
-      DataError: if the data cannot be found.
+      DataError: if the data cannot be found, or has no label `cluster_by`.
     """
     check_split(split)
-    return evaluate_split(open_run(workdir, which, data_dir, canvas_dir), split, views)
+    opened = open_run(workdir, which, data_dir, canvas_dir)
+    return evaluate_split(opened, split, views, cluster_by)
 
 
-def evaluate_split(opened: OpenRun, name: str, views: int | None = None) -> dict[str, Any]:
+def evaluate_split(
+    opened: OpenRun, name: str, views: int | None = None, cluster_by: str | None = None
+) -> dict[str, Any]:
     """Evaluates a run on one split; writes `metrics.json` and `predictions.csv`."""
-    return predict_and_evaluate(opened, name, views)[2]
+    return predict_and_evaluate(opened, name, views, cluster_by)[2]
 
 
 def predict_and_evaluate(
-    opened: OpenRun, name: str, views: int | None = None
+    opened: OpenRun, name: str, views: int | None = None, cluster_by: str | None = None
 ) -> tuple[Split, TaskPredictions, dict[str, Any]]:
-    """As `evaluate_split`; returns the split and what `predict_split` gave as well."""
+    """As `evaluate_split`; returns the split and what `judged` gave as well."""
     run, data = opened.run, opened.data
     views = number_of_views(run.config, views)
     splits = open_splits(run.config, data, name)
     split = splits[name]
-    predictions = predict_works(opened, split, views)
+    cluster_by = cluster_label(run.config, cluster_by)
+    predictions = judged(predict_works(opened, split, views), data, splits, name, cluster_by)
     learnt_from = seen.of_weights(run.workdir, run.record)
     result = {
         "split": name,
         "checkpoint_step": run.step,
         "collection": f"{data.prepared.name}/{data.prepared.version}",
         "views": views,
+        "cluster_by": cluster_by,
         "tasks": scores(predictions, data, splits, name, run.classes, learnt_from),
     }
     table = predictions_csv(predictions, split, run.classes)
@@ -105,6 +113,50 @@ def open_splits(config: ConfigDict, data: Canvases, name: str) -> dict[str, Spli
     labels = config_lib.label_features(config)
     needed = ("train",) if name == "train" else SPLITS
     return {other: data.split(other, labels) for other in needed}
+
+
+def cluster_label(config: ConfigDict, cluster_by: str | None) -> str:
+    """The label whose works the intervals keep together: as asked for, else `eval.cluster_by`."""
+    return str(config.eval.cluster_by) if cluster_by is None else cluster_by
+
+
+def judged(
+    predictions: TaskPredictions,
+    data: Canvases,
+    splits: Mapping[str, Split],
+    name: str,
+    cluster_by: str = "",
+) -> TaskPredictions:
+    """The predictions with what intervals and comparisons need: their clusters, and what others answer.
+
+    Args:
+      predictions: as from `predict_split`.
+      data: the data to which the split belongs.
+      splits: as from `open_splits`.
+      name: of the split that was predicted.
+      cluster_by: a label of the set, such as `artist`: works with the same one are a cluster, too. The
+        task of that label itself, in which they would be a class each, has the clusters of works.
+
+    Raises:
+      DataError: if the set has no such label.
+    """
+    split = splits[name]
+    by_work = by_label = data.group_of_works()
+    label = np.empty(0, int)
+    if cluster_by:
+        by_label = data.group_of_works(cluster_by)
+        label = data.values(split, f"label/{cluster_by}")
+    result = {}
+    for task, (known, of_task) in predictions.items():
+        group_of = by_work if np.array_equal(split.labels[task], label) else by_label
+        clusters = np.asarray([group_of[work] for work in split.work_ids[known].tolist()])
+        others = {}
+        if name != "train":  # on its own works, a fit says nothing
+            colour = kept_colour_baseline(data, splits, task)
+            if colour is not None:
+                others["colour_histograms"] = right_works(colour, name)
+        result[task] = known, of_task._replace(clusters=clusters, others=others)
+    return result
 
 
 def predict_works(opened: OpenRun, split: Split, views: int) -> TaskPredictions:
@@ -128,7 +180,7 @@ def scores(
     """What `metrics.json` has for each task: metrics of predictions, and the baselines.
 
     Args:
-      predictions: of the works of a split.
+      predictions: as from `judged`.
       data: the data to which the split belongs.
       splits: as from `open_splits`.
       name: of the split that was predicted.
@@ -137,15 +189,8 @@ def scores(
         are not those of a run.
     """
     split = splits[name]
-    colours, left_out = {}, {}
-    if name != "train":  # on its own works, a fit says nothing
-        colours = {task: kept_colour_baseline(data, splits, task) for task in predictions}
-        left_out = _left_out(data, split, learnt_from)
-    tasks = summarise(predictions, split, splits["train"], data.prepared, left_out, classes)
-    for task, row in tasks.items():
-        colour = colours.get(task)
-        row["baselines"]["colour_histograms"] = colour and colour[f"{name}_top1"]
-    return tasks
+    left_out = {} if name == "train" else _left_out(data, split, learnt_from)
+    return summarise(predictions, split, splits["train"], data.prepared, left_out, classes)
 
 
 def _left_out(
@@ -228,7 +273,10 @@ def summarise(
             **metrics.summary(of_task, classes[task] if classes else None),
             "official_n": prepared.official_works(split.name),
             "baselines": baselines.baselines(
-                train.labels[task], of_task.labels, of_task.log_probabilities.shape[1]
+                train.labels[task],
+                of_task.labels,
+                of_task.log_probabilities.shape[1],
+                of_task.others,
             ),
             **second_scores(
                 of_task,

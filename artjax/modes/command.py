@@ -167,6 +167,10 @@ class Command:
         config_lib.check_field("eval.views", config.eval.views)
         return int(config.eval.views)
 
+    def cluster_by(self) -> str | None:
+        """The label whose works the intervals shall keep together; None = as the run says."""
+        return dict(self.fields).get("eval.cluster_by")
+
     def words(
         self,
         *,

@@ -22,6 +22,7 @@ def run(command: Command) -> int:
         "data_dir": command.flags.get("data_dir"),
         "canvas_dir": command.flags.get("canvas_dir"),
         "views": command.views(),
+        "cluster_by": command.cluster_by(),
         "which": command.flags.get("checkpoint", "best"),
     }
     result, lines, folder = evaluate_workdirs(workdirs, split, "split" in command.flags, given)

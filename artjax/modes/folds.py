@@ -87,6 +87,7 @@ def evaluate_folds(
     canvas_dir: Path | None = None,
     which: str = "best",
     views: int | None = None,
+    cluster_by: str | None = None,
 ) -> dict[str, Any]:
     """Pools what the folds' networks say of their test works; writes `evaluation/folds/`.
 
@@ -97,6 +98,8 @@ def evaluate_folds(
       canvas_dir: the folder for canvases now; default: where it was in training.
       which: the checkpoint of each fold, `best` or `last`.
       views: 1, 5 or 10 views of each work; default: as `eval.views` says.
+      cluster_by: the label whose works the intervals keep together, or ""; default: as `eval.cluster_by`
+        says.
 
     Returns:
       What `metrics.json` holds. It has the form of every other one; the baselines are means over the
@@ -111,7 +114,9 @@ def evaluate_folds(
     for fold in range(folds):
         folder = workdir / f"fold{fold}"
         opened = open_run(folder, which, data_dir, canvas_dir)
-        split, predictions, result = evaluate.predict_and_evaluate(opened, "test", views)
+        split, predictions, result = evaluate.predict_and_evaluate(
+            opened, "test", views, cluster_by
+        )
         classes = opened.run.classes
         for task, (_, of_task) in predictions.items():
             pooled.setdefault(task, []).append(of_task)
@@ -122,6 +127,7 @@ def evaluate_folds(
         "checkpoint_step": None,
         "collection": by_fold[0]["collection"],
         "views": by_fold[0]["views"],
+        "cluster_by": by_fold[0]["cluster_by"],
         "tasks": {
             task: _pooled(
                 parts,
@@ -141,11 +147,7 @@ def _pooled(
     rows: Sequence[Mapping[str, Any]],
     names: Sequence[str],
 ) -> dict[str, Any]:
-    together = metrics.Predictions(
-        np.concatenate([part.labels for part in parts]),
-        np.concatenate([part.log_probabilities for part in parts]),
-        np.concatenate([part.work_ids for part in parts if part.work_ids is not None]),
-    )
+    together = metrics.joined(parts)
     weights = [row["n"] for row in rows]
 
     def mean(name: str) -> float | None:
