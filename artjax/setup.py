@@ -252,6 +252,7 @@ def open_setup(
     if weights is not None:
         weights.check(config)
     config, data = _open_data(config, places, held)
+    data.check_group_label(config.eval.cluster_by)
     labels = config_lib.label_features(config)
     splits = {name: data.split(name, labels) for name in SPLITS}
     classes = {task: data.prepared.labels[feature] for task, feature in labels.items()}

@@ -372,7 +372,9 @@ class _Run:
             try:
                 result = json.loads(path.read_text())
                 same_step = result["checkpoint_step"] == self.checkpoints.best_step
-                if not same_step or result["views"] != self.setup.config.eval.views:
+                own = self.setup.config.eval
+                asked = {"views": own.views, "cluster_by": own.cluster_by}
+                if not same_step or {name: result[name] for name in asked} != asked:
                     return {}
                 report.report_lines(result)
             except (OSError, ValueError, LookupError, TypeError, AttributeError):

@@ -213,6 +213,7 @@ class Loaded:
         views: int | None = None,
         data_dir: AnyPath | None = None,
         canvas_dir: AnyPath | None = None,
+        cluster_by: str | None = None,
     ) -> dict[str, Any]:
         """Evaluates on a split of the collection of training; writes as `--mode evaluate` does.
 
@@ -226,6 +227,8 @@ class Loaded:
           views: 1, 5 or 10 views of each work; default: as the run's `eval.views` says.
           data_dir: the data directory now; default: where it was in training.
           canvas_dir: the folder for canvases now; default: where it was in training.
+          cluster_by: the label whose works the intervals keep together, or ""; default: as the run's
+            `eval.cluster_by` says.
 
         Returns:
           The contents of `metrics.json`.
@@ -236,17 +239,18 @@ class Loaded:
           DataError: if the data cannot be found.
         """
         folders = {"data_dir": given(data_dir), "canvas_dir": given(canvas_dir)}
+        settings = {} if cluster_by is None else {"cluster_by": cluster_by}
         evaluate.check_split(split)
         if len(self.runs) == 1:
             run = self.runs[0]
-            result = evaluate.evaluate_split(with_data(run, **folders), split, views)
+            result = evaluate.evaluate_split(with_data(run, **folders), split, views, settings)
             _say_looks(evaluate.folder_of(run.workdir, split, run.which))
             return result
         result, _, folder = evaluate_workdirs(
             self._workdirs,
             split,
             split != "test",
-            {"views": views, "which": self._checkpoint} | folders,
+            {"views": views, "settings": settings, "which": self._checkpoint} | folders,
         )
         _say_looks(folder)
         return result

@@ -660,6 +660,14 @@ GROUPS: Mapping[str, Sequence[Field]] = {
             "at the end of a training.",
             Range(0),
         ),
+        Field(
+            "eval.cluster_by",
+            "",
+            "A label of the collection, such as artist, whose works the intervals take to be right or "
+            "wrong together, for a score that shall hold for other painters. Empty = only the images of "
+            "a work and its near-duplicates. --mode evaluate may set it for a finished run.",
+            also=("cluster_by",),
+        ),
     ),
     "Logs and checkpoints": (
         Field(

@@ -121,16 +121,26 @@ class Canvases:
 
         Args:
           split: its rows are those of the canvases.
+          by: as for `group_of_works`.
+
+        Raises:
+          DataError: if the set has no such label.
+        """
+        group_of, own = self.group_of_works(by), self.values(split, "work_id")
+        return named_groups(np.asarray([group_of[work] for work in own.tolist()]), own)
+
+    def group_of_works(self, by: str = "") -> dict[str, int]:
+        """The number of the group of each work of the set, the same in all splits and folds.
+
+        Groups are those of `groups`.
+
+        Args:
           by: a label of the set, such as `artist`: works with the same one are a group, too.
 
         Raises:
           DataError: if the set has no such label.
         """
-        if by and by not in self.prepared.labels:
-            raise DataError(
-                f"'{self.prepared.name}' has no label '{by}' to group works by; it has "
-                f"{', '.join(self.prepared.labels) or 'none'}"
-            )
+        self.check_group_label(by)
         works, files = (self._of_all(column) for column in ("work_id", "file_name"))
         place = {name: i for i, name in enumerate(files.tolist())}
         links = [
@@ -140,9 +150,15 @@ class Canvases:
         ]
         if by:
             links += links_of_equal(self._of_all(f"label/{by}").tolist())
-        group_of = dict(zip(works.tolist(), linked_groups(works, links).tolist(), strict=True))
-        own = self.values(split, "work_id")
-        return named_groups(np.asarray([group_of[work] for work in own.tolist()]), own)
+        return dict(zip(works.tolist(), linked_groups(works, links).tolist(), strict=True))
+
+    def check_group_label(self, by: str) -> None:
+        """Raises `DataError`, with the labels that there are, if `by` is none of them, nor empty."""
+        if by and by not in self.prepared.labels:
+            raise DataError(
+                f"'{self.prepared.name}' has no label '{by}' to group works by; it has "
+                f"{', '.join(self.prepared.labels) or 'none'}"
+            )
 
     def _of_all(self, column: str) -> np.ndarray:
         """A column of `columns` for all works of the prepared set, in the order of its splits' names."""

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
+
+from artjax.evaluation.intervals import LEVEL
 
 WORDS: Mapping[str, str] = {
     "chance": "chance",
@@ -20,6 +23,9 @@ WORDS: Mapping[str, str] = {
 CONSTANTS = ("chance", "best_constant", "train_majority")
 """Those that ignore the picture. Their top-1 is taken as exact."""
 
+FITTED = ("colour_histograms", "source_facts")
+"""Those that answer for each work. A test of the same works is paired."""
+
 LOSS_WORDS: Mapping[str, str] = {
     "uniform_loss": "uniform guesses",
     "train_frequencies_loss": "the label frequencies of train",
@@ -28,17 +34,16 @@ LOSS_WORDS: Mapping[str, str] = {
 
 VERDICTS = BETTER, NOT_SHOWN, WORSE = ("better than", "not shown to be better than", "worse than")
 
-# Of a test to one side: what a 95 % interval leaves out on each side.
-LEVEL = 0.025
 # 0.29 * 100 is 28.999999999999996.
 _ROUNDING = 1e-6
+_SMALLEST_SHOWN = 0.001
 
 
 def baselines(
     train_labels: np.ndarray,
     labels: np.ndarray,
     classes: int,
-    colour_histograms: float | None = None,
+    others: Mapping[str, np.ndarray] = MappingProxyType({}),
 ) -> dict[str, float | None]:
     """Top-1 of each of `WORDS`, in [0, 1], and loss of each of `LOSS_WORDS`, in nats, on a split.
 
@@ -46,21 +51,21 @@ def baselines(
       train_labels: of the training works, int [M], -1 = unknown.
       labels: of the works of the split, int [N], 0 or more.
       classes: number of classes.
-      colour_histograms: what these reach on the split; None where they were not computed.
+      others: by the name of a baseline that answers for each work, whether it is right, bool [N].
 
     Returns:
-      For each baseline its number; `source_facts` is None, and left to `evaluate.scores`. That of
-      train's frequencies is None where a class of these works has no training work: such guesses give it
-      no probability, and their loss is infinite.
+      For each baseline its number; None where it is not in `others`. That of train's frequencies is None
+      where a class of these works has no training work: such guesses give it no probability, and their
+      loss is infinite.
     """
     return {
         "chance": 1 / classes,
         "best_constant": float(np.bincount(labels).max() / len(labels)),
         "train_majority": majority_top1(train_labels, labels),
-        "colour_histograms": colour_histograms,
-        "source_facts": None,
+        **dict.fromkeys(FITTED),
         "uniform_loss": math.log(classes),
         "train_frequencies_loss": frequencies_loss(train_labels, labels, classes),
+        **{name: float(right.mean()) for name, right in others.items()},
     }
 
 
@@ -125,9 +130,11 @@ def in_words(row: Mapping[str, Any]) -> list[str]:
     lines += [
         f"  {verdict} {_listed(judged[verdict])}" for verdict in VERDICTS if verdict in judged
     ]
-    for name in ("colour_histograms", "source_facts"):
-        if name in values:
-            lines.append(_against_fitted(name, values[name], *row["top1_ci95"]))
+    lines += [
+        against_another(WORDS[name], values[name], row["paired"][name], row)
+        for name in FITTED
+        if name in values and name in row["paired"]
+    ]
     return lines
 
 
@@ -140,7 +147,7 @@ def against_constant(top1: float, trials: float, share: float) -> str:
 
     Args:
       top1: the score, in [0, 1].
-      trials: how many independent trials it is worth, as from `independent_trials`; 1 or more.
+      trials: how many independent trials it is worth, as from `independent_trials`.
       share: the top-1 to beat, in [0, 1]; taken as exact.
     """
     from scipy.stats import binomtest  # takes 0.6 s to import, which only a report should
@@ -156,14 +163,27 @@ def against_constant(top1: float, trials: float, share: float) -> str:
     return NOT_SHOWN
 
 
-def _against_fitted(name: str, share: float, low: float, high: float) -> str:
-    """A line on a baseline that is fitted. Its top-1 is compared with the interval."""
-    named = f"{WORDS[name]} ({share:.1%})"
-    if share < low:
-        return f"  {BETTER} {named}: the whole interval is above"
-    if share > high:
-        return f"  {WORSE} {named}: the whole interval is below"
-    return f"  {NOT_SHOWN} {named}: the interval includes it"
+def against_another(
+    name: str, share: float, compared: Mapping[str, Any], row: Mapping[str, Any]
+) -> str:
+    """A line on the answers of another classifier to the same works, by the test of `paired`.
+
+    Args:
+      name: of the other one, in words.
+      share: its top-1.
+      compared: what `paired` found, with the row as the first one.
+      row: of a task, as in `metrics.json`.
+    """
+    verdict = NOT_SHOWN
+    if compared["p"] <= 2 * LEVEL:
+        verdict = BETTER if row["top1"] > share else WORSE
+    works = "images" if row["works"] < row["n"] else "works"
+    p = compared["p"]
+    chance = f"p = {p:.2g}" if p >= _SMALLEST_SHOWN else f"p < {_SMALLEST_SHOWN}"
+    return (
+        f"  {verdict} {name} ({share:.1%}): {compared['only_first']:,} {works} right that they miss, "
+        f"{compared['only_second']:,} the reverse, {chance}"
+    )
 
 
 def _listed(names: list[str]) -> str:

@@ -38,7 +38,7 @@ def evaluate_ensemble(
     data_dir: Path | None = None,
     canvas_dir: Path | None = None,
     views: int | None = None,
-    rates: Mapping[str, float] | None = None,
+    settings: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Evaluates the mean of the probabilities of several runs.
 
@@ -53,7 +53,7 @@ def evaluate_ensemble(
       data_dir: the data directory now; default: where it was in training.
       canvas_dir: the folder for canvases now; default: where it was in training.
       views: 1, 5 or 10 views of each work; default: of each run, as its `eval.views` says.
-      rates: `error_rate` and `foreign_rate` in place of the runs' own.
+      settings: fields of `eval` in place of the runs' own; see `evaluate.evaluate_workdir`.
 
     Returns:
       The contents of `metrics.json`: as from `evaluate_workdir`, with `members`, which has the workdir,
@@ -64,24 +64,26 @@ def evaluate_ensemble(
       ConfigError: for fewer than two workdirs, the same one twice, one of a cross-validation, or an
         unknown split, checkpoint or number of views.
       WorkdirError: if a run has no checkpoint, other tasks, classes or data, or other folds.
-      DataError: if the data cannot be found.
+      DataError: if the data cannot be found, or has no label `cluster_by`.
     """
     evaluate.check_split(split)
     workdirs = [Path(workdir) for workdir in workdirs]
     _check_distinct(workdirs)
     _check_same_question(workdirs, [_record(workdir, which) for workdir in workdirs])
     members = [
-        _predict(workdir, split, which, (data_dir, canvas_dir), views, rates)
+        _predict(workdir, split, which, (data_dir, canvas_dir), views, settings)
         for workdir in workdirs
     ]
     first = members[0]
-    predictions = _mean([member.predictions for member in members])
+    mean = _mean([member.predictions for member in members])
     judged = judging.numbers(
         [member.judge for member in members],
         _mean([member.raw for member in members]),
-        predictions,
+        mean,
         judging.mean_unlikeness([member.unlike_train for member in members]),
     )
+    cluster_by = first.cluster_by
+    predictions = evaluate.in_context(mean, first.data, first.splits, split, cluster_by)
     tasks = evaluate.scores(
         predictions, first.data, first.splits, split, first.classes, _learnt_from(members)
     )
@@ -91,6 +93,7 @@ def evaluate_ensemble(
         "checkpoint_step": None,
         "collection": f"{first.data.prepared.name}/{first.data.prepared.version}",
         "views": numbers.pop() if len(numbers) == 1 else None,
+        "cluster_by": cluster_by,
         "tasks": {task: row | judged[task] for task, row in tasks.items()},
         "members": [member.row for member in members],
     }
@@ -119,6 +122,7 @@ class _Member(NamedTuple):
     classes: Mapping[str, tuple[str, ...]]
     learnt_from: LearntFrom | None
     look: looks.Look | None
+    cluster_by: str
 
 
 def _mean(members: Sequence[TaskPredictions]) -> TaskPredictions:
@@ -141,7 +145,7 @@ def _predict(
     which: str,
     folders: tuple[Path | None, Path | None],
     views: int | None,
-    rates: Mapping[str, float] | None,
+    settings: Mapping[str, Any] | None,
 ) -> _Member:
     """Predicts a split with one member, whose network is in memory no longer than that."""
     opened = open_run(workdir, which, *folders)
@@ -149,7 +153,7 @@ def _predict(
     views = number_of_views(run.config, views)
     splits = evaluate.open_splits(run.config, data, split)
     raw = evaluate.predict_works(opened, splits[split], views)
-    judge = judging.Judge(reliability.of_run(run, rates), views)
+    judge = judging.Judge(reliability.of_run(run, settings), views)
     predictions = judge.calibrated(raw)
     unlike_train = judging.unlikeness(opened, splits[split], judge.reliability)
     row = {
@@ -165,7 +169,17 @@ def _predict(
     learnt_from = seen.of_weights(workdir, run.record)
     look = looks.of_run(opened, splits, views) if split == "test" else None
     return _Member(
-        row, predictions, raw, judge, unlike_train, data, splits, run.classes, learnt_from, look
+        row,
+        predictions,
+        raw,
+        judge,
+        unlike_train,
+        data,
+        splits,
+        run.classes,
+        learnt_from,
+        look,
+        evaluate.cluster_label(run.config, settings),
     )
 
 

@@ -25,9 +25,10 @@ from artjax.evaluation import (
     reliability,
     source_facts,
 )
-from artjax.evaluation.colour_histograms import kept_colour_baseline
+from artjax.evaluation.colour_histograms import kept_colour_baseline, right_works
 from artjax.evaluation.report import predictions_csv
 from artjax.evaluation.second_scores import second_scores
+from artjax.evaluation.source_facts import kept_source_baseline
 from artjax.evaluation.views import logits_of_views, number_of_views
 from artjax.files import finite, json_text, write_atomically
 from artjax.runs import OpenRun, open_run, seen
@@ -58,7 +59,7 @@ def evaluate_workdir(
     data_dir: Path | None = None,
     canvas_dir: Path | None = None,
     views: int | None = None,
-    rates: Mapping[str, float] | None = None,
+    settings: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Evaluates a checkpoint of a workdir on a split and writes `evaluation/<split>/`.
 
@@ -73,7 +74,8 @@ def evaluate_workdir(
       canvas_dir: the present folder for canvases, if it differs. Without room for canvases there,
         images are streamed.
       views: 1, 5 or 10 views of each work; default: as the run's `eval.views` says.
-      rates: `error_rate` and `foreign_rate` in place of the run's own.
+      settings: fields of the section `eval` in place of the run's own, by name: `error_rate`,
+        `foreign_rate`, and `cluster_by`, the label whose works the intervals keep together, or "".
 
     Returns:
       The contents of `metrics.json`.
@@ -81,10 +83,11 @@ def evaluate_workdir(
     Raises:
       ConfigError: for an unknown split or checkpoint, or another number of views.
       WorkdirError: if there is no checkpoint, or the run was trained on other data.
-      DataError: if the data cannot be found.
+      DataError: if the data cannot be found, or has no label `cluster_by`.
     """
     check_split(split)
-    return evaluate_split(open_run(workdir, which, data_dir, canvas_dir), split, views, rates)
+    opened = open_run(workdir, which, data_dir, canvas_dir)
+    return evaluate_split(opened, split, views, settings)
 
 
 def folder_of(workdir: Path, name: str, which: str = "best") -> Path:
@@ -96,17 +99,17 @@ def evaluate_split(
     opened: OpenRun,
     name: str,
     views: int | None = None,
-    rates: Mapping[str, float] | None = None,
+    settings: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Evaluates a run on one split; writes `metrics.json` and `predictions.csv`."""
-    return predict_and_evaluate(opened, name, views, rates)[2]
+    return predict_and_evaluate(opened, name, views, settings)[2]
 
 
 def predict_and_evaluate(
     opened: OpenRun,
     name: str,
     views: int | None = None,
-    rates: Mapping[str, float] | None = None,
+    settings: Mapping[str, Any] | None = None,
 ) -> tuple[Split, TaskPredictions, dict[str, Any]]:
     """As `evaluate_split`; returns the split and the predictions, which are calibrated, as well."""
     run, data = opened.run, opened.data
@@ -114,8 +117,9 @@ def predict_and_evaluate(
     splits = open_splits(run.config, data, name)
     split = splits[name]
     raw = predict_works(opened, split, views)
-    judge = judging.Judge(reliability.of_run(run, rates), views)
-    predictions = judge.calibrated(raw)
+    judge = judging.Judge(reliability.of_run(run, settings), views)
+    cluster_by = cluster_label(run.config, settings)
+    predictions = in_context(judge.calibrated(raw), data, splits, name, cluster_by)
     unlike_train = judging.unlikeness(opened, split, judge.reliability)
     judged = judging.numbers([judge], raw, predictions, unlike_train)
     learnt_from = seen.of_weights(run.workdir, run.record)
@@ -133,6 +137,7 @@ def predict_and_evaluate(
         "checkpoint_step": run.step,
         "collection": f"{data.prepared.name}/{data.prepared.version}",
         "views": views,
+        "cluster_by": cluster_by,
         "tasks": {task: row | judged[task] for task, row in tasks.items()},
         **of_copies,
     }
@@ -146,6 +151,53 @@ def open_splits(config: ConfigDict, data: Canvases, name: str) -> dict[str, Spli
     labels = config_lib.label_features(config)
     needed = ("train",) if name == "train" else SPLITS
     return {other: data.split(other, labels) for other in needed}
+
+
+def cluster_label(config: ConfigDict, settings: Mapping[str, Any] | None) -> str:
+    """The label whose works the intervals keep together: as in `settings`, else `eval.cluster_by`."""
+    return str((settings or {}).get("cluster_by", config.eval.cluster_by))
+
+
+def in_context(
+    predictions: TaskPredictions,
+    data: Canvases,
+    splits: Mapping[str, Split],
+    name: str,
+    cluster_by: str = "",
+) -> TaskPredictions:
+    """The predictions with what intervals and comparisons need: their clusters, and what others answer.
+
+    Args:
+      predictions: as from `predict_split`.
+      data: the data to which the split belongs.
+      splits: as from `open_splits`.
+      name: of the split that was predicted.
+      cluster_by: a label of the set, such as `artist`: works with the same one are a cluster, too. The
+        task of that label itself, in which they would be a class each, has the clusters of works.
+
+    Raises:
+      DataError: if the set has no such label.
+    """
+    split = splits[name]
+    by_work = by_label = data.group_of_works()
+    label = np.empty(0, int)
+    if cluster_by:
+        by_label = data.group_of_works(cluster_by)
+        label = data.values(split, f"label/{cluster_by}")
+    result = {}
+    for task, (known, of_task) in predictions.items():
+        group_of = by_work if np.array_equal(split.labels[task], label) else by_label
+        clusters = np.asarray([group_of[work] for work in split.work_ids[known].tolist()])
+        others = {}
+        if name != "train":  # on its own works, a fit says nothing
+            colour = kept_colour_baseline(data, splits, task)
+            if colour is not None:
+                others["colour_histograms"] = right_works(colour, name)
+            source = kept_source_baseline(data, splits, task)
+            if source is not None:
+                others["source_facts"] = right_works(source, name)
+        result[task] = known, of_task._replace(clusters=clusters, others=others)
+    return result
 
 
 def predict_works(opened: OpenRun, split: Split, views: int) -> TaskPredictions:
@@ -170,7 +222,7 @@ def scores(
     """What `metrics.json` has for each task: metrics of predictions, and the baselines.
 
     Args:
-      predictions: of the works of a split.
+      predictions: as from `in_context`.
       data: the data to which the split belongs.
       splits: as from `open_splits`.
       name: of the split that was predicted.
@@ -180,20 +232,13 @@ def scores(
       also_left_out: further works that second scores leave out; see `second_scores`.
     """
     split = splits[name]
-    colours, sources, left_out = {}, {}, {}
-    if name != "train":  # on its own works, a fit says nothing
-        colours = {task: kept_colour_baseline(data, splits, task) for task in predictions}
-        sources = {
-            task: source_facts.kept_source_baseline(data, splits, task) for task in predictions
-        }
+    left_out, sources = {}, {}
+    if name != "train":
         left_out = _left_out(data, split, learnt_from) | dict(also_left_out)
+        sources = {task: kept_source_baseline(data, splits, task) for task in predictions}
     tasks = summarise(predictions, split, splits["train"], data.prepared, left_out, classes)
     for task, row in tasks.items():
-        colour = colours.get(task)
-        row["baselines"]["colour_histograms"] = colour and colour[f"{name}_top1"]
-        source = sources.get(task)
-        row["baselines"]["source_facts"] = source and source[f"{name}_top1"]
-        row["source_facts"] = source_facts.in_row(source, split, task)
+        row["source_facts"] = source_facts.in_row(sources.get(task), split, task)
     return tasks
 
 
@@ -281,7 +326,10 @@ def summarise(
             **metrics.summary(of_task, classes[task] if classes else None),
             "official_n": prepared.official_works(split.name),
             "baselines": baselines.baselines(
-                train.labels[task], of_task.labels, of_task.log_probabilities.shape[1]
+                train.labels[task],
+                of_task.labels,
+                of_task.log_probabilities.shape[1],
+                of_task.others,
             ),
             **second_scores(
                 of_task,

@@ -11,6 +11,7 @@ import numpy as np
 from artjax.data.works import Split
 from artjax.evaluation import metrics, selective, train_embeddings, unlike
 from artjax.evaluation.baselines import BETTER, against_constant
+from artjax.evaluation.intervals import trials_of
 from artjax.evaluation.reliability import Calibration, Reliability, divided
 from artjax.runs import OpenRun
 
@@ -118,10 +119,7 @@ def numbers(
 
 def _trials(of_sure: metrics.Predictions) -> float:
     """How many independent works some answers are worth."""
-    right = of_sure.predicted == of_sure.labels
-    if of_sure.work_ids is None or not len(right):
-        return float(len(right))
-    return metrics.independent_trials(right, of_sure.work_ids)
+    return trials_of(of_sure.predicted == of_sure.labels, of_sure.groups)
 
 
 def pooled(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from artjax.evaluation import bootstrap
 from artjax.evaluation.calibration import brier_score, expected_calibration_error
+from artjax.evaluation.intervals import independent_trials, share_interval
+from artjax.evaluation.paired import paired
+from artjax.evaluation.roc import placements
 
 
 class Predictions(NamedTuple):
@@ -19,16 +24,31 @@ class Predictions(NamedTuple):
       log_probabilities: natural logarithms, float64 [N, classes]; nan where a network gave no finite
         output for a work, which then counts as wrong.
       work_ids: what images of one work share, str [N]; None where every image is a work of its own.
+      clusters: what images share that are right or wrong together, str [N]: those of a work, and others;
+        None where there are no others.
+      others: by the name of a baseline, whether it names each image rightly, bool [N].
     """
 
     labels: np.ndarray
     log_probabilities: np.ndarray
     work_ids: np.ndarray | None = None
+    clusters: np.ndarray | None = None
+    others: Mapping[str, np.ndarray] = MappingProxyType({})
 
     def only(self, indices: Sequence[int]) -> Predictions:
         """The predictions of some of the works."""
-        ids = None if self.work_ids is None else self.work_ids[indices]
-        return Predictions(self.labels[indices], self.log_probabilities[indices], ids)
+        return Predictions(
+            self.labels[indices],
+            self.log_probabilities[indices],
+            None if self.work_ids is None else self.work_ids[indices],
+            None if self.clusters is None else self.clusters[indices],
+            {name: right[indices] for name, right in self.others.items()},
+        )
+
+    @property
+    def groups(self) -> np.ndarray | None:
+        """`clusters`, else `work_ids`: what images share that are not independent, [N]."""
+        return self.work_ids if self.clusters is None else self.clusters
 
     @property
     def finite(self) -> np.ndarray:
@@ -53,6 +73,27 @@ class Predictions(NamedTuple):
             (self.log_probabilities == own) & (classes < self.labels[:, None])
         )
         return np.where(self.finite, before.sum(axis=1) + 1, len(classes) + 1)
+
+
+def joined(parts: Sequence[Predictions]) -> Predictions:
+    """The predictions of several parts of the works as one; of baselines those that each part has."""
+    in_all = set.intersection(*(set(part.others) for part in parts))
+
+    def together(of: Sequence[np.ndarray | None]) -> np.ndarray | None:
+        known = [values for values in of if values is not None]
+        return np.concatenate(known) if len(known) == len(of) else None
+
+    return Predictions(
+        np.concatenate([part.labels for part in parts]),
+        np.concatenate([part.log_probabilities for part in parts]),
+        together([part.work_ids for part in parts]),
+        together([part.clusters for part in parts]),
+        {
+            name: np.concatenate([part.others[name] for part in parts])
+            for name in parts[0].others
+            if name in in_all
+        },
+    )
 
 
 def log_softmax(logits: np.ndarray) -> np.ndarray:
@@ -135,18 +176,8 @@ def auroc(predictions: Predictions) -> float | None:
     classes = np.unique(predictions.labels)
     if len(classes) < 2 or np.isnan(predictions.log_probabilities).any():
         return None
-    areas = [_area(predictions.log_probabilities[:, c], predictions.labels == c) for c in classes]
-    return float(np.mean(areas))
-
-
-def _area(scores: np.ndarray, own: np.ndarray) -> float:
-    """Area under the ROC curve of one class: scores float [N]; which works are its own, bool [N]."""
-    _, rank, counts = np.unique(scores, return_inverse=True, return_counts=True)
-    positive = np.bincount(rank[own], minlength=len(counts))
-    negative = counts - positive
-    lower = np.cumsum(negative) - negative
-    pairs = int(own.sum()) * int((~own).sum())
-    return float((positive * (lower + negative / 2)).sum() / pairs)
+    of_classes = [(predictions.log_probabilities[:, c], predictions.labels == c) for c in classes]
+    return float(np.mean([placements(scores, own)[own].mean() for scores, own in of_classes]))
 
 
 def by_class(predictions: Predictions, names: Sequence[str]) -> dict[str, dict[str, Any]]:
@@ -195,45 +226,6 @@ def _counts(predictions: Predictions) -> tuple[np.ndarray, np.ndarray, np.ndarra
     return hits, labelled, named
 
 
-def wilson_interval(share: float, n: float, z: float = 1.959963984540054) -> tuple[float, float]:
-    """Confidence interval of a share of n independent trials; z = 1.96 gives 95 %.
-
-    Wilson, Probable Inference (1927); Brown et al., Interval Estimation for a Binomial Proportion
-    (2001), section 3.1.1. Unlike share ± z s it stays in [0, 1] and is right near 0 and 1. Here rather
-    than from SciPy, whose n is a whole number: see `independent_trials`.
-    """
-    centre = (share + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    # At 0 and at 1 the bound is exactly 0 or 1; rounding must not say 0.9999999999999999.
-    low = 0.0 if share == 0 else max(0.0, centre - half)
-    high = 1.0 if share == 1 else min(1.0, centre + half)
-    return low, high
-
-
-def independent_trials(right: np.ndarray, work_ids: np.ndarray) -> float:
-    """How many independent trials the images of a split are worth, in [number of works, N].
-
-    Details and second photographs of one work are right or wrong together. The variance of the share of
-    right answers is estimated over works; the number of trials is that which gives this variance to a
-    binomial share (the effective sample size of Rao & Scott, A Simple Method for the Analysis of
-    Clustered Binary Data (1992), section 2).
-
-    Args:
-      right: whether each image is right, bool [N].
-      work_ids: of each image, [N].
-    """
-    n = len(right)
-    _, group, sizes = np.unique(work_ids, return_inverse=True, return_counts=True)
-    works = len(sizes)
-    share = right.mean()
-    if works == n or works < 2 or share in (0, 1):
-        return float(works)
-    residual = np.bincount(group, right - share)
-    variance = works / (works - 1) * (residual**2).sum() / n**2
-    trials = share * (1 - share) / variance if variance else n
-    return float(np.clip(trials, works, n))
-
-
 class Metric(NamedTuple):
     """A metric of predictions.
 
@@ -267,33 +259,84 @@ METRICS: Mapping[str, Metric] = {
 def summary(predictions: Predictions, names: Sequence[str] | None = None) -> dict[str, Any]:
     """Computes `METRICS` and the 95 % interval of top-1, in plain Python values.
 
-    Beside them are the independent trials of that interval, the numbers of images and of works, of
-    images without a finite output, of classes, of classes that have a work, of classes that were
-    predicted at all, and of classes over which `auroc` is the mean.
+    Beside them are the independent trials that an interval of this width would need, the numbers of
+    images, of works and of clusters, of images without a finite output, of classes, of classes that have
+    a work, of classes that were predicted at all, and of classes over which `auroc` is the mean; and
+    what `paired` says of each baseline whose answers are known.
 
     Args:
       predictions: of one task.
-      names: of all classes, for `by_class`, which is left out without them.
+      names: of all classes, for `by_class` and the intervals of `class_intervals`. Without them both are
+        left out.
     """
     right = predictions.predicted == predictions.labels
     n = len(right)
-    ids = predictions.work_ids
-    trials = float(n) if ids is None else independent_trials(right, ids)
+    interval = share_interval(right, predictions.groups)
     values = {name: metric.function(predictions) for name, metric in METRICS.items()}
     labelled = len(np.unique(predictions.labels))
-    return {
+    row: dict[str, Any] = {
         "n": n,
-        "works": n if ids is None else len(np.unique(ids)),
+        "works": _number(predictions.work_ids, n),
+        "clusters": _number(predictions.groups, n),
         "not_finite": int((~predictions.finite).sum()),
         **values,
-        "top1_trials": trials,
-        "top1_ci95": list(wilson_interval(float(right.mean()), trials)),
+        "top1_trials": independent_trials(float(right.mean()), interval, n),
+        "top1_ci95": list(interval),
         "classes": predictions.log_probabilities.shape[1],
         "labelled_classes": labelled,
         "predicted_classes": len(np.unique(predictions.predicted[predictions.finite])),
         "auroc_classes": 0 if values["auroc"] is None else labelled,
-        **({} if names is None else {"by_class": by_class(predictions, names)}),
+        "paired": {
+            name: paired(right, other, predictions.groups)._asdict()
+            for name, other in predictions.others.items()
+        },
     }
+    if names is not None:
+        row |= class_intervals(predictions) | {"by_class": by_class(predictions, names)}
+    return row
+
+
+def _number(groups: np.ndarray | None, n: int) -> int:
+    return n if groups is None else len(np.unique(groups))
+
+
+def class_intervals(predictions: Predictions) -> dict[str, list[float] | None]:
+    """The 95 % intervals of the metrics that are means over classes: `<metric>_ci95`.
+
+    They are None where the metric is not defined, and as in `bootstrap_interval`.
+    """
+    labelled = len(np.unique(predictions.labels))
+    found = class_statistics(predictions)
+    return {
+        f"{name}_ci95": bootstrap.bootstrap_interval(found[name], labelled)
+        if name in found
+        else None
+        for name in ("balanced_accuracy", "macro_f1", "auroc")
+    }
+
+
+def class_statistics(predictions: Predictions) -> dict[str, bootstrap.Statistic]:
+    """Balanced accuracy, macro-F1 and, where it is defined, AUROC as functions of sums over groups."""
+    classes = predictions.log_probabilities.shape[1]
+    labels, predicted, groups = predictions.labels, predictions.predicted, predictions.groups
+    right = predicted == labels
+    each = np.arange(len(labels)) if groups is None else groups
+    _, first, group = np.unique(each, return_index=True, return_inverse=True)
+    group = first.argsort().argsort()[group]  # by their order, so that names change no resample
+
+    def table(of: np.ndarray, which: np.ndarray) -> np.ndarray:
+        """The number of works of each group and class, [G, C], among those at which."""
+        cells = group[which] * classes + of[which]
+        return np.bincount(cells, minlength=(group.max() + 1) * classes).reshape(-1, classes)
+
+    everywhere = np.ones(len(labels), bool)
+    recall, f1 = bootstrap.recalls_and_f1(
+        table(labels, right), table(labels, everywhere), table(predicted, predictions.finite)
+    )
+    found = {"balanced_accuracy": recall, "macro_f1": f1}
+    if auroc(predictions) is not None:
+        found["auroc"] = bootstrap.areas(predictions.log_probabilities, labels, group)
+    return found
 
 
 def format_metrics(row: Mapping[str, Any], interval_of: str = "this network on other works") -> str:
@@ -309,15 +352,24 @@ def format_metrics(row: Mapping[str, Any], interval_of: str = "this network on o
         if chance == 1:
             continue
         formatted.append(_format(metric, row[name]))
-        if chance is not None:
-            formatted[-1] += f" (chance {chance:.1%})"
-        if name == "top1" and interval_of:
-            low, high = row["top1_ci95"]
-            formatted[-1] += f" (95 % interval {low:.1%} to {high:.1%}, of {interval_of})"
+        said = [] if chance is None else [f"chance {chance:.1%}"]
+        ends = row.get(f"{name}_ci95") if interval_of else None
+        if ends is not None:
+            low, high = (_number_of(metric, end) for end in ends)
+            of = f", of {interval_of}" if name == "top1" else ""
+            said.append(f"95 % interval {low} to {high}{of}")
+        if said:
+            formatted[-1] += f" ({'; '.join(said)})"
     return ", ".join(formatted)
 
 
 def _format(metric: Metric, value: float | None) -> str:
+    name = metric.template.partition("{")[0]
     if value is None or not math.isfinite(value):
-        return metric.template.partition("{")[0] + "undefined"
-    return metric.template.format(value)
+        return name + "undefined"
+    return name + _number_of(metric, value)
+
+
+def _number_of(metric: Metric, value: float) -> str:
+    """A value without the name of the metric."""
+    return metric.template.format(value).removeprefix(metric.template.partition("{")[0])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -95,7 +95,7 @@ def predict(
     runs: Sequence[Run],
     paths: Sequence[Path],
     views: int | None = None,
-    rates: Mapping[str, float] | None = None,
+    settings: Mapping[str, Any] | None = None,
 ) -> Result:
     """Predicts the labels of images with the networks of one or more runs.
 
@@ -104,7 +104,7 @@ def predict(
       paths: image files, and folders. All files in a folder and its subfolders are used.
       views: 1, 5 or 10 views of each image, whose probabilities are averaged; default: of each run, as
         its `eval.views` says.
-      rates: `error_rate` and `foreign_rate` in place of the runs' own.
+      settings: fields of `eval` in place of the runs' own; see `evaluate.evaluate_workdir`.
 
     Returns:
       For each image and task the five most probable labels (or all, if there are fewer).
@@ -116,7 +116,7 @@ def predict(
     """
     check_same_classes(runs)
     files, unusable = files_of(paths)
-    judges = judges_of(runs, views, rates)
+    judges = judges_of(runs, views, settings)
     result = Result([], unusable, judges)
     for names, pictures in cleaned(files, runs[0].record.short_side_px, unusable):
         answers = answers_of(runs, pictures, judges)
@@ -166,11 +166,11 @@ def cleaned(
 
 
 def judges_of(
-    runs: Sequence[Run], views: int | None = None, rates: Mapping[str, float] | None = None
+    runs: Sequence[Run], views: int | None = None, settings: Mapping[str, Any] | None = None
 ) -> tuple[Judge, ...]:
     """What is known of the probabilities of each run; the arguments are those of `predict`."""
     return tuple(
-        Judge(reliability.of_run(run, rates), number_of_views(run.config, views)) for run in runs
+        Judge(reliability.of_run(run, settings), number_of_views(run.config, views)) for run in runs
     )
 
 

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from artjax.evaluation import baselines
-from artjax.evaluation.metrics import METRICS, Metric, wilson_interval
+from artjax.evaluation.intervals import wilson_interval
+from artjax.evaluation.metrics import METRICS, Metric
 
 FEWEST_SEEDS = 3
 """Where two seeds differ much, their interval is too narrow: it covers in 87 % of simulations."""
@@ -48,7 +49,7 @@ def score(right: np.ndarray, groups: np.ndarray | None = None) -> Score:
         variance = (max(A - E, 0) + max(W, E)) / (k m)   for m works.
 
     What is said of works holds of groups: images of one work, and near-duplicates, are right or wrong
-    together, and are summed, as in `metrics.independent_trials`. The interval is Wilson's for the
+    together, and are summed. The interval is Wilson's for the
     number of trials that has this variance, with the quantile of Student's t in place of the normal one;
     its degrees of freedom are those of Satterthwaite, An Approximate Distribution of Estimates of
     Variance Components (1946). With few seeds that differ, they are few.

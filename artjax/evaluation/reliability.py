@@ -152,18 +152,16 @@ def keep(reliability: Reliability) -> None:
         raise WorkdirError(f"cannot write {path}: {error.strerror or error}") from error
 
 
-def of_run(run: Run, rates: Mapping[str, float] | None = None) -> Reliability:
+def of_run(run: Run, settings: Mapping[str, Any] | None = None) -> Reliability:
     """What is kept for the checkpoint of a run.
 
     Args:
       run: the run.
-      rates: values of `error_rate` and `foreign_rate` in place of the run's own.
+      settings: fields of `eval` in place of the run's own, of which the two rates are read.
     """
-    settings = run.config.eval
-    rates = {"error_rate": settings.error_rate, "foreign_rate": settings.foreign_rate} | dict(
-        rates or {}
-    )
-    nothing = Reliability(run.workdir, run.step, settings.views, **rates)
+    own = run.config.eval
+    rates = {name: (settings or {}).get(name, own[name]) for name in ("error_rate", "foreign_rate")}
+    nothing = Reliability(run.workdir, run.step, own.views, **rates)
     path = run.workdir / FILE
     try:
         found = json.loads(path.read_text())

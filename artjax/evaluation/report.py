@@ -41,6 +41,9 @@ def report_lines(result: Mapping[str, Any]) -> list[str]:
             works = f"{row['n']:,} of the {official:,} official {result['split']} works"
         if row["works"] < row["n"]:
             works = f"{row['n']:,} images of {row['works']:,} works"
+        if row["clusters"] < row["works"]:
+            of = f"by {result['cluster_by']}" if result["cluster_by"] else "of near-duplicates"
+            works += f" in {row['clusters']:,} groups ({of}), which the intervals keep together"
         # None: the members of an ensemble have different numbers of views.
         if (result["views"] or 1) > 1:
             works += f", {result['views']} views of each"

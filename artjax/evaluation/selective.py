@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from artjax.evaluation.metrics import Predictions, independent_trials
+from artjax.evaluation.intervals import trials_of
+from artjax.evaluation.metrics import Predictions
 
 CONFIDENCE = 0.95
 """Of the promise that the answers above a threshold are wrong at most at the stated rate."""
@@ -65,7 +66,7 @@ class Graded(NamedTuple):
 
 def answers(predictions: Predictions) -> Graded:
     """The answers to works with a known label."""
-    works = predictions.work_ids
+    works = predictions.groups
     if works is None:
         works = np.arange(len(predictions.labels))
     return Graded(
@@ -113,7 +114,7 @@ def _candidates(given: Graded) -> Iterator[tuple[Threshold, float]]:
         lowest = ranked[max(1, math.floor(coverage * len(ranked))) - 1]
         sure = given.probability >= lowest
         right = given.right[sure]
-        trials = math.floor(independent_trials(right, given.work[sure]) + _ROUNDING)
+        trials = math.floor(trials_of(right, given.work[sure]) + _ROUNDING)
         wrong = math.ceil((1 - right.mean()) * trials - _ROUNDING)
         # Of all wrong the bound is 1, where the distribution has no second parameter.
         highest = beta.ppf(1 - level, wrong + 1, trials - wrong) if wrong < trials else 1.0

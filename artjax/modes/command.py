@@ -172,11 +172,11 @@ class Command:
         config_lib.check_field("eval.views", config.eval.views)
         return int(config.eval.views)
 
-    def rates(self) -> dict[str, float]:
-        """What `eval.error_rate` and `eval.foreign_rate` shall be, by name, where they are typed.
+    def eval_settings(self) -> dict[str, Any]:
+        """The fields of `eval` that are typed for a finished run, by name: rates, and `cluster_by`.
 
         Raises:
-          ConfigError: for a field that only a training can use.
+          ConfigError: for a field that only a training can use, or an invalid value.
         """
         given = dict(self.fields)
         config = config_lib.default_config()
@@ -186,10 +186,11 @@ class Command:
                 f"--config.eval.kept_works: --mode {self.mode} uses what the training has kept; set it "
                 "when a run is trained"
             )
-        names = [name for name in ("error_rate", "foreign_rate") if f"eval.{name}" in given]
-        for name in names:
+        names = ("error_rate", "foreign_rate", "cluster_by")
+        typed = [name for name in names if f"eval.{name}" in given]
+        for name in typed:
             config_lib.check_field(f"eval.{name}", config.eval[name])
-        return {name: float(config.eval[name]) for name in names}
+        return {name: config.eval[name] for name in typed}
 
     def words(
         self,

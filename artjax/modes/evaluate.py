@@ -25,7 +25,7 @@ def run(command: Command) -> int:
         "data_dir": command.flags.get("data_dir"),
         "canvas_dir": command.flags.get("canvas_dir"),
         "views": command.views(),
-        "rates": command.rates(),
+        "settings": command.eval_settings(),
         "which": command.flags.get("checkpoint", "best"),
     }
     result, lines, folder = evaluate_workdirs(workdirs, split, "split" in command.flags, given)

@@ -85,7 +85,7 @@ def evaluate_folds(
     canvas_dir: Path | None = None,
     which: str = "best",
     views: int | None = None,
-    rates: Mapping[str, float] | None = None,
+    settings: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Pools what the folds' networks say of their test works; writes `evaluation/folds/`.
 
@@ -98,7 +98,7 @@ def evaluate_folds(
       canvas_dir: the folder for canvases now; default: where it was in training.
       which: the checkpoint of each fold, `best` or `last`.
       views: 1, 5 or 10 views of each work; default: as `eval.views` says.
-      rates: `error_rate` and `foreign_rate` in place of the runs' own.
+      settings: fields of `eval` in place of the runs' own; see `evaluate.evaluate_workdir`.
 
     Returns:
       What `metrics.json` holds. It has the form of every other one; the baselines are means over the
@@ -109,7 +109,7 @@ def evaluate_folds(
       WorkdirError: if a fold has no checkpoint, or the data has changed since training.
     """
     given = {"data_dir": data_dir, "canvas_dir": canvas_dir, "which": which}
-    return pool_folds(workdir, folds, given, views, rates).result
+    return pool_folds(workdir, folds, given, views, settings).result
 
 
 def pool_folds(
@@ -117,7 +117,7 @@ def pool_folds(
     folds: int,
     given: Mapping[str, Any],
     views: int | None = None,
-    rates: Mapping[str, float] | None = None,
+    settings: Mapping[str, Any] | None = None,
 ) -> Tested:
     """As `evaluate_folds`; `given` has `which`, `data_dir` and `canvas_dir`."""
     tables: list[str] = []
@@ -129,7 +129,7 @@ def pool_folds(
     for fold in range(folds):
         folder = workdir / f"fold{fold}"
         opened = open_run(folder, **given)
-        split, predictions, result = evaluate.predict_and_evaluate(opened, "test", views, rates)
+        split, predictions, result = evaluate.predict_and_evaluate(opened, "test", views, settings)
         classes = opened.run.classes
         of_fold = opened.data.groups(split)
         for task, (known, of_task) in predictions.items():
@@ -144,6 +144,7 @@ def pool_folds(
         "checkpoint_step": None,
         "collection": by_fold[0]["collection"],
         "views": by_fold[0]["views"],
+        "cluster_by": by_fold[0]["cluster_by"],
         "tasks": {
             task: _pooled(
                 parts,
@@ -186,7 +187,7 @@ def _pooled(
     rows: Sequence[Mapping[str, Any]],
     names: Sequence[str],
 ) -> dict[str, Any]:
-    together = _joined(parts)
+    together = metrics.joined(parts)
     weights = [row["n"] for row in rows]
 
     def mean(name: str) -> float | None:

@@ -160,11 +160,11 @@ def conclude(
 
 
 def on_test(
-    opened: OpenRun, views: int | None = None, rates: Mapping[str, float] | None = None
+    opened: OpenRun, views: int | None = None, settings: Mapping[str, Any] | None = None
 ) -> Tested:
     """Evaluates a run on its test split, and writes its own `evaluation/`."""
     run = opened.run
-    split, predictions, result = evaluate.predict_and_evaluate(opened, "test", views, rates)
+    split, predictions, result = evaluate.predict_and_evaluate(opened, "test", views, settings)
     splits = evaluate.open_splits(run.config, opened.data, "test")
     groups = opened.data.groups(split)
     return Tested(

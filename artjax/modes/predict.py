@@ -27,7 +27,7 @@ def run(command: Command) -> int:
     workdirs = command.runs()
     members = [member for workdir in workdirs for member in runs_in(workdir)]
     runs = [Run.load(member, command.flags.get("checkpoint", "best")) for member in members]
-    result = predict(runs, pictures, command.views(), command.rates())
+    result = predict(runs, pictures, command.views(), command.eval_settings())
     if len(runs) > 1:
         print(f"the mean of {len(runs)} runs: {', '.join(map(str, members))}")
     shown: Any = None

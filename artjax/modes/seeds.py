@@ -110,7 +110,7 @@ def evaluate_seeds(
     canvas_dir: Path | None = None,
     which: str = "best",
     views: int | None = None,
-    rates: Mapping[str, float] | None = None,
+    settings: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Evaluates the runs of all seeds on the test works; writes `evaluation/seeds/`.
 
@@ -122,7 +122,7 @@ def evaluate_seeds(
       canvas_dir: the folder for canvases now; default: where it was in training.
       which: the checkpoint of each run, `best` or `last`.
       views: 1, 5 or 10 views of each work; default: as `eval.views` says.
-      rates: `error_rate` and `foreign_rate` in place of the runs' own.
+      settings: fields of `eval` in place of the runs' own; see `evaluate.evaluate_workdir`.
 
     Returns:
       What `metrics.json` holds. For each task: the means of all metrics; `top1_deviation`, the standard
@@ -139,9 +139,9 @@ def evaluate_seeds(
     runs: list[Tested] = []
     for name in parts_of(config):
         if config.folds:
-            runs.append(pool_folds(workdir / name, config.folds, given, views, rates))
+            runs.append(pool_folds(workdir / name, config.folds, given, views, settings))
         else:
-            runs.append(on_test(open_run(workdir / name, **given), views, rates))
+            runs.append(on_test(open_run(workdir / name, **given), views, settings))
     first = runs[0]
     tasks = first.result["tasks"]
     result = {

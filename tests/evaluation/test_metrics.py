@@ -139,24 +139,6 @@ def test_chance_stands_beside_what_few_classes_make_easy(classes, chance):
         assert row["top5"] == pytest.approx(float(chance[:-1]) / 100, abs=0.02)
 
 
-@pytest.mark.parametrize(("right", "works"), [(0, 9), (9, 9), (62, 100), (1, 3)])
-def test_the_interval_ends_at_the_shares_that_a_score_test_just_rejects(right, works):
-    low, high = metrics.wilson_interval(right / works, works)
-    share, z = right / works, 1.959963984540054  # the normal distribution has 2.5 % above z
-    assert 0 <= low <= share <= high <= 1
-    for bound in (low, high):
-        if 0 < bound < 1:
-            assert (share - bound) ** 2 == pytest.approx(z**2 * bound * (1 - bound) / works)
-    assert (low == 0) == (right == 0)
-    assert (high == 1) == (right == works)
-
-
-def test_interval_ends_exactly_at_0_and_at_1():
-    # Not so for all n by its formula alone, whose rounding leaves 1e-17 or 0.9999999999999999.
-    assert {metrics.wilson_interval(0.0, n)[0] for n in range(1, 500)} == {0.0}
-    assert {metrics.wilson_interval(1.0, n)[1] for n in range(1, 500)} == {1.0}
-
-
 def test_equal_probabilities_are_ranked_by_class_number():
     ties = Predictions(np.asarray([0, 1, 2]), np.log(np.full((3, 3), 1 / 3)))
     assert list(ties.label_ranks) == [1, 2, 3]

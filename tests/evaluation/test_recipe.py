@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from artjax.evaluation import recipe
-from artjax.evaluation.metrics import independent_trials, wilson_interval
+from artjax.evaluation.intervals import share_interval, wilson_interval
 
 REPEATS = 400
 
@@ -36,8 +36,7 @@ def coverage(seeds, sizes, luck):
     covered = np.zeros((REPEATS, 2), bool)
     for i in range(REPEATS):
         right, groups = drawn(rng, seeds, sizes, luck)
-        of_one = wilson_interval(right[0].mean(), independent_trials(right[0], groups))
-        intervals = recipe.score(right, groups).interval, of_one
+        intervals = recipe.score(right, groups).interval, share_interval(right[0], groups)
         covered[i] = [low <= mean <= high for low, high in intervals]
     return covered.mean(axis=0)
 

@@ -122,7 +122,7 @@ def test_the_numbers_of_sure_and_of_foreign_works_are_those_by_hand(workdir):
         used = evaluate.evaluate_workdir(workdir, name)["tasks"]["artist"]
         assert used["n_unlike_train"] is None
     rates = {"error_rate": 1e-6, "foreign_rate": 0.5}
-    strict = evaluate.evaluate_workdir(workdir, "test", rates=rates)["tasks"]["artist"]
+    strict = evaluate.evaluate_workdir(workdir, "test", settings=rates)["tasks"]["artist"]
     assert strict["sure_from"] is None
     assert (strict["n_sure"], strict["error_rate"]) == (0, 1e-6)
     assert strict["n_unlike_train"] > row["n_unlike_train"]

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from tiny import open_canvases
 
+from artjax.errors import DataError
 from artjax.evaluation import evaluate
 from artjax.evaluation.colour_histograms import kept_colour_baseline
 from artjax.evaluation.metrics import Predictions
@@ -42,14 +43,18 @@ def guesses(split, task):
     return known, Predictions(split.labels[task][known], logs, split.work_ids[known])
 
 
+def judged(data, splits, name, cluster_by=""):
+    """Drawn predictions for the works of a split, as `scores` takes them."""
+    drawn = {task: guesses(splits[name], task) for task in TASKS}
+    return evaluate.in_context(drawn, data, splits, name, cluster_by)
+
+
 @pytest.fixture(scope="module")
 def rows(data, splits):
     """What `metrics.json` would hold for drawn predictions, by split."""
     return {
-        name: evaluate.scores(
-            {task: guesses(split, task) for task in TASKS}, data, splits, name, CLASSES
-        )
-        for name, split in splits.items()
+        name: evaluate.scores(judged(data, splits, name), data, splits, name, CLASSES)
+        for name in splits
     }
 
 
@@ -109,6 +114,46 @@ def test_works_images_and_near_duplicates_are_counted(name, task, rows, splits):
     )
     right = [by_file[p.file_name] for p, new in zip(own, unseen, strict=True) if new]
     assert row["top1_without_near_duplicates"] == np.mean(right)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_clusters_are_works_and_near_duplicates_together(task, data, splits):
+    known, of_task = judged(data, splits, "test")[task]
+    group_of = details.groups()
+    groups = [group_of[name] for name in splits["test"].file_names[known]]
+    works = len(set(of_task.work_ids.tolist()))
+    for ours, theirs in ((of_task.clusters.tolist(), groups), (groups, of_task.clusters.tolist())):
+        assert len(set(zip(ours, theirs, strict=True))) == len(set(ours))
+    row = evaluate.scores({task: (known, of_task)}, data, splits, "test", CLASSES)[task]
+    assert row["clusters"] == len(set(groups)) <= row["works"] == works
+    assert task == "period" or row["clusters"] < works
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_clusters_by_painter_are_for_other_tasks(task, data, splits):
+    """Of the task itself each class would be one."""
+    by_painter = judged(data, splits, "test", "artist")[task][1].clusters
+    assert (len(set(by_painter.tolist())) < 12) == (task != "artist")
+    assert len(set(judged(data, splits, "test")[task][1].clusters.tolist())) > 12
+    if task != "artist":
+        group_of = data.group_of_works("artist")
+        works = judged(data, splits, "test", "artist")[task][1].work_ids
+        assert by_painter.tolist() == [group_of[work] for work in works.tolist()]
+
+
+def test_a_label_that_the_set_lacks_is_no_cluster(data, splits):
+    with pytest.raises(DataError, match="has no label 'museum' to group works by; it has artist"):
+        judged(data, splits, "test", "museum")
+
+
+def test_histograms_are_compared_work_by_work(rows, data, splits):
+    of_task = judged(data, splits, "test")["genre"][1]
+    right, theirs = of_task.predicted == of_task.labels, of_task.others["colour_histograms"]
+    assert theirs.mean() == rows["test"]["genre"]["baselines"]["colour_histograms"]
+    compared = rows["test"]["genre"]["paired"]["colour_histograms"]
+    assert compared["only_first"] == (right & ~theirs).sum() > 0
+    assert compared["only_second"] == (theirs & ~right).sum() > 0
+    assert rows["train"]["genre"]["paired"] == {}
 
 
 def test_predictions_are_of_the_works_whose_label_is_known(splits):

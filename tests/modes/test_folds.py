@@ -11,6 +11,8 @@ from tiny import ARTISTS, SPLITS, open_canvases, tiny_config
 from artjax.data.folds import fold_of
 from artjax.errors import ArtjaxError
 from artjax.evaluation import baselines, metrics
+from artjax.evaluation.intervals import share_interval
+from artjax.evaluation.paired import paired
 from artjax.modes.folds import _pooled, cross_validate, evaluate_folds
 from artjax.places import Places
 from artjax.training.checks import check_config
@@ -95,16 +97,26 @@ def test_numbers_of_folds_of_different_sizes_count_by_their_works():
     parts, rows = [], []
     for n in sizes:
         part = metrics.Predictions(
-            rng.integers(0, 3, n), np.log(rng.dirichlet(np.ones(3), n)), rng.permutation(n)
+            rng.integers(0, 3, n),
+            np.log(rng.dirichlet(np.ones(3), n)),
+            rng.permutation(n) + 100 * n,
+            rng.integers(0, 4, n),
+            {"colour_histograms": rng.random(n) < 0.5},
         )
         # Train's most frequent class is 1 in each, so the pooled baseline is that of all works.
-        values = baselines.baselines(np.asarray([0, 1, 1]), part.labels, 3, rng.random())
+        values = baselines.baselines(np.asarray([0, 1, 1]), part.labels, 3, part.others)
         parts.append(part)
         rows.append(metrics.summary(part) | {"baselines": values})
     pooled = _pooled(parts, rows, ARTISTS)
     labels = np.concatenate([part.labels for part in parts])
     right = np.concatenate([part.predicted == part.labels for part in parts])
-    assert pooled["n"] == 20
+    assert (pooled["n"], pooled["works"]) == (20, 20)
+    # The same painters are in several folds.
+    clusters = np.concatenate([part.clusters for part in parts])
+    assert pooled["clusters"] == 4
+    assert pooled["top1_ci95"] == list(share_interval(right, clusters))
+    theirs = np.concatenate([part.others["colour_histograms"] for part in parts])
+    assert pooled["paired"] == {"colour_histograms": paired(right, theirs, clusters)._asdict()}
     assert pooled["top1"] == right.mean()
     found = pooled["baselines"]
     assert found["train_majority"] == pytest.approx((labels == 1).mean())

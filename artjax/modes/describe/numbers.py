@@ -126,6 +126,7 @@ def _of_task(
         names,
         {name: dict(zip(names, map(int, of), strict=True)) for name, of in counts.items()},
     )
+    colour = kept_colour_baseline(data, splits, task)
     return {
         "classes": [
             {"name": names[c]} | {name: int(of[c]) for name, of in counts.items()} for c in order
@@ -143,7 +144,8 @@ def _of_task(
             for name, of in labels.items()
             if name != "train" and (of >= 0).any()
         },
-        "colour_histograms": kept_colour_baseline(data, splits, task),
+        "colour_histograms": colour
+        and {key: value for key, value in colour.items() if not key.endswith("_right")},
         "source_facts": sources_of(data, splits, task, names),
     }
 
