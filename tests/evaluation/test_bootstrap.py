@@ -113,5 +113,5 @@ def test_the_report_shows_the_intervals():
     assert f"(chance 16.7%; 95 % interval {low:.1%} to {high:.1%})" in said
     low, high = row["auroc_ci95"]
     assert f"AUROC {row['auroc']:.3f} (95 % interval {low:.3f} to {high:.3f})" in said
-    assert "interval" not in metrics.format_metrics(row, interval=False)
+    assert "interval" not in metrics.format_metrics(row, interval_of="")
     assert row == metrics.summary(guesses(np.random.default_rng(0), 80, 6), [*"abcdef"])
