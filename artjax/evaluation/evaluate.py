@@ -18,6 +18,7 @@ from artjax.data.works import Split
 from artjax.errors import ConfigError
 from artjax.evaluation import baselines, metrics
 from artjax.evaluation.colour_histograms import kept_colour_baseline
+from artjax.evaluation.painters import painters_of
 from artjax.evaluation.report import predictions_csv
 from artjax.evaluation.second_scores import second_scores
 from artjax.evaluation.views import logits_of_views, number_of_views
@@ -140,22 +141,28 @@ def scores(
     colours, left_out = {}, {}
     if name != "train":  # on its own works, a fit says nothing
         colours = {task: kept_colour_baseline(data, splits, task) for task in predictions}
-        left_out = _left_out(data, split, learnt_from)
+        left_out = _left_out(data, split, splits["train"], learnt_from)
     tasks = summarise(predictions, split, splits["train"], data.prepared, left_out, classes)
+    artists = None if name == "train" else painters_of(data, split, splits["train"])
     for task, row in tasks.items():
+        if artists is not None and not artists.is_task(split.labels[task]):
+            known, of_task = predictions[task]
+            row |= artists.score(of_task, known)
         colour = colours.get(task)
         row["baselines"]["colour_histograms"] = colour and colour[f"{name}_top1"]
     return tasks
 
 
 def _left_out(
-    data: Canvases, split: Split, learnt_from: LearntFrom | None
+    data: Canvases, split: Split, train: Split, learnt_from: LearntFrom | None
 ) -> dict[str, np.ndarray | None]:
     """Which works of a split each second score leaves out; see `second_scores`."""
     left_out: dict[str, np.ndarray | None] = {}
     duplicated = data.duplicated_in_train(split.name)
     if duplicated is not None:
         left_out["without_near_duplicates"] = np.isin(split.file_names, sorted(duplicated))
+    if len(split.work_ids):
+        left_out["unseen_works"] = np.isin(split.work_ids, train.work_ids)
     if learnt_from is not None:
         by_weights = learnt_from.seen(data, split)
         left_out["unseen_by_weights"] = None if by_weights.unknown else by_weights.pictures

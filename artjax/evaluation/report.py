@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from artjax.data.folds import never_tested
 from artjax.data.works import Split
-from artjax.evaluation import baselines, metrics, second_scores
+from artjax.evaluation import baselines, metrics, painters, second_scores
 
 # The standard error of a top-1 of 50 % is 9 points with 30 works.
 FEWEST_TO_CHOOSE_BY = 30
@@ -47,7 +48,7 @@ def report_lines(result: Mapping[str, Any]) -> list[str]:
             f"{result['split']} {task}: {metrics.format_metrics(row, used is None)} on {works}"
         )
         lines[-1] += second_scores.in_words(row)
-        lines += [used] if used else baselines.in_words(row)
+        lines += [used] if used else [*painters.advice(task, row), *baselines.in_words(row)]
         lines += baselines.loss_warning(row)
         if row["not_finite"]:
             lines.append(
@@ -59,6 +60,8 @@ def report_lines(result: Mapping[str, Any]) -> list[str]:
             lines.append(f"  {without} of {row['classes']} {task}s have no {result['split']} work")
         if row["predicted_classes"] == 1 < row["classes"]:
             lines.append(f"  warning: the network names the same {task} for every work")
+    if number := result.get("never_tested"):
+        lines.append(f"  {never_tested(number)}")
     return lines
 
 

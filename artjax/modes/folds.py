@@ -14,7 +14,8 @@ import jax
 import numpy as np
 
 from artjax import config as config_lib
-from artjax.evaluation import baselines, evaluate, metrics, report, second_scores
+from artjax.data import folds as folds_lib
+from artjax.evaluation import baselines, evaluate, metrics, painters, report, second_scores
 from artjax.places import Places
 from artjax.runs import claim, open_run
 from artjax.runtime import mesh as mesh_lib
@@ -100,7 +101,8 @@ def evaluate_folds(
 
     Returns:
       What `metrics.json` holds. It has the form of every other one; the baselines are means over the
-      folds, weighted by their works, and `by_fold` has the top-1 of each.
+      folds, weighted by their works, and `by_fold` has the top-1 of each. `never_tested` is the number
+      of pictures with contradicting labels.
 
     Raises:
       WorkdirError: if a fold has no checkpoint, or the data has changed since training.
@@ -108,6 +110,7 @@ def evaluate_folds(
     tables: list[str] = []
     pooled: dict[str, list[metrics.Predictions]] = {}
     by_fold: list[dict[str, Any]] = []
+    never_tested = 0
     for fold in range(folds):
         folder = workdir / f"fold{fold}"
         opened = open_run(folder, which, data_dir, canvas_dir)
@@ -117,11 +120,14 @@ def evaluate_folds(
             pooled.setdefault(task, []).append(of_task)
         tables.append(report.predictions_csv(predictions, split, classes, fold))
         by_fold.append(result)
+        labels = config_lib.label_features(opened.run.config)
+        never_tested = folds_lib.contradicting(opened.data, labels)
     result = {
         "split": "folds",
         "checkpoint_step": None,
         "collection": by_fold[0]["collection"],
         "views": by_fold[0]["views"],
+        "never_tested": never_tested,
         "tasks": {
             task: _pooled(
                 parts,
@@ -158,4 +164,5 @@ def _pooled(
         "baselines": {name: mean(name) for name in (*baselines.WORDS, *baselines.LOSS_WORDS)},
         "by_fold": [{"n": row["n"], "top1": row["top1"]} for row in rows],
         **second_scores.pooled(rows),
+        **painters.pooled(rows),
     }
