@@ -85,7 +85,8 @@ def advice(task: str, row: Mapping[str, Any]) -> list[str]:
         return []
     label, works = artists["label"], artists["in_train"]
     apart = "" if row["official_n"] else f"; --config.split_by={label} keeps each in one split"
+    article = "an" if label[0] in "aeiou" else "a"
     return [
-        f"  {works:,} of these {row['n']:,} are by an {label} of train, which may be what tells the "
-        f"{task}{apart}"
+        f"  {works:,} of these {row['n']:,} are by {article} {label} of train, which may be what tells "
+        f"the {task}{apart}"
     ]
