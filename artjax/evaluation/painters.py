@@ -79,14 +79,23 @@ def pooled(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def advice(task: str, row: Mapping[str, Any]) -> list[str]:
-    """A line where a task may be told by painters that train has, and what to do."""
+    """A line where a task may be told by painters that train has, and what to do; see `in_words`."""
     artists = row.get("artists")
     if not artists or not artists["in_train"]:
         return []
-    label, works = artists["label"], artists["in_train"]
-    apart = "" if row["official_n"] else f"; --config.split_by={label} keeps each in one split"
+    said = in_words(artists["label"], artists["in_train"], task, official=bool(row["official_n"]))
+    return [f"  of these {row['n']:,}, {said}"]
+
+
+def in_words(label: str, works: int, task: str, official: bool) -> str:
+    """That so many works are by painters of train, and what to do.
+
+    Args:
+      label: the one that says who made a work.
+      works: how many are by painters of train.
+      task: what is to be told.
+      official: whether an official list decides what is tested.
+    """
     article = "an" if label[0] in "aeiou" else "a"
-    return [
-        f"  {works:,} of these {row['n']:,} are by {article} {label} of train, which may be what tells "
-        f"the {task}{apart}"
-    ]
+    apart = "" if official else f"; --config.split_by={label} keeps each in one split"
+    return f"{works:,} are by {article} {label} of train, which may be what tells the {task}{apart}"

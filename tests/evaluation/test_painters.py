@@ -25,7 +25,7 @@ def row(in_train, official=None):
 
 
 def test_a_line_says_what_a_task_may_be_told_by_and_what_to_do():
-    said = "  7 of these 10 are by a painter of train, which may be what tells the style"
+    said = "  of these 10, 7 are by a painter of train, which may be what tells the style"
     advice = "; --config.split_by=painter keeps each in one split"
     assert painters.advice("style", row(7)) == [said + advice]
     assert painters.advice("style", row(7, official=12)) == [said]

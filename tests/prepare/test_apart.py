@@ -11,7 +11,7 @@ from artjax.data.reports import SplitRow, read_near_duplicates, read_split_rows
 from artjax.data.splits import SPLITS, shares_of
 from artjax.errors import ConfigError, DataError
 from artjax.prepare import near_duplicates
-from artjax.prepare.apart import stay_lines
+from artjax.prepare.apart import apart, stay_lines
 from artjax.prepare.catalogue import Catalogue, Work, class_names
 from artjax.prepare.cleaning import CleanedWork
 from artjax.prepare.selection import select
@@ -169,18 +169,36 @@ def test_a_painter_with_most_works_is_said():
 
 def test_works_with_contradicting_labels_are_tested_nowhere_where_painters_are_apart():
     works = museum()
-    works[1] = replace(works[1], labels=works[1].labels | {"location": "Ghent"})
-    cleaned = [looking(0 if i == 1 else i) for i in range(len(works))]
+    other = {"Delft": "Ghent", "Ghent": "Delft"}
+    for i in range(1, 100, 5):
+        labels = works[i].labels
+        works[i] = replace(works[i], labels=labels | {"location": other[labels["location"]]})
+    cleaned = [looking(i - 1 if i % 5 == 1 and i < 100 else i) for i in range(len(works))]
+    selection = selected(works, cleaned, split_by="artist", conflicts="train")
+    of = {name: splits for name, splits in splits_by(selection, artist).items() if name}
+    assert all(len(splits) == 1 for splits in of.values())
+    assert set.union(*of.values()) == set(SPLITS)  # each painter has such works, and is tested
+    left_out = {row.file_name for row in selection.skipped}
+    elsewhere = {int(name[1:]) for name, splits in of.items() if splits != {"train"}}
+    assert left_out == {f"{painter}-{i}.jpg" for painter in elsewhere for i in (0, 1)}
+
+
+def test_a_painter_whose_works_were_in_two_splits_stays_where_most_are():
+    works = museum(3)
+    by = apart(Catalogue(works, class_names(works)), "artist")
     rows = [
         SplitRow(
-            w.file_name, w.work_id, "test" if artist(w) == "P00" else "train", 1, 1, "artist=x"
+            w.file_name,
+            w.work_id,
+            "test" if w.file_name == "1-0.jpg" else "train",
+            1,
+            1,
+            "artist=x",
         )
         for w in works
-        if artist(w)
     ]
-    selection = selected(works, cleaned, split_by="artist", conflicts="train", previous=rows)
-    assert [row.file_name for row in selection.skipped] == ["0-0.jpg", "0-1.jpg"]
-    assert splits_by(selection, artist)["P00"] == {"test"}
+    stay = by.previous(rows, works)
+    assert stay == {row.work_id: "train" for row in rows if row.file_name != "1-0.jpg"}
 
 
 def test_works_look_alike_through_one_that_is_left_out_for_want_of_a_label(tmp_path):

@@ -35,6 +35,8 @@ def run(command: Command) -> int:
             f"{task}: {len(row['classes'])} classes; test top-1 by chance {row['chance']:.1%}, always "
             f"'{row['majority_class']}' {majority:.1%}, by colour histograms {test}"
         )
+        if row["artists_in_train"]:
+            print(f"  {row['artists_in_train']}")
     print(f"written to {places.workdir / 'describe' / 'index.html'}")
     print(command.next("check"))
     return 0
