@@ -15,9 +15,8 @@ from jax.sharding import Mesh
 
 from artjax import config as config_lib
 from artjax import pretrained as pretrained_lib
-from artjax.data import batches, canvases, sources
+from artjax.data import batches, canvases, folds, sources
 from artjax.data.canvases import Canvases
-from artjax.data.folds import fold_of
 from artjax.data.sources import Choice, Source
 from artjax.data.splits import SPLITS
 from artjax.data.works import Split
@@ -254,6 +253,7 @@ def open_setup(
     config, data = _open_data(config, places, held)
     data.check_group_label(config.eval.cluster_by)
     labels = config_lib.label_features(config)
+    notes = folds.notes(data, labels)
     splits = {name: data.split(name, labels) for name in SPLITS}
     classes = {task: data.prepared.labels[feature] for task, feature in labels.items()}
     choice = sources.choose_for(config, data, splits["train"], mesh)
@@ -271,7 +271,7 @@ def open_setup(
         learnt_from = weights.learnt_from
         if learnt_from is not None:
             lines += seen.warnings(learnt_from, data, splits)
-    for line in lines:
+    for line in (*notes, *lines):
         say(line)
     record = Record(
         config=config,
@@ -339,9 +339,8 @@ def _open_data(
     if data.why_streamed:
         # Streamed pixels differ from those of canvases, so a streamed run must stay streamed.
         config = config_lib.changed(config, {"source": "stream"})
-    if config.folds:
-        data = fold_of(data, config.folds, config.fold, config.seed)
-    return config, data
+    divided = folds.divided_anew(data, config.folds, config.fold, config.split_by, config.seed)
+    return config, divided
 
 
 def _with_batch_size(

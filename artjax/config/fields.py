@@ -217,6 +217,12 @@ GROUPS: Mapping[str, Sequence[Field]] = {
             Range(-1, 99),
         ),
         Field(
+            "split_by",
+            "",
+            "A label, such as artist: all works of the same one are in one split, or one part of the "
+            "folds. Without folds, the works are divided anew. Empty = as the collection was built.",
+        ),
+        Field(
             "accumulate",
             1,
             "Number of micro-batches into which a batch is divided. They are processed one after the "

@@ -15,9 +15,9 @@ import numpy as np
 from artjax.data import colours, reports, resolution
 from artjax.data import prepared as prepared_lib
 from artjax.data.canvas_builder import build, bytes_needed_for, count_colours
-from artjax.data.groups import linked_groups, links_of_equal, named_groups
+from artjax.data.groups import codes, linked_groups, links_of_equal, named_groups
 from artjax.data.prepared import Prepared
-from artjax.data.splits import SPLITS, divide, shares_of
+from artjax.data.splits import SPLITS, classes_of, divide, shares_of
 from artjax.data.tfrecords import Records
 from artjax.data.works import Split
 from artjax.errors import DataError
@@ -135,30 +135,44 @@ class Canvases:
         Groups are those of `groups`.
 
         Args:
-          by: a label of the set, such as `artist`: works with the same one are a group, too.
+          by: a label of the set, such as `artist`, or what it was built with as `split_by`: works with
+            the same one are a group, too.
 
         Raises:
           DataError: if the set has no such label.
         """
-        self.check_group_label(by)
         works, files = (self._of_all(column) for column in ("work_id", "file_name"))
-        place = {name: i for i, name in enumerate(files.tolist())}
-        links = [
-            (place[row.file_name], place[row.near_duplicate])
-            for row in reports.read_near_duplicates(self.reports) or []
-            if row.file_name in place and row.near_duplicate in place
-        ]
+        nodes = dict(zip(files.tolist(), works.tolist(), strict=True))
+        pairs = reports.read_near_duplicates(self.reports) or []
+        for row in pairs:
+            for name in (row.file_name, row.near_duplicate):
+                nodes.setdefault(name, f"\0{name}")  # one that is not prepared links others, too
+        place = {name: i for i, name in enumerate(nodes)}
+        links = [(place[row.file_name], place[row.near_duplicate]) for row in pairs]
         if by:
-            links += links_of_equal(self._of_all(f"label/{by}").tolist())
-        return dict(zip(works.tolist(), linked_groups(works, links).tolist(), strict=True))
+            links += links_of_equal(self._apart(by, files))
+        numbers = linked_groups(np.asarray([*nodes.values()]), links).tolist()
+        return dict(zip(nodes.values(), numbers, strict=True))
 
     def check_group_label(self, by: str) -> None:
-        """Raises `DataError`, with the labels that there are, if `by` is none of them, nor empty."""
-        if by and by not in self.prepared.labels:
+        """Raises `DataError`, with the labels that there are, if works cannot be grouped by `by`."""
+        if by:
+            self._apart(by, self._of_all("file_name"))
+
+    def _apart(self, by: str, files: np.ndarray) -> list[int]:
+        """What each work has in a column, as a number, or -1 where it is not known."""
+        if by == self.prepared.metadata.get("split_by"):
+            # As the catalogue says it, also of classes that are too small to be a label.
+            cells = reports.read_split_by(self.reports)
+            if cells.keys() >= set(files.tolist()):
+                return codes([cells[name] for name in files.tolist()])
+        if by not in self.prepared.labels:
             raise DataError(
                 f"'{self.prepared.name}' has no label '{by}' to group works by; it has "
                 f"{', '.join(self.prepared.labels) or 'none'}"
             )
+        labels: list[int] = self._of_all(f"label/{by}").tolist()
+        return labels
 
     def _of_all(self, column: str) -> np.ndarray:
         """A column of `columns` for all works of the prepared set, in the order of its splits' names."""
@@ -177,7 +191,7 @@ class Canvases:
 
         A set without a `validation` split gives a tenth of its train split for it, and a set without
         `test` another tenth. They are stratified by all labels of the set, so that a work is in the same
-        split whichever labels are asked for.
+        split whichever labels are asked for, and cut between `groups`.
 
         Args:
           name: `train`, `validation` or `test`.
@@ -192,7 +206,10 @@ class Canvases:
         arrays = self.columns(source)
         keep = np.ones(len(images), bool)
         if source == "train" and missing:
-            cut = divide(arrays["work_id"].tolist(), _classes(arrays), shares=shares_of(missing))
+            group_of = self.group_of_works(self.split_by)
+            works = arrays["work_id"]
+            groups = named_groups(np.asarray([group_of[work] for work in works.tolist()]), works)
+            cut = divide(groups.tolist(), classes_of(arrays), shares=shares_of(missing))
             keep = np.asarray([split == name for split in cut])
         known = np.zeros(len(images), bool)
         for feature in label_features.values():
@@ -222,19 +239,15 @@ class Canvases:
         return same_set and self.image_feature == image_feature
 
     @property
+    def split_by(self) -> str:
+        """What works are kept in one split by, such as `artist`; empty if nothing."""
+        return str(self.prepared.metadata.get("split_by", ""))
+
+    @property
     def reports(self) -> Path:
         """The folder of `skipped.csv`, `splits.csv` and `near_duplicates.csv`, if the set has them."""
         copied = (self.directory / reports.SPLITS_CSV).is_file()
         return self.directory if copied else self.prepared.directory
-
-
-def _classes(arrays: dict[str, np.ndarray]) -> list[list[tuple[str, int]]]:
-    """The known classes of each work, with their labels, for all labels of a set."""
-    labels = {name: values.tolist() for name, values in arrays.items() if name.startswith("label/")}
-    return [
-        [(name, number) for name, number in zip(labels, numbers, strict=True) if number >= 0]
-        for numbers in zip(*labels.values(), strict=True)
-    ]
 
 
 def open_collection(request: Request, data_dir: Path, canvas_dir: Path | None) -> Canvases:

@@ -27,6 +27,7 @@ class Collection:
         prepared; of several the first.
       recipe: the size that the recipe in `configs/common.py` is made for.
       synthetic: whether its pictures are drawn by a program; such a collection is the sample.
+      one_source: whether a work id means the same work in all its configs, whoever prepared them.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Collection:
     preferred_for: Callable[[Tasks], bool] = lambda tasks: False
     recipe: Literal["small", "large"] = "large"
     synthetic: bool = False
+    one_source: bool = True
 
 
 def _first(tasks: Tasks) -> str:
@@ -49,7 +51,7 @@ COLLECTIONS = (
         preferred_for=lambda tasks: tasks in (("artist",), ("genre",), ("style",)),
     ),
     Collection("wga", default_config=lambda tasks: "baumer_chen", preferred_for=lambda tasks: True),
-    Collection("collection", recipe="small"),
+    Collection("collection", recipe="small", one_source=False),
     Collection("studio", manual_dir=False, recipe="small", synthetic=True),
 )
 

@@ -34,6 +34,12 @@ def links_of_equal(values: Sequence[int]) -> list[tuple[int, int]]:
     return [(first.setdefault(value, i), i) for i, value in enumerate(values) if value >= 0]
 
 
+def codes(values: Sequence[str]) -> list[int]:
+    """A number for each different value, and -1 for an empty one."""
+    numbers: dict[str, int] = {}
+    return [numbers.setdefault(value, len(numbers)) if value else -1 for value in values]
+
+
 def named_groups(groups: np.ndarray, works: np.ndarray) -> np.ndarray:
     """Groups, int [N], named after the first of their works, str [N]."""
     names: dict[int, str] = {}

@@ -32,18 +32,24 @@ class Skipped(NamedTuple):
 
 
 class SplitRow(NamedTuple):
-    """A prepared picture, with its size in pixels as it came; a row of `splits.csv`."""
+    """A prepared picture, with its size in pixels as it came; a row of `splits.csv`.
+
+    `split_by` is what its works are kept in one split by, such as `artist=Ada`: the column and its cell,
+    which may be empty. It is empty where the splits were cut between any works.
+    """
 
     file_name: str
     work_id: str
     split: str
     width: int
     height: int
+    split_by: str = ""
 
 
 class NearDuplicateRow(NamedTuple):
-    """Two prepared pictures that look the same; a row of `near_duplicates.csv`.
+    """Two pictures that look the same; a row of `near_duplicates.csv`.
 
+    The split of one that is left out for want of a label is empty: others may look the same through it.
     `conflict` names the labels in which they differ, with a space between; the rest is as in
     `artjax.prepare.near_duplicates.NearDuplicate`.
     """
@@ -114,10 +120,17 @@ def read_split_rows(file: Path) -> list[SplitRow]:
     """The rows of a `splits.csv`; none where there is no such file."""
     return [
         SplitRow(
-            row["file_name"], row["work_id"], row["split"], int(row["width"]), int(row["height"])
+            *(row["file_name"], row["work_id"], row["split"]),
+            *(int(row["width"]), int(row["height"]), row.get("split_by", "")),
         )
         for row in _read_csv(file) or []
     ]
+
+
+def read_split_by(folder: Path) -> dict[str, str]:
+    """The cells by which works were kept in one split, by `file_name`; see `SplitRow`."""
+    rows = read_split_rows(folder / SPLITS_CSV)
+    return {row.file_name: row.split_by.partition("=")[2] for row in rows}
 
 
 def remember_splits(built: Path, file: Path) -> None:

@@ -8,6 +8,8 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence, Set
 from pathlib import PurePosixPath
 from types import MappingProxyType
 
+import numpy as np
+
 from artjax.data.stratification import stratify
 
 SPLITS = ("train", "validation", "test")
@@ -39,6 +41,9 @@ def divide(
     shares: Mapping[str, float] | None = None,
     previous: Mapping[str, str] | None = None,
     only_train: Set[int] = frozenset(),
+    only_link: Set[int] = frozenset(),
+    *,
+    by_pictures: bool = False,
     seed: int = 0,
 ) -> list[str | None]:
     """The split of every picture: stratified by class, with a work and its near-duplicates in one split.
@@ -54,10 +59,13 @@ def divide(
       previous: splits by `work_id` from an earlier build. These works stay; new ones join those that
         they look like, or fill up.
       only_train: indices of pictures whose groups are for train, unless they stay elsewhere.
+      only_link: indices of pictures that are not divided themselves: through them, others are one group.
+      by_pictures: see `stratify`.
       seed: another one divides otherwise.
 
     Returns:
-      For each picture its split; None if it looks like pictures of different splits that stay.
+      For each picture its split; None if it looks like pictures of different splits that stay, or for
+      one that links nothing but itself.
     """
     shares = shares_of(SPLITS) if shares is None else shares
     stay = {work: s for work, s in (previous or {}).items() if s in shares}
@@ -66,14 +74,14 @@ def divide(
     assigned: dict[str, str] = {}
     for i, (work, of_picture) in enumerate(zip(work_ids, classes, strict=True)):
         key = group_of[work]
-        if key is not None:
+        if key is not None and i not in only_link:
             groups.setdefault(key, []).extend(of_picture)
             if work in stay:
                 assigned[key] = stay[work]
             elif i in only_train:
                 assigned.setdefault(key, "train")
-    splits = stratify(groups, shares, assigned, seed)
-    return [None if (key := group_of[work]) is None else splits[key] for work in work_ids]
+    splits = stratify(groups, shares, assigned, by_pictures=by_pictures, seed=seed)
+    return [None if (key := group_of[work]) is None else splits.get(key) for work in work_ids]
 
 
 def group_keys(
@@ -115,6 +123,15 @@ def group_keys(
         if splits:
             split_of[key] = splits.pop()
     return group_of
+
+
+def classes_of(columns: Mapping[str, np.ndarray]) -> list[list[tuple[str, int]]]:
+    """The known classes of each work, with their labels, from columns such as `label/artist`."""
+    labels = {key: of.tolist() for key, of in columns.items() if key.startswith("label/")}
+    return [
+        [(name, number) for name, number in zip(labels, numbers, strict=True) if number >= 0]
+        for numbers in zip(*labels.values(), strict=True)
+    ]
 
 
 def uncovered(

@@ -17,6 +17,8 @@ def stratify(
     groups: Mapping[str, Iterable[Hashable]],
     shares: Mapping[str, float],
     assigned: Mapping[str, str],
+    *,
+    by_pictures: bool = False,
     seed: int = 0,
 ) -> dict[str, str]:
     """Assigns groups to splits, so that each split has its share of every class and of all groups.
@@ -36,12 +38,15 @@ def stratify(
         pictures. Groups of a class are otherwise assigned in the order of a hash of their keys.
       shares: of each split, in groups; each is above 0, and they sum to 1.
       assigned: the split of groups that are assigned already, and stay.
+      by_pictures: whether shares are of pictures, where groups differ much in size (all works of an
+        artist); otherwise each group counts once.
       seed: of the hash, so that another one gives other splits.
 
     Returns:
       The split of every group.
     """
-    state = _State({key: Counter(names) for key, names in groups.items()}, shares, seed)
+    counted = {key: Counter(names) for key, names in groups.items()}
+    state = _State(counted, shares, by_pictures, seed)
     for key in groups:
         if key in assigned:
             state.assign(key, assigned[key])
@@ -62,15 +67,17 @@ class _State:
     Attributes:
       groups: by key, the number of pictures by class.
       shares: of each split.
+      by_pictures: whether a group counts as often as it has pictures.
       seed: of the hashes.
       split_of: the groups that are assigned.
       members: the groups of each class, in the order of their hashes; `_ALL` has all of them.
-      lacking: by class and split, the number of groups that it still wants.
+      lacking: by class and split, the number of groups, or of their pictures, that it still wants.
       there: the number of groups by class and split.
     """
 
     groups: Mapping[str, Counter[Hashable]]
     shares: Mapping[str, float]
+    by_pictures: bool = False
     seed: int = 0
     split_of: dict[str, str] = field(default_factory=dict)
     members: dict[Hashable, list[str]] = field(default_factory=dict)
@@ -82,7 +89,8 @@ class _State:
             for name in (*self.groups[key], _ALL):
                 self.members.setdefault(name, []).append(key)
         self.lacking = {
-            name: _wanted(len(keys), self.shares) for name, keys in self.members.items()
+            name: _wanted(len(keys), self.shares, sum(self._size(key, name) for key in keys))
+            for name, keys in self.members.items()
         }
 
     def rarest_first(self) -> list[Hashable]:
@@ -158,15 +166,16 @@ class _State:
 
     def _change(self, key: str, left: str, split: str) -> float:
         """The change of the sum that `balance` lowers, if a group moves from one split to another."""
-        classes = sum(self._change_of(c, left, split) for c in self.groups[key])
+        classes = sum(self._change_of(key, c, left, split) for c in self.groups[key])
         # The size of a split decides only where the classes do not: a build before may have filled it.
-        return classes + _OF_SIZE * self._change_of(_ALL, left, split)
+        return classes + _OF_SIZE * self._change_of(key, _ALL, left, split)
 
-    def _change_of(self, name: Hashable, left: str, split: str) -> float:
+    def _change_of(self, key: str, name: Hashable, left: str, split: str) -> float:
         if self._is_single(name):
             return 0.0
-        more = 1 + self.lacking[name][left] - self.lacking[name][split]
-        return 2 * more / len(self.members[name])
+        size = self._size(key, name)
+        more = size + self.lacking[name][left] - self.lacking[name][split]
+        return 2 * size * more / len(self.members[name])
 
     def _move(self, key: str, split: str) -> None:
         self._count(key, self.split_of[key], -1)
@@ -179,18 +188,26 @@ class _State:
         for name in (*self.groups[key], _ALL):
             self.there[name, split] += number
             if split in self.shares:
-                self.lacking[name][split] -= number
+                self.lacking[name][split] -= number * self._size(key, name)
+
+    def _size(self, key: str, name: Hashable) -> int:
+        """What a group counts for a class: 1, or the number of its pictures."""
+        if not self.by_pictures:
+            return 1
+        of_group = self.groups[key]
+        # At least 1: a group without a known class is one of all groups, too.
+        return max(1, *of_group.values()) if name is _ALL and of_group else max(1, of_group[name])
 
 
-def _wanted(count: int, shares: Mapping[str, float]) -> dict[str, float]:
-    """How many groups of a class each split wants.
+def _wanted(groups: int, shares: Mapping[str, float], count: int) -> dict[str, float]:
+    """How many of the `count` groups of a class, or of their pictures, each split wants.
 
     Its share, but one at least. A class with fewer groups than splits wants one in the largest; the
     others go where most is lacking of all groups.
     """
     largest = max(shares, key=lambda split: shares[split])
-    if count < len(shares):
-        return {split: float(split == largest) for split in shares}
+    if groups < len(shares):
+        return {split: count / groups * (split == largest) for split in shares}
     wanted = {split: max(1.0, share * count) for split, share in shares.items()}
     wanted[largest] -= sum(wanted.values()) - count
     return wanted

@@ -293,8 +293,9 @@ def _sizes(classes: Mapping[str, Sequence[str]]) -> str:
 
 def _folds(record: Record) -> str:
     config = record.config
-    return (
+    folds = (
         f"fold {config.fold} of {config.folds} (cut by seed {config.seed})"
         if config.folds
         else "the splits of the collection"
     )
+    return f"{folds} by {config.split_by}" if config.split_by else folds

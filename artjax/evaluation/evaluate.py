@@ -26,6 +26,7 @@ from artjax.evaluation import (
     source_facts,
 )
 from artjax.evaluation.colour_histograms import kept_colour_baseline, right_works
+from artjax.evaluation.painters import painters_of
 from artjax.evaluation.report import predictions_csv
 from artjax.evaluation.second_scores import second_scores
 from artjax.evaluation.source_facts import kept_source_baseline
@@ -183,7 +184,8 @@ def in_context(
     label = np.empty(0, int)
     if cluster_by:
         by_label = data.group_of_works(cluster_by)
-        label = data.values(split, f"label/{cluster_by}")
+        if cluster_by in data.prepared.labels:
+            label = data.values(split, f"label/{cluster_by}")
     result = {}
     for task, (known, of_task) in predictions.items():
         group_of = by_work if np.array_equal(split.labels[task], label) else by_label
@@ -234,22 +236,28 @@ def scores(
     split = splits[name]
     left_out, sources = {}, {}
     if name != "train":
-        left_out = _left_out(data, split, learnt_from) | dict(also_left_out)
+        left_out = _left_out(data, split, splits["train"], learnt_from) | dict(also_left_out)
         sources = {task: kept_source_baseline(data, splits, task) for task in predictions}
     tasks = summarise(predictions, split, splits["train"], data.prepared, left_out, classes)
+    artists = None if name == "train" else painters_of(data, split, splits["train"])
     for task, row in tasks.items():
+        if artists is not None and not artists.is_task(split.labels[task]):
+            known, of_task = predictions[task]
+            row |= artists.score(of_task, known)
         row["source_facts"] = source_facts.in_row(sources.get(task), split, task)
     return tasks
 
 
 def _left_out(
-    data: Canvases, split: Split, learnt_from: LearntFrom | None
+    data: Canvases, split: Split, train: Split, learnt_from: LearntFrom | None
 ) -> dict[str, np.ndarray | None]:
     """Which works of a split each second score leaves out; see `second_scores`."""
     left_out: dict[str, np.ndarray | None] = {}
     duplicated = data.duplicated_in_train(split.name)
     if duplicated is not None:
         left_out["without_near_duplicates"] = np.isin(split.file_names, sorted(duplicated))
+    if len(split.work_ids):
+        left_out["unseen_works"] = np.isin(split.work_ids, train.work_ids)
     if learnt_from is not None:
         by_weights = learnt_from.seen(data, split)
         left_out["unseen_by_weights"] = None if by_weights.unknown else by_weights.pictures

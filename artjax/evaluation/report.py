@@ -9,8 +9,17 @@ from typing import Any
 
 import numpy as np
 
+from artjax.data.folds import never_tested
 from artjax.data.works import Split
-from artjax.evaluation import baselines, copies, judging, metrics, second_scores, source_facts
+from artjax.evaluation import (
+    baselines,
+    copies,
+    judging,
+    metrics,
+    painters,
+    second_scores,
+    source_facts,
+)
 
 # The standard error of a top-1 of 50 % is 9 points with 30 works.
 FEWEST_TO_CHOOSE_BY = 30
@@ -49,7 +58,7 @@ def report_lines(result: Mapping[str, Any]) -> list[str]:
             works += f", {result['views']} views of each"
         lines.append(f"{result['split']} {task}: {metrics.format_metrics(row, covers)} on {works}")
         lines[-1] += second_scores.in_words(row)
-        lines += [used] if used else baselines.in_words(row)
+        lines += [used] if used else [*painters.advice(task, row), *baselines.in_words(row)]
         lines += [] if used else source_facts.warning(task, result["split"], row)
         lines += baselines.loss_warning(row)
         lines += [] if used else judging.in_words(row)
@@ -68,6 +77,8 @@ def report_lines(result: Mapping[str, Any]) -> list[str]:
             lines.append(f"  {without} of {row['classes']} {task}s have no {result['split']} work")
         if row["predicted_classes"] == 1 < row["classes"]:
             lines.append(f"  warning: the network names the same {task} for every work")
+    if number := result.get("never_tested"):
+        lines.append(f"  {never_tested(number)}")
     if "copies" in result:
         lines += copies.in_words(result["copies"])
     return lines

@@ -13,6 +13,8 @@ from artjax.evaluation.metrics import Predictions
 LEFT_OUT: Mapping[str, str] = {
     "without_near_duplicates": "have a near-duplicate in train",
     "without_copies": "look like a copy or a detail of a train work",
+    "unseen_works": "have other pictures of the same work in train",
+    "unseen_artists": "are by an artist of train, or by an unknown one",
     "unseen_by_weights": "the weights have learnt from",
 }
 """By the name of a second score, which works it leaves out: "the 3 that …"."""

@@ -15,12 +15,14 @@ import jax
 import numpy as np
 
 from artjax import config as config_lib
+from artjax.data import folds as folds_lib
 from artjax.evaluation import (
     baselines,
     evaluate,
     judging,
     looks,
     metrics,
+    painters,
     report,
     second_scores,
     source_facts,
@@ -103,7 +105,8 @@ def evaluate_folds(
     Returns:
       What `metrics.json` holds. It has the form of every other one; the baselines are means over the
       folds, weighted by their works, `by_fold` has the top-1 of each, and `suspected_labels` the number
-      of labels that may be wrong, which `evaluation/folds-labels/` shows.
+      of labels that may be wrong, which `evaluation/folds-labels/` shows. `never_tested` is the number
+      of pictures with contradicting labels.
 
     Raises:
       WorkdirError: if a fold has no checkpoint, or the data has changed since training.
@@ -126,6 +129,7 @@ def pool_folds(
     groups: dict[str, list[np.ndarray]] = {}
     by_fold: list[dict[str, Any]] = []
     labels = LabelsOfFolds()
+    never_tested = 0
     for fold in range(folds):
         folder = workdir / f"fold{fold}"
         opened = open_run(folder, **given)
@@ -139,12 +143,15 @@ def pool_folds(
         tables.append(report.predictions_csv(predictions, split, classes, fold))
         by_fold.append(result)
         labels.add(opened, split, predictions)
+        features = config_lib.label_features(opened.run.config)
+        never_tested = folds_lib.contradicting(opened.data, features)
     result = {
         "split": "folds",
         "checkpoint_step": None,
         "collection": by_fold[0]["collection"],
         "views": by_fold[0]["views"],
         "cluster_by": by_fold[0]["cluster_by"],
+        "never_tested": never_tested,
         "tasks": {
             task: _pooled(
                 parts,
@@ -202,4 +209,5 @@ def _pooled(
         "by_fold": [{"n": row["n"], "top1": row["top1"]} for row in rows],
         **judging.pooled(rows),
         **second_scores.pooled(rows),
+        **painters.pooled(rows),
     }

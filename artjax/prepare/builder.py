@@ -20,6 +20,7 @@ from artjax.data.reports import SPLITS_CSV, read_split_rows, remember_splits
 from artjax.data.splits import SHARES, SPLITS, shares_of
 from artjax.errors import ConfigError, DataError, plain_if_uncaught
 from artjax.prepare import tfds_program
+from artjax.prepare.apart import stay_lines
 from artjax.prepare.catalogue import Catalogue, Work
 from artjax.prepare.cleaning import CleanedWork, clean_works
 from artjax.prepare.missing_urls import command, write_missing_urls
@@ -75,6 +76,8 @@ class WorksConfig(tfds.core.BuilderConfig):
       conflicts: near-duplicates with different labels are for "train" only, are kept like others
         ("keep"), or are left out ("drop").
       split_shares: of train, validation and test, for works that no list divides.
+      split_by: a label or another column of the catalogue, such as "artist", whose works with the same
+        cell are all in one split; empty to divide works one by one.
     """
 
     name: str = ""
@@ -84,6 +87,7 @@ class WorksConfig(tfds.core.BuilderConfig):
     near_duplicates: bool | str = True
     conflicts: str = "train"
     split_shares: Sequence[float] = SHARES
+    split_by: str = ""
 
     def __new__(cls, *args: Any, **settings: Any) -> Self:
         """Raises `ConfigError` for unknown settings; TFDS passes on what the command line has."""
@@ -111,6 +115,10 @@ class WorksConfig(tfds.core.BuilderConfig):
                 f"{self.near_duplicates!r}"
             )
         self.require_one_of("conflicts", ("train", "keep", "drop"))
+        if not isinstance(self.split_by, str):
+            raise ConfigError(
+                f'--config: split_by must be a column, such as "artist", not {self.split_by!r}'
+            )
         shares = self.split_shares
         if not isinstance(shares, list | tuple) or not all(
             isinstance(share, float) and share > 0 for share in shares
@@ -288,9 +296,8 @@ class WorksBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # 
             settings.min_works,
             near_duplicates=settings.near_duplicates,
             conflicts=settings.conflicts,
-            previous={
-                row.work_id: row.split for row in placed if row.split in catalogue.divided_into
-            },
+            split_by=settings.split_by,
+            previous=[row for row in placed if row.split in catalogue.divided_into],
         )
         selection.check()
         selection.write_reports(folder)
@@ -306,11 +313,7 @@ class WorksBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # 
         )
         written = folder.parent / str(self.VERSION)  # where the folder will be
         self._summary = selection.summary(written) + source_warnings(selection)
-        if placed:
-            self._summary.append(
-                "splits: the works of the previous build stay where they were, "
-                f"by {folder.parent / SPLITS_CSV}; delete it to divide all of them again"
-            )
+        self._summary += stay_lines(placed, settings.split_by, folder.parent / SPLITS_CSV)
         if selection.missing_urls and manual_dir is not None:
             urls_file = written / write_missing_urls(selection.missing_urls, [folder]).name
             self._summary.append(

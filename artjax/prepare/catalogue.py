@@ -22,6 +22,7 @@ class Work:
       year: or -1.
       work_id: shared by details and second photographs of one work.
       split: the one that an official list gives; otherwise None.
+      columns: other cells of its row in the catalogue, by column.
     """
 
     file_name: str
@@ -31,6 +32,7 @@ class Work:
     year: int = -1
     work_id: str = ""
     split: str | None = None
+    columns: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass

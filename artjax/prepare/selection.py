@@ -26,16 +26,17 @@ from artjax.data.reports import (
 from artjax.data.splits import (
     SPLITS,
     count_classes,
-    divide,
     named,
     uncovered,
     uncovered_in_words,
 )
 from artjax.errors import DataError
+from artjax.prepare.apart import apart
 from artjax.prepare.catalogue import Catalogue, Work, without_small_classes
 from artjax.prepare.cleaning import CleanedWork
 from artjax.prepare.details import with_details
 from artjax.prepare.near_duplicates import NearDuplicate, find_near_duplicates
+from artjax.prepare.placing import splits_of_works, straddling_lines
 
 
 @dataclass(frozen=True)
@@ -47,8 +48,12 @@ class Selection:
       kept: the works to prepare, with their cleaned pictures, by split.
       skipped: the others.
       listed: number of works that the catalogue's own lists put into each split.
-      near_duplicates: pairs of prepared pictures; None where they were not looked for.
+      near_duplicates: pairs of pictures that are prepared, or left out for want of a label; None where
+        they were not looked for.
       missing_urls: where missing or broken pictures can be downloaded, if anywhere.
+      conflicts: what became of near-duplicates with different labels, as for `select`.
+      split_by: by `file_name`, what a prepared work is kept in one split by, as in `SplitRow`.
+      said: lines about the division.
     """
 
     catalogue: Catalogue
@@ -57,6 +62,9 @@ class Selection:
     listed: Counter[str]
     near_duplicates: list[NearDuplicateRow] | None = None
     missing_urls: list[str] = field(default_factory=list)
+    conflicts: str = "keep"
+    split_by: Mapping[str, str] = field(default_factory=dict)
+    said: Sequence[str] = ()
 
     def metadata(self) -> dict[str, Any]:
         """What `metadata.json` of the prepared data holds, as plain JSON values."""
@@ -64,6 +72,8 @@ class Selection:
             "listed": {split: self.listed[split] for split in SPLITS},
             "official": list(self.catalogue.official),
             "skipped": len(self.skipped),
+            "conflicts": self.conflicts,
+            "split_by": self._by,
             "left_out_classes": self.catalogue.left_out_classes,
             "uncovered": {label: without for label, without in self.uncovered().items() if without},
             "content_sha256": self._digest(),
@@ -72,7 +82,10 @@ class Selection:
     def write_reports(self, folder: Path) -> None:
         """Writes `skipped.csv`, `splits.csv` and, where there are any, the other two reports."""
         placed = [
-            SplitRow(work.file_name, work.work_id, split, *picture.size)
+            SplitRow(
+                *(work.file_name, work.work_id, split, *picture.size),
+                self.split_by.get(work.file_name, ""),
+            )
             for split, works in self.kept.items()
             for work, picture in works
         ]
@@ -102,7 +115,10 @@ class Selection:
                 the_list = "the official list's " if split in official else ""
                 number += f" of {the_list}{self.listed[split]:,}"
             lines.append(f"{split}: {number} works")
+        lines += [*self.said, *straddling_lines(self.catalogue, self.kept)]
         for label, without in self.uncovered().items():
+            if label == self._by:
+                continue  # each of its classes is in one split
             classes = len(self.catalogue.class_names[label])
             lines += [f"warning: {line}" for line in uncovered_in_words(label, classes, without)]
         left_out = _left_out(self.catalogue)
@@ -156,13 +172,7 @@ class Selection:
             if not self.kept[split]:
                 raise DataError(
                     f"the {split} split would be empty: {works:,} usable works of "
-                    f"{len(self.catalogue.works):,} listed{self._first_skipped()}; "
-                    + (
-                        "add the pictures of the official lists"
-                        if self.catalogue.official
-                        else "add works: a class with three that do not look the same has one in "
-                        "each split"
-                    )
+                    f"{len(self.catalogue.works):,} listed{self._first_skipped()}; {self._if_empty}"
                 )
         if self.catalogue.official:
             for label, without in self.uncovered().items():
@@ -171,6 +181,20 @@ class Selection:
                         f"the train split has no picture of the {label} class(es) "
                         f"{named(without['train'])}; add their pictures{self._first_skipped()}"
                     )
+
+    @property
+    def _by(self) -> str:
+        return next(iter(self.split_by.values()), "").partition("=")[0]
+
+    @property
+    def _if_empty(self) -> str:
+        if self.catalogue.official:
+            return "add the pictures of the official lists"
+        if self._by:
+            return (
+                f"all works of one {self._by} are in one; add some of others, or leave split_by out"
+            )
+        return "add works: a class with three that do not look the same has one in each split"
 
     def uncovered(self) -> dict[str, dict[str, list[str]]]:
         """By label and split, the classes without a work there."""
@@ -207,7 +231,8 @@ def select(
     *,
     near_duplicates: bool | str = True,
     conflicts: str = "keep",
-    previous: Mapping[str, str] | None = None,
+    split_by: str = "",
+    previous: Sequence[SplitRow] = (),
 ) -> Selection:
     """Divides the works of a catalogue into splits and leaves out those that cannot be used.
 
@@ -221,11 +246,15 @@ def select(
         each other, too.
       conflicts: "keep" near-duplicates with different labels like others, in "train" only, or "drop"
         them. Works on a list stay where it has them, unless they are dropped.
-      previous: splits by `work_id` of an earlier build, which are kept.
+      split_by: the column whose works with the same cell are kept in one split; see `apart`. Of works
+        "for train only" those elsewhere are left out then: a painter with one such work is tested, too.
+      previous: the splits of an earlier build, which are kept.
 
     Raises:
+      ConfigError: if works cannot be divided by that column.
       DataError: if no work has a usable picture.
     """
+    by = apart(catalogue, split_by)
     usable = [i for i, picture in enumerate(cleaned) if picture.jpeg is not None]
     if not usable:
         raise DataError(
@@ -247,9 +276,24 @@ def select(
         for i, (work, picture) in enumerate(zip(works, cleaned, strict=True))
         if (reason := _reason(work, picture, had_label[i]))
     }
-    splits = _splits(works, reasons, pairs, shares, previous, conflicting.keys())
+    linking = {
+        i
+        for i, (work, picture) in enumerate(zip(works, cleaned, strict=True))
+        if picture.jpeg is not None and not work.labels and work.split is None
+    }
+    splits = splits_of_works(
+        works,
+        [i for i, work in enumerate(works) if i not in reasons and work.split is None],
+        pairs,
+        shares,
+        by,
+        by.previous(previous, works),
+        only_train=frozenset() if split_by else conflicting.keys(),
+        only_link=linking,
+    )
+    splits |= {i: work.split for i, work in enumerate(works) if i not in reasons and work.split}
     for i, reason in conflicting.items():
-        # The build before held it out; it moves nowhere.
+        # The build before held it out, or its painter is held out; it moves nowhere.
         if works[i].split is None and splits.get(i, "train") != "train":
             del splits[i]
             reasons[i] = reason
@@ -262,11 +306,21 @@ def select(
         else:
             reason = reasons.get(i) or _linked(i, works, pairs, splits)
             skipped.append(Skipped(work.file_name, work.split or "", reason))
-    rows = _rows(works, pairs, differ, splits)
+    rows = _rows(works, pairs, differ, splits, linking)
     missing = [work.file_name for work, c in zip(works, cleaned, strict=True) if c.jpeg is None]
     urls = [catalogue.urls[name] for name in missing if name in catalogue.urls]
     listed = Counter(work.split for work in works if work.split)
-    return Selection(catalogue, kept, skipped, listed, rows if near_duplicates else None, urls)
+    return Selection(
+        catalogue,
+        kept,
+        skipped,
+        listed,
+        rows if near_duplicates else None,
+        urls,
+        conflicts,
+        {works[i].file_name: by.cell(i) for i in splits} if split_by else {},
+        by.lines(splits),
+    )
 
 
 def _linked(
@@ -277,31 +331,6 @@ def _linked(
     one_of_each = {splits[other]: works[other].file_name for other in others if other in splits}
     named_ones = ", ".join(f"{name} ({split})" for split, name in sorted(one_of_each.items()))
     return f"a near-duplicate of works in different splits: {named_ones or 'through others'}"
-
-
-def _splits(
-    works: Sequence[Work],
-    reasons: Mapping[int, str],
-    pairs: Sequence[NearDuplicate],
-    shares: Mapping[str, float],
-    previous: Mapping[str, str] | None,
-    only_train: Set[int],
-) -> dict[int, str]:
-    """The split of each work to prepare, by its index; those with a reason against it have none."""
-    ours = [i for i, work in enumerate(works) if i not in reasons and work.split is None]
-    place = {i: n for n, i in enumerate(ours)}
-    divided = divide(
-        [works[i].work_id for i in ours],
-        [works[i].labels.items() for i in ours],
-        # Works on a list pull no others: lists are used as they are.
-        [(place[p.first], place[p.second]) for p in pairs if {p.first, p.second} <= place.keys()],
-        shares,
-        previous,
-        only_train={place[i] for i in only_train if i in place},
-    )
-    given = {i: work.split for i, work in enumerate(works) if i not in reasons}
-    splits = given | dict(zip(ours, divided, strict=True))
-    return {i: split for i, split in splits.items() if split is not None}
 
 
 def _pairs(cleaned: Sequence[CleanedWork], details: bool) -> list[NearDuplicate]:
@@ -350,21 +379,22 @@ def _rows(
     pairs: Sequence[NearDuplicate],
     conflicts: Sequence[str],
     splits: Mapping[int, str],
+    linking: Set[int],
 ) -> list[NearDuplicateRow]:
-    """The pairs of which both are kept; `splits` has the index and the split of each kept work."""
+    """The pairs of which both are kept, or link others; `splits` has the kept works by their index."""
     return [
         NearDuplicateRow(
             works[pair.first].file_name,
-            splits[pair.first],
+            splits.get(pair.first, ""),
             works[pair.second].file_name,
-            splits[pair.second],
+            splits.get(pair.second, ""),
             pair.distance,
             pair.correlation,
             conflict,
             pair.shared_points,
         )
         for pair, conflict in zip(pairs, conflicts, strict=True)
-        if pair.first in splits and pair.second in splits
+        if all(i in splits or i in linking for i in (pair.first, pair.second))
     ]
 
 

@@ -65,7 +65,10 @@ def next_command(prepared: Prepared, data_dir: Path, program: str = "") -> str:
       program: what the user types for artjax; default: `python` and the nearest launch.py, or `artjax`
         where it is installed without the repository.
     """
-    known = [label for label in LABELS if len(prepared.labels.get(label, ())) > 1]
+    apart = prepared.metadata.get("split_by")  # no network can be tested on it
+    known = [
+        label for label in LABELS if len(prepared.labels.get(label, ())) > 1 and label != apart
+    ]
     label = [*known, *prepared.labels][0]
     file = f"configs/{label if label in LABELS_WITH_CONFIG else LABELS_WITH_CONFIG[0]}.py"
     words = [*(shlex.split(program) or _program()), "--config"]

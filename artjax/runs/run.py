@@ -15,7 +15,7 @@ import jax
 from artjax import config as config_lib
 from artjax.data import canvases
 from artjax.data.canvases import Canvases
-from artjax.data.folds import fold_of
+from artjax.data.folds import divided_anew
 from artjax.errors import ConfigError, WorkdirError
 from artjax.models.preprocessing import Preprocessing
 from artjax.places import Places
@@ -151,9 +151,8 @@ def with_data(run: Run, data_dir: Path | None = None, canvas_dir: Path | None = 
     places = run.record.places(run.workdir, data_dir, canvas_dir)
     data = canvases.open_collection(request, places.data_dir, places.canvas_dir)
     run.record.check_same_data(run.workdir, data.prepared)
-    if config.folds:
-        data = fold_of(data, config.folds, config.fold, config.seed)
-    return OpenRun(run, data, places)
+    divided = divided_anew(data, config.folds, config.fold, config.split_by, config.seed)
+    return OpenRun(run, divided, places)
 
 
 @dataclass(frozen=True)

@@ -16,16 +16,21 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from artjax.data import collections
 from artjax.data.canvases import Canvases
+from artjax.data.prepared import Prepared
 from artjax.data.works import Split
 from artjax.errors import WorkdirError
 from artjax.files import replacing
 from artjax.runs.record import Record
 
 FILE = "learnt_from.npz"
+# Of what is in the file, and how works are turned into digests: those of another version say nothing.
+_VERSION = 1
 _OWN, _WEIGHTS = "own", "weights"
 _TEXTS = ("collections", "uncounted", "unknown")
 _HELD_OUT = ("validation", "test")
+_UNREADABLE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile)
 
 
 class Seen(NamedTuple):
@@ -48,7 +53,8 @@ class LearntFrom:
     all sizes and are copied with them; the JPEG itself is not there where only canvases were copied.
 
     Attributes:
-      works: of the name of the collection and the work id, uint64, sorted.
+      works: of the work id together with the name of the collection, and with its source (see `_keys`),
+        uint64, sorted.
       pictures: of the counted colours of each picture, uint64, sorted.
       collections: the names of the collections that the works are from.
       uncounted: those of them whose pictures have no counted colours: they are known by name only.
@@ -64,12 +70,12 @@ class LearntFrom:
     def seen(self, data: Canvases, split: Split) -> Seen:
         """Which works of a split of a collection are among them.
 
-        They are those with the same work id in a collection of the same name, those with the same
-        picture in any collection, and all other pictures of these works.
+        They are those with the same work id in a collection of the same name or source, those with the
+        same picture in any collection, and all other pictures of these works.
         """
         name = data.prepared.name
-        works, pictures = _works(name, split), _pictures(data, split)
-        seen = np.isin(works, self.works)
+        works, pictures = _work_ids(split), _pictures(data, split)
+        seen = np.isin([_works(key, split) for key in _keys(data.prepared)], self.works).any(axis=0)
         uncounted = {other for other in self.uncounted if other != name}
         if pictures is not None:
             seen |= np.isin(pictures, self.pictures)
@@ -87,7 +93,8 @@ def of_splits(data: Canvases, splits: Iterable[Split]) -> LearntFrom:
         pictures = _pictures(data, split)
         uncounted = (name,) if pictures is None else ()
         pictures = np.empty(0, np.uint64) if pictures is None else pictures
-        parts.append(LearntFrom(_works(name, split), pictures, (name,), uncounted))
+        works = np.concatenate([_works(key, split) for key in _keys(data.prepared)])
+        parts.append(LearntFrom(works, pictures, (name,), uncounted))
     return joined(parts)
 
 
@@ -116,7 +123,7 @@ def save(workdir: Path, own: LearntFrom, weights: LearntFrom | None) -> None:
       WorkdirError: if it cannot be written.
     """
     parts = {_OWN: own} if weights is None else {_OWN: own, _WEIGHTS: weights}
-    arrays: dict[str, Any] = {}
+    arrays: dict[str, Any] = {"version": np.asarray(_VERSION)}
     for name, part in parts.items():
         arrays |= {f"{name}/works": part.works, f"{name}/pictures": part.pictures}
         for texts in _TEXTS:
@@ -153,7 +160,7 @@ def warnings(weights: LearntFrom, data: Canvases, splits: Mapping[str, Split]) -
     found = {name: weights.seen(data, splits[name]) for name in _HELD_OUT}
     counts = []
     for name, seen in found.items():
-        works = _works(data.prepared.name, splits[name])
+        works = _work_ids(splits[name])
         known = len(np.unique(works[seen.pictures]))
         if known:
             counts.append(f"{known:,} of the {len(np.unique(works)):,} {name} works")
@@ -173,13 +180,28 @@ def warnings(weights: LearntFrom, data: Canvases, splits: Mapping[str, Split]) -
 
 def _unknown(workdir: Path) -> LearntFrom:
     none = np.empty(0, np.uint64)
-    return LearntFrom(none, none, unknown=(f"{workdir / FILE} cannot be read",))
+    return LearntFrom(none, none, unknown=(_why_unknown(workdir),))
+
+
+def _why_unknown(workdir: Path) -> str:
+    file = workdir / FILE
+    if not file.exists():
+        return f"{file} is missing"
+    try:
+        with file.open("rb") as stream, np.load(stream) as arrays:
+            version = int(arrays["version"])
+    except _UNREADABLE:
+        version = _VERSION
+    problem = "cannot be read" if version == _VERSION else "is of another version of artjax"
+    return f"{file} {problem}"
 
 
 def _read(workdir: Path) -> dict[str, LearntFrom] | None:
-    """What `save` wrote, `own` and perhaps `weights`; None if it is missing or damaged."""
+    """What `save` wrote, `own` and perhaps `weights`; None if it is missing, damaged or of others."""
     try:
         with (workdir / FILE).open("rb") as stream, np.load(stream) as file:
+            if int(file["version"]) != _VERSION:
+                return None
             return {
                 name: LearntFrom(
                     file[f"{name}/works"],
@@ -189,14 +211,33 @@ def _read(workdir: Path) -> dict[str, LearntFrom] | None:
                 for name in (_OWN, _WEIGHTS)
                 if name == _OWN or f"{name}/works" in file
             }
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+    except _UNREADABLE:
         return None
 
 
-def _works(collection: str, split: Split) -> np.ndarray:
-    """A digest of the work of each picture, uint64 [N]."""
-    ids = split.work_ids if len(split.work_ids) else split.file_names
-    return _digests(f"{collection}\0{work}".encode() for work in ids.tolist())
+def _keys(prepared: Prepared) -> tuple[str, ...]:
+    """In which sets a work id means the same work: those of the same name, and of the same source.
+
+    The configs of a published collection have one source: `wikiart/artist` and `wikiart/genre` list the
+    same files. Those of anybody's own pictures have one where they were built from the same folder.
+    """
+    builder = prepared.name.partition("/")[0]
+    entry = collections.find(builder)
+    if entry is None:
+        return (prepared.name,)
+    if entry.one_source:
+        return prepared.name, f"{builder}/"
+    folder = prepared.metadata.get("manual_dir")
+    return (prepared.name, f"{builder}/\0{folder}") if folder else (prepared.name,)
+
+
+def _works(key: str, split: Split) -> np.ndarray:
+    """A digest of the work of each picture, together with one of `_keys`, uint64 [N]."""
+    return _digests(f"{key}\0{work}".encode() for work in _work_ids(split).tolist())
+
+
+def _work_ids(split: Split) -> np.ndarray:
+    return split.work_ids if len(split.work_ids) else split.file_names
 
 
 def _pictures(data: Canvases, split: Split) -> np.ndarray | None:

@@ -117,7 +117,7 @@ def test_a_set_with_train_alone_is_stratified(tmp_path):
 
 
 @pytest.mark.parametrize("splits", [("train",), ("train", "test"), ("train", "validation")])
-def test_splits_that_are_cut_here_divide_no_work_and_share_none(splits, tmp_path):
+def test_splits_that_are_cut_here_divide_no_group_and_share_none(splits, tmp_path):
     details.write_details(tmp_path, splits)
     data = open_canvases(details.details_config(), tmp_path, None)
     labels = {label: label for label in details.LABELS}
@@ -127,10 +127,13 @@ def test_splits_that_are_cut_here_divide_no_work_and_share_none(splits, tmp_path
         found = [set(getattr(part, column)) for part in parts.values()]
         assert sum(map(len, found)) == len(set.union(*found))
         assert set.union(*found) == {getattr(picture, name) for picture in known}
-    ids = [set(part.work_ids) for part in parts.values()]
-    for name, of_part in zip(parts, ids, strict=True):
-        if name != "train" and name not in splits:  # a tenth of the works of the train split
-            assert 6 <= len(of_part) <= 11, name
+    groups = details.groups()
+    of_part = {name: {groups[file] for file in part.file_names} for name, part in parts.items()}
+    cut = {name for name in SPLITS if name not in splits}
+    for name in cut:  # a tenth of the train split
+        assert 6 <= len(of_part[name]) <= 10, name
+        for other in cut - {name} | {"train"}:
+            assert of_part[name].isdisjoint(of_part[other]), (name, other)
 
 
 def test_a_cut_split_is_the_same_whatever_label_is_asked_for(tmp_path):

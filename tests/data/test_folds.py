@@ -115,7 +115,7 @@ def test_another_seed_cuts_other_folds_that_keep_together_what_belongs_together(
     for seed in (0, 1, 2):
         of_picture = {}
         for fold in range(3):
-            folded = fold_of(data, 3, fold, seed)
+            folded = fold_of(data, 3, fold, seed=seed)
             sides = {}
             for name in SPLITS:
                 for file in folded.split(name, ARTIST).file_names:

@@ -197,3 +197,32 @@ def test_works_that_the_weights_have_learnt_from_are_left_out(task, data, splits
     assert 0 < unseen.sum() < len(known) < len(split)
     assert row["n_unseen_by_weights"] == unseen.sum()
     assert row["top1_unseen_by_weights"] == right[unseen].mean() != right.mean()
+
+
+def test_works_whose_artist_or_other_pictures_are_in_train_are_left_out(data, splits):
+    """Train without `bo`, but with two works of test."""
+    split, train = splits["test"], splits["train"]
+    keep = np.flatnonzero(train.labels["artist"] != 1)
+    ids = train.work_ids[keep].copy()
+    ids[:2] = np.unique(split.work_ids)[:2]
+    train = replace(train.only(keep), work_ids=ids)
+    given = {task: guesses(split, task) for task in TASKS}
+    rows = evaluate.scores(given, data, splits | {"train": train}, "test", CLASSES)
+    known, predictions = given["period"]
+    right = predictions.predicted == predictions.labels
+    artist = split.labels["artist"][known]
+    assert {-1, 0, 1, 2} == set(artist.tolist())
+    row = rows["period"]
+    assert row["n_unseen_artists"] == (artist == 1).sum()
+    assert row["top1_unseen_artists"] == right[artist == 1].mean()
+    assert row["artists"] == {
+        "label": "artist",
+        "in_train": ((artist == 0) | (artist == 2)).sum(),
+        "unknown": (artist == -1).sum(),
+    }
+    unseen = ~np.isin(split.work_ids[known], ids[:2])
+    assert row["n_unseen_works"] == unseen.sum() < len(known)
+    assert row["top1_unseen_works"] == right[unseen].mean()
+    # The artist itself is to be told: nothing is left out.
+    assert "n_unseen_artists" not in rows["artist"]
+    assert "artists" not in evaluate.scores(given, data, splits, "train", CLASSES)["period"]

@@ -9,6 +9,7 @@ from drawn import detail, drawn
 from PIL import Image
 
 from artjax.data import reports
+from artjax.data.reports import SplitRow
 from artjax.data.splits import SPLITS, shares_of
 from artjax.errors import DataError
 from artjax.prepare import details, near_duplicates
@@ -31,6 +32,11 @@ def works_of(artists, **fields):
         Work(f"{i:03d}.jpg", {"artist": a} if a else {}, work_id=f"{i:03d}", **fields)
         for i, a in enumerate(artists)
     ]
+
+
+def rows_of(splits, by=""):
+    """The rows of an earlier `splits.csv`, from the splits by work id."""
+    return [SplitRow(f"{work}.jpg", work, split, 1, 1, by) for work, split in splits.items()]
 
 
 def test_classes_are_counted_by_works_that_have_a_picture():
@@ -268,7 +274,7 @@ def test_pictures_under_two_labels_can_be_for_train_only():
     assert twice <= {work.file_name for work, _ in kept["train"]}
     assert len(kept["validation"]) + len(kept["test"]) == 40
     previous = {"001": "test", "002": "train"}
-    selection = select(catalogue, cleaned, SHARES, conflicts="train", previous=previous)
+    selection = select(catalogue, cleaned, SHARES, conflicts="train", previous=rows_of(previous))
     assert {row.file_name: row.reason for row in selection.skipped} == {
         "001.jpg": "the same picture under another artist: 180.jpg",
         "180.jpg": "the same picture under another artist: 001.jpg",
@@ -280,11 +286,16 @@ def test_what_would_link_splits_is_left_out_with_one_of_each():
     cleaned[150] = replace(cleaned[1], sha256="150")
     previous = {f"{i:03d}": "test" if i == 1 else "train" for i in range(200) if i not in (180,)}
     selection = select(
-        Catalogue(works, class_names(works)), cleaned, SHARES, previous=previous | {"150": "test"}
+        Catalogue(works, class_names(works)),
+        cleaned,
+        SHARES,
+        previous=rows_of(previous | {"150": "test"}),
     )
     assert selection.skipped == []
     previous |= {"150": "train"}
-    selection = select(Catalogue(works, class_names(works)), cleaned, SHARES, previous=previous)
+    selection = select(
+        Catalogue(works, class_names(works)), cleaned, SHARES, previous=rows_of(previous)
+    )
     said = {row.file_name: row for row in selection.skipped}
     assert said["150.jpg"].reason.endswith("in different splits: 180.jpg (test)")
     assert said["150.jpg"].kind == "a near-duplicate of works in different splits"

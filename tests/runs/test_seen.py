@@ -126,6 +126,40 @@ def test_the_warning_counts_works_not_pictures(data):
     assert seen.warnings(seen.of_splits(data, [data.split("train", LABELS)]), data, splits) == []
 
 
+def of_config(data, name, **metadata):
+    """The works as another config has them, whose pictures were prepared otherwise."""
+    there = data.prepared.metadata | metadata
+    return replace(data, prepared=replace(data.prepared, name=name, metadata=there))
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "same"),
+    [
+        (("wikiart/artist", "/a"), ("wikiart/genre", "/b"), True),
+        (("wikiart/artist", "/a"), ("wga/full", "/a"), False),
+        (("collection/works", "/a"), ("collection/apart", "/a"), True),
+        (("collection/works", "/a"), ("collection/other", "/b"), False),
+        (("foreign/one", "/a"), ("foreign/two", "/a"), False),
+    ],
+)
+def test_a_work_id_counts_in_all_configs_of_one_source(first, second, same, data):
+    one, other = (of_config(data, name, manual_dir=folder) for name, folder in (first, second))
+    learnt = seen.of_splits(one, [one.split("train", LABELS)])
+    found = replace(learnt, pictures=NONE).seen(other, other.split("train", LABELS))
+    assert found.pictures.tolist() == [same] * len(found.pictures)
+
+
+def test_a_file_of_another_version_is_said_to_be_unknown(data, learnt, tmp_path, monkeypatch):
+    with monkeypatch.context() as other:
+        other.setattr(seen, "_VERSION", 2)
+        seen.save(tmp_path, learnt, None)
+        assert seen.of_run(tmp_path).unknown == ()
+    assert not seen.is_there(tmp_path)
+    found = seen.of_run(tmp_path)
+    assert found.unknown == (f"{tmp_path / seen.FILE} is of another version of artjax",)
+    assert not len(found.works)
+
+
 @pytest.mark.parametrize("content", [None, b"", b"PK\x03\x04 half"])
 def test_a_lost_or_damaged_file_is_said_to_be_unknown(content, data, tmp_path):
     if content is not None:
@@ -135,4 +169,5 @@ def test_a_lost_or_damaged_file_is_said_to_be_unknown(content, data, tmp_path):
     splits = {name: data.split(name, LABELS) for name in ("validation", "test")}
     (line,) = seen.warnings(found, data, splits)
     assert line.startswith("warning: it cannot be known which works the weights have learnt from (")
-    assert f"{tmp_path / seen.FILE} cannot be read" in line
+    problem = "is missing" if content is None else "cannot be read"
+    assert f"{tmp_path / seen.FILE} {problem}" in line

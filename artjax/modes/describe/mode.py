@@ -38,6 +38,8 @@ def run(command: Command) -> int:
         )
         if source and source["warning"]:
             print(f"warning: {source['warning']}")
+        if row["artists_in_train"]:
+            print(f"  {row['artists_in_train']}")
     print(f"written to {places.workdir / 'describe' / 'index.html'}")
     print(command.next("check"))
     return 0

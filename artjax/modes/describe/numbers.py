@@ -17,7 +17,7 @@ from artjax.data.canvases import Canvases
 from artjax.data.reports import NearDuplicateRow
 from artjax.data.splits import uncovered, uncovered_in_words
 from artjax.data.works import Split
-from artjax.evaluation import baselines
+from artjax.evaluation import baselines, painters
 from artjax.evaluation.colour_histograms import kept_colour_baseline
 from artjax.modes.describe.sources import sources_of
 from artjax.prepare import near_duplicates
@@ -147,7 +147,21 @@ def _of_task(
         "colour_histograms": colour
         and {key: value for key, value in colour.items() if not key.endswith("_right")},
         "source_facts": sources_of(data, splits, task, names),
+        "artists_in_train": _artists_in_train(task, splits, data),
     }
+
+
+def _artists_in_train(task: str, splits: Mapping[str, Split], data: Canvases) -> str:
+    """How many test works with a known label are by artists of train, in words; empty if none is."""
+    test = splits["test"]
+    known = test.labels[task] >= 0
+    artists = painters.painters_of(data, test, splits["train"])
+    if artists is None or artists.is_task(test.labels[task]) or not artists.in_train[known].any():
+        return ""
+    works = int(artists.in_train[known].sum())
+    official = data.prepared.official_works("test") is not None
+    said = painters.in_words(artists.label, works, task, official)
+    return f"of the {int(known.sum()):,} test works with a known {task}, {said}"
 
 
 def _years(splits: Mapping[str, Split]) -> dict[str, Any]:

@@ -86,12 +86,4 @@ def _divided(catalogue: Catalogue) -> Catalogue:
     for split in missing:
         note += f"; {split} is cut from their train"
     notes = [*catalogue.notes, note]
-    splits_of_works: dict[str, set[str | None]] = {}
-    for work in works:
-        splits_of_works.setdefault(work.work_id, set()).add(work.split)
-    straddling = sum(len(splits) > 1 for splits in splits_of_works.values())
-    if straddling:
-        notes.append(
-            f"{straddling:,} works are in more than one split, as {catalogue.divided_by} them"
-        )
     return replace(catalogue, works=works, notes=notes, divided_into=("train", *missing))

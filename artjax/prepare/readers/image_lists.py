@@ -239,6 +239,7 @@ def _work(item: PictureList, row: Mapping[str, str], found: str | None, root: Pa
         title=row.get("title", ""),
         year=year_of(row.get("year") or row.get("date", "")),
         work_id=row.get("work_id") or name,
+        columns={name: tidy(cell) for name, cell in row.items() if cell},
     )
 
 

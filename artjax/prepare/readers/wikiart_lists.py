@@ -55,13 +55,6 @@ def read(manual_dir: Path, task: str) -> Catalogue:
         notes.append(
             f"{len(both):,} rows of {task}_train.csv are on the test list too: kept in test"
         )
-    test_works = {work_id_of(path) for path, _ in test}
-    straddling = sum(work_id_of(path) in test_works for path, _ in train)
-    if straddling:
-        notes.append(
-            f"{straddling:,} rows of {task}_train.csv differ from one of the test list only in a number "
-            "such as (1), and may show the same work: kept in train, as the official lists have them"
-        )
     works = [_work(path, {task: names[index]}, files, "test") for path, index in test]
     works += [_work(path, {task: names[index]}, files, None) for path, index in train]
     if not any(work.picture for work in works):

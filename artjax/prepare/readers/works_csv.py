@@ -19,7 +19,7 @@ def read_works_csv(file: Path) -> Catalogue:
     """Reads a `works.csv`: UTF-8, separated by comma, semicolon or tab.
 
     Its columns are `path` (relative to the file's folder) and any of artist, genre, location, style,
-    period, title, year and work_id, in any order; others are ignored, with a note.
+    period, title, year and work_id, in any order; others are no labels, as a note says.
 
     Raises:
       DataError: one line, with the row, if something is invalid.
@@ -36,6 +36,7 @@ def read_works_csv(file: Path) -> Catalogue:
         )
     table.check_once(COLUMNS)
     files = PictureFiles(file.parent)
+    unknown = [name for name in table.header if name and name not in COLUMNS]
     works: list[Work] = []
     first_row: dict[str, int] = {}
     for number, values in table.rows:
@@ -60,6 +61,7 @@ def read_works_csv(file: Path) -> Catalogue:
                 title=values.get("title", ""),
                 year=year_of(values.get("year", "")),
                 work_id=values.get("work_id") or path,
+                columns={name: tidy(values[name]) for name in unknown if values.get(name)},
             )
         )
     if not works:
@@ -67,9 +69,10 @@ def read_works_csv(file: Path) -> Catalogue:
     if not any(work.picture for work in works):
         raise DataError(no_pictures(works, files))
     notes = table.encoding_notes()
-    unknown = [name for name in table.header if name and name not in COLUMNS]
     if unknown:
-        notes.append(f"ignored columns of {file.name}: {', '.join(unknown)}")
+        notes.append(
+            f'columns of {file.name} that are no label, for "split_by" only: {", ".join(unknown)}'
+        )
     return Catalogue(works, class_names(works), notes=notes)
 
 

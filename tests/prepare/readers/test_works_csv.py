@@ -85,7 +85,7 @@ def test_class_names_are_sorted_and_labels_without_column_have_none(folder):
 
 def test_unknown_columns_are_noted(folder):
     notes = read(folder, "path,artist,price\na.jpg,Ada,3\n").notes
-    assert notes == ["ignored columns of works.csv: price"]
+    assert notes == ['columns of works.csv that are no label, for "split_by" only: price']
 
 
 @pytest.mark.parametrize(
