@@ -186,7 +186,7 @@ def main() -> None:
     trains.add_argument("--folds", type=int, default=3, help="0 for the splits of the collection")
     compares = commands.add_parser("compare")
     compares.add_argument("curves", type=Path, nargs="+", help="folders of curves")
-    compares.add_argument("--sizes", type=int, nargs="+", default=[15, 30, 60, 120])
+    compares.add_argument("--sizes", type=int, nargs="+", default=[15, 30, 60])
     compares.add_argument("--draws", type=int, default=200, help="validation splits for each run")
     compares.add_argument("--json", type=Path, help="write the results to this file as well")
     args, rest = parser.parse_known_args()
