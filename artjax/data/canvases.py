@@ -95,6 +95,18 @@ class Canvases:
         counts = colours.read(folder, self.prepared, self.image_feature, sources)
         return None if counts is None else counts[split.rows]
 
+    def place(self, split: Split, index: int) -> tuple[str, int]:
+        """Where a work of a split is: the split of the prepared set, and the row in it."""
+        row = int(split.rows[index])
+        if split.source:
+            return split.source, row
+        for source in sorted(self.prepared.splits):
+            works = len(self.images(source))
+            if row < works:
+                return source, row
+            row -= works
+        raise IndexError(f"work {index} of {split.name} is none of the canvases")
+
     def values(self, split: Split, column: str) -> np.ndarray:
         """A column of `columns`, such as `label/artist`, for the works of a split, [N]."""
         sources = [split.source] if split.source else sorted(self.prepared.splits)

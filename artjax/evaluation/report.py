@@ -55,6 +55,11 @@ def report_lines(result: Mapping[str, Any]) -> list[str]:
                 f"  warning: {row['not_finite']:,} of {row['n']:,} images got no finite output (nan or "
                 "infinity) and count as wrong: the network has diverged, or its numbers overflow"
             )
+        if row.get("suspected_labels"):
+            lines.append(
+                f"  {row['suspected_labels']:,} labels may be wrong: look at them in "
+                "evaluation/folds-labels/index.html"
+            )
         without = row["classes"] - row["labelled_classes"]
         if without:
             lines.append(f"  {without} of {row['classes']} {task}s have no {result['split']} work")

@@ -15,6 +15,7 @@ import numpy as np
 
 from artjax import config as config_lib
 from artjax.evaluation import baselines, evaluate, judging, metrics, report, second_scores
+from artjax.modes.labels.of_folds import LabelsOfFolds
 from artjax.places import Places
 from artjax.runs import claim, open_run
 from artjax.runtime import mesh as mesh_lib
@@ -102,7 +103,8 @@ def evaluate_folds(
 
     Returns:
       What `metrics.json` holds. It has the form of every other one; the baselines are means over the
-      folds, weighted by their works, and `by_fold` has the top-1 of each.
+      folds, weighted by their works, `by_fold` has the top-1 of each, and `suspected_labels` the number
+      of labels that may be wrong, which `evaluation/folds-labels/` shows.
 
     Raises:
       WorkdirError: if a fold has no checkpoint, or the data has changed since training.
@@ -110,6 +112,7 @@ def evaluate_folds(
     tables: list[str] = []
     pooled: dict[str, list[metrics.Predictions]] = {}
     by_fold: list[dict[str, Any]] = []
+    labels = LabelsOfFolds()
     for fold in range(folds):
         folder = workdir / f"fold{fold}"
         opened = open_run(folder, which, data_dir, canvas_dir)
@@ -119,6 +122,7 @@ def evaluate_folds(
             pooled.setdefault(task, []).append(of_task)
         tables.append(report.predictions_csv(predictions, split, classes, fold))
         by_fold.append(result)
+        labels.add(opened, split, predictions)
     result = {
         "split": "folds",
         "checkpoint_step": None,
@@ -133,6 +137,8 @@ def evaluate_folds(
             for task, parts in pooled.items()
         },
     }
+    for task, found in labels.write(workdir / "evaluation" / "folds-labels").items():
+        result["tasks"][task]["suspected_labels"] = int(found.suspected.sum())
     headers, rows = zip(*(table.split("\n", 1) for table in tables), strict=True)
     table = f"{headers[0]}\n{''.join(rows)}"
     return evaluate.write_results(workdir / "evaluation" / "folds", result, table)
