@@ -51,3 +51,13 @@ def test_pictures_without_points_are_in_no_pair():
     )
     assert shared_parts.find_shared_parts([nothing, nothing]) == []
     assert shared_parts.find_shared_parts([]) == []
+
+
+def test_a_work_needs_the_votes_of_two_features_and_one_feature_has_one():
+    first, second, other = np.random.default_rng(0).integers(0, 2**64, 3, dtype=np.uint64)
+    of_works = ([first, second ^ np.uint64(5)], [first, other], [first, first])
+    codes = np.concatenate([np.asarray(of, np.uint64) for of in of_works])
+    pairs = shared_parts._most_voted(
+        np.asarray([first, second]), np.zeros(2, int), codes, np.repeat(np.arange(3), 2), 3
+    )
+    assert pairs.tolist() == [[0, 0]]
