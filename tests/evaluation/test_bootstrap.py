@@ -72,7 +72,7 @@ def test_numbers_of_all_works_are_those_of_the_metrics(statistics):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("works", "classes", "images"), [(80, 2, 1), (100, 5, 1), (60, 8, 1), (60, 5, 4)]
+    ("works", "classes", "images"), [(80, 2, 1), (100, 5, 1), (60, 15, 1), (60, 5, 4)]
 )
 def test_the_intervals_cover_the_truth_in_95_of_100_cases(monkeypatch, works, classes, images):
     monkeypatch.setattr(bootstrap, "RESAMPLES", 300)  # for the time; more change little
@@ -87,7 +87,7 @@ def test_the_intervals_cover_the_truth_in_95_of_100_cases(monkeypatch, works, cl
             low, high = found[f"{name}_ci95"]
             covered[name] += low <= truth[name] <= high
     for name, times in covered.items():
-        assert 0.91 <= times / repeats <= 0.985, name
+        assert 0.91 <= times / repeats <= 0.995, name
 
 
 def test_what_resamples_cannot_tell_has_no_interval():

@@ -11,7 +11,8 @@ import pytest
 from sklearn import metrics as oracle
 from tiny import SPLITS, open_canvases, tiny_config
 
-from artjax.errors import ConfigError, WorkdirError
+import launch
+from artjax.errors import ConfigError, DataError, WorkdirError
 from artjax.evaluation import baselines, evaluate, metrics, report
 from artjax.files import finite
 from artjax.places import Places
@@ -215,6 +216,34 @@ def test_the_last_checkpoint_can_be_chosen(workdir):
         assert result["checkpoint_step"] == step
     with pytest.raises(ConfigError, match="--checkpoint first: valid are best, last"):
         evaluate.evaluate_workdir(workdir, "validation", which="first")
+
+
+def test_works_of_a_label_are_kept_together_where_asked(workdir, capsys):
+    alone = evaluate.evaluate_workdir(workdir, "test")
+    command = ["--mode", "evaluate", "--workdir", str(workdir)]
+    assert launch.main([*command, "--config.eval.cluster_by=genre"]) == 0
+    # A third of the 19 works have no genre; the others are of two.
+    assert "on 19 works in 9 groups (by genre), which the intervals keep" in capsys.readouterr().out
+    file = workdir / "evaluation" / "test" / "metrics.json"
+    together = json.loads(file.read_text())
+    assert (alone["cluster_by"], together["cluster_by"]) == ("", "genre")
+    before, after = (result["tasks"]["artist"] for result in (alone, together))
+    assert (before["clusters"], after["clusters"]) == (19, 9)
+    assert before["works"] == after["works"] == 19
+    assert np.ptp(after["top1_ci95"]) > np.ptp(before["top1_ci95"])
+    assert after["top1_trials"] < before["top1_trials"] == 19
+    written = file.read_bytes()
+    with pytest.raises(DataError, match="has no label 'museum' to group works by; it has artist"):
+        launch.main([*command, "--config.eval.cluster_by=museum"])
+    assert file.read_bytes() == written
+    evaluate.evaluate_workdir(workdir, "test")
+
+
+def test_a_run_that_asks_for_a_label_that_the_set_lacks_does_not_start(data_dir, tmp_path):
+    config = narrow_config(eval__cluster_by="museum")
+    with pytest.raises(DataError, match="has no label 'museum'"):
+        train(config, Places(tmp_path, data_dir), devices=jax.devices()[:1])
+    assert not list(tmp_path.glob("checkpoints/*"))
 
 
 def test_unknown_split_is_one_line(workdir):
