@@ -2,10 +2,10 @@
 
     python benchmarks/intervals.py --repeats 400
 
-Prints two tables: top-1 of works that go together, by the interval of artjax and by two formulas that
-take less care, for a true top-1 of 50 % and of 90 %; then the metrics that are means over classes, beside
-the percentiles of the bootstrap. Every number shall be 95. A minute or two of one core for each 100
-repeats.
+Prints two tables. Top-1 of works that go together: by the interval of artjax, and by two formulas that
+take less care; for a true top-1 of 50 % and of 90 %. Then the metrics that are means over classes:
+beside the percentiles of the bootstrap. Every number shall be 95. A minute or two of one core for each
+100 repeats.
 """
 
 from __future__ import annotations
