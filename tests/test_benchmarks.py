@@ -350,8 +350,19 @@ def test_torch_side_answers_with_seconds(folder):
 
 def test_every_benchmark_is_tried(folder):
     scripts_there = {p.stem for p in folder.glob("*.py") if "__main__" in p.read_text()}
-    by_itself = {"small_collections", "best_checkpoint", "train_step_torch", "features_torch"}
+    by_itself = {"intervals", "small_collections", "best_checkpoint"}
+    by_itself |= {"train_step_torch", "features_torch"}
     assert scripts_there == SMALLEST.keys() | by_itself
+
+
+def test_intervals_are_simulated_for_all_groups(folder, monkeypatch, capsys):
+    intervals = importlib.import_module("intervals")
+    monkeypatch.setattr(intervals, "_MANY", 400)
+    monkeypatch.setattr(sys, "argv", ["intervals.py", "--repeats", "2"])
+    intervals.main()
+    said = capsys.readouterr().out
+    for name in [*intervals.GROUPS, *(", ".join(map(str, of)) for of in intervals.CLASSES)]:
+        assert re.search(rf"^\| {name} \|.* (0|50|100)\D", said, re.MULTILINE), name
 
 
 def test_a_recipe_is_cross_validated_and_continued(folder, data_dir, tmp_path, capsys):

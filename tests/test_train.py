@@ -99,11 +99,12 @@ def test_a_run_learns_and_leaves_a_complete_workdir(finished):
 
 def test_metrics_json_has_the_documented_fields(finished):
     result = json.loads((finished / "evaluation" / "test" / "metrics.json").read_text())
-    assert set(result) >= {"split", "checkpoint_step", "tasks", "views"}
+    assert set(result) >= {"split", "checkpoint_step", "tasks", "views", "cluster_by"}
     assert set(result["tasks"]["artist"]) == {
         *("n", "official_n", "loss", "top1", "top1_ci95", "top1_trials", "top5", "macro_f1"),
         *("baselines", "classes", "labelled_classes", "predicted_classes", "works", "not_finite"),
-        *("auroc", "auroc_classes", "balanced_accuracy", "by_class", "brier", "ece"),
+        *("auroc", "auroc_classes", "balanced_accuracy", "by_class", "brier", "ece", "clusters"),
+        *("auroc_ci95", "balanced_accuracy_ci95", "macro_f1_ci95", "paired"),
     }
     assert result["tasks"]["artist"]["n"] == 19
 
