@@ -418,9 +418,7 @@ def test_a_lost_list_of_works_is_said_and_written_again(trunk, data_dir, tmp_pat
     (other / seen.FILE).unlink()
     train(probe(other), Places(workdir, data_dir), **ONE)
     said = capsys.readouterr().out
-    line = (
-        f"it cannot be known which works the weights have learnt from ({other / seen.FILE} cannot"
-    )
+    line = f"it cannot be known which works the weights have learnt from ({other / seen.FILE} is missing"
     assert line in said
     assert "test artist: " in said
     assert said.count("; it cannot be known which of them the weights have learnt from") == 2
