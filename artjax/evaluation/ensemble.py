@@ -65,6 +65,43 @@ def evaluate_ensemble(
     evaluate.check_split(split)
     workdirs = [Path(workdir) for workdir in workdirs]
     _check_distinct(workdirs)
+    return _evaluate(workdirs, split, which, data_dir, canvas_dir, views).result
+
+
+class Evaluated(NamedTuple):
+    """What `predict_and_evaluate` gives: works, their predictions, `metrics.json`, and class names."""
+
+    split: Split
+    predictions: TaskPredictions
+    result: dict[str, Any]
+    classes: Mapping[str, tuple[str, ...]]
+
+
+def predict_and_evaluate(
+    workdirs: Sequence[Path],
+    split: str,
+    *,
+    which: str = "best",
+    data_dir: Path | None = None,
+    canvas_dir: Path | None = None,
+    views: int | None = None,
+) -> Evaluated:
+    """Evaluates one run, or several as one; the arguments are those of `evaluate_ensemble`."""
+    if len(workdirs) > 1:
+        return _evaluate(workdirs, split, which, data_dir, canvas_dir, views)
+    opened = open_run(workdirs[0], which, data_dir, canvas_dir)
+    return Evaluated(*evaluate.predict_and_evaluate(opened, split, views), opened.run.classes)
+
+
+def _evaluate(
+    workdirs: Sequence[Path],
+    split: str,
+    which: str,
+    data_dir: Path | None,
+    canvas_dir: Path | None,
+    views: int | None,
+) -> Evaluated:
+    """Evaluates the mean of several runs; see `evaluate_ensemble`."""
     _check_same_question(workdirs, [_record(workdir, which) for workdir in workdirs])
     members = [_predict(workdir, split, which, data_dir, canvas_dir, views) for workdir in workdirs]
     first = members[0]
@@ -83,8 +120,11 @@ def evaluate_ensemble(
         ),
         "members": [member.row for member in members],
     }
-    table = predictions_csv(predictions, first.splits[split], first.classes)
-    return evaluate.write_results(workdirs[0] / "evaluation" / f"ensemble-{split}", result, table)
+    works = first.splits[split]
+    table = predictions_csv(predictions, works, first.classes)
+    folder = workdirs[0] / "evaluation" / f"ensemble-{split}"
+    written = evaluate.write_results(folder, result, table)
+    return Evaluated(works, predictions, written, first.classes)
 
 
 class _Member(NamedTuple):

@@ -7,9 +7,9 @@ from typing import Any
 
 from artjax.errors import ConfigError
 from artjax.evaluation import ensemble, evaluate, report
-from artjax.modes import folds
 from artjax.modes.command import Command
-from artjax.runs import config_of, is_cross_validation, runs_in
+from artjax.modes.folds import evaluate_folds
+from artjax.runs import config_of, folds_in, runs_in
 from artjax.runtime import mesh
 from artjax.training import switches
 
@@ -38,13 +38,14 @@ def evaluate_workdirs(
     """The result, its heading, and the folder that it was written to."""
     workdir = workdirs[0]
     config = config_of(workdir)
-    if len(workdirs) == 1 and config is not None and is_cross_validation(config):
+    folds = folds_in(workdir) if len(workdirs) == 1 else []
+    if folds:
         if named:
             raise ConfigError(
                 f"--split {split}: {workdir} is a cross-validation, which tests all works; leave "
                 f"--split out, or name a fold: --workdir {workdir / 'fold0'}"
             )
-        result = folds.evaluate_folds(workdir, config.folds, **given)
+        result = evaluate_folds(workdir, len(folds), **given)
         return result, [], workdir / "evaluation" / "folds"
     members = runs_in(workdir) if len(workdirs) == 1 else workdirs
     if len(members) > 1:

@@ -14,9 +14,9 @@ import jax
 import numpy as np
 
 from artjax import config as config_lib
-from artjax.evaluation import baselines, evaluate, metrics, report
+from artjax.evaluation import baselines, ensemble, evaluate, metrics, report
 from artjax.places import Places
-from artjax.runs import claim, open_run
+from artjax.runs import claim, runs_in
 from artjax.runtime import mesh as mesh_lib
 from artjax.train import Outcome, train
 from artjax.training.checks import check_config
@@ -91,7 +91,7 @@ def evaluate_folds(
     """Pools what the folds' networks say of their test works; writes `evaluation/folds/`.
 
     Args:
-      workdir: of a cross-validation.
+      workdir: of a cross-validation, or of a search with folds; it may have chosen ensembles.
       folds: number of folds.
       data_dir: the data directory now; default: where it was in training.
       canvas_dir: the folder for canvases now; default: where it was in training.
@@ -109,10 +109,10 @@ def evaluate_folds(
     pooled: dict[str, list[metrics.Predictions]] = {}
     by_fold: list[dict[str, Any]] = []
     for fold in range(folds):
-        folder = workdir / f"fold{fold}"
-        opened = open_run(folder, which, data_dir, canvas_dir)
-        split, predictions, result = evaluate.predict_and_evaluate(opened, "test", views)
-        classes = opened.run.classes
+        runs = runs_in(workdir / f"fold{fold}")
+        split, predictions, result, classes = ensemble.predict_and_evaluate(
+            runs, "test", which=which, data_dir=data_dir, canvas_dir=canvas_dir, views=views
+        )
         for task, (_, of_task) in predictions.items():
             pooled.setdefault(task, []).append(of_task)
         tables.append(report.predictions_csv(predictions, split, classes, fold))

@@ -3,7 +3,7 @@
 from artjax.runs.claiming import claim, config_of
 from artjax.runs.record import Record
 from artjax.runs.run import OpenRun, Run, latest_record, open_checkpoint, open_run, with_data
-from artjax.runs.workdir import is_cross_validation, read_config, runs_in
+from artjax.runs.workdir import folds_in, is_cross_validation, read_config, runs_in
 
 __all__ = [
     "OpenRun",
@@ -11,6 +11,7 @@ __all__ = [
     "Run",
     "claim",
     "config_of",
+    "folds_in",
     "is_cross_validation",
     "latest_record",
     "open_checkpoint",

@@ -38,16 +38,23 @@ def is_cross_validation(config: ConfigDict) -> bool:
     return bool(config.folds) and config.fold < 0
 
 
+def folds_in(workdir: Path) -> list[Path]:
+    """The folders of the folds of a cross-validation or of a search with folds; `[]` of all else."""
+    config = read_config(workdir) or read_config(workdir / "search")
+    if config is None or not is_cross_validation(config):
+        return []
+    return [workdir / f"fold{fold}" for fold in range(config.folds)]
+
+
 def runs_in(workdir: Path) -> list[Path]:
     """The workdirs of the runs that a workdir stands for.
 
-    They are the folds of a cross-validation; what a finished search has written of its best trials; else
-    the workdir itself.
+    They are the folds of a cross-validation; what a finished search has written of its best trials, of
+    each fold if it had folds; else the workdir itself.
     """
-    config = read_config(workdir)
-    if config is not None and is_cross_validation(config):
-        return [workdir / f"fold{fold}" for fold in range(config.folds)]
-    if config is None and (found := _best_of_search(workdir)):
+    if folds := folds_in(workdir):
+        return [run for fold in folds for run in runs_in(fold)]
+    if read_config(workdir) is None and (found := _best_of_search(workdir)):
         return [workdir / "search" / name for name in found]
     return [workdir]
 
@@ -70,6 +77,11 @@ def why_no_checkpoint(workdir: Path) -> str:
         return (
             f"{nothing}: it is a search, which has written its best networks\n"
             f"use --workdir {workdir / 'search' / found[0]}"
+        )
+    if folds := folds_in(workdir):
+        return (
+            f"{nothing}: it is a search in {len(folds)} folds, each with networks of its own\n"
+            f"use one of them, such as --workdir {runs_in(folds[0])[0]}"
         )
     if (workdir / "search").is_dir():
         return (
