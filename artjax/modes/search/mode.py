@@ -33,7 +33,7 @@ def run(command: Command) -> int:
     found = search(config, places, typed=typed)
     if found.signal:
         return 128 + found.signal
-    print(f"next: {found.best['train']}")
+    print(f"next: {found.next}")
     return 0
 
 

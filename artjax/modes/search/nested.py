@@ -80,7 +80,7 @@ def search_folds(
     lines = [*nested_page.lines(summary, space), *report.report_lines(pooled)]
     lines += [nested_page.WHAT_IT_IS, f"written to {folder}/index.html"]
     print("\n".join(lines), flush=True)
-    return Found(summary)
+    return Found(summary, next=summary["next"])
 
 
 def _summary(
@@ -101,5 +101,5 @@ def _summary(
             for fold, best in enumerate(searches)
         ],
         "trials": searches[0]["trials"],
-        "train": following,
+        "next": following,
     }

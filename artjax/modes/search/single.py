@@ -40,10 +40,12 @@ class Found:
       best: what `search/best.json` holds, or `search/folds.json` of a search with folds; empty if the
         search was stopped.
       signal: number of the signal that stopped it, or None.
+      next: the command to type next; empty if there is none.
     """
 
     best: dict[str, Any]
     signal: int | None = None
+    next: str = ""
 
 
 @dataclass(frozen=True)
@@ -115,7 +117,7 @@ def search_split(
         )
     for line in page.lines(best):
         setup.console.say(line)
-    return Found(best)
+    return Found(best, next=best["train"])
 
 
 def finished(folder: Path, trials: int) -> dict[str, Any] | None:
