@@ -15,6 +15,7 @@ import numpy as np
 from artjax.data import colours, reports, resolution
 from artjax.data import prepared as prepared_lib
 from artjax.data.canvas_builder import build, bytes_needed_for, count_colours
+from artjax.data.groups import linked_groups, links_of_equal, named_groups
 from artjax.data.prepared import Prepared
 from artjax.data.splits import SPLITS, divide, shares_of
 from artjax.data.tfrecords import Records
@@ -109,6 +110,59 @@ class Canvases:
         folder = self.directory.parent
         counts = colours.read(folder, self.prepared, self.image_feature, sources)
         return None if counts is None else counts[split.rows]
+
+    def place(self, split: Split, index: int) -> tuple[str, int]:
+        """Where a work of a split is: the split of the prepared set, and the row in it."""
+        row = int(split.rows[index])
+        if split.source:
+            return split.source, row
+        for source in sorted(self.prepared.splits):
+            works = len(self.images(source))
+            if row < works:
+                return source, row
+            row -= works
+        raise IndexError(f"work {index} of {split.name} is none of the canvases")
+
+    def values(self, split: Split, column: str) -> np.ndarray:
+        """A column of `columns`, such as `label/artist`, for the works of a split, [N]."""
+        sources = [split.source] if split.source else sorted(self.prepared.splits)
+        return np.concatenate([self.columns(source)[column] for source in sources])[split.rows]
+
+    def groups(self, split: Split, by: str = "") -> np.ndarray:
+        """The group of each picture of a split, str [N]: those that are not independent of each other.
+
+        A group are all pictures of a work, and works that are near-duplicates, directly or through
+        others; also through pictures of other splits, or that are left out for want of a label. It is
+        named after the first of its works in this split.
+
+        Args:
+          split: its rows are those of the canvases.
+          by: a label of the set, such as `artist`: works with the same one are a group, too.
+
+        Raises:
+          DataError: if the set has no such label.
+        """
+        if by and by not in self.prepared.labels:
+            raise DataError(
+                f"'{self.prepared.name}' has no label '{by}' to group works by; it has "
+                f"{', '.join(self.prepared.labels) or 'none'}"
+            )
+        works, files = (self._of_all(column) for column in ("work_id", "file_name"))
+        place = {name: i for i, name in enumerate(files.tolist())}
+        links = [
+            (place[row.file_name], place[row.near_duplicate])
+            for row in reports.read_near_duplicates(self.reports) or []
+            if row.file_name in place and row.near_duplicate in place
+        ]
+        if by:
+            links += links_of_equal(self._of_all(f"label/{by}").tolist())
+        group_of = dict(zip(works.tolist(), linked_groups(works, links).tolist(), strict=True))
+        own = self.values(split, "work_id")
+        return named_groups(np.asarray([group_of[work] for work in own.tolist()]), own)
+
+    def _of_all(self, column: str) -> np.ndarray:
+        """A column of `columns` for all works of the prepared set, in the order of its splits' names."""
+        return np.concatenate([self.columns(name)[column] for name in sorted(self.prepared.splits)])
 
     def duplicated_in_train(self, name: str) -> set[str] | None:
         """File names of the works of a split that have a near-duplicate in the training split.

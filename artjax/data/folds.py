@@ -6,10 +6,9 @@ from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
-from artjax.data import reports
 from artjax.data.canvases import Canvases
 from artjax.data.joined import JoinedImages
-from artjax.data.splits import divide, group_keys
+from artjax.data.splits import divide
 from artjax.data.works import Split
 from artjax.errors import DataError
 
@@ -80,7 +79,7 @@ class FoldedCanvases(Canvases):
             [(task, int(values[i])) for task, values in whole.labels.items() if values[i] >= 0]
             for i in range(len(whole))
         ]
-        groups = self._groups(whole)
+        groups = self.groups(whole).tolist()
         parts = {f"fold{number}": 1 / self.folds for number in range(self.folds)}
         fold_of = divide(groups, classes, shares=parts)
         rest = [i for i, fold in enumerate(fold_of) if fold != f"fold{self.fold}"]
@@ -94,28 +93,6 @@ class FoldedCanvases(Canvases):
         for i, split in zip(rest, cut, strict=True):
             splits[i] = split or "train"
         return splits
-
-    def _groups(self, whole: Split) -> list[str]:
-        """The group of each picture, named after the first of its works: they all belong in one part.
-
-        Pictures that are left out for want of a label link others, too. Else what looks like such a
-        picture, and another photograph of the same work, could be on two sides.
-        """
-        tables = [self.columns(name) for name in sorted(self.prepared.splits)]
-        files = [str(name) for table in tables for name in table["file_name"]]
-        works = [str(work) for table in tables for work in table["work_id"]]
-        place = {name: i for i, name in enumerate(files)}
-        near_duplicates = [
-            (place[row.file_name], place[row.near_duplicate])
-            for row in reports.read_near_duplicates(self.reports) or []
-            if row.file_name in place and row.near_duplicate in place
-        ]
-        key_of = group_keys(works, near_duplicates)
-        ids = [str(work) for work in whole.work_ids]
-        names: dict[str | None, str] = {}
-        for work in ids:
-            names[key_of[work]] = min(work, names.get(key_of[work], work))
-        return [names[key_of[work]] for work in ids]
 
 
 def fold_of(data: Canvases, folds: int, fold: int) -> FoldedCanvases:

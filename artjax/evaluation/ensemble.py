@@ -69,12 +69,23 @@ def evaluate_ensemble(
 
 
 class Evaluated(NamedTuple):
-    """What `predict_and_evaluate` gives: works, their predictions, `metrics.json`, and class names."""
+    """What a run, or several as one, say of a split.
+
+    Attributes:
+      split: the works.
+      predictions: of them, by task.
+      result: the contents of `metrics.json`.
+      classes: class names, by task.
+      data: the collection; of a fold, divided as in training.
+      train: its training split.
+    """
 
     split: Split
     predictions: TaskPredictions
     result: dict[str, Any]
     classes: Mapping[str, tuple[str, ...]]
+    data: Canvases
+    train: Split
 
 
 def predict_and_evaluate(
@@ -90,7 +101,10 @@ def predict_and_evaluate(
     if len(workdirs) > 1:
         return _evaluate(workdirs, split, which, data_dir, canvas_dir, views)
     opened = open_run(workdirs[0], which, data_dir, canvas_dir)
-    return Evaluated(*evaluate.predict_and_evaluate(opened, split, views), opened.run.classes)
+    found = evaluate.predict_and_evaluate(opened, split, views)
+    run, data = opened.run, opened.data
+    train = evaluate.open_splits(run.config, data, "train")["train"]
+    return Evaluated(*found, run.classes, data, train)
 
 
 def _evaluate(
@@ -124,7 +138,8 @@ def _evaluate(
     table = predictions_csv(predictions, works, first.classes)
     folder = workdirs[0] / "evaluation" / f"ensemble-{split}"
     written = evaluate.write_results(folder, result, table)
-    return Evaluated(works, predictions, written, first.classes)
+    train = first.splits["train"]
+    return Evaluated(works, predictions, written, first.classes, first.data, train)
 
 
 class _Member(NamedTuple):

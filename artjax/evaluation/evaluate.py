@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,10 +19,11 @@ from artjax.errors import ConfigError
 from artjax.evaluation import baselines, metrics
 from artjax.evaluation.colour_histograms import kept_colour_baseline
 from artjax.evaluation.report import predictions_csv
+from artjax.evaluation.second_scores import second_scores
 from artjax.evaluation.views import logits_of_views, number_of_views
 from artjax.files import finite, json_text, write_atomically
 from artjax.runs import OpenRun, open_run, seen
-from artjax.runs.seen import LearntFrom, Seen
+from artjax.runs.seen import LearntFrom
 from artjax.runtime.mesh import is_first_process
 from artjax.training.network import Network
 
@@ -135,30 +137,29 @@ def scores(
         are not those of a run.
     """
     split = splits[name]
-    colours, duplicated, by_weights = {}, None, None
+    colours, left_out = {}, {}
     if name != "train":  # on its own works, a fit says nothing
         colours = {task: kept_colour_baseline(data, splits, task) for task in predictions}
-        duplicated = data.duplicated_in_train(name)
-        by_weights = None if learnt_from is None else learnt_from.seen(data, split)
-    tasks = summarise(predictions, split, splits["train"], data.prepared, duplicated, classes)
+        left_out = _left_out(data, split, learnt_from)
+    tasks = summarise(predictions, split, splits["train"], data.prepared, left_out, classes)
     for task, row in tasks.items():
         colour = colours.get(task)
         row["baselines"]["colour_histograms"] = colour and colour[f"{name}_top1"]
-        if by_weights is not None:
-            row |= _unseen_by_weights(*predictions[task], by_weights)
     return tasks
 
 
-def _unseen_by_weights(
-    known: np.ndarray, of_task: metrics.Predictions, by_weights: Seen
-) -> dict[str, Any]:
-    """The score without the works that the weights have learnt from; None if these are not known."""
-    unseen = np.flatnonzero(~by_weights.pictures[known]).tolist()
-    no_score = by_weights.unknown or not unseen
-    return {
-        "n_unseen_by_weights": None if by_weights.unknown else len(unseen),
-        "top1_unseen_by_weights": None if no_score else metrics.top1(of_task.only(unseen)),
-    }
+def _left_out(
+    data: Canvases, split: Split, learnt_from: LearntFrom | None
+) -> dict[str, np.ndarray | None]:
+    """Which works of a split each second score leaves out; see `second_scores`."""
+    left_out: dict[str, np.ndarray | None] = {}
+    duplicated = data.duplicated_in_train(split.name)
+    if duplicated is not None:
+        left_out["without_near_duplicates"] = np.isin(split.file_names, sorted(duplicated))
+    if learnt_from is not None:
+        by_weights = learnt_from.seen(data, split)
+        left_out["unseen_by_weights"] = None if by_weights.unknown else by_weights.pictures
+    return left_out
 
 
 def write_results(folder: Path, result: Mapping[str, Any], table: str) -> dict[str, Any]:
@@ -205,7 +206,7 @@ def summarise(
     split: Split,
     train: Split,
     prepared: Prepared,
-    duplicated: Collection[str] | None = None,
+    left_out: Mapping[str, np.ndarray | None] = MappingProxyType({}),
     classes: Mapping[str, Sequence[str]] | None = None,
 ) -> dict[str, dict[str, Any]]:
     """Computes the metrics in `metrics.json` for each task. Tasks without known labels are left out.
@@ -215,8 +216,8 @@ def summarise(
       split: the works that were predicted.
       train: the training split, for the baselines.
       prepared: the prepared set, for the size of the official split.
-      duplicated: file names of the works that have a near-duplicate in the training split; None if
-        the set has no list of near-duplicates.
+      left_out: by the name of a second score, whether it leaves out each work of the split, bool [N];
+        see `second_scores`.
       classes: class names, by task, for the numbers of each class; None leaves these out.
     """
     tasks = {}
@@ -229,12 +230,9 @@ def summarise(
             "baselines": baselines.baselines(
                 train.labels[task], of_task.labels, of_task.log_probabilities.shape[1]
             ),
+            **second_scores(
+                of_task,
+                {name: None if out is None else out[known] for name, out in left_out.items()},
+            ),
         }
-        if duplicated is not None:
-            unique = [i for i, k in enumerate(known) if split.file_names[k] not in duplicated]
-            without = of_task.only(unique)
-            tasks[task] |= {
-                "n_without_near_duplicates": len(unique),
-                "top1_without_near_duplicates": metrics.top1(without) if unique else None,
-            }
     return tasks

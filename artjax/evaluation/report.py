@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from artjax.data.works import Split
-from artjax.evaluation import baselines, metrics
+from artjax.evaluation import baselines, metrics, second_scores
 
 # The standard error of a top-1 of 50 % is 9 points with 30 works.
 FEWEST_TO_CHOOSE_BY = 30
@@ -46,15 +46,7 @@ def report_lines(result: Mapping[str, Any]) -> list[str]:
         lines.append(
             f"{result['split']} {task}: {metrics.format_metrics(row, used is None)} on {works}"
         )
-        # Where near-duplicates were not looked for, there is no such number.
-        near_duplicates = row["n"] - row.get("n_without_near_duplicates", row["n"])
-        if near_duplicates:
-            without = row["top1_without_near_duplicates"]
-            lines[-1] += (
-                f"; without the {near_duplicates:,} with a near-duplicate in train, top-1 "
-                + ("of nothing" if without is None else f"{without:.1%}")
-            )
-        lines[-1] += _unseen_by_weights(row)
+        lines[-1] += second_scores.in_words(row)
         lines += [used] if used else baselines.in_words(row)
         lines += baselines.loss_warning(row)
         if row["not_finite"]:
@@ -62,24 +54,17 @@ def report_lines(result: Mapping[str, Any]) -> list[str]:
                 f"  warning: {row['not_finite']:,} of {row['n']:,} images got no finite output (nan or "
                 "infinity) and count as wrong: the network has diverged, or its numbers overflow"
             )
+        if row.get("suspected_labels"):
+            lines.append(
+                f"  {row['suspected_labels']:,} labels may be wrong: look at them in "
+                "evaluation/folds-labels/index.html"
+            )
         without = row["classes"] - row["labelled_classes"]
         if without:
             lines.append(f"  {without} of {row['classes']} {task}s have no {result['split']} work")
         if row["predicted_classes"] == 1 < row["classes"]:
             lines.append(f"  warning: the network names the same {task} for every work")
     return lines
-
-
-def _unseen_by_weights(row: Mapping[str, Any]) -> str:
-    """What the score is without the works that the weights of another run have learnt from."""
-    unseen, top1 = row.get("n_unseen_by_weights", row["n"]), row.get("top1_unseen_by_weights")
-    if unseen is None:
-        return "; it cannot be known which of them the weights have learnt from"
-    if unseen == row["n"]:
-        return ""
-    return f"; without the {row['n'] - unseen:,} that the weights have learnt from, top-1 " + (
-        "of nothing" if top1 is None else f"{top1:.1%}"
-    )
 
 
 def cautions(

@@ -14,7 +14,8 @@ import jax
 import numpy as np
 
 from artjax import config as config_lib
-from artjax.evaluation import baselines, ensemble, evaluate, metrics, report
+from artjax.evaluation import baselines, ensemble, evaluate, metrics, report, second_scores
+from artjax.modes.labels.of_folds import LabelsOfFolds
 from artjax.places import Places
 from artjax.runs import claim, runs_in
 from artjax.runtime import mesh as mesh_lib
@@ -100,7 +101,8 @@ def evaluate_folds(
 
     Returns:
       What `metrics.json` holds. It has the form of every other one; the baselines are means over the
-      folds, weighted by their works, and `by_fold` has the top-1 of each.
+      folds, weighted by their works, `by_fold` has the top-1 of each, and `suspected_labels` the number
+      of labels that may be wrong, which `evaluation/folds-labels/` shows.
 
     Raises:
       WorkdirError: if a fold has no checkpoint, or the data has changed since training.
@@ -108,15 +110,18 @@ def evaluate_folds(
     tables: list[str] = []
     pooled: dict[str, list[metrics.Predictions]] = {}
     by_fold: list[dict[str, Any]] = []
+    labels = LabelsOfFolds()
     for fold in range(folds):
         runs = runs_in(workdir / f"fold{fold}")
-        split, predictions, result, classes = ensemble.predict_and_evaluate(
+        found = ensemble.predict_and_evaluate(
             runs, "test", which=which, data_dir=data_dir, canvas_dir=canvas_dir, views=views
         )
+        classes, predictions = found.classes, found.predictions
         for task, (_, of_task) in predictions.items():
             pooled.setdefault(task, []).append(of_task)
-        tables.append(report.predictions_csv(predictions, split, classes, fold))
-        by_fold.append(result)
+        tables.append(report.predictions_csv(predictions, found.split, classes, fold))
+        by_fold.append(found.result)
+        labels.add(found)
     result = {
         "split": "folds",
         "checkpoint_step": None,
@@ -131,6 +136,8 @@ def evaluate_folds(
             for task, parts in pooled.items()
         },
     }
+    for task, to_check in labels.write(workdir / "evaluation" / "folds-labels").items():
+        result["tasks"][task]["suspected_labels"] = int(to_check.suspected.sum())
     headers, rows = zip(*(table.split("\n", 1) for table in tables), strict=True)
     table = f"{headers[0]}\n{''.join(rows)}"
     return evaluate.write_results(workdir / "evaluation" / "folds", result, table)
@@ -157,22 +164,5 @@ def _pooled(
         "official_n": None,
         "baselines": {name: mean(name) for name in (*baselines.WORDS, *baselines.LOSS_WORDS)},
         "by_fold": [{"n": row["n"], "top1": row["top1"]} for row in rows],
-        **_unseen_by_weights(rows),
+        **second_scores.pooled(rows),
     }
-
-
-def _unseen_by_weights(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The score of all folds without the works that each fold's weights have learnt from."""
-    if not all("n_unseen_by_weights" in row for row in rows):
-        return {}
-    counts = [row["n_unseen_by_weights"] for row in rows]
-    unseen = None if None in counts else sum(counts)
-    top1 = None
-    if unseen:
-        right = [
-            count * row["top1_unseen_by_weights"]
-            for count, row in zip(counts, rows, strict=True)
-            if count
-        ]
-        top1 = sum(right) / unseen
-    return {"n_unseen_by_weights": unseen, "top1_unseen_by_weights": top1}

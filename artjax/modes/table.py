@@ -68,6 +68,12 @@ MODES: Mapping[str, Mode] = {
         "--config configs/artist.py:collection --mode check",
         later("artjax.modes.check.mode"),
     ),
+    "labels": Mode(
+        "list the works whose label may be wrong, by heads on the features of a frozen trunk",
+        "--config configs/probe.py:collection --config.model.weights=W --mode labels",
+        later("artjax.modes.labels.mode"),
+        flags=(*_DATA, "feature_dir"),
+    ),
     "lr_find": Mode(
         "try all learning rates on a few batches, and suggest one",
         "--config configs/artist.py:collection --mode lr_find",

@@ -172,7 +172,7 @@ def test_near_duplicates_can_be_left_out_of_the_score(workdir, data_dir, tmp_pat
     assert row["top1_without_near_duplicates"] == pytest.approx(np.mean(right))
     assert row["top1"] == whole["top1"]
     line, *_ = report.report_lines(result)
-    assert f"without the 7 with a near-duplicate in train, top-1 {np.mean(right):.1%}" in line
+    assert f"without the 7 that have a near-duplicate in train, top-1 {np.mean(right):.1%}" in line
 
 
 def test_evaluation_does_not_depend_on_the_optimizer_and_its_state(workdir, monkeypatch):

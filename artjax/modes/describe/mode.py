@@ -16,8 +16,8 @@ from artjax.data.works import Split
 from artjax.modes.command import Command
 from artjax.modes.describe import page
 from artjax.modes.describe.numbers import near_duplicate_rows, near_duplicate_summary, numbers_of
-from artjax.modes.describe.pictures import write_pictures
 from artjax.modes.describe.seen import seen_of, write_seen
+from artjax.pages.pictures import write_pictures
 from artjax.places import Places
 from artjax.setup import open_setup
 

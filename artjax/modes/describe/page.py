@@ -11,8 +11,8 @@ from artjax import pages
 from artjax.data.reports import NearDuplicateRow
 from artjax.data.splits import SPLITS
 from artjax.data.works import Split
-from artjax.modes.describe.pictures import Picture
 from artjax.modes.describe.seen import SeenWork, augmentations_in_words
+from artjax.pages.pictures import Picture
 
 MOST_NEAR_DUPLICATES = 100
 _MOST_REASONS = 30

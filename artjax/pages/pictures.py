@@ -50,7 +50,8 @@ def write_pictures(
     for split in splits.values():
         for i, name in enumerate(split.file_names):
             if name in remaining:
-                by_source.setdefault(split.source, {})[int(split.rows[i])] = str(name)
+                source, row = data.place(split, i)
+                by_source.setdefault(source, {})[row] = str(name)
                 aspects[str(name)] = float(split.aspect[i])
     written: dict[str, Picture] = {}
     for source, names in sorted(by_source.items()):

@@ -1,0 +1,1 @@
+"""`--mode labels`, and the same page after a cross-validation."""
