@@ -142,7 +142,7 @@ class Setup:
         train = features.views(self.splits["train"], config.features.views)
         choice = sources.choose_for(config, self.data, train, self.network.mesh)
         self.console.say(
-            f"features: {format_bytes(train.images.nbytes)} for {config.features.views} views of "
+            f"features: {format_bytes(train.nbytes)} for {config.features.views} views of "
             f"train, computed once up to {self.network.boundary}, in {features.directory}"
         )
         return replace(self, splits=splits, train=train, choice=choice), features

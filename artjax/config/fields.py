@@ -207,7 +207,8 @@ GROUPS: Mapping[str, Sequence[Field]] = {
             "folds",
             0,
             "Cross-validation with so many folds, for collections too small for one split: every work "
-            "is tested once, each fold is a run of its own. 0 = the splits of the collection.",
+            "is tested once, each fold is a run of its own, or with --mode search a search of its own. "
+            "0 = the splits of the collection.",
             Range(0, 100),
         ),
         Field(
@@ -544,7 +545,7 @@ GROUPS: Mapping[str, Sequence[Field]] = {
         Field(
             "search.trials",
             100,
-            "Number of trials of --mode search, in all.",
+            "Number of trials of --mode search, in all; the first has the configuration's own settings.",
             Range(1, 100_000, words="in [1, 100000]"),
         ),
         Field(

@@ -84,6 +84,22 @@ class Canvases:
         with np.load(self.directory / f"{source}.works.npz") as works:
             return {key: works[key] for key in works.files}
 
+    @property
+    def works(self) -> int:
+        """Number of images in all splits of the prepared set."""
+        return sum(self.prepared.splits.values())
+
+    def rows_in_collection(self, split: Split) -> np.ndarray:
+        """The rows of a split's works among all images of the set, int64 [N].
+
+        These are joined in the order of the names of their splits. So the row of a work is the same in
+        every split, fold and task.
+        """
+        if not split.source:
+            return split.rows
+        before = (works for name, works in self.prepared.splits.items() if name < split.source)
+        return split.rows + sum(before)
+
     def colours(self, split: Split) -> np.ndarray | None:
         """The colours of the works of a split, counted (`artjax.data.colours`): uint16 [N, 1040].
 

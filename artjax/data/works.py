@@ -48,6 +48,11 @@ class Split:
     def __len__(self) -> int:
         return len(self.rows)
 
+    @property
+    def nbytes(self) -> int:
+        """Size of the split's own images in bytes; `images` may have others."""
+        return len(self) * self.images.nbytes // len(self.images)
+
     def only(self, indices: np.ndarray) -> Split:
         """The works at `indices`, int [n], in that order."""
         return replace(

@@ -69,11 +69,69 @@ def evaluate_ensemble(
     evaluate.check_split(split)
     workdirs = [Path(workdir) for workdir in workdirs]
     _check_distinct(workdirs)
+    given = Given(which, data_dir, canvas_dir)
+    return _evaluate(workdirs, split, given, views, settings).result
+
+
+class Given(NamedTuple):
+    """Which checkpoint of a run, and where its data are now; see `open_run`."""
+
+    which: str = "best"
+    data_dir: Path | None = None
+    canvas_dir: Path | None = None
+
+
+class Evaluated(NamedTuple):
+    """What a run, or several as one, say of a split.
+
+    Attributes:
+      split: the works.
+      predictions: of them, by task.
+      result: the contents of `metrics.json`.
+      classes: class names, by task.
+      data: the collection; of a fold, divided as in training.
+      train: its training split.
+      look: at the test works; None of another split.
+    """
+
+    split: Split
+    predictions: TaskPredictions
+    result: dict[str, Any]
+    classes: Mapping[str, tuple[str, ...]]
+    data: Canvases
+    train: Split
+    look: looks.Look | None
+
+
+def predict_and_evaluate(
+    workdirs: Sequence[Path],
+    split: str,
+    given: Given,
+    views: int | None = None,
+    settings: Mapping[str, Any] | None = None,
+) -> Evaluated:
+    """Evaluates one run, or several as one; the other arguments are those of `evaluate_ensemble`."""
+    if len(workdirs) > 1:
+        return _evaluate(workdirs, split, given, views, settings)
+    opened = open_run(workdirs[0], *given)
+    found = evaluate.predict_and_evaluate(opened, split, views, settings)
+    run, data = opened.run, opened.data
+    splits = evaluate.open_splits(run.config, data, split)
+    look = looks.of_run(opened, splits, found[2]["views"]) if split == "test" else None
+    return Evaluated(*found, run.classes, data, splits["train"], look)
+
+
+def _evaluate(
+    workdirs: Sequence[Path],
+    split: str,
+    given: Given,
+    views: int | None,
+    settings: Mapping[str, Any] | None,
+) -> Evaluated:
+    """Evaluates the mean of several runs; see `evaluate_ensemble`."""
+    which = given.which
     _check_same_question(workdirs, [_record(workdir, which) for workdir in workdirs])
-    members = [
-        _predict(workdir, split, which, (data_dir, canvas_dir), views, settings)
-        for workdir in workdirs
-    ]
+    members = [_predict(workdir, split, given, views, settings) for workdir in workdirs]
     first = members[0]
     mean = _mean([member.predictions for member in members])
     judged = judging.numbers(
@@ -97,11 +155,14 @@ def evaluate_ensemble(
         "tasks": {task: row | judged[task] for task, row in tasks.items()},
         "members": [member.row for member in members],
     }
-    table = predictions_csv(predictions, first.splits[split], first.classes)
+    works = first.splits[split]
+    table = predictions_csv(predictions, works, first.classes)
     seen_by = [member.look for member in members if member.look is not None]
     look = looks.together(seen_by) if seen_by else None
     folder = evaluate.folder_of(workdirs[0], f"ensemble-{split}", which)
-    return evaluate.write_results(folder, result, table, look)
+    written = evaluate.write_results(folder, result, table, look)
+    train = first.splits["train"]
+    return Evaluated(works, predictions, written, first.classes, first.data, train, look)
 
 
 class _Member(NamedTuple):
@@ -142,13 +203,12 @@ def _learnt_from(members: Sequence[_Member]) -> LearntFrom | None:
 def _predict(
     workdir: Path,
     split: str,
-    which: str,
-    folders: tuple[Path | None, Path | None],
+    given: Given,
     views: int | None,
     settings: Mapping[str, Any] | None,
 ) -> _Member:
     """Predicts a split with one member, whose network is in memory no longer than that."""
-    opened = open_run(workdir, which, *folders)
+    opened = open_run(workdir, *given)
     run, data = opened.run, opened.data
     views = number_of_views(run.config, views)
     splits = evaluate.open_splits(run.config, data, split)

@@ -9,7 +9,7 @@ from artjax.errors import ConfigError
 from artjax.evaluation import ensemble, evaluate, looks, recipe, report
 from artjax.modes import folds, seeds
 from artjax.modes.command import Command
-from artjax.runs import config_of, is_several_seeds, parts_of, runs_in
+from artjax.runs import config_of, folds_in, is_several_seeds, runs_in
 from artjax.runtime import mesh
 from artjax.training import switches
 
@@ -48,7 +48,7 @@ def evaluate_workdirs(
     """The result, its heading, and the folder that it was written to."""
     workdir, which = workdirs[0], given["which"]
     config = config_of(workdir)
-    if len(workdirs) == 1 and config is not None and parts_of(config):
+    if len(workdirs) == 1 and (folds_in(workdir) or (config and is_several_seeds(config))):
         return _evaluate_parts(workdir, config, split if named else "", given)
     members = runs_in(workdir) if len(workdirs) == 1 else workdirs
     if len(members) > 1:
@@ -64,10 +64,10 @@ def evaluate_workdirs(
 
 
 def _evaluate_parts(
-    workdir: Path, config: ConfigDict, named: str, given: dict[str, Any]
+    workdir: Path, config: ConfigDict | None, named: str, given: dict[str, Any]
 ) -> tuple[dict[str, Any], list[str], Path]:
     """The same for all folds, or all seeds; `named` is the split that was named, if any."""
-    if is_several_seeds(config):
+    if config is not None and is_several_seeds(config):
         if named and (named != "test" or config.folds):
             raise ConfigError(
                 f"--split {named}: {workdir} holds several seeds, which are scored on test; leave "
@@ -80,5 +80,5 @@ def _evaluate_parts(
             f"--split {named}: {workdir} is a cross-validation, which tests all works; leave "
             f"--split out, or name a fold: --workdir {workdir / 'fold0'}"
         )
-    result = folds.evaluate_folds(workdir, config.folds, **given)
+    result = folds.evaluate_folds(workdir, len(folds_in(workdir)), **given)
     return result, [], evaluate.folder_of(workdir, "folds", given["which"])

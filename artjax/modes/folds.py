@@ -18,9 +18,9 @@ from artjax import config as config_lib
 from artjax.data import folds as folds_lib
 from artjax.evaluation import (
     baselines,
+    ensemble,
     evaluate,
     judging,
-    looks,
     metrics,
     painters,
     report,
@@ -31,7 +31,7 @@ from artjax.modes import parts as parts_lib
 from artjax.modes.labels.of_folds import LabelsOfFolds
 from artjax.modes.parts import Part, Tested, claimed, conclude, train_parts
 from artjax.places import Places
-from artjax.runs import open_run, parts_of
+from artjax.runs import parts_of, read_config, runs_in
 from artjax.train import Outcome, train
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def evaluate_folds(
     Those of the last checkpoints are written to `evaluation/folds-last/`.
 
     Args:
-      workdir: of a cross-validation.
+      workdir: of a cross-validation, or of a search with folds; it may have chosen ensembles.
       folds: number of folds.
       data_dir: the data directory now; default: where it was in training.
       canvas_dir: the folder for canvases now; default: where it was in training.
@@ -131,20 +131,23 @@ def pool_folds(
     labels = LabelsOfFolds()
     never_tested = 0
     for fold in range(folds):
-        folder = workdir / f"fold{fold}"
-        opened = open_run(folder, **given)
-        split, predictions, result = evaluate.predict_and_evaluate(opened, "test", views, settings)
-        classes = opened.run.classes
-        of_fold = opened.data.groups(split)
-        for task, (known, of_task) in predictions.items():
+        runs = runs_in(workdir / f"fold{fold}")
+        of_fold = ensemble.predict_and_evaluate(
+            runs, "test", ensemble.Given(**given), views, settings
+        )
+        groups_of_fold = of_fold.data.groups(of_fold.split)
+        for task, (known, of_task) in of_fold.predictions.items():
             pooled.setdefault(task, []).append(of_task)
-            file_names.setdefault(task, []).append(split.file_names[known])
-            groups.setdefault(task, []).append(of_fold[known])
-        tables.append(report.predictions_csv(predictions, split, classes, fold))
-        by_fold.append(result)
-        labels.add(opened, split, predictions)
-        features = config_lib.label_features(opened.run.config)
-        never_tested = folds_lib.contradicting(opened.data, features)
+            file_names.setdefault(task, []).append(of_fold.split.file_names[known])
+            groups.setdefault(task, []).append(groups_of_fold[known])
+        classes = of_fold.classes
+        tables.append(report.predictions_csv(of_fold.predictions, of_fold.split, classes, fold))
+        by_fold.append(of_fold.result)
+        labels.add(of_fold)
+        config = read_config(runs[0])
+        assert config is not None
+        features = config_lib.label_features(config)
+        never_tested = folds_lib.contradicting(of_fold.data, features)
     result = {
         "split": "folds",
         "checkpoint_step": None,
@@ -162,30 +165,21 @@ def pool_folds(
         },
     }
     labels_folder = evaluate.folder_of(workdir, "folds-labels", given["which"])
-    for task, found in labels.write(labels_folder).items():
-        result["tasks"][task]["suspected_labels"] = int(found.suspected.sum())
+    for task, to_check in labels.write(labels_folder).items():
+        result["tasks"][task]["suspected_labels"] = int(to_check.suspected.sum())
     headers, rows = zip(*(table.split("\n", 1) for table in tables), strict=True)
     table = f"{headers[0]}\n{''.join(rows)}"
-    # That of any fold is that of all.
-    splits = evaluate.open_splits(opened.run.config, opened.data, "test")
-    look = looks.of_run(opened, splits, result["views"])
+    look = of_fold.look  # that of any fold is that of all
+    assert look is not None
     target = evaluate.folder_of(workdir, "folds", given["which"])
     result = evaluate.write_results(target, result, table, look)
     return Tested(
         {task: np.concatenate(of_task) for task, of_task in file_names.items()},
-        {task: _joined(of_task) for task, of_task in pooled.items()},
+        {task: metrics.joined(of_task) for task, of_task in pooled.items()},
         {task: np.concatenate(of_task) for task, of_task in groups.items()},
         result,
         table,
         look,
-    )
-
-
-def _joined(parts: Sequence[metrics.Predictions]) -> metrics.Predictions:
-    return metrics.Predictions(
-        np.concatenate([part.labels for part in parts]),
-        np.concatenate([part.log_probabilities for part in parts]),
-        np.concatenate([part.work_ids for part in parts if part.work_ids is not None]),
     )
 
 

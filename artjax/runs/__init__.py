@@ -4,6 +4,7 @@ from artjax.runs.claiming import claim, config_of
 from artjax.runs.record import Record
 from artjax.runs.run import OpenRun, Run, latest_record, open_checkpoint, open_run, with_data
 from artjax.runs.workdir import (
+    folds_in,
     is_cross_validation,
     is_several_seeds,
     parts_of,
@@ -18,6 +19,7 @@ __all__ = [
     "Run",
     "claim",
     "config_of",
+    "folds_in",
     "is_cross_validation",
     "is_several_seeds",
     "latest_record",

@@ -63,15 +63,24 @@ def whole_of(workdir: Path) -> Path:
     return whole_of(workdir.absolute().parent)
 
 
+def folds_in(workdir: Path) -> list[Path]:
+    """The folders of the folds of a cross-validation or of a search with folds; `[]` of all else."""
+    config = read_config(workdir) or read_config(workdir / "search")
+    if config is None or not is_cross_validation(config):
+        return []
+    return [workdir / f"fold{fold}" for fold in range(config.folds)]
+
+
 def runs_in(workdir: Path) -> list[Path]:
     """The workdirs of the runs that a workdir stands for.
 
     They are the folds of a cross-validation; the runs of several seeds; what a finished search has
-    written of its best trials; else the workdir itself.
+    written of its best trials, of each fold if it had folds; else the workdir itself.
     """
     config = read_config(workdir)
-    if config is not None and (parts := parts_of(config)):
-        return [run for part in parts for run in runs_in(workdir / part)]
+    parts = [workdir / part for part in parts_of(config)] if config else folds_in(workdir)
+    if parts:
+        return [run for part in parts for run in runs_in(part)]
     if config is None and (found := _best_of_search(workdir)):
         return [workdir / "search" / name for name in found]
     return [workdir]
@@ -101,6 +110,11 @@ def why_no_checkpoint(workdir: Path) -> str:
         return (
             f"{nothing}: it is a search, which has written its best networks\n"
             f"use --workdir {workdir / 'search' / found[0]}"
+        )
+    if folds := folds_in(workdir):
+        return (
+            f"{nothing}: it is a search in {len(folds)} folds, each with networks of its own\n"
+            f"use one of them, such as --workdir {runs_in(folds[0])[0]}"
         )
     if (workdir / "search").is_dir():
         return (

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -29,14 +29,16 @@ from artjax.training.network import Network
 
 # More works at once are no faster on a CPU, and need more memory.
 _LARGEST_BATCH_ON_CPU = 16
+_DONE = ".done"
 
 
 class Features:
     """The features of the works of a collection, in memory-mapped float16 arrays.
 
-    There is one file for each split and view. Its folder is named after everything that the features
-    depend on: the weights, the boundary, the input, the data. A file is computed at its first use. If
-    that is killed, the next call continues after the last batch that was written.
+    There is one array for each view, with a row for each work of the collection, and a file that says
+    which rows are computed: those that a split has asked for. So folds, tasks and splits share them. The
+    folder is named after everything that the features depend on: the weights, the boundary, the input,
+    the data. If computing them is killed, the next call continues after the last batch.
     """
 
     def __init__(
@@ -81,13 +83,14 @@ class Features:
         return self._of(split, list(range(count)))
 
     def _of(self, split: Split, views: list[int | None]) -> Split:
-        arrays = [self._array(split, view) for view in views]
+        rows = self._data.rows_in_collection(split)
+        arrays = [self._array(split, rows, view) for view in views]
         times = len(views)
-        one = len(arrays) == 1
+        of_views = np.arange(times)[:, None] * len(arrays[0]) + rows
         return replace(
             split,
-            images=arrays[0] if one else JoinedImages(arrays),
-            rows=np.arange(times * len(split)),
+            images=arrays[0] if times == 1 else JoinedImages(arrays),
+            rows=of_views.ravel(),
             aspect=np.tile(split.aspect, times),
             labels={task: np.tile(labels, times) for task, labels in split.labels.items()},
             file_names=np.tile(split.file_names, times),
@@ -95,76 +98,76 @@ class Features:
             work_ids=np.tile(split.work_ids, times),
         )
 
-    def _array(self, split: Split, view: int | None) -> np.ndarray:
-        config = self._network.config
-        described: dict[str, Any] = {"works": split.file_names.tolist()}
-        if view is not None:
-            described |= {"seed": config.seed, "augment": config.augment.to_dict()}
-        digest = hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:16]
-        kind = "evaluated" if view is None else f"view{view}"
-        path = self.directory / f"{split.name}-{kind}-{digest}.npy"
-        if not path.is_file():
+    def _array(self, split: Split, rows: np.ndarray, view: int | None) -> np.ndarray:
+        """The array of a view, in which the given rows of the collection are computed."""
+        path = self._path(view)
+        shape = (self._data.works, *self._network.feature_shape)
+        if not _computed(path, shape)[rows].all():
             with locks.after_others(self.directory, "computing features"):
-                if not path.is_file():
-                    self._compute(split, view, path)
+                done = _computed(path, shape)
+                missing = np.flatnonzero(~done[rows])
+                if len(missing):
+                    self._compute(_Missing(split.only(missing), rows[missing], view), path, done)
         return np.load(path, mmap_mode="r")
 
-    def _compute(self, split: Split, view: int | None, path: Path) -> None:
-        network = self._network
-        shape = (len(split), *network.feature_shape)
-        partial, progress = path.with_suffix(".partial"), path.with_suffix(".progress")
+    def _path(self, view: int | None) -> Path:
+        if view is None:
+            return self.directory / "evaluated.npy"
+        config = self._network.config
+        described = {"seed": config.seed, "augment": config.augment.to_dict()}
+        digest = hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:16]
+        return self.directory / f"view{view}-{digest}.npy"
+
+    def _compute(self, missing: _Missing, path: Path, done: np.ndarray) -> None:
+        shape = (len(done), *self._network.feature_shape)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            done = _done(partial, progress, shape)
-            needed, free = 2 * int(np.prod(shape)), resources.on_disk(path)
-            if not done and needed > free:
+            needed, free = 2 * len(missing.rows) * int(np.prod(shape[1:])), resources.on_disk(path)
+            if needed > free:
                 raise DataError(
-                    f"the features of {len(split):,} works need {format_bytes(needed)} in "
+                    f"the features of {len(missing.rows):,} works need {format_bytes(needed)} in "
                     f"{path.parent}, where {format_bytes(free)} are free; free some space, set another "
                     "--feature_dir, or compute them in each step with --config.features.views=0"
                 )
+            if not done.any():
+                # Of an array that cannot be read: the new one has none of its rows.
+                path.with_suffix(_DONE).unlink(missing_ok=True)
             array = np.lib.format.open_memmap(
-                partial, mode="r+" if done else "w+", dtype=np.float16, shape=shape
+                path, mode="r+" if done.any() else "w+", dtype=np.float16, shape=shape
             )
-            self._fill(array, split, view, done, progress)
-            del array
-            os.replace(partial, path)
-            progress.unlink(missing_ok=True)
+            self._fill(array, missing, path.with_suffix(_DONE), done)
         except OSError as error:
             raise DataError(
                 f"cannot write features to {path.parent} ({error.strerror or error}); set another "
                 "--feature_dir, or compute them in each step with --config.features.views=0"
             ) from error
 
-    def _fill(
-        self, array: np.memmap, split: Split, view: int | None, done: int, progress: Path
-    ) -> None:
-        network = self._network
+    def _fill(self, array: np.memmap, missing: _Missing, done_file: Path, done: np.ndarray) -> None:
+        network, split, view = self._network, missing.split, missing.view
         size = self._batch_size
         step = network.feature_step
         keys = None
         if view is not None:
+            # A work has the same augmentation in every fold and split: it depends on its row alone.
             of_view = jax.random.fold_in(jax.random.key(network.config.seed), view)
             keys = jax.vmap(lambda row: jax.random.fold_in(of_view, row))
 
         def batch(number: int) -> tuple[np.ndarray, dict[str, jax.Array]]:
-            real = np.arange(done + number * size, min(done + (number + 1) * size, len(split)))
+            real = np.arange(number * size, min((number + 1) * size, len(split)))
             padded = np.pad(real, (0, size - len(real)), constant_values=-1)
             return real, batches.put(split, padded, network.batch_sharding)
 
         what = "features" if view is None else f"features, view {view}"
-        count = -(-(len(split) - done) // size)
         with tqdm(
             total=len(split),
-            initial=done,
             desc=f"{what} of {split.name}",
             unit="image",
             delay=2,
             disable=None if is_first_process() else True,
         ) as bar:
-            for real, images in batches.prefetch(batch, 0, count):
-                padded = np.pad(real, (0, size - len(real)))
-                drawn = keys(padded) if keys else None
+            for real, images in batches.prefetch(batch, 0, -(-len(split) // size)):
+                rows = missing.rows[real]
+                drawn = keys(np.pad(rows, (0, size - len(rows)))) if keys else None
                 values = np.asarray(step(self._variables, images, drawn))[: len(real)]
                 if not np.isfinite(values).all():
                     raise DataError(
@@ -172,9 +175,10 @@ class Features:
                         f"{split.file_names[real[0]]} or one of the next {len(real)} works; use "
                         "--config.features.views=0"
                     )
-                array[real] = values
-                array.flush()
-                write_atomically(progress, json.dumps({"done": int(real[-1]) + 1}))
+                array[rows] = values
+                array.flush()  # before the file that says so
+                done[rows] = True
+                write_atomically(done_file, np.packbits(done).tobytes())
                 bar.update(len(real))
 
     @property
@@ -186,15 +190,21 @@ class Features:
         return size
 
 
-def _done(partial: Path, progress: Path, shape: tuple[int, ...]) -> int:
-    """How many works an interrupted call has written already."""
-    if not (partial.is_file() and progress.is_file()):
-        return 0
-    try:
-        there = np.load(partial, mmap_mode="r")
-        return int(json.loads(progress.read_text())["done"]) if there.shape == shape else 0
-    except (ValueError, KeyError, OSError):
-        return 0
+class _Missing(NamedTuple):
+    """Works of a split whose features are to be computed, their rows in the collection, and the view."""
+
+    split: Split
+    rows: np.ndarray
+    view: int | None
+
+
+def _computed(path: Path, shape: tuple[int, ...]) -> np.ndarray:
+    """Which rows of an array are computed, bool [M]; none if it cannot be read."""
+    with suppress(OSError, ValueError, EOFError):
+        bits = np.frombuffer(path.with_suffix(_DONE).read_bytes(), np.uint8)
+        if np.load(path, mmap_mode="r").shape == shape:
+            return np.unpackbits(bits, count=shape[0]).astype(bool)
+    return np.zeros(shape[0], bool)
 
 
 def features_of(

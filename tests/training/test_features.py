@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from tiny import open_canvases, tiny_config
 
+from artjax.data.folds import fold_of
 from artjax.runtime.mesh import create_mesh
+from artjax.training import features as features_lib
 from artjax.training.features import Features
 from artjax.training.groups import flat, nested
 from artjax.training.network import Network
@@ -142,39 +144,89 @@ def test_frozen_arrays_after_the_boundary_do_not_count(data, frozen):
 
 
 @pytest.fixture
-def computed(data, frozen, tmp_path):
-    """A function that computes the features of a split; it returns the file and the numbers."""
+def computed(data, frozen, tmp_path, monkeypatch):
+    """A function that gives the features of a split: how many were computed for it, and the numbers."""
+    counts, compute = [], Features._compute
 
-    def compute(split, views=(), **changes):
-        of = features(data, tmp_path, frozen, **changes)
-        before = set(of.directory.glob("*.npy"))
-        seen = of.views(split, *views) if views else of.seen(split)
-        numbers = np.asarray(seen.images[np.arange(len(seen))])
-        return {path.name for path in set(of.directory.glob("*.npy")) - before}, numbers
+    def count(self, missing, *more):
+        counts.append(len(missing.rows))
+        compute(self, missing, *more)
 
-    return compute
+    monkeypatch.setattr(Features, "_compute", count)
+
+    def of(split, views=(), root=tmp_path, data=data, **changes):
+        counts.clear()
+        opened = features(data, root, frozen, **changes)
+        seen = opened.views(split, *views) if views else opened.seen(split)
+        return sum(counts), seen.gather(np.arange(len(seen)))["image"]
+
+    return of
 
 
 def test_features_belong_to_their_works_in_their_order(computed, data):
     split = data.split("test", ARTIST)
-    new, whole = computed(split)
-    assert len(new) == 1
-    assert computed(split)[0] == set()  # they are there
+    count, part = computed(split.only(np.arange(12)))
+    assert count == 12
+    count, whole = computed(split)
+    assert count == 19 - 12  # the others are there
+    np.testing.assert_array_equal(whole[:12], part)
+    assert (np.abs(whole[:-1] - whole[1:]).max(1) > 0).all()
     for rows in (np.arange(12), np.arange(19)[::-1]):
-        new, part = computed(split.only(rows))
-        assert len(new) == 1
+        count, part = computed(split.only(rows))
+        assert count == 0
         np.testing.assert_array_equal(part, whole[rows])
     # Neither the seed nor the augmentation changes what evaluation sees.
-    assert computed(split, seed=1, augment__flip=False, augment__min_area=0.5)[0] == set()
+    assert computed(split, seed=1, augment__flip=False, augment__min_area=0.5)[0] == 0
+
+
+@pytest.mark.slow
+def test_folds_tasks_and_splits_share_the_features_of_a_work(computed, data, tmp_path):
+    train = data.split("train", ARTIST)
+    count, first = computed(train.only(np.arange(20)), views=(1,))
+    assert count == 20
+    assert computed(data.split("train", {"genre": "genre"}), views=(1,))[0] == 27  # 40 with a genre
+    of_work = {}
+    counts = []
+    for fold in range(3):
+        folded = fold_of(data, 3, fold)
+        for name in ("train", "validation", "test"):
+            split = folded.split(name, ARTIST)
+            count, numbers = computed(split, views=(1,), data=folded)
+            counts.append(count)
+            for file, row in zip(split.file_names, numbers, strict=True):
+                np.testing.assert_array_equal(of_work.setdefault(file, row), row)
+    assert sum(counts) == 99 - 20 - 27
+    np.testing.assert_array_equal([of_work[file] for file in train.file_names[:20]], first)
+    # What is drawn for a work does not depend on those that are computed with it.
+    alone = computed(train.only(np.asarray([7])), views=(1,), root=tmp_path / "alone")
+    assert alone[0] == 1
+    np.testing.assert_allclose(alone[1][0], first[7], rtol=2e-3, atol=1e-3)
+    assert np.abs(first[7] - first[8]).max() > 0.01
+
+
+def test_an_array_that_is_damaged_is_computed_anew(computed, data, tmp_path, monkeypatch):
+    split = data.split("test", ARTIST).only(np.arange(4))
+    _, numbers = computed(split)
+    (array,) = tmp_path.rglob("evaluated.npy")
+    array.write_bytes(b"")
+    write = features_lib.write_atomically
+    # Killed before a row is written: the rows of the damaged array must not count for the new one.
+    monkeypatch.setattr(features_lib, "write_atomically", None)
+    with pytest.raises(TypeError):
+        computed(split)
+    monkeypatch.setattr(features_lib, "write_atomically", write)
+    count, again = computed(split)
+    assert count == 4
+    np.testing.assert_array_equal(again, numbers)
 
 
 @pytest.mark.slow
 def test_views_depend_on_the_seed_the_augmentation_and_their_number(computed, data):
     split = data.split("train", ARTIST).only(np.arange(8))
-    new, one = computed(split, views=(1,))
-    assert len(new) == 1
-    new, two = computed(split, views=(2,))
-    assert len(new) == 1  # the first is there
+    count, one = computed(split, views=(1,))
+    assert count == 8
+    count, two = computed(split, views=(2,))
+    assert count == 8  # the first is there
     np.testing.assert_array_equal(two[:8], one)
     assert (np.abs(two[:8] - two[8:]).max(1) > 0).all()
     others = [
@@ -184,8 +236,8 @@ def test_views_depend_on_the_seed_the_augmentation_and_their_number(computed, da
     ]
     found = [one]
     for changes in others:
-        new, numbers = computed(split, views=(1,), **changes)
-        assert len(new) == 1, changes
+        count, numbers = computed(split, views=(1,), **changes)
+        assert count == 8, changes
         assert all((numbers != other).any() for other in found), changes
         found.append(numbers)
-    assert computed(split, views=(2,))[0] == set()
+    assert computed(split, views=(2,))[0] == 0

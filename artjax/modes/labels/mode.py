@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from artjax.data.works import Split
+from artjax.data.works import Split, take
 from artjax.errors import ConfigError
 from artjax.evaluation import embeddings, label_errors
 from artjax.evaluation.label_errors import LabelsToCheck
@@ -67,7 +67,7 @@ def labels(config: ConfigDict, places: Places) -> dict[str, LabelsToCheck]:
     assert features is not None
     splits = list(setup.splits.values())
     seen = [features.seen(split) for split in splits]
-    points = np.concatenate([embeddings.unit(np.asarray(split.images)) for split in seen])
+    points = np.concatenate([embeddings.unit(take(split.images, split.rows)) for split in seen])
     groups = np.concatenate([data.groups(split) for split in splits])
     found: dict[str, LabelsToCheck] = {}
     for task, names in setup.record.classes.items():

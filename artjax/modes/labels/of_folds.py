@@ -7,13 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from artjax import config as config_lib
 from artjax.data.works import Split
-from artjax.evaluation.evaluate import TaskPredictions
+from artjax.evaluation.ensemble import Evaluated
 from artjax.evaluation.label_errors import LabelsToCheck, labels_to_check
 from artjax.evaluation.metrics import Predictions
 from artjax.modes.labels import page
-from artjax.runs import OpenRun
 from artjax.runtime.mesh import is_first_process
 
 
@@ -23,17 +21,16 @@ class LabelsOfFolds:
     def __init__(self) -> None:
         self._parts: dict[str, list[tuple[np.ndarray, Predictions, np.ndarray]]] = {}
         self._splits: dict[str, Split] = {}
-        self._last: OpenRun | None = None
+        self._last: Evaluated | None = None
 
-    def add(self, opened: OpenRun, split: Split, predictions: TaskPredictions) -> None:
-        """Adds a fold: its run, its test works, and their predictions."""
-        train = opened.data.split("train", config_lib.label_features(opened.run.config))
-        for task, (known, of_task) in predictions.items():
-            in_train = np.isin(of_task.labels, train.labels[task])
-            part = split.file_names[known], of_task, in_train
+    def add(self, found: Evaluated) -> None:
+        """Adds a fold: what its run or runs say of its test works."""
+        for task, (known, of_task) in found.predictions.items():
+            in_train = np.isin(of_task.labels, found.train.labels[task])
+            part = found.split.file_names[known], of_task, in_train
             self._parts.setdefault(task, []).append(part)
-        self._splits[f"fold{len(self._splits)}"] = split
-        self._last = opened
+        self._splits[f"fold{len(self._splits)}"] = found.split
+        self._last = found
 
     def write(self, folder: Path) -> Mapping[str, LabelsToCheck]:
         """Writes the page and the table of all folds, in process 0.
@@ -54,6 +51,6 @@ class LabelsOfFolds:
             )
             found[task] = labels_to_check(np.concatenate(names), together, np.concatenate(in_train))
         if is_first_process():
-            of = page.Collection(self._last.data, self._splits, self._last.run.classes)
+            of = page.Collection(self._last.data, self._splits, self._last.classes)
             page.write(folder, found, of)
         return found

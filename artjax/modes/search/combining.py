@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -13,6 +13,13 @@ from artjax.evaluation.metrics import Predictions
 from artjax.evaluation.over_tasks import over_tasks
 from artjax.modes.search.results import Result
 from artjax.training.network import Network
+
+
+class Scored(NamedTuple):
+    """A trial, an ensemble or a soup: its row in `best.json`, and its predictions by task."""
+
+    row: dict[str, Any]
+    predicted: Mapping[str, Predictions]
 
 
 def predictions(
@@ -36,21 +43,22 @@ def mean_predictions(members: Sequence[Mapping[str, Predictions]]) -> dict[str, 
     }
 
 
-def row(
+def scored(
     kind: str,
     members: Sequence[Result],
     predicted: Mapping[str, Predictions],
     workdirs: Sequence[str] = (),
-) -> dict[str, Any]:
-    """What `best.json` says of a combination: `single`, `ensemble` or `soup`, and its score."""
+) -> Scored:
+    """A combination, `single`, `ensemble` or `soup`, with what `best.json` says of it."""
     top1, loss, _ = scores(predicted)
-    return {
+    row = {
         "kind": kind,
         "trials": [member.number for member in members],
         "top1": top1,
         "loss": loss,
         "workdirs": list(workdirs),
     }
+    return Scored(row, predicted)
 
 
 def choose(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:

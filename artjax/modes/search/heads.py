@@ -26,9 +26,10 @@ from artjax.evaluation.metrics import Predictions
 from artjax.evaluation.over_tasks import over_tasks
 from artjax.files import replacing
 from artjax.modes.search import combining
+from artjax.modes.search.combining import Scored
 from artjax.modes.search.group import Group, put
 from artjax.modes.search.results import Result, ranked, rungs, survivors
-from artjax.modes.search.space import Space, with_hyperparameters
+from artjax.modes.search.space import OWN, Space, with_hyperparameters
 from artjax.runs import OpenRun, Run, claim
 from artjax.runtime import mesh as mesh_lib
 from artjax.setup import Setup
@@ -145,7 +146,7 @@ class HeadSearch:
         """Validates every trial, and lets the best ones go on."""
         for group in self._groups:
             for trial in group.trials:
-                predicted = self._predictions_in(group, trial)
+                predicted = self._predictions_of(group, group.of(trial).variables)
                 scores = combining.scores(predicted)
                 finished = step == self.steps
                 self._results[trial] = Result(trial, self.drawn[trial], step, *scores, finished)
@@ -163,25 +164,39 @@ class HeadSearch:
         if step == self.steps:
             return
         kept = {r.number for r in best[: survivors(len(best), self._halving, self._members)]}
+        kept.add(OWN)  # the others are compared with it at the end
         for group in self._groups:
             group.keep([trial for trial in group.trials if trial in kept])
 
-    def combined(self, members: int) -> list[dict[str, Any]]:
-        """Scores of the best trial, of ensembles and of soups; writes the highest one as runs."""
+    def finalists(self) -> dict[int, Mapping[str, Predictions]]:
+        """What each trial that was trained to the end says of the validation works, by its number."""
+        return {
+            trial: self._predictions_of(group, group.of(trial).variables)
+            for group in self._groups
+            for trial in group.trials
+        }
+
+    def combined(self, members: int, of_trials: Mapping[int, Any]) -> list[Scored]:
+        """Scores of the best trial, of ensembles and of soups; writes the highest one as runs.
+
+        Args:
+          members: the largest number of trials in a combination.
+          of_trials: what `finalists` gave.
+        """
         best = ranked([result for result in self.results if result.finished])[:members]
         numbers = [result.number for result in best]
-        predictions = [self._predictions(number) for number in numbers]
-        rows = [combining.row("single", best[:1], predictions[0])]
+        predictions = [of_trials[number] for number in numbers]
+        found = [combining.scored("single", best[:1], predictions[0])]
         soups: dict[int, Any] = {}
         for count in range(2, len(best) + 1):
             together = combining.mean_predictions(predictions[:count])
-            rows.append(combining.row("ensemble", best[:count], together))
+            found.append(combining.scored("ensemble", best[:count], together))
             soup = self.soup(numbers[:count])
             if soup is not None:
                 soups[count] = soup
                 of_soup = self._predictions_of(self.group_of(numbers[0]), soup)
-                rows.append(combining.row("soup", best[:count], of_soup))
-        chosen = combining.choose(rows)
+                found.append(combining.scored("soup", best[:count], of_soup))
+        chosen = combining.choose([of_one.row for of_one in found])
         if chosen["kind"] == "ensemble":
             chosen["workdirs"] = [f"member{i}" for i in range(len(chosen["trials"]))]
             for name, number in zip(chosen["workdirs"], chosen["trials"], strict=True):
@@ -190,18 +205,11 @@ class HeadSearch:
             chosen["workdirs"] = ["best"]
             mixed = soups[len(chosen["trials"])] if chosen["kind"] == "soup" else None
             self.write_run(self._folder / "best", numbers[0], mixed)
-        return rows
+        return found
 
     def group_of(self, trial: int) -> Group:
         """The group that holds a trial; it must have been trained to the end."""
         return next(group for group in self._groups if trial in group.trials)
-
-    def _predictions(self, trial: int) -> Mapping[str, Predictions]:
-        """What a trial says of the validation works, for each task."""
-        return self._predictions_in(self.group_of(trial), trial)
-
-    def _predictions_in(self, group: Group, trial: int) -> Mapping[str, Predictions]:
-        return self._predictions_of(group, group.of(trial).variables)
 
     def _predictions_of(
         self, group: Group, variables: Mapping[str, Any]

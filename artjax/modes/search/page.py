@@ -16,6 +16,10 @@ from artjax.modes.search.space import Hyperparameters, Space
 if TYPE_CHECKING:
     from ml_collections import ConfigDict
 
+CHOSEN_BY = (
+    "the best of many is in part the luckiest on the works by which it was chosen: its score on test "
+    "tends to be lower"
+)
 _TITLES = {
     "peak_lr": "learning rate",
     "weight_decay": "weight decay",
@@ -34,20 +38,19 @@ def lines(best: Mapping[str, Any]) -> list[str]:
     """The end of a search in words."""
     chosen = best["chosen"]
     found = [
-        f"best of {best['trials']:,} trials: trial {best['trial']}, validation top-1 "
-        f"{best['validation_top1']:.1%} (standard error {100 * best['standard_error']:.1f} points), "
-        f"loss {best['validation_loss']:.3f}"
+        f"best of {best['trials']:,} trials: trial {best['trial']}, top-1 "
+        f"{best['validation_top1']:.1%}, loss {best['validation_loss']:.3f}, on the "
+        f"{best['comparison']['works']:,} validation works by which it was chosen"
     ]
     if chosen["kind"] != "single":
         found.append(
-            f"better on validation: {'an ensemble' if chosen['kind'] == 'ensemble' else 'a soup'} of "
+            f"better on these: {'an ensemble' if chosen['kind'] == 'ensemble' else 'a soup'} of "
             f"the best {len(chosen['trials'])}, top-1 {chosen['top1']:.1%}, loss {chosen['loss']:.3f}"
         )
+    found += best["comparison"]["in_words"]
     found += best["hints"]
-    found.append(
-        "the best of many is in part the luckiest on validation: its score on test tends to be lower"
-    )
-    found.append(f"train it:    {best['train']}")
+    if best["train"]:
+        found += [CHOSEN_BY, f"train it:    {best['train']}"]
     if best["evaluate"]:
         found.append(f"evaluate it: {best['evaluate']}")
     found.append(f"written to {best['folder']}/index.html")
@@ -56,7 +59,9 @@ def lines(best: Mapping[str, Any]) -> list[str]:
 
 def hints(space: Space, best: Hyperparameters) -> list[str]:
     """What the best trial says of the ranges: an optimum at an end may lie beyond it."""
-    found = []
+    found: list[str] = []
+    if best == space.own:  # which was not drawn from them
+        return found
     for name in ("peak_lr", "weight_decay"):
         low, high = getattr(space, name)
         if name not in space.searched or low <= 0:
@@ -75,6 +80,34 @@ def in_words(drawn: Hyperparameters, space: Space) -> str:
     """The hyperparameters that differ between trials, such as `learning rate 0.01, dropout 0.2`."""
     values = asdict(drawn)
     return ", ".join(f"{_TITLES[name]} {_shown(values[name])}" for name in space.searched)
+
+
+def titles(space: Space) -> list[str]:
+    """The names of the hyperparameters that differ between trials, for people."""
+    return [_TITLES[name] for name in space.searched]
+
+
+def shown_fields(fields: Mapping[str, Any], space: Space) -> list[str]:
+    """The values of these hyperparameters, from what `Hyperparameters.fields` gave."""
+    drawn = Hyperparameters.from_fields(fields)
+    return [_shown(getattr(drawn, name)) for name in space.searched]
+
+
+def fields_in_words(fields: Mapping[str, Any], space: Space) -> str:
+    """As `in_words`, from what `Hyperparameters.fields` gave."""
+    return in_words(Hyperparameters.from_fields(fields), space)
+
+
+def spread_in_words(several: Sequence[Mapping[str, Any]], space: Space) -> list[str]:
+    """The lowest and the highest of each hyperparameter, or all choices: `dropout 0, 0.5`."""
+    drawn = [Hyperparameters.from_fields(fields) for fields in several]
+    found = []
+    for name in space.searched:
+        values = sorted({getattr(of_one, name) for of_one in drawn})
+        between = ", " if name in ("dropout", "layers") else " to "
+        ends = values if between == ", " else values[:: max(1, len(values) - 1)]
+        found.append(f"{_TITLES[name]} {between.join(map(_shown, ends))}")
+    return found
 
 
 def range_in_words(space: Space, name: str) -> str:
@@ -141,7 +174,7 @@ def plots(space: Space, results: Sequence[Result]) -> list[Plot]:
     up = [(height(tick), f"{tick:.0%}") for tick in _ticks(lowest, highest)]
     drawn = []
     for name in space.searched:
-        scale = _Scale(getattr(space, name), name)
+        scale = _Scale((*getattr(space, name), getattr(space.own, name)), name)
         points = [
             (
                 scale.place(getattr(result.drawn, name)),
@@ -157,16 +190,20 @@ def plots(space: Space, results: Sequence[Result]) -> list[Plot]:
 
 
 class _Scale:
-    """The x axis of a plot: logarithmic, linear, or a few choices."""
+    """The x axis of a plot: logarithmic, linear, or a few choices; it has a place for all values."""
 
     def __init__(self, values: Sequence[Any], name: str) -> None:
         self._choices = list(dict.fromkeys(values)) if name in ("dropout", "layers") else None
         self._log = self._choices is None and name != "label_smoothing" and values[0] > 0
         if self._choices is None:
-            self._low, self._high = (self._on(value) for value in values)
+            # A logarithmic axis has no place for 0, which only the configuration's own settings may be.
+            shown = [value for value in values if value > 0 or not self._log]
+            self._low, self._high = self._on(min(shown)), self._on(max(shown))
 
     def _on(self, value: float) -> float:
-        return math.log10(value) if self._log else value
+        if not self._log:
+            return value
+        return math.log10(value) if value > 0 else self._low
 
     def place(self, value: Any) -> float:
         if self._choices is not None:
@@ -215,11 +252,12 @@ def render(
     return pages.render(
         "modes/search/page.html",
         best=best,
+        chosen_by=CHOSEN_BY,
         config=config,
         ranges=[range_in_words(space, name) for name in space.searched],
         plots=plots(space, results),
         compared=[
-            (_kind(row), row["top1"], row["loss"], ", ".join(map(str, row["trials"])))
+            (kind_of(row), row["top1"], row["loss"], ", ".join(map(str, row["trials"])))
             for row in best["compared"]
         ],
         columns=[
@@ -244,7 +282,7 @@ def render(
     )
 
 
-def _kind(row: Mapping[str, Any]) -> str:
+def kind_of(row: Mapping[str, Any]) -> str:
     """A single trial, or an ensemble or a soup and how many are in it."""
     return row["kind"] + (f" of {len(row['trials'])}" if row["kind"] != "single" else "")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 # A rate that is not given is searched within this factor of the recipe's.
 _AROUND = 10.0
+OWN = 0
+"""The trial with the configuration's own settings, with which what is found is compared."""
 _STREAM = 7919  # keeps these random numbers apart from those of training
 
 
@@ -49,6 +52,17 @@ class Hyperparameters:
             "model.head_layers": self.layers,
         }
 
+    @classmethod
+    def from_fields(cls, values: Mapping[str, Any]) -> Hyperparameters:
+        """The inverse of `fields`, also of what JSON made of them."""
+        return cls(
+            values["optim.peak_lr"],
+            values["optim.weight_decay"],
+            values["optim.label_smoothing"],
+            values["model.dropout"],
+            tuple(values["model.head_layers"]),
+        )
+
     def flags(self, config: ConfigDict) -> list[str]:
         """The flags that set them; those that the configuration has already are left out."""
         present = dict(leaves(config))
@@ -69,6 +83,7 @@ class Space:
       label_smoothing: lowest and highest; drawn uniformly.
       dropout: the rates from which one is chosen.
       layers: the hidden layers from which one choice is drawn.
+      own: the configuration's own settings, which may lie outside of the ranges.
       seed: of the draws.
     """
 
@@ -77,14 +92,17 @@ class Space:
     label_smoothing: tuple[float, float]
     dropout: tuple[float, ...]
     layers: tuple[tuple[int, ...], ...]
+    own: Hyperparameters
     seed: int = 0
 
     def draw(self, trial: int) -> Hyperparameters:
         """The hyperparameters of a trial. They depend on the seed and its number alone.
 
-        Random search with independent draws: Bergstra & Bengio, Random Search for Hyper-Parameter
-        Optimization (2012), section 2.
+        The first one, `OWN`, has the configuration's own settings. The others are drawn independently:
+        Bergstra & Bengio, Random Search for Hyper-Parameter Optimization (2012), section 2.
         """
+        if trial == OWN:
+            return self.own
         share = np.random.default_rng([self.seed, _STREAM, trial]).random(5)
         return Hyperparameters(
             _log_uniform(self.peak_lr, share[0]),
@@ -117,6 +135,13 @@ def space_of(config: ConfigDict) -> Space:
         section.label_smoothing or (config.optim.label_smoothing,) * 2,
         section.dropout or (config.model.dropout,),
         tuple((width,) if width else () for width in section.width) or (config.model.head_layers,),
+        Hyperparameters(
+            given,
+            decay,
+            config.optim.label_smoothing,
+            config.model.dropout,
+            tuple(config.model.head_layers),
+        ),
         config.seed,
     )
     for name in ("peak_lr", "weight_decay", "label_smoothing"):

@@ -15,8 +15,9 @@ from artjax import config as config_lib
 from artjax.errors import ConfigError, TrainingError
 from artjax.evaluation.metrics import Predictions
 from artjax.modes.search import combining, page
+from artjax.modes.search.combining import Scored
 from artjax.modes.search.results import Result, ranked, rungs
-from artjax.modes.search.space import Hyperparameters, Space, rounded, with_hyperparameters
+from artjax.modes.search.space import OWN, Hyperparameters, Space, rounded, with_hyperparameters
 from artjax.places import Places
 from artjax.runs import open_run
 from artjax.setup import Setup
@@ -114,7 +115,10 @@ class TrialSearch:
             stopped = self._run_trial(trial)
             if stopped is not None:
                 return stopped
-        self.results = [self._result(trial) for trial in self._study.trials if trial.params]
+        waiting = self._waiting()
+        self.results = [
+            self._result(trial) for trial in self._study.trials if trial.number not in waiting
+        ]
         if not any(result.finished for result in self.results):
             raise TrainingError(
                 f"none of the {len(self.results)} trials was trained to its end with a finite loss; "
@@ -122,16 +126,27 @@ class TrialSearch:
             )
         return None
 
-    def combined(self, members: int) -> list[dict[str, Any]]:
-        """Scores on validation of the best trial, and of ensembles of the best ones."""
+    def finalists(self) -> dict[int, Mapping[str, Predictions]]:
+        """What each trial that was trained to the end says of the validation works, by its number."""
+        return {
+            result.number: self._predictions(result) for result in self.results if result.finished
+        }
+
+    def combined(self, members: int, of_trials: Mapping[int, Any]) -> list[Scored]:
+        """Scores on validation of the best trial, and of ensembles of the best ones.
+
+        Args:
+          members: the largest number of trials in an ensemble.
+          of_trials: what `finalists` gave.
+        """
         best = ranked([result for result in self.results if result.finished])[:members]
-        predictions = [self._predictions(result) for result in best]
-        rows = [combining.row("single", best[:1], predictions[0], [best[0].folder])]
+        predictions = [of_trials[result.number] for result in best]
+        found = [combining.scored("single", best[:1], predictions[0], [best[0].folder])]
         for count in range(2, len(best) + 1):
             folders = [result.folder for result in best[:count]]
             together = combining.mean_predictions(predictions[:count])
-            rows.append(combining.row("ensemble", best[:count], together, folders))
-        return rows
+            found.append(combining.scored("ensemble", best[:count], together, folders))
+        return found
 
     def _predictions(self, result: Result) -> dict[str, Predictions]:
         """What the best checkpoint of a trial says of the validation works."""
@@ -159,6 +174,9 @@ class TrialSearch:
         import optuna
 
         number, space = len(self._study.trials), self._space
+        if number == OWN:
+            # Its settings may lie outside of the ranges, so it is no trial of them for Optuna.
+            return self._study.ask()
         if self._config.search.sampler == "tpe":
             # A new seed for each trial, so that a process that resumes draws as the first one would.
             sampler = optuna.samplers.TPESampler(seed=_SEEDS * space.seed + number)
@@ -173,7 +191,7 @@ class TrialSearch:
         """Trains a trial until it is judged for the last time; returns the signal that stopped it."""
         from optuna.trial import TrialState
 
-        drawn = _drawn(trial.params)
+        drawn = self._drawn(trial)
         workdir = self._folder / _folder_of(trial.number)
         config = with_hyperparameters(self._config, drawn)
         halving, say = self._config.search.halving, self._console.say
@@ -203,6 +221,9 @@ class TrialSearch:
         say(f"trial {trial.number}: trained to the end, validation top-1 {top1:.1%}")
         return None
 
+    def _drawn(self, trial: optuna.Trial | optuna.trial.FrozenTrial) -> Hyperparameters:
+        return self._space.own if trial.number == OWN else _drawn(trial.params)
+
     def _train(self, config: ConfigDict, workdir: Path, end: int) -> Outcome:
         """Trains up to a step. What training prints goes to a file of the trial."""
         workdir.mkdir(parents=True, exist_ok=True)
@@ -218,7 +239,7 @@ class TrialSearch:
     def _result(self, trial: optuna.trial.FrozenTrial) -> Result:
         from optuna.trial import TrialState
 
-        drawn, folder = _drawn(trial.params), _folder_of(trial.number)
+        drawn, folder = self._drawn(trial), _folder_of(trial.number)
         workdir = self._folder / folder
         if trial.state == TrialState.COMPLETE:
             top1, loss, error = _finished(workdir)

@@ -13,7 +13,8 @@ from artjax.modes.search import combining, page
 from artjax.modes.search.results import Result
 from artjax.modes.search.space import Hyperparameters, Space
 
-SPACE = Space((1e-4, 1e-1), (0.0, 0.0), (0.0, 0.2), (0.0, 0.5), ((), (64,)))
+OWN = Hyperparameters(1e-3, 0.0, 0.1, 0.0, ())
+SPACE = Space((1e-4, 1e-1), (0.0, 0.0), (0.0, 0.2), (0.0, 0.5), ((), (64,)), OWN)
 RESULTS = [
     Result(0, Hyperparameters(1e-4, 0.0, 0.0, 0.0, ()), 20, 0.25, 2.0, 0.1, False),
     Result(1, Hyperparameters(1e-1, 0.0, 0.2, 0.5, (64,)), 40, 0.75, 0.5, 0.1, True, "trial001"),
@@ -56,6 +57,7 @@ def test_the_page_shows_the_commands_and_loads_nothing(tmp_path):
         "evaluate": "",
         "hints": page.hints(SPACE, RESULTS[1].drawn),
         "folder": "w/search",
+        "comparison": {"works": 64, "in_words": ["no setting <is> better"]},
         "chosen": {"kind": "soup", "trials": [1, 0], "top1": 0.8, "loss": 0.4},
         "compared": [{"kind": "soup", "trials": [1, 0], "top1": 0.8, "loss": 0.4}],
     }
@@ -64,6 +66,8 @@ def test_the_page_shows_the_commands_and_loads_nothing(tmp_path):
     shown = Page(tmp_path / "index.html")
     text = "".join(shown.text)
     assert "python launch.py --config 'a<b'" in text  # as it is to be copied
+    assert "No setting <is> better." in text
+    assert "on the works by which it was chosen" in text
     assert "upper end of its range" in text
     assert (shown.sources, shown.links) == ([], [])
     assert "script" not in shown.tags
@@ -74,7 +78,24 @@ def test_the_page_shows_the_commands_and_loads_nothing(tmp_path):
     assert ["1", "0.1", "0.2", "0.5", "64", "75.0%", "0.500", "finished"] in cells
     assert ["2", "0.01", "0.1", "0.5", "none", "0.0%", "inf", "diverged"] in cells
     assert html.count("<circle") == 4 * 2
-    assert "a soup of the best 2, top-1 80.0%" in " ".join(page.lines(best))
+    said = page.lines(best)
+    assert "a soup of the best 2, top-1 80.0%" in " ".join(said)
+    assert said[0].endswith("on the 64 validation works by which it was chosen")
+    assert "no setting <is> better" in said
+
+
+def test_the_own_settings_have_a_place_in_the_plots_also_outside_of_the_ranges():
+    own = Hyperparameters(1.0, 0.0, 0.3, 0.2, (8,))
+    space = Space((1e-4, 1e-1), (1e-5, 1e-3), (0.0, 0.2), (0.0, 0.5), ((), (64,)), own)
+    of_own = Result(0, own, 40, 0.5, 1.0, 0.1, True)
+    drawn = Hyperparameters(1e-1, 1e-5, 0.2, 0.5, (64,))
+    plots = page.plots(space, [of_own, Result(1, drawn, 40, 0.75, 0.5, 0.1, True)])
+    places = {plot.title: [point[0] for point in plot.points] for plot in plots}
+    assert places["learning rate"][0] > places["learning rate"][1]
+    assert places["weight decay"][0] == places["weight decay"][1]  # 0 is at the lower end
+    assert places["label smoothing"][0] > places["label smoothing"][1]
+    assert {text for _, text in plots[-1].across} == {"none", "64", "8"}
+    assert page.hints(space, own) == []
 
 
 def test_the_mean_of_members_is_that_of_their_probabilities():
@@ -105,7 +126,7 @@ def test_several_tasks_are_scored_by_the_mean_top1_and_the_summed_loss():
         pytest.approx(sum(losses)),
         pytest.approx(standard_error(list(given.values()))),
     )
-    row = combining.row("single", RESULTS[1:2], given)
+    row = combining.scored("single", RESULTS[1:2], given).row
     assert (row["top1"], row["loss"], row["trials"]) == (*found[:2], [1])
 
 

@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 from tiny import tiny_config
@@ -18,7 +20,7 @@ def test_draws_are_uniform_in_the_logarithm_and_within_their_ranges():
             search__width=(0, 64),
         )
     )
-    drawn = [space.draw(trial) for trial in range(1000)]
+    drawn = [space.draw(trial) for trial in range(1, 1001)]
     logarithms = np.log10([trial.peak_lr for trial in drawn])
     assert logarithms.min() >= -4.001
     assert logarithms.max() <= 0.001
@@ -48,13 +50,27 @@ def test_a_draw_depends_on_seed_and_trial_alone():
     assert space_of(tiny_config(**WIDE, seed=1)).draw(3) != one.draw(3)
 
 
+def test_the_first_trial_has_the_settings_of_the_configuration_whatever_the_ranges_are():
+    config = tiny_config(**WIDE, optim__peak_lr=5.0, search__dropout=(0.5,), search__width=(64,))
+    own = space_of(config).draw(0)
+    assert own.flags(config) == []
+    assert own.fields() == {
+        "optim.peak_lr": 5.0,
+        "optim.weight_decay": config.optim.weight_decay,
+        "optim.label_smoothing": config.optim.label_smoothing,
+        "model.dropout": 0.2,
+        "model.head_layers": (),
+    }
+    assert Hyperparameters.from_fields(json.loads(json.dumps(own.fields()))) == own
+
+
 def test_empty_ranges_lie_around_the_recipe():
     space = space_of(tiny_config(optim__peak_lr=0.05, optim__weight_decay=0.0))
     assert space.peak_lr == (0.005, 0.5)
     assert space.weight_decay == (0.0, 0.0)
     assert space.searched == ("peak_lr",)
-    assert space.draw(0).weight_decay == 0
-    assert space.draw(0).dropout == tiny_config().model.dropout
+    assert space.draw(1).weight_decay == 0
+    assert space.draw(1).dropout == tiny_config().model.dropout
     # A rate that adamw diverges with is not drawn.
     assert space_of(tiny_config(optim__name="adamw", optim__peak_lr=0.01)).peak_lr == (0.001, 0.02)
 

@@ -117,16 +117,21 @@ def test_the_trials_that_are_worse_at_a_rung_are_stopped(data_dir, tmp_path, mon
         return [row | {"validation/top1": set_to[workdir.name]} for row in read(workdir)]
 
     monkeypatch.setattr(trials, "_validations", rows)
-    given = config(search__halving=2, search__members=1, steps=2)
-    search(given, Places(tmp_path, data_dir), **ONE)
+    given = config(search__halving=2, search__members=1, steps=2, search__weight_decay=(1e-4, 1e-3))
+    given.optim.weight_decay = 0.0  # which is in no range of Optuna's
+    best = search(given, Places(tmp_path, data_dir), **ONE).best
     status = {row["trial"]: row["status"] for row in table(tmp_path)}
     assert status["1"] == "stopped at step 1"
     assert status["2"] == "finished"
+    own = next(row for row in table(tmp_path) if row["trial"] == "0")
+    assert (own["peak_lr"], own["weight_decay"]) == (str(given.optim.peak_lr), "0.0")
+    assert own["status"] == "finished"
+    assert best["comparison"]["others"] == 1
 
 
 @pytest.mark.slow
 def test_a_diverged_trial_is_counted_and_said(data_dir, tmp_path, capsys):
-    given = config(search__trials=1, search__peak_lr=(1e30, 1e35), optim__clip_norm=0.0)
+    given = config(search__trials=1, optim__peak_lr=1e32, optim__clip_norm=0.0)
     with pytest.raises(TrainingError, match=r"none of the 1 trials was trained to its end"):
         search(given, Places(tmp_path, data_dir), **ONE)
     assert "trial 0: failed: " in capsys.readouterr().out
