@@ -87,7 +87,8 @@ def test_a_run_learns_and_leaves_a_complete_workdir(finished):
     assert [row["step"] for row in validations] == [6, 12]
     assert set(validations[0]) == {"step", "validation/loss", "validation/top1"}
     names = {path.name.partition(".")[0] for path in finished.iterdir() if path.name[0] != "."}
-    assert names == {"checkpoints", "config", "evaluation", "events", "learnt_from", "metrics"}
+    kept = {"learnt_from", "reliability", "train_embeddings"}
+    assert names == {"checkpoints", "config", "evaluation", "events", "metrics"} | kept
 
 
 def test_metrics_json_has_the_documented_fields(finished):
@@ -97,6 +98,8 @@ def test_metrics_json_has_the_documented_fields(finished):
         *("n", "official_n", "loss", "top1", "top1_ci95", "top1_trials", "top5", "macro_f1"),
         *("baselines", "classes", "labelled_classes", "predicted_classes", "works", "not_finite"),
         *("auroc", "auroc_classes", "balanced_accuracy", "by_class", "brier", "ece"),
+        *("temperature", "loss_uncalibrated", "brier_uncalibrated", "ece_uncalibrated"),
+        *("error_rate", "sure_from", "n_sure", "n_sure_wrong", "sure_trials", "n_unlike_train"),
     }
     assert result["tasks"]["artist"]["n"] == 19
 
