@@ -94,7 +94,8 @@ def test_a_run_learns_and_leaves_a_complete_workdir(finished):
         "validation/probability",
     }
     names = {path.name.partition(".")[0] for path in finished.iterdir() if path.name[0] != "."}
-    assert names == {"checkpoints", "config", "evaluation", "events", "learnt_from", "metrics"}
+    kept = {"learnt_from", "reliability", "train_embeddings"}
+    assert names == {"checkpoints", "config", "evaluation", "events", "metrics"} | kept
 
 
 def test_metrics_json_has_the_documented_fields(finished):
@@ -105,6 +106,10 @@ def test_metrics_json_has_the_documented_fields(finished):
         *("baselines", "classes", "labelled_classes", "predicted_classes", "works", "not_finite"),
         *("auroc", "auroc_classes", "balanced_accuracy", "by_class", "brier", "ece", "clusters"),
         *("auroc_ci95", "balanced_accuracy_ci95", "macro_f1_ci95", "paired"),
+        *("temperature", "loss_uncalibrated", "brier_uncalibrated", "ece_uncalibrated"),
+        *("error_rate", "sure_from", "n_sure", "n_sure_wrong", "sure_trials", "n_unlike_train"),
+        *("n_unseen_works", "top1_unseen_works", "n_without_copies", "top1_without_copies"),
+        *("source_facts",),
     }
     assert result["tasks"]["artist"]["n"] == 19
 
