@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +61,27 @@ def write_results(folder: Path, contents: Mapping[str, str | bytes]) -> None:
             raise WorkdirError(
                 f"cannot write {folder / name}: {error.strerror or error}"
             ) from error
+
+
+def kept_in(file: Path, key: str, compute: Callable[[], Any]) -> Any:
+    """A JSON value that is computed once, and kept in a file that has others under their keys.
+
+    The file is only a cache: where it cannot be read or written, the value is computed again.
+
+    Args:
+      file: made if it does not exist.
+      key: has a digest of everything that decides the value.
+      compute: the value; what it raises is not kept.
+    """
+    try:
+        kept: dict[str, Any] = json.loads(file.read_text())
+    except (OSError, ValueError):
+        kept = {}
+    if key not in kept:
+        kept[key] = compute()
+        with suppress(OSError):
+            write_atomically(file, json.dumps(kept, indent=2, sort_keys=True) + "\n")
+    return kept[key]
 
 
 def json_text(value: Any, *, sort_keys: bool = False) -> str:

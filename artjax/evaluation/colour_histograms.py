@@ -6,9 +6,7 @@ regularisation are tried; as for a network, the best on validation is tested.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import json
 import warnings
 from collections.abc import Mapping
 from operator import itemgetter
@@ -20,7 +18,7 @@ from artjax.data import colours
 from artjax.data.canvases import Canvases
 from artjax.data.works import Split
 from artjax.evaluation.intervals import wilson_interval
-from artjax.files import write_atomically
+from artjax.files import kept_in
 
 STRENGTHS = (30.0, 0.3, 3.0, 300.0)  # the kind is chosen with the first
 # More works make it slower, but not noticeably better.
@@ -45,26 +43,25 @@ def kept_colour_baseline(
     labels = {name: splits[name].labels[task][rows] for name, rows in known.items()}
     file = data.directory.parent / _KEPT
     key = f"{task} {_digest(data, {n: splits[n].file_names[known[n]] for n in known}, labels)}"
-    try:
-        kept: dict[str, Any] = json.loads(file.read_text())
-    except (OSError, ValueError):
-        kept = {}
-    if key not in kept:
+
+    def compute() -> dict[str, Any] | None:
         counts = {}
         for name, split in splits.items():
             of_split = data.colours(split)
             if of_split is None:
-                return None
+                raise _NotCountedError
             counts[name] = of_split[known[name]]
-        try:
-            kept[key] = colour_baseline(counts, labels)
-        except ModuleNotFoundError:
-            return None
-        # Only a cache: where the folder cannot be written, the next run computes it again.
-        with contextlib.suppress(OSError):
-            write_atomically(file, json.dumps(kept, indent=2, sort_keys=True) + "\n")
-    result: dict[str, Any] | None = kept[key]
+        return colour_baseline(counts, labels)
+
+    try:
+        result: dict[str, Any] | None = kept_in(file, key, compute)
+    except (ModuleNotFoundError, _NotCountedError):
+        return None
     return result
+
+
+class _NotCountedError(Exception):
+    """The colours of a split cannot be counted here, perhaps on another day."""
 
 
 def _digest(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
@@ -13,7 +12,7 @@ import numpy as np
 from artjax.data import reports
 from artjax.data.canvases import Canvases
 from artjax.data.works import Split
-from artjax.files import write_atomically
+from artjax.files import kept_in
 from artjax.prepare import source_baseline
 from artjax.prepare.source_baseline import Told, columns_of
 
@@ -42,21 +41,15 @@ def kept_source_baseline(
     numbers = np.split(np.arange(len(names)), np.cumsum([len(of) for of in known.values()])[:-1])
     file = data.directory.parent / _KEPT
     key = f"{task} {_digest(files, rows, labels)}"
+    of_splits = dict(zip(known, numbers, strict=True))
+
+    def compute() -> dict[str, Any] | None:
+        return source_baseline.source_baseline(columns_of(rows, names), of_splits, labels)
+
     try:
-        kept: dict[str, Any] = json.loads(file.read_text())
-    except (OSError, ValueError):
-        kept = {}
-    if key not in kept:
-        try:
-            kept[key] = source_baseline.source_baseline(
-                columns_of(rows, names), dict(zip(known, numbers, strict=True)), labels
-            )
-        except ModuleNotFoundError:
-            return None
-        # Only a cache: where the folder cannot be written, the next run computes it again.
-        with contextlib.suppress(OSError):
-            write_atomically(file, json.dumps(kept, indent=2, sort_keys=True) + "\n")
-    result: dict[str, Any] | None = kept[key]
+        result: dict[str, Any] | None = kept_in(file, key, compute)
+    except ModuleNotFoundError:
+        return None
     return result
 
 
