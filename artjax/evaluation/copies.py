@@ -45,17 +45,19 @@ class Copy(NamedTuple):
     shared_points: int
 
 
-def find_copies(opened: OpenRun, test: Split, train: Split) -> list[Copy] | None:
+def find_copies(
+    opened: OpenRun, tested: tuple[Split, np.ndarray], train: Split
+) -> list[Copy] | None:
     """The pairs that show the same, the most similar first; None without OpenCV.
 
     Args:
       opened: the run.
-      test: works to look for.
+      tested: works to look for, and their embeddings, float32 [N, C].
       train: works to look among.
     """
     if not available():
         return None
-    points = [train_embeddings.of_works(opened, test), _of_train(opened, train)]
+    test, points = tested[0], [tested[1], _of_train(opened, train)]
     near = embeddings.nearest(points[0], points[1], NEAREST).indices
     rows = np.repeat(np.arange(len(test)), near.shape[1])
     pairs = np.unique(np.stack([rows, near.ravel()], axis=1), axis=0)
@@ -107,7 +109,7 @@ def in_words(found: dict[str, int] | None) -> list[str]:
         return []
     return [
         f"  warning: {found['works']:,} test works look like a copy or a detail of a train work; "
-        f"evaluation/test/{PAGE} shows them side by side"
+        f"{PAGE}, beside metrics.json, shows them side by side"
     ]
 
 

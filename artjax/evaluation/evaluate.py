@@ -24,6 +24,7 @@ from artjax.evaluation import (
     metrics,
     reliability,
     source_facts,
+    train_embeddings,
 )
 from artjax.evaluation.colour_histograms import kept_colour_baseline, right_works
 from artjax.evaluation.painters import painters_of
@@ -121,13 +122,14 @@ def predict_and_evaluate(
     judge = judging.Judge(reliability.of_run(run, settings), views)
     cluster_by = cluster_label(run.config, settings)
     predictions = in_context(judge.calibrated(raw), data, splits, name, cluster_by)
-    unlike_train = judging.unlikeness(opened, split, judge.reliability)
+    of_test = train_embeddings.of_works(opened, split) if name == "test" else None
+    unlike_train = None if of_test is None else judge.reliability.unlikeness(of_test)
     judged = judging.numbers([judge], raw, predictions, unlike_train)
     learnt_from = seen.of_weights(run.workdir, run.record)
     folder = folder_of(run.workdir, name, run.which)
     of_copies, also_left_out = {}, {}
-    if name == "test":
-        found = copies.find_copies(opened, split, splits["train"])
+    if of_test is not None:
+        found = copies.find_copies(opened, (split, of_test), splits["train"])
         of_copies = {"copies": copies.summary(found)}
         also_left_out = {"without_copies": copies.left_out(found, split)}
         if is_first_process():

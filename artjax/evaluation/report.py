@@ -70,7 +70,7 @@ def report_lines(result: Mapping[str, Any]) -> list[str]:
         if row.get("suspected_labels"):
             lines.append(
                 f"  {row['suspected_labels']:,} labels may be wrong: look at them in "
-                "evaluation/folds-labels/index.html"
+                f"{result['labels_page']}"
             )
         without = row["classes"] - row["labelled_classes"]
         if without:

@@ -165,6 +165,7 @@ def pool_folds(
         },
     }
     labels_folder = evaluate.folder_of(workdir, "folds-labels", given["which"])
+    result["labels_page"] = str(labels_folder.relative_to(workdir) / "index.html")
     for task, to_check in labels.write(labels_folder).items():
         result["tasks"][task]["suspected_labels"] = int(to_check.suspected.sum())
     headers, rows = zip(*(table.split("\n", 1) for table in tables), strict=True)
