@@ -69,8 +69,8 @@ def report_lines(result: Mapping[str, Any]) -> list[str]:
             )
         if row.get("suspected_labels"):
             lines.append(
-                f"  {row['suspected_labels']:,} labels may be wrong: look at them in "
-                f"{result['labels_page']}"
+                f"  {row['suspected_labels']:,} labels are doubted (a weak network doubts many right "
+                f"ones): look at them in {result['labels_page']}"
             )
         without = row["classes"] - row["labelled_classes"]
         if without:

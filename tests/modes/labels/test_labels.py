@@ -115,5 +115,6 @@ def test_folds_end_with_the_page(mislabelled, tmp_path, capsys):
     suspected = sum(row["suspected"] == "yes" for row in rows)
     assert result["tasks"]["artist"]["suspected_labels"] == suspected > 0
     said = capsys.readouterr().out
-    assert f"{suspected} labels may be wrong: look at them in evaluation/folds-labels/" in said
+    assert f"{suspected} labels are doubted (" in said
+    assert "look at them in evaluation/folds-labels/index.html" in said
     assert_good_page(folder)
