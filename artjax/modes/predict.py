@@ -24,10 +24,11 @@ def run(command: Command) -> int:
     pictures = command.flags.get("pictures", [])
     if not pictures:
         raise ConfigError("--mode predict needs image files: put files or folders after it")
+    views, settings = command.views(), command.eval_settings()
     workdirs = command.runs()
     members = [member for workdir in workdirs for member in runs_in(workdir)]
     runs = [Run.load(member, command.flags.get("checkpoint", "best")) for member in members]
-    result = predict(runs, pictures, command.views(), command.eval_settings())
+    result = predict(runs, pictures, views, settings)
     if len(runs) > 1:
         print(f"the mean of {len(runs)} runs: {', '.join(map(str, members))}")
     shown: Any = None
@@ -38,9 +39,9 @@ def run(command: Command) -> int:
         print(f"  {guess.probability:6.1%}  {guess.label}")
     for path, reason in result.unusable:
         print(f"{readable_name(str(path))}: not a usable image: {reason}", file=sys.stderr)
-    views = max(judge.views for judge in result.judges)
-    if views > 1:
-        print(f"each the mean of {views} views")
+    most = max(judge.views for judge in result.judges)
+    if most > 1:
+        print(f"each the mean of {most} views")
     print("\n".join([*_counts(result.guesses), *judging.said_of(result.judges)]))
     folder = workdirs[0] / "predict"
     write_results(folder, {"predictions.csv": _csv(result.guesses)})

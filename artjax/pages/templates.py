@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import jinja2
+if TYPE_CHECKING:
+    import jinja2
 
 
 @cache
 def _environment() -> jinja2.Environment:
+    # Imported here: a machine that only trains need not have it.
+    import jinja2
+
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("artjax", ""),
         autoescape=True,  # names and titles come from catalogues

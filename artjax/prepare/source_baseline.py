@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import PurePosixPath
@@ -232,12 +233,15 @@ def _named(features: np.ndarray, labels: np.ndarray, others: np.ndarray, trees: 
     from sklearn.ensemble import ExtraTreesClassifier
 
     total: Any = 0
-    for seed in range(0, trees, _TREES_AT_ONCE):
-        # All columns are tried for each cut: one that tells would be missed among many that do not.
-        forest = ExtraTreesClassifier(
-            _TREES_AT_ONCE, min_samples_leaf=LEAST_LEAF, max_features=None, random_state=seed
-        )
-        total = total + forest.fit(features, labels).predict_proba(others)
+    with warnings.catch_warnings():
+        # Many classes with few works each are what a small collection has.
+        warnings.filterwarnings("ignore", "The number of unique classes", UserWarning)
+        for seed in range(0, trees, _TREES_AT_ONCE):
+            # All columns are tried for each cut: one that tells would be missed among many that do not.
+            forest = ExtraTreesClassifier(
+                _TREES_AT_ONCE, min_samples_leaf=LEAST_LEAF, max_features=None, random_state=seed
+            )
+            total = total + forest.fit(features, labels).predict_proba(others)
     named: np.ndarray = np.unique(labels)[total.argmax(axis=1)]
     return named
 

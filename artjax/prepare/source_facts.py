@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from PIL import ExifTags, Image, JpegImagePlugin
+from PIL import ExifTags, Image
 
 from artjax.data.reports import SourceFacts
 from artjax.prepare.borders import inside_border
@@ -115,6 +115,9 @@ def _detail(grey: np.ndarray) -> float:
 def _format(image: Image.Image) -> str:
     words = [str(image.format), image.mode]
     if image.format in ("JPEG", "MPO"):
+        # Imported here, because the import alone changes which formats Pillow knows.
+        from PIL import JpegImagePlugin
+
         words.append(_SUBSAMPLING.get(JpegImagePlugin.get_sampling(image), ""))
         words.append("progressive" if "progressive" in image.info else "")
     return " ".join(filter(None, words))

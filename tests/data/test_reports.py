@@ -19,8 +19,8 @@ def test_written_rows_are_read(tmp_path):
     file = tmp_path / "near_duplicates.csv"
     reports.write_csv(file, NearDuplicateRow._fields, [ROW])
     assert file.read_text() == (
-        "file_name,split,near_duplicate,near_duplicate_split,distance,correlation,conflict\n"
-        "a.jpg,train,b.jpg,test,3,0.97,artist\n"
+        "file_name,split,near_duplicate,near_duplicate_split,distance,correlation,conflict,"
+        "shared_points\na.jpg,train,b.jpg,test,3,0.97,artist,\n"
     )
     assert reports.read_near_duplicates(tmp_path) == [ROW]
 

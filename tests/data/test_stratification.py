@@ -135,7 +135,8 @@ def test_equal_shares_give_folds():
 def test_another_seed_is_another_cut_and_seed_0_is_the_cut_that_always_was():
     groups = {f"work {i}": ["ada" if i % 3 else "bo"] for i in range(12)}
     shares = {"a": 0.5, "b": 0.25, "c": 0.25}
-    cuts = ["".join(stratify(groups, shares, {}, seed)[key] for key in groups) for seed in range(4)]
+    splits = [stratify(groups, shares, {}, seed=seed) for seed in range(4)]
+    cuts = ["".join(of_seed[key] for key in groups) for of_seed in splits]
     default = stratify(groups, shares, {})
     assert cuts[0] == "".join(default[key] for key in groups) == "ccaaabbaaabc"
     assert len(set(cuts)) == 4

@@ -53,7 +53,8 @@ def row_of(data, name="test"):
     labels = split.labels["genre"][known]
     logs = np.log(np.where(np.eye(3)[labels] > 0, 0.9, 0.05))
     given = known, Predictions(labels, logs, split.work_ids[known])
-    return evaluate.scores({"genre": given}, data, splits, name, NAMES)["genre"]
+    predictions = evaluate.in_context({"genre": given}, data, splits, name)
+    return evaluate.scores(predictions, data, splits, name, NAMES)["genre"]
 
 
 def said(row, split="test"):

@@ -198,7 +198,7 @@ def test_correlation_is_numpys(pictures):
     assert (ours >= np.asarray(theirs) - 1e-4).all()
 
 
-@pytest.mark.parametrize(("distance", "found"), [(15, [(0, 1, 15, 1.0)]), (16, [])])
+@pytest.mark.parametrize(("distance", "found"), [(15, [(0, 1, 15, 1.0, None)]), (16, [])])
 def test_hashes_may_differ_in_15_bits(distance, found):
     grey = np.random.default_rng(0).integers(0, 256, (32, 32), np.uint8).tobytes()
     assert (

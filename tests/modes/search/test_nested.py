@@ -157,7 +157,9 @@ def test_each_work_is_tested_once_by_what_its_own_fold_chose(found, places):
         folder = places.workdir / f"fold{fold}" / "search"
         chosen = [folder / name for name in row["chosen"]["workdirs"]]
         assert runs_in(places.workdir / f"fold{fold}") == chosen
-        alone = ensemble.predict_and_evaluate(chosen, "test").result["tasks"]["artist"]
+        alone = ensemble.predict_and_evaluate(chosen, "test", ensemble.Given()).result["tasks"][
+            "artist"
+        ]
         assert row["test"]["artist"] == {"n": alone["n"], "top1": alone["top1"]}
         own = [r["label"] == r["predicted"] for r in rows if r["fold"] == str(fold)]
         assert alone["top1"] == np.mean(own)
