@@ -7,6 +7,7 @@ that share local features with it, are compared point by point.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -114,8 +115,14 @@ def in_words(found: dict[str, int] | None) -> list[str]:
 
 
 def write_copies(folder: Path, copies: Sequence[Copy] | None, test: Split, train: Split) -> None:
-    """Writes `copies.csv` and the page, which take the place of earlier ones, into a folder."""
-    copies = copies or []
+    """Writes `copies.csv` and the page into a folder, in place of earlier ones.
+
+    Where copies were not looked for, the earlier ones are removed.
+    """
+    if copies is None:
+        shutil.rmtree(folder / Path(PAGE).parent, ignore_errors=True)
+        (folder / COPIES_CSV).unlink(missing_ok=True)
+        return
     with pages.replaced_folder(folder / Path(PAGE).parent) as new:
         shown = [
             (copy, _picture(test, copy.file_name, new), _picture(train, copy.train_file_name, new))

@@ -15,7 +15,6 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from artjax.prepare.local_features import (
     MIN_SHARED,
@@ -55,6 +54,7 @@ def extract(read: Callable[[int], LocalFeatures], count: int) -> list[LocalFeatu
 def _one_thread_each() -> Iterator[ThreadPoolExecutor]:
     """A thread for each core. BLAS and OpenCV start none of their own, which would wait for these."""
     import cv2
+    from threadpoolctl import threadpool_limits
 
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)

@@ -58,7 +58,7 @@ def row_of(data, name="test"):
 
 
 def said(row, split="test"):
-    result = {"split": split, "views": 1, "tasks": {"genre": row}}
+    result = {"split": split, "views": 1, "cluster_by": "", "tasks": {"genre": row}}
     return "\n".join(report.report_lines(result))
 
 
