@@ -119,7 +119,9 @@ def test_without_opencv_one_line_says_that_copies_are_not_known(workdir, monkeyp
     assert result["tasks"]["artist"]["top1_without_copies"] is None
     said = report.report_lines(result)
     assert sum("OpenCV is not installed" in line for line in said) == 1
-    assert table(workdir) == []
+    folder = workdir / "evaluation" / "test"
+    assert not (folder / "copies.csv").exists()
+    assert not (folder / "copies").exists()  # what an earlier evaluation found
 
 
 def test_works_of_other_splits_are_not_looked_for(workdir):
