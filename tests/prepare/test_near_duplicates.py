@@ -5,7 +5,8 @@ import pytest
 from PIL import Image, ImageDraw, ImageEnhance, ImageOps
 
 from artjax import studio
-from artjax.prepare import near_duplicates
+from artjax.prepare import hash_lookup
+from artjax.prepare.hash_lookup import near_pairs
 from artjax.prepare.near_duplicates import (
     TURNS,
     Fingerprint,
@@ -13,7 +14,6 @@ from artjax.prepare.near_duplicates import (
     aligned_correlations,
     find_near_duplicates,
     fingerprint_of,
-    near_pairs,
     turned,
 )
 
@@ -46,7 +46,7 @@ def test_near_pairs_are_those_of_each_with_each(max_distance):
 def test_near_pairs_do_not_depend_on_how_many_fit_in_memory(monkeypatch):
     hashes = np.random.default_rng(0).integers(0, 2**12, 300, dtype=np.uint64)
     whole = near_pairs(hashes, hashes[:, None], 4)
-    monkeypatch.setattr(near_duplicates, "_AT_ONCE", 50)
+    monkeypatch.setattr(hash_lookup, "_AT_ONCE", 50)
     np.testing.assert_array_equal(near_pairs(hashes, hashes[:, None], 4), whole)
     assert len(whole) > 1000
 
