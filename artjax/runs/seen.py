@@ -22,10 +22,10 @@ from artjax.data.prepared import Prepared
 from artjax.data.works import Split
 from artjax.errors import WorkdirError
 from artjax.files import replacing
-from artjax.prepare.looks import looks_of
+from artjax.prepare.fingerprints import fingerprints_of
 from artjax.prepare.near_duplicates import looks_like_any
-from artjax.runs import looks as looks_lib
-from artjax.runs.looks import NONE, Looks
+from artjax.runs import fingerprints as fingerprints_lib
+from artjax.runs.fingerprints import NONE, Fingerprints
 from artjax.runs.record import Record
 
 FILE = "learnt_from.npz"
@@ -59,13 +59,13 @@ class LearntFrom:
       works: of the work id together with the name of the collection, and with its source (see `_keys`),
         uint64, sorted.
       pictures: of the counted colours of each picture, uint64, sorted; none if they are not counted.
-      looks: how the pictures look, by which other scans of them are known.
+      fingerprints: how the pictures look, by which other scans of them are known.
       unknown: what is missing, in words; empty if nothing is.
     """
 
     works: np.ndarray
     pictures: np.ndarray
-    looks: Looks = NONE
+    fingerprints: Fingerprints = NONE
     unknown: tuple[str, ...] = ()
 
     def seen(self, data: Canvases, split: Split) -> Seen:
@@ -84,15 +84,15 @@ class LearntFrom:
 
     def _alike(self, data: Canvases, split: Split, asked: np.ndarray) -> np.ndarray:
         """Which of the pictures asked for look the same as one of them, as indices in the split."""
-        looks = self.looks
+        known = self.fingerprints
         if reports.read_near_duplicates(data.reports) is None:
             # Its works were cut apart without such a search, because different ones may look the same,
             # such as those that the studio draws. So within its own source only names tell.
-            looks = looks.only(looks.sources != _source(data.prepared))
-        if not (len(looks.sources) and len(asked)):
+            known = known.only(known.sources != _source(data.prepared))
+        if not (len(known.sources) and len(asked)):
             return np.empty(0, np.int64)
-        views = looks_of(data, split.only(asked))
-        return asked[views.picture[looks_like_any(views, looks.views())]]
+        views = fingerprints_of(data, split.only(asked))
+        return asked[views.picture[looks_like_any(views, known.views())]]
 
 
 def of_splits(data: Canvases, splits: Iterable[Split]) -> LearntFrom:
@@ -102,8 +102,8 @@ def of_splits(data: Canvases, splits: Iterable[Split]) -> LearntFrom:
         pictures = _pictures(data, split)
         pictures = np.empty(0, np.uint64) if pictures is None else pictures
         works = np.concatenate([_works(key, split) for key in _keys(data.prepared)])
-        looks = Looks.of(looks_of(data, split), _source(data.prepared))
-        parts.append(LearntFrom(works, pictures, looks))
+        fingerprints = Fingerprints.of(fingerprints_of(data, split), _source(data.prepared))
+        parts.append(LearntFrom(works, pictures, fingerprints))
     return joined(parts)
 
 
@@ -113,7 +113,7 @@ def joined(parts: Sequence[LearntFrom]) -> LearntFrom:
     return LearntFrom(
         np.unique(np.concatenate([part.works for part in parts])),
         np.unique(np.concatenate([part.pictures for part in parts])),
-        looks_lib.joined([part.looks for part in parts]),
+        fingerprints_lib.joined([part.fingerprints for part in parts]),
         tuple(sorted({text for part in parts for text in part.unknown})),
     )
 
@@ -133,7 +133,9 @@ def save(workdir: Path, own: LearntFrom, weights: LearntFrom | None) -> None:
     arrays: dict[str, Any] = {"version": np.asarray(_VERSION)}
     for name, part in parts.items():
         arrays |= {f"{name}/works": part.works, f"{name}/pictures": part.pictures}
-        arrays |= {f"{name}/looks/{field}": of for field, of in part.looks._asdict().items()}
+        arrays |= {
+            f"{name}/fingerprints/{field}": of for field, of in part.fingerprints._asdict().items()
+        }
         arrays[f"{name}/unknown"] = np.asarray(part.unknown, np.str_)
     try:
         with replacing(workdir / FILE) as partial, partial.open("wb") as file:
@@ -213,7 +215,9 @@ def _read(workdir: Path) -> dict[str, LearntFrom] | None:
                 name: LearntFrom(
                     file[f"{name}/works"],
                     file[f"{name}/pictures"],
-                    Looks(*(file[f"{name}/looks/{field}"] for field in Looks._fields)),
+                    Fingerprints(
+                        *(file[f"{name}/fingerprints/{field}"] for field in Fingerprints._fields)
+                    ),
                     tuple(file[f"{name}/unknown"].tolist()),
                 )
                 for name in (_OWN, _WEIGHTS)

@@ -30,7 +30,7 @@ _STREAMED_SIDE_PX = 128  # of pictures that have no canvases, and are decoded fo
 _AT_ONCE = 256  # works, whose canvases take 50 MB at 256 px
 
 
-def looks_of(data: Canvases, split: Split) -> Views:
+def fingerprints_of(data: Canvases, split: Split) -> Views:
     """The views of the works of a split; `picture` is the index of a work in the split."""
     sources = [split.source] if split.source else sorted(data.prepared.splits)
     place = np.full(sum(data.prepared.splits[source] for source in sources), -1)
@@ -46,7 +46,7 @@ def looks_of(data: Canvases, split: Split) -> Views:
 
 def _kept(data: Canvases, source: str) -> Views:
     """Those of one split of the prepared set, from the file, which is written if it is not there."""
-    file = data.directory / f"{source}.looks.npz"
+    file = data.directory / f"{source}.fingerprints.npz"
     made_from = [data.prepared.fingerprint, data.image_feature, _MADE_AS]
     kept = _read(file, made_from)
     if kept is not None:

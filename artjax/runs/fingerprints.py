@@ -10,7 +10,7 @@ import numpy as np
 from artjax.prepare.near_duplicates import SIDE_PX, Views
 
 
-class Looks(NamedTuple):
+class Fingerprints(NamedTuple):
     """The views of pictures (`artjax.prepare.near_duplicates`), as they are kept in a file.
 
     Attributes:
@@ -26,21 +26,21 @@ class Looks(NamedTuple):
     wide_border: np.ndarray
 
     @classmethod
-    def of(cls, views: Views, source: int) -> Looks:
+    def of(cls, views: Views, source: int) -> Fingerprints:
         """Those of pictures that are all from one source."""
         sources = np.full(len(views.hashes), source, np.uint64)
         return cls(sources, views.hashes[:, 0], views.grey, views.wide_border)
 
-    def only(self, chosen: np.ndarray) -> Looks:
+    def only(self, chosen: np.ndarray) -> Fingerprints:
         """The chosen ones, by index or as bool [V]."""
-        return Looks(*(of[chosen] for of in self))
+        return Fingerprints(*(of[chosen] for of in self))
 
     def views(self) -> Views:
         """As views, of which each is a picture of its own, to look for others."""
         return Views(np.arange(len(self.hashes)), self.hashes[:, None], self.grey, self.wide_border)
 
 
-NONE = Looks(
+NONE = Fingerprints(
     np.empty(0, np.uint64),
     np.empty(0, np.uint64),
     np.empty((0, SIDE_PX, SIDE_PX), np.uint8),
@@ -48,11 +48,11 @@ NONE = Looks(
 )
 
 
-def joined(parts: Sequence[Looks]) -> Looks:
+def joined(parts: Sequence[Fingerprints]) -> Fingerprints:
     """Those of one or more together, each once."""
-    looks = Looks(*map(np.concatenate, zip(*parts, strict=True)))
+    every = Fingerprints(*map(np.concatenate, zip(*parts, strict=True)))
     seen: dict[bytes, int] = {}
-    for i in range(len(looks.sources)):
-        key = looks.sources[i].tobytes() + looks.wide_border[i].tobytes() + looks.grey[i].tobytes()
+    for i in range(len(every.sources)):
+        key = every.sources[i].tobytes() + every.wide_border[i].tobytes() + every.grey[i].tobytes()
         seen.setdefault(key, i)
-    return looks.only(np.fromiter(seen.values(), np.int64, len(seen)))
+    return every.only(np.fromiter(seen.values(), np.int64, len(seen)))
