@@ -44,26 +44,30 @@ def fingerprints_of(data: Canvases, split: Split) -> Views:
     return Views(*map(np.concatenate, zip(*parts, strict=True)))
 
 
+def made_from(data: Canvases) -> list[str]:
+    """What decides the fingerprints, beside the size of the canvases."""
+    return [data.prepared.fingerprint, data.image_feature, _MADE_AS]
+
+
 def _kept(data: Canvases, source: str) -> Views:
     """Those of one split of the prepared set, from the file, which is written if it is not there."""
     file = data.directory / f"{source}.fingerprints.npz"
-    made_from = [data.prepared.fingerprint, data.image_feature, _MADE_AS]
-    kept = _read(file, made_from)
+    kept = _read(file, made_from(data))
     if kept is not None:
         return kept
     views = _made(data, source)
     # A folder that cannot be written only costs the time again. Several processes may write at once.
     with suppress(OSError), replacing(file, mark=f".{os.getpid()}") as partial:
-        arrays: dict[str, Any] = {"made_from": np.asarray(made_from), **views._asdict()}
+        arrays: dict[str, Any] = {"made_from": np.asarray(made_from(data)), **views._asdict()}
         with partial.open("wb") as stream:
             np.savez(stream, **arrays)
     return views
 
 
-def _read(file: Path, made_from: list[str]) -> Views | None:
+def _read(file: Path, expected: list[str]) -> Views | None:
     try:
         with file.open("rb") as stream, np.load(stream) as kept:
-            if kept["made_from"].tolist() != made_from:
+            if kept["made_from"].tolist() != expected:
                 return None
             return Views(*(kept[name] for name in Views._fields))
     # Half a file, as a copy that was stopped leaves it, is none.

@@ -28,6 +28,7 @@ MAX_DISTANCE = 15
 MIN_CORRELATION = 0.95
 # Between two whole pictures with wide borders, which look alike through these.
 MIN_CORRELATION_WITH_BORDERS = 0.98
+RULE = (MAX_DISTANCE, MIN_CORRELATION, MIN_CORRELATION_WITH_BORDERS)
 TURNS = 8  # by 0, 90, 180 and 270 degrees, as they are and mirrored
 
 _FREQUENCIES = 8

@@ -15,7 +15,12 @@ from artjax.data.folds import fold_of
 from artjax.places import Places
 from artjax.prepare import fingerprints as kept_fingerprints
 from artjax.prepare.fingerprints import fingerprints_of
-from artjax.prepare.near_duplicates import fingerprint_of, fingerprint_of_grey, views_of
+from artjax.prepare.near_duplicates import (
+    fingerprint_of,
+    fingerprint_of_grey,
+    looks_like_any,
+    views_of,
+)
 from artjax.runs import fingerprints, seen
 from artjax.train import train
 
@@ -82,6 +87,30 @@ def test_in_its_own_source_looks_count_only_if_near_duplicates_were_looked_for(
     prepared = replace(museum.prepared, name=name, directory=tmp_path)
     seen_there = learnt.seen(replace(museum, prepared=prepared), museum.split("test", LABELS))
     assert seen_there.pictures.sum() == found
+
+
+def test_what_is_found_is_kept_for_these_works_and_this_run(
+    scans_dir, tmp_path, learnt, monkeypatch
+):
+    museum = opened("museum", scans_dir, tmp_path, canvas_size=128)
+    test = museum.split("test", LABELS)
+    searched = []
+    monkeypatch.setattr(
+        seen, "looks_like_any", lambda *views: searched.append(views) or looks_like_any(*views)
+    )
+    none = replace(
+        learnt, fingerprints=learnt.fingerprints._replace(hashes=~learnt.fingerprints.hashes)
+    )
+    first_four = [number_of(file) in LEARNT for file in test.file_names[:4]]
+    for known, split, found in (
+        (learnt, test, 5),
+        (none, test, 0),
+        (learnt, test.only(np.arange(4)), sum(first_four)),
+    ):
+        searched.clear()
+        for _ in range(2):
+            assert known.seen(museum, split).pictures.sum() == found
+        assert len(searched) == 1
 
 
 def test_equal_views_are_kept_once(scans_dir, learnt):
