@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import zipfile
 import zlib
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -26,7 +25,7 @@ from artjax.prepare.near_duplicates import Fingerprint, Views, fingerprint_of_gr
 
 # Changes when the fingerprints would: those of another version of this code are then made again.
 _MADE_AS = "1"
-_STREAMED_SIDE_PX = 128  # of pictures that have no canvases, and are decoded for this
+_SIDE_PX = 128  # enough to see a border; pictures without canvases are decoded to it
 _AT_ONCE = 256  # works, whose canvases take 50 MB at 256 px
 
 
@@ -77,20 +76,20 @@ def _read(file: Path, expected: list[str]) -> Views | None:
 
 def _made(data: Canvases, source: str) -> Views:
     if data.why_streamed:
-        data = replace(data, size=_STREAMED_SIDE_PX)
+        data = replace(data, size=_SIDE_PX)
     images = data.images(source)
     parts = [views_of([])]
-    with (
-        ThreadPoolExecutor(os.cpu_count() or 1) as pool,
-        tqdm(total=len(images), desc=f"fingerprints of {source}", unit="image", delay=2) as bar,
-    ):
+    # One thread: these calls are so short that several would wait for Python's lock most of the time.
+    with tqdm(total=len(images), desc=f"fingerprints of {source}", unit="image", delay=2) as bar:
         for start in range(0, len(images), _AT_ONCE):
             rows = np.arange(start, min(start + _AT_ONCE, len(images)))
-            views = views_of(list(pool.map(_fingerprint, take(images, rows))))
+            views = views_of([_fingerprint(canvas) for canvas in take(images, rows)])
             parts.append(views._replace(picture=views.picture + start))
             bar.update(len(rows))
     return Views(*map(np.concatenate, zip(*parts, strict=True)))
 
 
 def _fingerprint(canvas: np.ndarray) -> Fingerprint:
-    return fingerprint_of_grey(Image.fromarray(canvas).convert("L"))
+    grey = Image.fromarray(canvas).convert("L")
+    # Larger ones take up to twice as long, for the same hashes but for a bit or two.
+    return fingerprint_of_grey(grey.reduce(max(1, grey.width // _SIDE_PX)))
