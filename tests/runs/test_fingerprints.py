@@ -89,6 +89,18 @@ def test_in_its_own_source_looks_count_only_if_near_duplicates_were_looked_for(
     assert seen_there.pictures.sum() == found
 
 
+def test_some_are_known_by_name_and_others_by_look(scans_dir, learnt):
+    museum = opened("museum", scans_dir, canvas_size=128)
+    test = museum.split("test", LABELS)
+    unknown = [i for i, file in enumerate(test.file_names) if number_of(file) not in LEARNT]
+    own = seen.of_splits(museum, [test.only(np.asarray(unknown[:2]))])
+    both = seen.joined([learnt, replace(own, fingerprints=fingerprints.NONE)])
+    expected = [
+        number_of(file) in LEARNT or i in unknown[:2] for i, file in enumerate(test.file_names)
+    ]
+    assert both.seen(museum, test).pictures.tolist() == expected
+
+
 def test_what_is_found_is_kept_for_these_works_and_this_run(
     scans_dir, tmp_path, learnt, monkeypatch
 ):
@@ -123,8 +135,9 @@ def test_equal_views_are_kept_once(scans_dir, learnt):
 
 
 @pytest.mark.parametrize("folds", [0, 2])
-def test_looks_are_those_of_the_works_of_a_split(folds, scans_dir):
-    museum = opened("museum", scans_dir, canvas_size=128)
+def test_looks_are_those_of_the_works_of_a_split(folds, scans_dir, tmp_path, monkeypatch):
+    monkeypatch.setattr(kept_fingerprints, "_AT_ONCE", 4)
+    museum = opened("museum", scans_dir, tmp_path, canvas_size=128)
     split = fold_of(museum, folds, max(0, folds - 1)).split("test", LABELS)
     canvases = split.gather(np.arange(len(split)))["image"]
     expected = views_of([fingerprint_of_grey(Image.fromarray(of).convert("L")) for of in canvases])
