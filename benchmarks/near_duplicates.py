@@ -17,10 +17,11 @@ from collections.abc import Callable
 from typing import Any
 
 import common
-import imagehash
 import numpy as np
+import scipy
 from PIL import Image
 
+from artjax.prepare.hash_lookup import near_pairs
 from artjax.prepare.near_duplicates import (
     MAX_DISTANCE,
     SIDE_PX,
@@ -28,7 +29,6 @@ from artjax.prepare.near_duplicates import (
     Fingerprint,
     find_near_duplicates,
     fingerprint_of_grey,
-    near_pairs,
     turned,
 )
 
@@ -119,7 +119,7 @@ def main() -> None:
     print(common.describe_sizes("near_duplicates", "cpu", args), flush=True)
     counts = [args.hashes // part for part in (8, 4, 2, 1)]
     copies = args.hashes // 40
-    result = common.heading("", np, imagehash)
+    result = common.heading("", np, scipy)
     with_faiss = importlib.util.find_spec("faiss") is not None
     if with_faiss:
         import faiss

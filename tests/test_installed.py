@@ -24,7 +24,7 @@ import absl.logging, apache_beam, flax, jax, matplotlib, optax, orbax.checkpoint
 import sklearn.linear_model, tensorboardX, tensorflow, tensorflow_datasets as tfds
 from tensorflow_datasets.core.example_serializer import ExampleSerializer
 from tensorflow_datasets.core.writer import ExampleWriter, Writer
-import scipy, pyvips, imagehash, jinja2, ml_collections, tqdm
+import scipy, pyvips, jinja2, ml_collections, tqdm
 
 def effects():
     return {

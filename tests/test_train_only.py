@@ -12,7 +12,6 @@ from tiny import open_canvases, tiny_config
 MODULES = {
     "tensorflow-cpu": "tensorflow",
     "pyvips[binary]": "pyvips",
-    "ImageHash": "imagehash",
     "scikit-learn": "sklearn",
 }
 

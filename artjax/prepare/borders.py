@@ -48,11 +48,17 @@ def _depth(lines: np.ndarray) -> int:
     if not lines.size:
         return 0
     level = np.median(lines[0])
-    distance = np.abs(lines[: round(_MOST * len(lines))].astype(np.float32) - level)
-    even = np.flatnonzero((distance <= _TOLERANCE).mean(axis=1) >= _SHARE)
-    if not len(even) or even[0] > 0:
+    if not _even(lines[:1], level)[0]:  # as of most pictures
+        return 0
+    even = np.flatnonzero(_even(lines[: round(_MOST * len(lines))], level))
+    if not len(even):
         return 0
     wide = np.flatnonzero(np.diff(even) > 1 + round(_GAP * len(lines)))
     last = even[wide[0]] if len(wide) else even[-1]
     # The line after it is a mixture of border and picture, as lines were scaled down.
     return int(last) + 2
+
+
+def _even(lines: np.ndarray, level: float) -> np.ndarray:
+    distance = np.abs(lines.astype(np.float32) - level)
+    return np.asarray((distance <= _TOLERANCE).mean(axis=1) >= _SHARE)

@@ -1,22 +1,24 @@
 """Near-duplicates: one picture photographed, scaled, cropped, turned, mirrored, framed or encoded again.
 
-Two steps. A perceptual hash (64 bits of a DCT, by the library ImageHash) is looked up in buckets, so
-that 80,000 pictures need not all be compared with each other. It is looked up for each of the eight
-turns and mirrors of a picture: one canonical turn would differ between two scans of a picture that is
-nearly symmetric. Pairs that are near by hash are then compared pixel by pixel on small grey copies.
+Two steps. A perceptual hash (64 bits of a DCT) is looked up in buckets, so that 80,000 pictures need not
+all be compared with each other. It is looked up for each of the eight turns and mirrors of a picture:
+one canonical turn would differ between two scans of a picture that is nearly symmetric. Pairs that are
+near by hash are then compared pixel by pixel on small grey copies.
 """
 
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
-from itertools import combinations, pairwise, product
+from collections.abc import Iterator, Sequence
+from itertools import product
 from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
+from scipy import fft
 
 from artjax.prepare.borders import inside_border
+from artjax.prepare.hash_lookup import near_pairs
 
 SIDE_PX = 32
 _BORDER_SIDE_PX = 128  # a border of 3 % has three whole lines
@@ -26,10 +28,10 @@ MAX_DISTANCE = 15
 MIN_CORRELATION = 0.95
 # Between two whole pictures with wide borders, which look alike through these.
 MIN_CORRELATION_WITH_BORDERS = 0.98
+RULE = (MAX_DISTANCE, MIN_CORRELATION, MIN_CORRELATION_WITH_BORDERS)
 TURNS = 8  # by 0, 90, 180 and 270 degrees, as they are and mirrored
 
-_CHUNKS, _CHUNK_BITS = 4, 16
-_AT_ONCE = 1 << 17  # pairs of hashes, so few that they stay in a core's cache
+_FREQUENCIES = 8
 _PAIRS_AT_ONCE = 1 << 10  # pairs of pictures, 4 MB each time that they are copied
 _CROPPED_AT_ONCE = 1 << 6  # pairs of pictures, whose crops take 12 MB
 _SMALL = 24
@@ -59,6 +61,23 @@ class Fingerprint(NamedTuple):
     """A picture's views: of the whole, and of the part inside its border, if it has one."""
 
     views: tuple[View, ...]
+
+
+class Views(NamedTuple):
+    """The views of several pictures, as arrays.
+
+    `picture` is the index of each view's picture, int64 [V]; `hashes` uint64 [V, 8], or [V, 1] of the
+    picture as it is; `grey` uint8 [V, 32, 32]; `wide_border` bool [V].
+    """
+
+    picture: np.ndarray
+    hashes: np.ndarray
+    grey: np.ndarray
+    wide_border: np.ndarray
+
+    def only(self, chosen: np.ndarray) -> Views:
+        """The chosen ones, by index or as bool [V]."""
+        return Views(*(of[chosen] for of in self))
 
 
 class NearDuplicate(NamedTuple):
@@ -110,13 +129,27 @@ def _view_of(grey: Image.Image, box: tuple[int, int, int, int], wide_border: boo
         Image.Resampling.LANCZOS,
         box=(left * across, upper * down, right * across, lower * down),
     )
-    pixels = np.asarray(small)
-    hashes = [imagehash.phash(Image.fromarray(turned(pixels, turn))).hash for turn in range(TURNS)]
-    return View(
-        tuple(int.from_bytes(np.packbits(bits).tobytes(), "big") for bits in hashes),
-        small.tobytes(),
-        wide_border,
-    )
+    hashes: list[int] = hashes_of(np.asarray(small)).tolist()
+    return View(tuple(hashes), small.tobytes(), wide_border)
+
+
+def hashes_of(grey: np.ndarray) -> np.ndarray:
+    """The perceptual hashes of the eight turns of a picture, the same bits as of ImageHash's `phash`.
+
+    Each bit is whether one of the 8 x 8 lowest coefficients of a DCT-II is above their median. Turns
+    could be made of the coefficients, but not with the same bits: rounding decides in even pictures.
+
+    Args:
+      grey: uint8 [32, 32].
+
+    Returns:
+      uint64 [8].
+    """
+    turns = np.stack([turned(grey, turn) for turn in range(TURNS)]).astype(np.float64)
+    columns = fft.dct(turns, axis=1)[:, :_FREQUENCIES]
+    lowest = fft.dct(columns, axis=2)[..., :_FREQUENCIES].reshape(TURNS, -1)
+    bits = lowest > np.median(lowest, axis=1, keepdims=True)
+    return np.packbits(bits, axis=1).view(">u8")[:, 0].astype(np.uint64)
 
 
 def turned(pictures: np.ndarray, turn: int) -> np.ndarray:
@@ -133,6 +166,20 @@ def _turned_each(pictures: np.ndarray, turns: np.ndarray) -> np.ndarray:
     return result
 
 
+def views_of(fingerprints: Sequence[Fingerprint]) -> Views:
+    """The views of all pictures, one picture after the other."""
+    views = [view for fingerprint in fingerprints for view in fingerprint.views]
+    grey = np.frombuffer(b"".join(view.grey for view in views), np.uint8)
+    return Views(
+        np.repeat(
+            np.arange(len(fingerprints)), np.asarray([len(f.views) for f in fingerprints], int)
+        ),
+        np.asarray([view.hashes for view in views], np.uint64).reshape(-1, TURNS),
+        grey.reshape(-1, SIDE_PX, SIDE_PX),
+        np.asarray([view.wide_border for view in views], bool),
+    )
+
+
 def find_near_duplicates(fingerprints: list[Fingerprint]) -> list[NearDuplicate]:
     """All pairs of pictures that look the same, sorted by index.
 
@@ -141,112 +188,52 @@ def find_near_duplicates(fingerprints: list[Fingerprint]) -> list[NearDuplicate]
     """
     if len(fingerprints) < 2:
         return []
-    views = [view for fingerprint in fingerprints for view in fingerprint.views]
-    picture = np.repeat(np.arange(len(fingerprints)), [len(f.views) for f in fingerprints])
-    hashes = np.asarray([view.hashes for view in views], np.uint64)
-    wide = np.asarray([view.wide_border for view in views])
-    grey = np.frombuffer(b"".join(view.grey for view in views), np.uint8)
-    pixels = grey.reshape(len(views), SIDE_PX, SIDE_PX)
-    triples = near_pairs(hashes[:, 0], hashes, MAX_DISTANCE)
-    triples = triples[picture[triples[:, 0]] != picture[triples[:, 1]]]
+    views = views_of(fingerprints)
+    triples = near_pairs(views.hashes[:, 0], views.hashes, MAX_DISTANCE)
+    triples = triples[views.picture[triples[:, 0]] != views.picture[triples[:, 1]]]
     best: dict[tuple[int, int], NearDuplicate] = {}
-    for start in range(0, len(triples), _PAIRS_AT_ONCE):
-        first, second, turns = triples[start : start + _PAIRS_AT_ONCE].T
-        correlations = aligned_correlations(pixels[first], _turned_each(pixels[second], turns))
-        distances = np.bitwise_count(hashes[first, 0] ^ hashes[second, turns])
-        both_wide = wide[first] & wide[second]
-        least = np.where(both_wide, MIN_CORRELATION_WITH_BORDERS, MIN_CORRELATION)
-        for i in np.flatnonzero(correlations >= least):
-            pair = int(picture[first[i]]), int(picture[second[i]])
-            if pair not in best or correlations[i] > best[pair].correlation:
-                best[pair] = NearDuplicate(*pair, int(distances[i]), float(correlations[i]))
+    for first, second, distances, correlations in _alike(views, views, triples):
+        pairs = zip(views.picture[first].tolist(), views.picture[second].tolist(), strict=True)
+        for pair, distance, correlation in zip(pairs, distances, correlations, strict=True):
+            if pair not in best or correlation > best[pair].correlation:
+                best[pair] = NearDuplicate(*pair, int(distance), float(correlation))
     return sorted(best.values())
 
 
-def near_pairs(hashes: np.ndarray, others: np.ndarray, max_distance: int) -> np.ndarray:
-    """All i < j and k for which hash i and the other hash j, k differ in at most `max_distance` bits.
-
-    Multi-index hashing: of four chunks of 16 bits, one differs in at most a quarter of the bits in which
-    the whole does. So each hash is looked up in four tables, at each chunk that is so near. Norouzi,
-    Punjani & Fleet, Fast Search in Hamming Space with Multi-Index Hashing (2012), section 3.
-
-    Args:
-      hashes: uint64 [N].
-      others: uint64 [N, K], such as those of the K turns of each picture.
-      max_distance: in bits, 0 to 15.
+def looks_like_any(views: Views, others: Views) -> np.ndarray:
+    """Which views look the same as one of others, in any of their turns: the rule for near-duplicates.
 
     Returns:
-      int64 [P, 3], each i, j, k once, sorted.
+      bool [V].
     """
-    count = others.shape[1]
-    found = [np.empty(0, np.int64)]
-    for number in range(_CHUNKS):
-        shift = np.uint64(number * _CHUNK_BITS)
-        chunks, other_chunks = (
-            ((values >> shift) & np.uint64(2**_CHUNK_BITS - 1)).astype(np.int64)
-            for values in (hashes, others.ravel())
-        )
-        # Both in the order of their chunks, so that memory is read nearly in sequence.
-        order, other_order = (np.argsort(c, kind="stable") for c in (chunks, other_chunks))
-        sizes = np.bincount(other_chunks, minlength=2**_CHUNK_BITS)
-        for i, j in _near_by_chunk(
-            hashes[order], chunks[order], others.ravel()[other_order], sizes, max_distance
-        ):
-            first, second = order[i], other_order[j]
-            found.append((first * others.size + second)[first < second // count])
-    numbers = np.unique(np.concatenate(found))
-    first, second = np.divmod(numbers, max(1, others.size))
-    return np.stack([first, *np.divmod(second, count)], axis=1)
+    found = np.zeros(len(views.picture), bool)
+    triples = near_pairs(others.hashes[:, 0], views.hashes, MAX_DISTANCE, of_one_list=False)
+    for _, second, _, _ in _alike(others, views, triples):
+        found[second] = True
+    return found
 
 
-def _near_by_chunk(
-    hashes: np.ndarray,
-    chunks: np.ndarray,
-    others: np.ndarray,
-    sizes: np.ndarray,
-    max_distance: int,
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yields pairs, as indices int64 [P] and [P], of hashes that are near and whose chunks are too.
+def _alike(
+    these: Views, those: Views, triples: np.ndarray
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
+    """Yields the pairs whose pixels correlate: both views, bits between their hashes, correlation; [P].
 
     Args:
-      hashes: uint64 [N].
-      chunks: 16 bits of each of them, int64 [N].
-      others: uint64 [M], in the order of their chunks.
-      sizes: how many of them have each chunk, int64 [2 ** 16].
-      max_distance: as in `near_pairs`.
+      these: views, by the first column of `triples`.
+      those: views, by the second one; the third is their turn.
+      triples: as from `near_pairs`.
     """
-    starts = np.cumsum(sizes) - sizes
-    for mask in _masks(max_distance // _CHUNKS):
-        bucket = chunks ^ mask
-        counts = sizes[bucket]
-        for rows in portions(counts):
-            ends = np.cumsum(counts[rows])
-            skip = starts[bucket[rows]] - ends + counts[rows]
-            second = np.repeat(skip, counts[rows])
-            second += np.arange(len(second))
-            differing = np.repeat(hashes[rows], counts[rows])
-            differing ^= others[second]
-            near = np.flatnonzero(np.bitwise_count(differing) <= max_distance)
-            # Few are near, so the first index is found for them alone.
-            yield rows.start + np.searchsorted(ends, near, side="right"), second[near]
-
-
-def _masks(most_bits: int) -> list[int]:
-    return [
-        sum(1 << bit for bit in bits)
-        for count in range(most_bits + 1)
-        for bits in combinations(range(_CHUNK_BITS), count)
-    ]
-
-
-def portions(counts: np.ndarray) -> list[slice]:
-    """Rows, in portions that have at most about `_AT_ONCE` pairs together."""
-    ends = np.cumsum(counts)
-    most = ends[-1] if len(ends) else 0
-    if most <= _AT_ONCE:
-        return [slice(0, len(counts))] if most else []
-    cuts = np.searchsorted(ends, np.arange(_AT_ONCE, most, _AT_ONCE), side="right")
-    return [slice(*cut) for cut in pairwise(np.unique([0, *cuts, len(counts)]))]
+    for start in range(0, len(triples), _PAIRS_AT_ONCE):
+        first, second, turns = triples[start : start + _PAIRS_AT_ONCE].T
+        correlations = aligned_correlations(
+            these.grey[first], _turned_each(those.grey[second], turns)
+        )
+        both_wide = these.wide_border[first] & those.wide_border[second]
+        least = np.where(both_wide, MIN_CORRELATION_WITH_BORDERS, MIN_CORRELATION)
+        alike = correlations >= least
+        first, second, turns = first[alike], second[alike], turns[alike]
+        distances = np.bitwise_count(these.hashes[first, 0] ^ those.hashes[second, turns])
+        yield first, second, distances, correlations[alike]
 
 
 def aligned_correlations(first: np.ndarray, second: np.ndarray) -> np.ndarray:

@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from artjax.prepare.hash_lookup import portions
 from artjax.prepare.local_features import (
     MIN_SHARED,
     LocalFeatures,
@@ -23,7 +24,6 @@ from artjax.prepare.local_features import (
     shared_points,
     unit,
 )
-from artjax.prepare.near_duplicates import portions
 
 # What is found with these, and how long it takes, is in docs/preparing.md.
 _BITS, _KEY_BITS, _TABLES = 64, 32, 12

@@ -1,8 +1,8 @@
 """Which works the network of a run has learnt from, kept in its workdir for runs that take its weights.
 
-A test work that the weights have learnt from is not unseen, whatever split it is in now. So every run
-writes `learnt_from.npz`: the works of its train split, those of its validation split (they chose the
-checkpoint), and those that its own pretrained weights had learnt from.
+A test work that the weights have learnt from is not unseen, whatever split it is in now, and from which
+scan of it. So every run writes `learnt_from.npz`: the works of its train split, those of its validation
+split (they chose the checkpoint), and those that its own pretrained weights had learnt from.
 """
 
 from __future__ import annotations
@@ -16,19 +16,23 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from artjax.data import collections
+from artjax.data import collections, reports
 from artjax.data.canvases import Canvases
 from artjax.data.prepared import Prepared
 from artjax.data.works import Split
 from artjax.errors import WorkdirError
-from artjax.files import replacing
+from artjax.files import kept_in, replacing
+from artjax.prepare.fingerprints import fingerprints_of, made_from
+from artjax.prepare.near_duplicates import RULE, looks_like_any
+from artjax.runs import fingerprints as fingerprints_lib
+from artjax.runs.fingerprints import NONE, Fingerprints
 from artjax.runs.record import Record
 
 FILE = "learnt_from.npz"
+_KEPT = "looks_learnt_from.json"
 # Of what is in the file, and how works are turned into digests: those of another version say nothing.
-_VERSION = 1
+_VERSION = 2
 _OWN, _WEIGHTS = "own", "weights"
-_TEXTS = ("collections", "uncounted", "unknown")
 _HELD_OUT = ("validation", "test")
 _UNREADABLE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile)
 
@@ -55,59 +59,81 @@ class LearntFrom:
     Attributes:
       works: of the work id together with the name of the collection, and with its source (see `_keys`),
         uint64, sorted.
-      pictures: of the counted colours of each picture, uint64, sorted.
-      collections: the names of the collections that the works are from.
-      uncounted: those of them whose pictures have no counted colours: they are known by name only.
+      pictures: of the counted colours of each picture, uint64, sorted; none if they are not counted.
+      fingerprints: how the pictures look, by which other scans of them are known.
       unknown: what is missing, in words; empty if nothing is.
     """
 
     works: np.ndarray
     pictures: np.ndarray
-    collections: tuple[str, ...] = ()
-    uncounted: tuple[str, ...] = ()
+    fingerprints: Fingerprints = NONE
     unknown: tuple[str, ...] = ()
 
     def seen(self, data: Canvases, split: Split) -> Seen:
         """Which works of a split of a collection are among them.
 
         They are those with the same work id in a collection of the same name or source, those with the
-        same picture in any collection, and all other pictures of these works.
+        same picture or one that looks the same in any collection, and all other pictures of these works.
         """
-        name = data.prepared.name
         works, pictures = _work_ids(split), _pictures(data, split)
         seen = np.isin([_works(key, split) for key in _keys(data.prepared)], self.works).any(axis=0)
-        uncounted = {other for other in self.uncounted if other != name}
         if pictures is not None:
             seen |= np.isin(pictures, self.pictures)
-        elif set(self.collections) - {name}:
-            uncounted.add(name)
-        unknown = [f"the colours of '{other}' are not counted" for other in sorted(uncounted)]
-        return Seen(np.isin(works, works[seen]), "; ".join([*self.unknown, *unknown]))
+        seen = np.isin(works, works[seen])
+        seen[self._alike(data, split, np.flatnonzero(~seen))] = True
+        return Seen(np.isin(works, works[seen]), "; ".join(self.unknown))
+
+    def _alike(self, data: Canvases, split: Split, asked: np.ndarray) -> np.ndarray:
+        """Which of the pictures asked for look the same as one of them, as indices in the split."""
+        known = self.fingerprints
+        if reports.read_near_duplicates(data.reports) is None:
+            # Its works were cut apart without such a search, because different ones may look the same,
+            # such as those that the studio draws. So within its own source only names tell.
+            known = known.only(known.sources != _source(data.prepared))
+        if not (len(known.sources) and len(asked)):
+            return np.empty(0, np.int64)
+        split = split.only(asked)
+
+        def compute() -> list[int]:
+            views = fingerprints_of(data, split)
+            found: list[int] = np.unique(
+                views.picture[looks_like_any(views, known.views())]
+            ).tolist()
+            return found
+
+        # Asked at the start of a run and at each evaluation: half a minute with 80,000 works.
+        found = kept_in(data.directory / _KEPT, _digest(known, data, split), compute)
+        return asked[np.asarray(found, np.int64)]
+
+
+def _digest(known: Fingerprints, data: Canvases, asked: Split) -> str:
+    """Of everything that decides which of the pictures asked for look like one that is known."""
+    digest = hashlib.blake2b(repr((RULE, *made_from(data), asked.source)).encode(), digest_size=16)
+    for of in (*known, asked.rows):
+        digest.update(np.ascontiguousarray(of).data)
+    return digest.hexdigest()
 
 
 def of_splits(data: Canvases, splits: Iterable[Split]) -> LearntFrom:
     """The works of some splits of a collection."""
-    name = data.prepared.name
     parts = []
     for split in splits:
         pictures = _pictures(data, split)
-        uncounted = (name,) if pictures is None else ()
         pictures = np.empty(0, np.uint64) if pictures is None else pictures
         works = np.concatenate([_works(key, split) for key in _keys(data.prepared)])
-        parts.append(LearntFrom(works, pictures, (name,), uncounted))
+        fingerprints = Fingerprints.of(fingerprints_of(data, split), _source(data.prepared))
+        parts.append(LearntFrom(works, pictures, fingerprints))
     return joined(parts)
 
 
 def joined(parts: Sequence[LearntFrom]) -> LearntFrom:
     """The works of one or more together."""
 
-    def texts(name: str) -> tuple[str, ...]:
-        return tuple(sorted({text for part in parts for text in getattr(part, name)}))
-
     return LearntFrom(
         np.unique(np.concatenate([part.works for part in parts])),
         np.unique(np.concatenate([part.pictures for part in parts])),
-        *map(texts, _TEXTS),
+        fingerprints_lib.joined([part.fingerprints for part in parts]),
+        tuple(sorted({text for part in parts for text in part.unknown})),
     )
 
 
@@ -126,8 +152,10 @@ def save(workdir: Path, own: LearntFrom, weights: LearntFrom | None) -> None:
     arrays: dict[str, Any] = {"version": np.asarray(_VERSION)}
     for name, part in parts.items():
         arrays |= {f"{name}/works": part.works, f"{name}/pictures": part.pictures}
-        for texts in _TEXTS:
-            arrays[f"{name}/{texts}"] = np.asarray(getattr(part, texts), np.str_)
+        arrays |= {
+            f"{name}/fingerprints/{field}": of for field, of in part.fingerprints._asdict().items()
+        }
+        arrays[f"{name}/unknown"] = np.asarray(part.unknown, np.str_)
     try:
         with replacing(workdir / FILE) as partial, partial.open("wb") as file:
             np.savez(file, **arrays)
@@ -206,7 +234,10 @@ def _read(workdir: Path) -> dict[str, LearntFrom] | None:
                 name: LearntFrom(
                     file[f"{name}/works"],
                     file[f"{name}/pictures"],
-                    *(tuple(file[f"{name}/{texts}"].tolist()) for texts in _TEXTS),
+                    Fingerprints(
+                        *(file[f"{name}/fingerprints/{field}"] for field in Fingerprints._fields)
+                    ),
+                    tuple(file[f"{name}/unknown"].tolist()),
                 )
                 for name in (_OWN, _WEIGHTS)
                 if name == _OWN or f"{name}/works" in file
@@ -229,6 +260,11 @@ def _keys(prepared: Prepared) -> tuple[str, ...]:
         return prepared.name, f"{builder}/"
     folder = prepared.metadata.get("manual_dir")
     return (prepared.name, f"{builder}/\0{folder}") if folder else (prepared.name,)
+
+
+def _source(prepared: Prepared) -> int:
+    """A digest of the source, which all sets of it share."""
+    return int(_digests([_keys(prepared)[-1].encode()])[0])
 
 
 def _works(key: str, split: Split) -> np.ndarray:

@@ -60,3 +60,9 @@ def test_a_strip_with_a_line_of_text_goes_as_a_whole():
 )
 def test_other_pictures_are_whole(picture):
     assert boxes(picture) == (0, 0, *picture.size)
+
+
+def test_a_line_inside_the_picture_is_no_border():
+    pixels = np.array(noise(100, 90))
+    pixels[1:8] = np.median(pixels[0])  # an even line, but not the first
+    assert boxes(pixels) == (0, 0, 100, 90)

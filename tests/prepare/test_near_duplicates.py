@@ -1,11 +1,13 @@
 import io
 
+import imagehash
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageEnhance, ImageOps
 
 from artjax import studio
-from artjax.prepare import near_duplicates
+from artjax.prepare import hash_lookup
+from artjax.prepare.hash_lookup import near_pairs
 from artjax.prepare.near_duplicates import (
     TURNS,
     Fingerprint,
@@ -13,8 +15,10 @@ from artjax.prepare.near_duplicates import (
     aligned_correlations,
     find_near_duplicates,
     fingerprint_of,
-    near_pairs,
+    hashes_of,
+    looks_like_any,
     turned,
+    views_of,
 )
 
 
@@ -46,9 +50,25 @@ def test_near_pairs_are_those_of_each_with_each(max_distance):
 def test_near_pairs_do_not_depend_on_how_many_fit_in_memory(monkeypatch):
     hashes = np.random.default_rng(0).integers(0, 2**12, 300, dtype=np.uint64)
     whole = near_pairs(hashes, hashes[:, None], 4)
-    monkeypatch.setattr(near_duplicates, "_AT_ONCE", 50)
+    monkeypatch.setattr(hash_lookup, "_AT_ONCE", 50)
     np.testing.assert_array_equal(near_pairs(hashes, hashes[:, None], 4), whole)
     assert len(whole) > 1000
+
+
+def test_near_pairs_of_two_lists_have_all_that_are_near():
+    hashes = np.asarray([5, 9, 2**40], np.uint64)
+    others = np.asarray([[2**63, 2**40 + 1], [8, 4], [2**50 - 1] * 2, [9, 0]], np.uint64)
+    found = near_pairs(hashes, others, 1, of_one_list=False).tolist()
+    assert found == [[0, 1, 1], [1, 1, 0], [1, 3, 0], [2, 0, 1], [2, 3, 1]]
+
+
+def test_hashes_have_the_bits_of_imagehash(pictures):
+    even = [Image.new("L", (32, 32), level) for level in (0, 90)]
+    half = Image.fromarray(np.repeat(np.uint8([[0, 200]]), 16, axis=1).repeat(32, axis=0))
+    for picture in [*pictures, *even, half]:
+        grey = np.asarray(picture.convert("L").resize((32, 32), Image.Resampling.LANCZOS))
+        theirs = [imagehash.phash(Image.fromarray(turned(grey, turn))) for turn in range(TURNS)]
+        assert [f"{of:016x}" for of in hashes_of(grey).tolist()] == [str(of) for of in theirs]
 
 
 def jpeg(picture, quality=95):
@@ -221,6 +241,19 @@ def test_nearly_flat_pictures_correlate_with_none(deviation, correlates):
     second[0, 0, 0] += 1
     (correlation,) = aligned_correlations(first, second)
     assert correlation > 0.99 if correlates else correlation == 0
+
+
+def test_pictures_are_looked_for_among_others_by_the_same_rule(pictures):
+    silk = [Image.new("RGB", picture.size, (120, 95, 60)) for picture in pictures]
+    dark = [Image.blend(*pair, 0.6) for pair in zip(silk, pictures, strict=True)]
+    # Without the higher limit for wide borders, some of them look like others.
+    framed = [ImageOps.expand(picture, 25, "white") for picture in dark]
+    known = views_of([fingerprint_of(jpeg(picture)) for picture in framed[::2]])
+    asked = [ImageOps.mirror(picture) for picture in framed]
+    views = views_of([fingerprint_of(jpeg(picture, 50)) for picture in asked])
+    found = np.unique(views.picture[looks_like_any(views, known)])
+    assert set(found) <= set(range(0, len(pictures), 2))
+    assert len(found) >= 0.9 * len(framed[::2])
 
 
 def test_none_and_one_have_no_near_duplicates():

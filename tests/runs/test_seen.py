@@ -1,4 +1,4 @@
-"""Works that a network has learnt from are known again by name and by picture, in any split."""
+"""Works that a network has learnt from are known again by name, picture and look, in any split."""
 
 from dataclasses import replace
 
@@ -10,7 +10,7 @@ from tiny import open_canvases, tiny_config
 
 from artjax.data import colours
 from artjax.data.folds import fold_of
-from artjax.runs import seen
+from artjax.runs import fingerprints, seen
 
 NONE = np.empty(0, np.uint64)
 LABELS = {"artist": "artist"}
@@ -28,6 +28,11 @@ def learnt(data):
     return seen.of_splits(data, [data.split(name, LABELS) for name in LEARNT])
 
 
+def by_name(learnt):
+    """The works, known by name alone."""
+    return replace(learnt, pictures=NONE, fingerprints=fingerprints.NONE)
+
+
 def renamed(data):
     """The same pictures as another collection."""
     return replace(data, prepared=replace(data.prepared, name="other"))
@@ -39,7 +44,12 @@ def test_works_are_known_again_in_another_division(data, learnt):
     for fold in range(3):
         split = fold_of(data, 3, fold).split("test", LABELS)
         # The test split of a fold is sorted otherwise than any prepared split.
-        for known in (learnt, replace(learnt, pictures=NONE), replace(learnt, works=NONE)):
+        for known in (
+            learnt,
+            by_name(learnt),
+            replace(learnt, works=NONE, fingerprints=fingerprints.NONE),
+            replace(learnt, works=NONE, pictures=NONE),
+        ):
             found, unknown = known.seen(data, split)
             assert found.tolist() == [work in works for work in split.work_ids]
             assert not unknown
@@ -57,10 +67,9 @@ def test_a_picture_stands_for_all_pictures_of_its_work(data):
 
 
 def test_a_work_id_counts_in_its_own_collection_only(data, learnt):
-    by_name = replace(learnt, pictures=NONE)
     split = data.split("train", LABELS)
-    assert by_name.seen(data, split).pictures.all()
-    assert not by_name.seen(renamed(data), split).pictures.any()
+    assert by_name(learnt).seen(data, split).pictures.all()
+    assert not by_name(learnt).seen(renamed(data), split).pictures.any()
 
 
 def test_pictures_are_known_again_in_another_collection_and_size(data_dir, tmp_path):
@@ -79,20 +88,18 @@ def test_pictures_are_known_again_in_another_collection_and_size(data_dir, tmp_p
         assert not unknown
 
 
-def test_where_colours_are_not_counted_only_names_of_one_collection_are_enough(
-    details_dir, tmp_path, data, learnt
-):
+def test_where_colours_are_not_counted_looks_are_enough(details_dir, tmp_path, data, learnt):
     bare = open_canvases(details.details_config(), details_dir, tmp_path)
     (bare.directory.parent / colours.FILE).unlink()
-    by_name = seen.of_splits(bare, [bare.split(name, LABELS) for name in LEARNT])
-    assert (by_name.uncounted, len(by_name.pictures)) == (("details",), 0)
+    uncounted = seen.of_splits(bare, [bare.split(name, LABELS) for name in LEARNT])
+    assert len(uncounted.pictures) == 0
     split = fold_of(bare, 3, 0).split("test", LABELS)
-    for known, where in ((by_name, bare), (by_name, data), (learnt, bare)):
-        assert known.seen(where, split).unknown == ""
-        assert known.seen(where, split).pictures.any()
-    said = "the colours of 'details' are not counted"
-    assert by_name.seen(renamed(data), split).unknown == said
-    assert learnt.seen(renamed(bare), split).unknown == said.replace("details", "other")
+    expected = learnt.seen(data, split).pictures.tolist()
+    for known, where in ((uncounted, renamed(data)), (learnt, renamed(bare))):
+        found, unknown = known.seen(where, split)
+        assert found.tolist() == expected
+        assert not unknown
+    assert 0 < sum(expected) < len(expected)
 
 
 def test_what_is_saved_is_read_again(data, learnt, tmp_path):
@@ -103,7 +110,9 @@ def test_what_is_saved_is_read_again(data, learnt, tmp_path):
     together = seen.of_run(tmp_path)
     assert together.works.tolist() == sorted({*learnt.works.tolist(), *weights.works.tolist()})
     assert len(together.pictures) == len(learnt.pictures) + len(split)
-    assert together.collections == ("details", "other")
+    for field in fingerprints.Fingerprints._fields:
+        both = [getattr(part.fingerprints, field) for part in (learnt, weights)]
+        np.testing.assert_array_equal(getattr(together.fingerprints, field), np.concatenate(both))
     assert together.unknown == ("a file is lost",)
     seen.save(tmp_path, learnt, None)
     assert seen.of_run(tmp_path).works.tolist() == learnt.works.tolist()
@@ -145,13 +154,13 @@ def of_config(data, name, **metadata):
 def test_a_work_id_counts_in_all_configs_of_one_source(first, second, same, data):
     one, other = (of_config(data, name, manual_dir=folder) for name, folder in (first, second))
     learnt = seen.of_splits(one, [one.split("train", LABELS)])
-    found = replace(learnt, pictures=NONE).seen(other, other.split("train", LABELS))
+    found = by_name(learnt).seen(other, other.split("train", LABELS))
     assert found.pictures.tolist() == [same] * len(found.pictures)
 
 
 def test_a_file_of_another_version_is_said_to_be_unknown(data, learnt, tmp_path, monkeypatch):
     with monkeypatch.context() as other:
-        other.setattr(seen, "_VERSION", 2)
+        other.setattr(seen, "_VERSION", 3)
         seen.save(tmp_path, learnt, None)
         assert seen.of_run(tmp_path).unknown == ()
     assert not seen.is_there(tmp_path)
