@@ -10,6 +10,7 @@ from tiny import open_canvases, tiny_config
 
 # What a library that is left out is called when it is imported.
 MODULES = {
+    "opencv-python-headless": "cv2",
     "tensorflow-cpu": "tensorflow",
     "pyvips[binary]": "pyvips",
     "scikit-learn": "sklearn",

@@ -52,8 +52,8 @@ class LocalFeatures(NamedTuple):
 
 
 def available() -> bool:
-    """Whether OpenCV is installed."""
-    return importlib.util.find_spec("cv2") is not None
+    """Whether OpenCV is installed, and what limits its threads."""
+    return all(importlib.util.find_spec(name) for name in ("cv2", "threadpoolctl"))
 
 
 def local_features_of(picture: Image.Image, aspect: float) -> LocalFeatures:

@@ -120,7 +120,6 @@ def fingerprint_of_grey(grey: Image.Image) -> Fingerprint:
 def _view_of(grey: Image.Image, box: tuple[int, int, int, int], wide_border: bool) -> View:
     """The view of a box, in 128ths of the picture's width and height."""
     # Imported here, because those who only train need not have it.
-    import imagehash
 
     across, down = grey.width / _BORDER_SIDE_PX, grey.height / _BORDER_SIDE_PX
     left, upper, right, lower = box
