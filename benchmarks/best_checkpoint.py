@@ -16,7 +16,7 @@ import importlib
 import io
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -84,13 +84,26 @@ class Recorder:
         return Evaluated({}, f"{len(self.work_ids):,} held-out works kept")
 
 
+@contextlib.contextmanager
+def _also_evaluated(training: Any, own: Evaluator) -> Iterator[None]:
+    """An evaluator that trainings have in this block, and not after it."""
+    training.EVALUATORS = (*EVALUATORS, own)
+    try:
+        yield
+    finally:
+        training.EVALUATORS = EVALUATORS
+
+
 def record(config: Any, data_dir: Path, path: Path) -> None:
     """Trains one run, and writes its curves to a file."""
     training = importlib.import_module("artjax.train")
     recorder = Recorder()
     own = Evaluator(lambda of: of.eval_every, recorder.evaluate)
-    training.EVALUATORS = (*EVALUATORS, own)
-    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()) as said:
+    with (
+        _also_evaluated(training, own),
+        tempfile.TemporaryDirectory() as folder,
+        contextlib.redirect_stdout(io.StringIO()) as said,
+    ):
         workdir = Path(folder) / "run"
         outcome = training.train(config, Places(workdir, data_dir), evaluated=("validation",))
         if outcome.signal is not None:

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from scipy.special import log_softmax
+from scipy.stats import binom
 
 from artjax.evaluation import selective
 from artjax.evaluation.metrics import Predictions
@@ -32,16 +33,17 @@ def true_error(lowest, right_at):
 )
 def test_more_are_wrong_than_promised_in_5_percent_of_all_draws_at_most(right_at, images):
     rng = np.random.default_rng(0)
+    draws = 400 if images == 1 else 80  # the interval of works with several images takes long
     broken = set_at = 0
-    for _ in range(400):
+    for _ in range(draws):
         found = selective.threshold(drawn(rng, 160, right_at, images), 0.1)
         if found is not None:
             set_at += 1
             broken += true_error(found.probability, right_at) > 0.1 + 1e-9
-    # Of 400 draws with a chance of 5 %, more than 30 occur once in a hundred times.
-    assert broken <= 30
+    # Of so many draws with a chance of 5 %, more occur once in a hundred times.
+    assert broken <= binom.ppf(0.99, draws, 0.05)
     if right_at(1.0) == 1:
-        assert set_at > 60  # it is not kept by never promising anything
+        assert set_at > 0.15 * draws  # it is not kept by never promising anything
 
 
 def test_the_lowest_threshold_that_holds_is_found():
