@@ -126,7 +126,6 @@ def pool_folds(
     tables: list[str] = []
     pooled: dict[str, list[metrics.Predictions]] = {}
     file_names: dict[str, list[np.ndarray]] = {}
-    groups: dict[str, list[np.ndarray]] = {}
     by_fold: list[dict[str, Any]] = []
     labels = LabelsOfFolds()
     never_tested = 0
@@ -135,11 +134,9 @@ def pool_folds(
         of_fold = ensemble.predict_and_evaluate(
             runs, "test", ensemble.Given(**given), views, settings
         )
-        groups_of_fold = of_fold.data.groups(of_fold.split)
         for task, (known, of_task) in of_fold.predictions.items():
             pooled.setdefault(task, []).append(of_task)
             file_names.setdefault(task, []).append(of_fold.split.file_names[known])
-            groups.setdefault(task, []).append(groups_of_fold[known])
         classes = of_fold.classes
         tables.append(report.predictions_csv(of_fold.predictions, of_fold.split, classes, fold))
         by_fold.append(of_fold.result)
@@ -177,7 +174,6 @@ def pool_folds(
     return Tested(
         {task: np.concatenate(of_task) for task, of_task in file_names.items()},
         {task: metrics.joined(of_task) for task, of_task in pooled.items()},
-        {task: np.concatenate(of_task) for task, of_task in groups.items()},
         result,
         table,
         look,

@@ -45,7 +45,6 @@ class Tested(NamedTuple):
     Attributes:
       file_names: of the works whose label is known, by task, str [N].
       predictions: of the same works in the same order, by task.
-      groups: of the same works, as from `Canvases.groups`, by task.
       result: what `metrics.json` holds.
       table: what `predictions.csv` holds.
       look: at test.
@@ -53,7 +52,6 @@ class Tested(NamedTuple):
 
     file_names: Mapping[str, np.ndarray]
     predictions: Mapping[str, metrics.Predictions]
-    groups: Mapping[str, np.ndarray]
     result: dict[str, Any]
     table: str
     look: looks.Look
@@ -166,11 +164,9 @@ def on_test(
     run = opened.run
     split, predictions, result = evaluate.predict_and_evaluate(opened, "test", views, settings)
     splits = evaluate.open_splits(run.config, opened.data, "test")
-    groups = opened.data.groups(split)
     return Tested(
         {task: split.file_names[known] for task, (known, _) in predictions.items()},
         {task: of_task for task, (_, of_task) in predictions.items()},
-        {task: groups[known] for task, (known, _) in predictions.items()},
         result,
         report.predictions_csv(predictions, split, run.classes),
         looks.of_run(opened, splits, result["views"]),

@@ -166,7 +166,7 @@ def _of_task(task: str, seeds: Sequence[int], runs: Sequence[Tested], folds: int
         run.predictions[task].only(of_run) for run, of_run in zip(runs, order, strict=True)
     ]
     right = np.stack([of_run.predicted == of_run.labels for of_run in predictions])
-    of_recipe = recipe.score(right, runs[0].groups[task][order[0]])
+    of_recipe = recipe.score(right, predictions[0].groups)
     of_runs = ("seed", "n", "top1", "top1_ci95", "loss")
     return {
         **{name: rows[0][name] for name in ("n", "works", "classes", "labelled_classes")},

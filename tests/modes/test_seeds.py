@@ -134,6 +134,15 @@ def test_the_workdir_of_seeds_is_one_network_and_is_scored_again(trained, capsys
     assert file.read_bytes() == before
     network = load(workdir)
     assert [run.workdir for run in network.runs] == runs_in(workdir)
+    # The genre of `tiny` goes with the artist, or is unknown: few groups, and a wide interval.
+    together = evaluate_seeds(
+        workdir, canvas_dir=trained.canvas_dir, settings={"cluster_by": "genre"}
+    )
+    widths = [
+        np.ptp(of_works["tasks"]["artist"]["top1_ci95"])
+        for of_works in (json.loads(before), together)
+    ]
+    assert widths[1] > 1.2 * widths[0]
     result = network.evaluate(canvas_dir=trained.canvas_dir)
     assert result == json.loads(before)
     with pytest.raises(ConfigError, match=r"holds several seeds, which are scored on test; leave"):
