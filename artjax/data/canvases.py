@@ -106,27 +106,28 @@ class Canvases:
         They are the same for canvases of all sizes. None if the collection's folder has none, and the
         TFRecords to count them in are not on this machine.
         """
-        sources = [split.source] if split.source else sorted(self.prepared.splits)
-        folder = self.directory.parent
+        folder, sources = self.directory.parent, self._sources(split)
         counts = colours.read(folder, self.prepared, self.image_feature, sources)
         return None if counts is None else counts[split.rows]
 
     def place(self, split: Split, index: int) -> tuple[str, int]:
         """Where a work of a split is: the split of the prepared set, and the row in it."""
         row = int(split.rows[index])
-        if split.source:
-            return split.source, row
-        for source in sorted(self.prepared.splits):
-            works = len(self.images(source))
+        for source in self._sources(split):
+            works = self.prepared.splits[source]
             if row < works:
                 return source, row
             row -= works
         raise IndexError(f"work {index} of {split.name} is none of the canvases")
 
+    def _sources(self, split: Split) -> list[str]:
+        """The splits of the prepared set whose images, joined, the rows of a split are of."""
+        return [split.source] if split.source else sorted(self.prepared.splits)
+
     def values(self, split: Split, column: str) -> np.ndarray:
         """A column of `columns`, such as `label/artist`, for the works of a split, [N]."""
-        sources = [split.source] if split.source else sorted(self.prepared.splits)
-        return np.concatenate([self.columns(source)[column] for source in sources])[split.rows]
+        tables = [self.columns(source) for source in self._sources(split)]
+        return np.concatenate([table[column] for table in tables])[split.rows]
 
     def groups(self, split: Split, by: str = "") -> np.ndarray:
         """The group of each picture of a split, str [N]: those that are not independent of each other.

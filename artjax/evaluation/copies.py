@@ -19,6 +19,7 @@ from artjax import pages
 from artjax.data.reports import write_csv
 from artjax.data.works import Split, take
 from artjax.evaluation import embeddings, train_embeddings
+from artjax.pages.pictures import save_small, small_size
 from artjax.prepare import shared_parts
 from artjax.prepare.local_features import LocalFeatures, available, local_features_of
 from artjax.runs import OpenRun
@@ -28,8 +29,6 @@ NEAREST = 5
 # With more train works, only those nearest in feature space are compared: a minute for each 10,000.
 MOST_LOOKED_UP = 20_000
 _MOST_SHOWN = 100
-_HEIGHT_PX = 240
-_WIDEST = 3.0  # width : height of a picture on the page
 _AT_ONCE = 256  # works, whose canvases take 50 MB at 256 px
 
 
@@ -159,10 +158,7 @@ def _picture(split: Split, file_name: str, folder: Path) -> tuple[str, int, int]
     """Writes a small copy of a work in true proportions; its name in the folder, width and height."""
     (work,) = np.flatnonzero(split.file_names == file_name)[:1]
     aspect = float(split.aspect[work])
-    height = max(1, round(_HEIGHT_PX * min(1.0, _WIDEST / aspect)))
-    size = (max(1, round(height * aspect)), height)
     path = folder / f"{split.name}{work}.jpg"
     if not path.exists():
-        canvas = Image.fromarray(take(split.images, split.rows[[work]])[0])
-        canvas.resize(size, Image.Resampling.LANCZOS).save(path, "JPEG", quality=85)
-    return path.name, *size
+        save_small(Image.fromarray(take(split.images, split.rows[[work]])[0]), aspect, path)
+    return path.name, *small_size(aspect)

@@ -13,7 +13,7 @@ from artjax.data.canvases import Canvases
 from artjax.data.works import Split
 from artjax.errors import ConfigError, WorkdirError
 from artjax.evaluation import evaluate, judging, looks, metrics, reliability
-from artjax.evaluation.evaluate import TaskPredictions
+from artjax.evaluation.evaluate import Evaluated, TaskPredictions
 from artjax.evaluation.metrics import Predictions
 from artjax.evaluation.report import predictions_csv
 from artjax.evaluation.views import number_of_views
@@ -81,28 +81,6 @@ class Given(NamedTuple):
     canvas_dir: Path | None = None
 
 
-class Evaluated(NamedTuple):
-    """What a run, or several as one, say of a split.
-
-    Attributes:
-      split: the works.
-      predictions: of them, by task.
-      result: the contents of `metrics.json`.
-      classes: class names, by task.
-      data: the collection; of a fold, divided as in training.
-      train: its training split.
-      look: at the test works; None of another split.
-    """
-
-    split: Split
-    predictions: TaskPredictions
-    result: dict[str, Any]
-    classes: Mapping[str, tuple[str, ...]]
-    data: Canvases
-    train: Split
-    look: looks.Look | None
-
-
 def predict_and_evaluate(
     workdirs: Sequence[Path],
     split: str,
@@ -113,12 +91,7 @@ def predict_and_evaluate(
     """Evaluates one run, or several as one; the other arguments are those of `evaluate_ensemble`."""
     if len(workdirs) > 1:
         return _evaluate(workdirs, split, given, views, settings)
-    opened = open_run(workdirs[0], *given)
-    found = evaluate.predict_and_evaluate(opened, split, views, settings)
-    run, data = opened.run, opened.data
-    splits = evaluate.open_splits(run.config, data, split)
-    look = looks.of_run(opened, splits, found[2]["views"]) if split == "test" else None
-    return Evaluated(*found, run.classes, data, splits["train"], look)
+    return evaluate.predict_and_evaluate(open_run(workdirs[0], *given), split, views, settings)
 
 
 def _evaluate(

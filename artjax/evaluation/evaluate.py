@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -104,7 +104,29 @@ def evaluate_split(
     settings: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Evaluates a run on one split; writes `metrics.json` and `predictions.csv`."""
-    return predict_and_evaluate(opened, name, views, settings)[2]
+    return predict_and_evaluate(opened, name, views, settings).result
+
+
+class Evaluated(NamedTuple):
+    """What a run, or several as one, say of a split.
+
+    Attributes:
+      split: the works.
+      predictions: of them, by task.
+      result: the contents of `metrics.json`.
+      classes: class names, by task.
+      data: the collection; of a fold, divided as in training.
+      train: its training split.
+      look: at the test works; None of another split.
+    """
+
+    split: Split
+    predictions: TaskPredictions
+    result: dict[str, Any]
+    classes: Mapping[str, tuple[str, ...]]
+    data: Canvases
+    train: Split
+    look: looks.Look | None
 
 
 def predict_and_evaluate(
@@ -112,8 +134,8 @@ def predict_and_evaluate(
     name: str,
     views: int | None = None,
     settings: Mapping[str, Any] | None = None,
-) -> tuple[Split, TaskPredictions, dict[str, Any]]:
-    """As `evaluate_split`; returns the split and the predictions, which are calibrated, as well."""
+) -> Evaluated:
+    """As `evaluate_split`; its predictions are calibrated."""
     run, data = opened.run, opened.data
     views = number_of_views(run.config, views)
     splits = open_splits(run.config, data, name)
@@ -146,7 +168,8 @@ def predict_and_evaluate(
     }
     table = predictions_csv(predictions, split, run.classes)
     look = looks.of_run(opened, splits, views) if name == "test" else None
-    return split, predictions, write_results(folder, result, table, look)
+    written = write_results(folder, result, table, look)
+    return Evaluated(split, predictions, written, run.classes, data, splits["train"], look)
 
 
 def open_splits(config: ConfigDict, data: Canvases, name: str) -> dict[str, Split]:

@@ -159,18 +159,12 @@ class Command:
 
     def views(self) -> int | None:
         """The views that evaluation and prediction shall use; None = as the run says."""
-        given = dict(self.fields)
-        config = config_lib.default_config()
-        config_lib.apply_overrides(config, self.fields)
-        if "eval.test" in given:
+        if "eval.test" in dict(self.fields):
             raise ConfigError(
                 f"--config.eval.test is for a training; leave it out: --mode {self.mode} looks at what "
                 "it is asked for"
             )
-        if "eval.views" not in given:
-            return None
-        config_lib.check_field("eval.views", config.eval.views)
-        return int(config.eval.views)
+        return self._typed_of_eval("views").get("views")
 
     def eval_settings(self) -> dict[str, Any]:
         """The fields of `eval` that are typed for a finished run, by name: rates, and `cluster_by`.
@@ -178,15 +172,18 @@ class Command:
         Raises:
           ConfigError: for a field that only a training can use, or an invalid value.
         """
-        given = dict(self.fields)
-        config = config_lib.default_config()
-        config_lib.apply_overrides(config, self.fields)
-        if "eval.kept_works" in given:
+        if "eval.kept_works" in dict(self.fields):
             raise ConfigError(
                 f"--config.eval.kept_works: --mode {self.mode} uses what the training has kept; set it "
                 "when a run is trained"
             )
-        names = ("error_rate", "foreign_rate", "cluster_by")
+        return self._typed_of_eval("error_rate", "foreign_rate", "cluster_by")
+
+    def _typed_of_eval(self, *names: str) -> dict[str, Any]:
+        """Those of some fields of `eval` that are typed, by name, checked."""
+        config = config_lib.default_config()
+        config_lib.apply_overrides(config, self.fields)
+        given = dict(self.fields)
         typed = [name for name in names if f"eval.{name}" in given]
         for name in typed:
             config_lib.check_field(f"eval.{name}", config.eval[name])

@@ -128,7 +128,6 @@ def pool_folds(
     file_names: dict[str, list[np.ndarray]] = {}
     by_fold: list[dict[str, Any]] = []
     labels = LabelsOfFolds()
-    never_tested = 0
     for fold in range(folds):
         runs = runs_in(workdir / f"fold{fold}")
         of_fold = ensemble.predict_and_evaluate(
@@ -141,17 +140,16 @@ def pool_folds(
         tables.append(report.predictions_csv(of_fold.predictions, of_fold.split, classes, fold))
         by_fold.append(of_fold.result)
         labels.add(of_fold)
-        config = read_config(runs[0])
-        assert config is not None
-        features = config_lib.label_features(config)
-        never_tested = folds_lib.contradicting(of_fold.data, features)
+    config = read_config(runs[0])
+    assert config is not None
+    features = config_lib.label_features(config)
     result = {
         "split": "folds",
         "checkpoint_step": None,
         "collection": by_fold[0]["collection"],
         "views": by_fold[0]["views"],
         "cluster_by": by_fold[0]["cluster_by"],
-        "never_tested": never_tested,
+        "never_tested": folds_lib.contradicting(of_fold.data, features),
         "tasks": {
             task: _pooled(
                 parts,

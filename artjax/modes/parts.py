@@ -161,13 +161,12 @@ def on_test(
     opened: OpenRun, views: int | None = None, settings: Mapping[str, Any] | None = None
 ) -> Tested:
     """Evaluates a run on its test split, and writes its own `evaluation/`."""
-    run = opened.run
-    split, predictions, result = evaluate.predict_and_evaluate(opened, "test", views, settings)
-    splits = evaluate.open_splits(run.config, opened.data, "test")
+    found = evaluate.predict_and_evaluate(opened, "test", views, settings)
+    assert found.look is not None
     return Tested(
-        {task: split.file_names[known] for task, (known, _) in predictions.items()},
-        {task: of_task for task, (_, of_task) in predictions.items()},
-        result,
-        report.predictions_csv(predictions, split, run.classes),
-        looks.of_run(opened, splits, result["views"]),
+        {task: found.split.file_names[known] for task, (known, _) in found.predictions.items()},
+        {task: of_task for task, (_, of_task) in found.predictions.items()},
+        found.result,
+        report.predictions_csv(found.predictions, found.split, found.classes),
+        found.look,
     )

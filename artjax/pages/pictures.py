@@ -57,14 +57,32 @@ def write_pictures(
     for source, names in sorted(by_source.items()):
         for name, image, title in _images(data, source, names, image_feature):
             number = len(written)
-            aspect = aspects[name]
-            height = max(1, round(HEIGHT_PX * min(1.0, _WIDEST / aspect)))
-            size = (max(1, round(height * aspect)), height)
-            small = image.convert("RGB").resize(size, Image.Resampling.LANCZOS)
             path = folder / f"{number:05d}.jpg"
-            small.save(path, "JPEG", quality=85)
+            size = save_small(image, aspects[name], path)
             written[name] = Picture(f"{folder.name}/{path.name}", *size, name, title)
     return written
+
+
+def save_small(image: Image.Image, aspect: float, path: Path) -> tuple[int, int]:
+    """Writes a small copy of a picture, as JPEG in true proportions.
+
+    Args:
+      image: it may be squashed.
+      aspect: its true width / height.
+      path: of the file.
+
+    Returns:
+      Its width and height in pixels.
+    """
+    size = small_size(aspect)
+    image.convert("RGB").resize(size, Image.Resampling.LANCZOS).save(path, "JPEG", quality=85)
+    return size
+
+
+def small_size(aspect: float) -> tuple[int, int]:
+    """Width and height in pixels of the small copy of a picture, of its true width / height."""
+    height = max(1, round(HEIGHT_PX * min(1.0, _WIDEST / aspect)))
+    return max(1, round(height * aspect)), height
 
 
 def _images(

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from artjax.data.works import Split
-from artjax.evaluation.ensemble import Evaluated
+from artjax.evaluation.evaluate import Evaluated
 from artjax.evaluation.label_errors import LabelsToCheck, labels_to_check
 from artjax.evaluation.metrics import Predictions
 from artjax.modes.labels import page
