@@ -21,6 +21,7 @@ from artjax.data.splits import SHARES, SPLITS, shares_of
 from artjax.errors import ConfigError, DataError, plain_if_uncaught
 from artjax.prepare import tfds_program
 from artjax.prepare.apart import stay_lines
+from artjax.prepare.beam_runner import without_download
 from artjax.prepare.catalogue import Catalogue, Work
 from artjax.prepare.cleaning import CleanedWork, clean_works
 from artjax.prepare.missing_urls import command, write_missing_urls
@@ -272,7 +273,9 @@ class WorksBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # 
         # Either of them makes Beam distribute the work; TFDS's writer follows `_generate_examples`.
         self._beam = None
         if download_config.beam_options or download_config.beam_runner:
-            self._beam = (download_config.beam_runner, download_config.beam_options)
+            options = download_config.beam_options
+            download_config.beam_runner = without_download(download_config.beam_runner, options)
+            self._beam = (download_config.beam_runner, options)
         super()._download_and_prepare(dl_manager, download_config)
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:

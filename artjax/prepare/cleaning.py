@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import errno
 import hashlib
+import logging
 import os
 import pickle
 import platform
@@ -22,6 +23,7 @@ from artjax.data.reports import SourceFacts
 from artjax.errors import DataError, ImageError
 from artjax.files import replacing
 from artjax.prepare import picture_decoding
+from artjax.prepare.beam_runner import counted
 from artjax.prepare.catalogue import Work
 from artjax.prepare.near_duplicates import Fingerprint, fingerprint_of
 from artjax.prepare.processes import map_in_processes
@@ -102,7 +104,10 @@ def _by_beam(
 
     # A name of its own, since workers of a run that was killed may still be writing theirs.
     results_dir = folder / f"results.{uuid.uuid4().hex}"
-    with beam.Pipeline(runner=runner, options=options) as pipeline:
+    with (
+        counted(folder, len(works)),
+        beam.Pipeline(runner=runner, options=options) as pipeline,
+    ):
         (
             pipeline
             | beam.Create(list(enumerate(works)))
@@ -120,6 +125,8 @@ def _by_beam(
 
 def _line(numbered: tuple[int, Work], clean: Callable[[Work], CleanedWork]) -> str:
     number, work = numbered
+    # Beam's workers show what libraries log as INFO: of libvips six lines a picture.
+    logging.getLogger("pyvips").setLevel(logging.WARNING)
     result: CleanedWork | DataError
     try:
         result = clean(work)
