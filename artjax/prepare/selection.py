@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
@@ -129,7 +130,29 @@ class Selection:
             shown = "; ".join(f"{count:,} × {reason}" for reason, count in reasons)
             report = folder / SKIPPED_CSV
             lines.append(f"skipped: {len(self.skipped):,} works ({shown}), named in {report}")
-        return lines + self._near_duplicate_lines(folder / NEAR_DUPLICATES_CSV)
+        return [
+            *lines,
+            *self._depth_lines(),
+            *self._near_duplicate_lines(folder / NEAR_DUPLICATES_CSV),
+        ]
+
+    def _depth_lines(self) -> list[str]:
+        """How many pictures were scaled by the range of their samples, by their depth."""
+        found = (
+            re.search(r"\d+ bits$", picture.facts.format)
+            for works in self.kept.values()
+            for _, picture in works
+            if picture.facts
+        )
+        depths = Counter(match[0] for match in found if match)
+        if not depths:
+            return []
+        total = depths.total()
+        shown = ", ".join(f"{count:,} × {depth}" for depth, count in depths.most_common())
+        return [
+            f"samples: {total:,} pictures use fewer bits than their files have ({shown}), and were "
+            f"scaled by that range; see the column format of {SOURCE_FACTS_CSV}"
+        ]
 
     def _near_duplicate_lines(self, report: Path) -> list[str]:
         if not self.near_duplicates:

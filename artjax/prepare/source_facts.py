@@ -68,8 +68,11 @@ def source_facts(size: tuple[int, int], of_file: OfFile, cleaned: bytes) -> Sour
       cleaned: the bytes of the JPEG that is prepared from it.
     """
     with Image.open(io.BytesIO(cleaned)) as image:
+        depth = image.info.get("comment", b"").decode("ascii", "replace")
         image.draft("L", image.size)
         grey = image.convert("L")
+    if depth:  # which cleaning has found, and noted there
+        of_file = of_file._replace(format=f"{of_file.format} {depth}")
     small = grey.resize((_BORDER_SIDE_PX, _BORDER_SIDE_PX), Image.Resampling.BOX)
     left, upper, right, lower = inside_border(np.asarray(small))
     border = 1 - (right - left) * (lower - upper) / _BORDER_SIDE_PX**2
