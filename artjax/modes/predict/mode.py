@@ -90,6 +90,7 @@ def _all_predicted(
     summary: Summary,
 ) -> bool:
     """Predicts the pictures that have no row yet; False if it was interrupted."""
+    done_before = summary.usable
     todo = [picture for name, picture in request.pictures.items() if name not in rows.kept]
     known = [layout.row(of, Answer(of.file, reason=of.reason)) for of in todo if of.reason]
     todo = [picture for picture in todo if not picture.reason]
@@ -111,7 +112,7 @@ def _all_predicted(
                 _add(rows, summary, found)
                 bar.update(len(found))
     except KeyboardInterrupt:
-        done = summary.usable + summary.unusable
+        done = done_before + rows.added
         print(
             f"artjax: interrupted; {done:,} of {total:,} pictures are done and kept in {rows.file}: the "
             "same command continues",

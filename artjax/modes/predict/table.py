@@ -45,11 +45,13 @@ class Table:
     Attributes:
       file: where it is.
       kept: the names of the pictures that had a row already.
+      added: number of rows that were added.
     """
 
     def __init__(self, file: Path, columns: Sequence[str], stream: TextIO, kept: set[str]) -> None:
         self.file = file
         self.kept = kept
+        self.added = 0
         self._columns = columns
         self._stream = stream
 
@@ -60,10 +62,12 @@ class Table:
           WorkdirError: if they cannot be written.
         """
         text = io.StringIO()
+        rows = list(rows)
         csv.DictWriter(text, self._columns, restval="", lineterminator="\n").writerows(rows)
         with _writing(self.file, "; the rows before are kept, and the same command continues"):
             self._stream.write(text.getvalue())
             self._stream.flush()
+        self.added += len(rows)
 
 
 @contextmanager
@@ -86,7 +90,9 @@ def alone(file: Path) -> Iterator[None]:
             f"another process is writing {file}; wait for it, stop it, or name another --out"
         ) from error
     except OSError as error:
-        raise WorkdirError(f"cannot write {file}: {error.strerror}; name another --out") from error
+        no_folder = isinstance(error, FileExistsError | NotADirectoryError)
+        why = "a folder in its path is a file" if no_folder else error.strerror
+        raise WorkdirError(f"cannot write {file}: {why}; name another --out") from error
     try:
         yield
     finally:
