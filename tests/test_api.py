@@ -105,6 +105,7 @@ def test_predictions_are_those_of_the_mode(loaded, runs, pictures):
     of_mode = predict([Run.load(runs / "first")], [pictures]).guesses
     found = loaded.predict(pictures)
     assert [one.picture for one in found] == sorted(pictures.iterdir())
+    assert list(loaded.predict_each(pictures)) == found
     ours = [
         (one.picture, "artist", rank, *guess, one.unsure["artist"], one.unlikeness)
         for one in found

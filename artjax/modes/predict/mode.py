@@ -55,22 +55,26 @@ def run(command: Command) -> int:
     file = Path(os.path.realpath(command.flags.get("out", default).expanduser()))
     request = request_for(paths, "catalogue" in command.flags)
     _check_any_file(request)
-    with table.alone(file):
-        members = [member for workdir in workdirs for member in runs_in(workdir)]
-        runs = [Run.load(member, command.flags.get("checkpoint", "best")) for member in members]
-        check_same_classes(runs)
-        judges = judges_of(runs, views, settings)
-        layout = Layout(runs[0].classes, top, "catalogue" in command.flags)
-        summary = Summary(layout, request)
-        origin = _origin(runs, judges, layout, request)
-        kept = layout.columns, origin, request, "out" not in command.flags
-        with table.opened(file, *kept, summary.add) as rows:
-            done_before = summary.usable
-            if not _all_predicted(runs, judges, layout, request, rows, summary):
-                return 128 + signal.SIGINT
+    members = [member for workdir in workdirs for member in runs_in(workdir)]
+    runs = [Run.load(member, command.flags.get("checkpoint", "best")) for member in members]
+    check_same_classes(runs)
+    judges = judges_of(runs, views, settings)
+    layout = Layout(runs[0].classes, top, "catalogue" in command.flags)
+    summary = Summary(layout, request)
+    origin = _origin(runs, judges, layout, request)
+    kept = layout.columns, origin, request, "out" not in command.flags
+    with table.alone(file), table.opened(file, *kept, summary.add) as rows:
+        done_before = summary.usable
+        if not _all_predicted(runs, judges, layout, request, rows, summary):
+            return 128 + signal.SIGINT
     if len(runs) > 1:
         print(f"the mean of {len(runs)} runs: {', '.join(map(str, members))}")
     _say(summary, request, judges, file, done_before)
+    for folder in paths if "catalogue" not in command.flags else ():
+        if (folder / "works.csv").is_file():
+            print(
+                f"{folder} has a works.csv: with --catalogue each of its works has its work_id and title"
+            )
     print(command.next("evaluate"))
     return 2 if summary.named_unusable else 0
 

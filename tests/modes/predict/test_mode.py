@@ -107,10 +107,12 @@ def test_ctrl_c_keeps_what_is_done_and_the_same_command_continues(
     (folder / "010.png").write_text("broken")
     out = tmp_path / "labels.csv"
     add = table.Table.add
+    on_disk = []
 
     def interrupted(self, rows):
         add(self, rows)
         if rows:
+            on_disk.append(len(rows_of(out)))
             signal.raise_signal(signal.SIGINT)
 
     with monkeypatch.context() as patch:
@@ -118,6 +120,7 @@ def test_ctrl_c_keeps_what_is_done_and_the_same_command_continues(
         assert predicted(workdir, folder, "--out", out) == 130
     said = capsys.readouterr().err
     assert f"interrupted; 65 of 150 pictures are done and kept in {out}: the same command" in said
+    assert on_disk == [65]  # before the file is closed
     assert len(rows_of(out)) == 65
     assert predicted(workdir, folder, "--out", out) == 0
     assert "149 pictures predicted, 64 of them before; 1 not usable" in capsys.readouterr().out
@@ -219,7 +222,10 @@ def test_the_works_of_a_catalogue_have_their_ids(workdir, pictures, tmp_path, ca
         predicted(workdir, pictures / "000.png", "--catalogue")
     listed = 'path,work_id,title\n000.png,A 1,"Two, seated"\n001.png,A 1,=1+1\ngone.png,A 3,\n'
     (pictures / "works.csv").write_text(listed)
+    assert predicted(workdir, pictures) == 0
+    assert "has a works.csv: with --catalogue" in capsys.readouterr().out
     assert predicted(workdir, pictures, "--catalogue") == 0
+    assert "works.csv: with" not in capsys.readouterr().out
     out = workdir / "predict" / "predictions.csv"
     rows = rows_of(out)
     assert [(r["file"], r["work_id"], r["title"], r["error"]) for r in rows.values()] == [
