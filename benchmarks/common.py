@@ -97,6 +97,13 @@ SIZES: dict[str, dict[str, Size]] = {
         "batches": everywhere(12, "batches in a round"),
         "rounds": everywhere(5, "rounds in which the contestants take turns"),
     },
+    "predict": {
+        "model": Size("squeezenet1_1", "resnet50", "name of the model"),
+        "image_size": everywhere(224, "side of the picture in pixels"),
+        "works": everywhere(40, "different pictures"),
+        "repeats": Size(25, 100, "copies of each picture"),
+        "rounds": everywhere(3, "rounds in which the jobs take turns"),
+    },
     "prepare": {
         "pictures": everywhere(8, "pictures of each size"),
         "rounds": everywhere(5, "rounds in which the contestants take turns"),

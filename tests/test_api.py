@@ -11,6 +11,7 @@ import jax
 import numpy as np
 import pytest
 from absl import logging
+from guesses import predict
 from PIL import Image, ImageOps
 from tiny import ARTISTS, SPLITS, stripes, tiny_config, write_museum
 
@@ -18,7 +19,6 @@ import artjax
 from artjax.command_line import parse
 from artjax.config import load_config_file
 from artjax.errors import ConfigError, DataError, WorkdirError
-from artjax.evaluation import predict
 from artjax.runs import Run
 
 ONE = {"devices": jax.devices()[:1]}
@@ -102,9 +102,10 @@ def test_a_loaded_run_says_what_it_is(loaded, runs):
 
 @pytest.mark.slow
 def test_predictions_are_those_of_the_mode(loaded, runs, pictures):
-    of_mode = predict.predict([Run.load(runs / "first")], [pictures]).guesses
+    of_mode = predict([Run.load(runs / "first")], [pictures]).guesses
     found = loaded.predict(pictures)
     assert [one.picture for one in found] == sorted(pictures.iterdir())
+    assert list(loaded.predict_each(pictures)) == found
     ours = [
         (one.picture, "artist", rank, *guess, one.unsure["artist"], one.unlikeness)
         for one in found
@@ -117,7 +118,7 @@ def test_predictions_are_those_of_the_mode(loaded, runs, pictures):
     assert str(found[0]) == f"{said}, unsure)"  # 20 validation works cannot promise 5 %
     of_views = loaded.predict(pictures, views=5)
     assert of_views != found
-    assert [tuple(g) for g in predict.predict(loaded.runs, [pictures], 5).guesses] == [
+    assert [tuple(g) for g in predict(loaded.runs, [pictures], 5).guesses] == [
         (one.picture, "artist", rank, *guess, None, one.unlikeness)
         for one in of_views
         for rank, guess in enumerate(one.ranked["artist"], start=1)

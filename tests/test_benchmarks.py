@@ -27,6 +27,7 @@ SMALLEST = {
     "augment": f"--model narrow_bn {TINY_STEP} --steps 1",
     "features": "--models vgg_small --size 16 --batch 2 --rounds 1 --torch=",
     "search": "--heads 3 --alone 1 --works 300 --epochs 1",
+    "predict": "--model narrow_bn --image_size 32 --works 2 --repeats 2 --rounds 1",
     "prepare": "--pictures 1 --rounds 1 --works 2",
     "near_duplicates": "--hashes 800",
     "shared_parts": "--works 80 --canvas 96 --drawn 40",
@@ -42,6 +43,7 @@ CONTESTANTS = {
     + ["tf.data, fused", "tf.data, decode then crop"],
     "augment": ["crop and flip", "all of them"],
     "features": ["artjax"],
+    "predict": ["cleaning", "forward pass", "predict"],
     "search": ["at once", "one after the other"],
     "prepare": [
         f"{size} {who}"
@@ -71,6 +73,8 @@ def figures(name, result):
             return {who: min(rates) for who, rates in result["works_per_second"].items()}
         case "features":
             return result["models"]["vgg_small"]["images_per_second"]
+        case "predict":
+            return result["images_per_second"]
         case "augment":
             return result["shortest_s"]
         case "prepare":

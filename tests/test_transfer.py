@@ -11,6 +11,7 @@ import jax
 import numpy as np
 import pytest
 import tiny
+from guesses import predict
 from tiny import stripes, tiny_config
 
 from artjax import pretrained
@@ -18,7 +19,6 @@ from artjax.data import batches
 from artjax.errors import ArtjaxError
 from artjax.evaluation import evaluate, metrics
 from artjax.evaluation.ensemble import evaluate_ensemble
-from artjax.evaluation.predict import predict
 from artjax.modes.folds import cross_validate
 from artjax.places import Places
 from artjax.runs import Run, open_run, seen

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from artjax.api.paths import AnyPath, given
-from artjax.api.pictures import Given, Pictures, Prediction, Ranked, as_files, named
+from artjax.api.pictures import Pictures, Prediction, Ranked, as_files, named
 from artjax.api.quiet import quiet_libraries
 from artjax.errors import ConfigError, DataError
 from artjax.evaluation import evaluate, looks, predict, reliability
 from artjax.evaluation.judging import Judge
-from artjax.evaluation.predict import Answers
+from artjax.evaluation.predict import Answer
 from artjax.evaluation.views import number_of_views
 from artjax.modes.evaluate import evaluate_workdirs
 from artjax.runs import Run, runs_in, with_data
@@ -125,29 +127,42 @@ class Loaded:
           ConfigError: for another number of views.
           DataError: if none of the pictures can be used.
         """
+        found = list(self.predict_each(pictures, views))
+        if not any(one.usable for one in found):
+            raise predict.none_usable([(named(one.picture), one.reason) for one in found])
+        return found
+
+    def predict_each(self, pictures: Pictures, views: int | None = None) -> Iterator[Prediction]:
+        """As `predict`, but yields each prediction as soon as it is there: for many pictures.
+
+        The pictures that come next are cleaned meanwhile. That none can be used is no error here.
+
+        Raises:
+          ConfigError: for another number of views.
+          DataError: if none were given.
+        """
         judges = [
             Judge(known, number_of_views(run.config, views))
             for known, run in zip(self._known, self.runs, strict=True)
         ]
         with as_files(pictures) as all_given:
-            said: dict[Path, tuple[Answers, int]] = {}
-            unusable: dict[Path, str] = {}
-            for files, jpegs in self._cleaned(all_given, unusable):
-                answers = predict.answers_of(self.runs, jpegs, judges)
-                said |= {file: (answers, row) for row, file in enumerate(files)}
-        return [
-            self._prediction(one.picture, *said[one.file])
-            if one.file in said
-            else Prediction(one.picture, {}, one.reason or unusable.get(one.file, ""))
-            for one in all_given
-        ]
+            files = [one.file for one in all_given if not one.reason]
+            with closing(predict.answers(self.runs, files, judges)) as several:
+                answers = chain.from_iterable(several)
+                for one in all_given:
+                    yield (
+                        Prediction(one.picture, {}, one.reason)
+                        if one.reason
+                        else self._prediction(one.picture, next(answers))
+                    )
 
-    def _prediction(self, picture: Path | int, answers: Answers, row: int) -> Prediction:
+    def _prediction(self, picture: Path | int, answer: Answer) -> Prediction:
         return Prediction(
             picture,
-            {task: self._ranked(task, of[row]) for task, of in answers.probabilities.items()},
-            unsure={task: answers.unsure_of(task, row) for task in answers.probabilities},
-            unlikeness=answers.unlikeness_of(row),
+            {task: self._ranked(task, of_task) for task, of_task in answer.probabilities.items()},
+            answer.reason,
+            answer.unsure,
+            answer.unlikeness,
         )
 
     def _ranked(self, task: str, probabilities: np.ndarray) -> tuple[Ranked, ...]:
@@ -155,22 +170,6 @@ class Loaded:
         return tuple(
             Ranked(names[c], float(probabilities[c])) for c in predict.ranked(probabilities)
         )
-
-    def _cleaned(
-        self, all_given: Sequence[Given], unusable: dict[Path, str]
-    ) -> Iterator[tuple[list[Path], list[bytes]]]:
-        """Yields files and JPEGs of some usable pictures at a time; adds the others to `unusable`."""
-        found: list[tuple[Path, str]] = []
-        usable = False
-        files = [one.file for one in all_given if not one.reason]
-        short_side_px = self.runs[0].record.short_side_px
-        for names, jpegs in predict.cleaned(files, short_side_px, found):
-            usable = True
-            yield names, jpegs
-        unusable.update(found)
-        if not usable:
-            reasons = [(named(one.picture), one.reason or unusable[one.file]) for one in all_given]
-            raise predict.none_usable(reasons)
 
     @quiet_libraries()
     def features(self, pictures: Pictures) -> np.ndarray:
@@ -191,20 +190,23 @@ class Loaded:
                 f"such as {self.runs[0].workdir}"
             )
         run = self.runs[0]
-        found: dict[Path, np.ndarray] = {}
+        rows = []
         with as_files(pictures) as all_given:
-            unusable: dict[Path, str] = {}
-            for files, jpegs in self._cleaned(all_given, unusable):
-                outputs = run.network.trunk_outputs(run.variables, predict.batch_of(run, jpegs))
-                rows = np.asarray(outputs, np.float32)[: len(jpegs)].reshape(len(jpegs), -1)
-                found.update(zip(files, rows, strict=True))
-        for one in all_given:
-            if reason := one.reason or unusable.get(one.file):
-                raise DataError(
-                    f"{named(one.picture)} is not a usable image: {reason}; leave it out (predict names "
-                    "all that are not usable)"
-                )
-        return np.stack([found[one.file] for one in all_given])
+            for one in all_given:
+                _check_usable(one.picture, one.reason)
+            files = [one.file for one in all_given]
+            calls = iter(all_given)
+            with closing(predict.batches_of([run], files)) as batches:
+                for batch in batches:
+                    for _, seen in batch:
+                        _check_usable(next(calls).picture, seen.reason)
+                    seen_ones = [seen for _, seen in batch]
+                    outputs = run.network.trunk_outputs(
+                        run.variables, predict.batch_of(run, seen_ones)
+                    )
+                    of_batch = np.asarray(outputs, np.float32)[: len(batch)]
+                    rows.append(of_batch.reshape(len(batch), -1))
+        return np.concatenate(rows)
 
     @quiet_libraries()
     def evaluate(
@@ -254,6 +256,14 @@ class Loaded:
         )
         _say_looks(folder)
         return result
+
+
+def _check_usable(picture: Path | int, reason: str) -> None:
+    if reason:
+        raise DataError(
+            f"{named(picture)} is not a usable image: {reason}; leave it out (predict names all that "
+            "are not usable)"
+        )
 
 
 def _say_looks(folder: Path) -> None:

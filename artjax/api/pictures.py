@@ -14,8 +14,8 @@ import numpy as np
 from PIL import ExifTags, Image
 
 from artjax.errors import DataError
-from artjax.evaluation.predict import files_of
 from artjax.prepare.picture_decoding import orientation
+from artjax.prepare.picture_paths import files_of
 
 Pictures = str | os.PathLike[str] | np.ndarray | Image.Image | Iterable[Any]
 """A path of a file or folder, an array uint8 [H, W, 3] or [N, H, W, 3], a Pillow image, or several."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,46 +11,36 @@ import jax
 import numpy as np
 
 from artjax import config as config_lib
-from artjax.data import batches, decoding
+from artjax.data import batches
 from artjax.data.works import Split
-from artjax.errors import DataError, ImageError, WorkdirError
+from artjax.errors import DataError, WorkdirError
 from artjax.evaluation import embeddings, judging, metrics, reliability, temperature
 from artjax.evaluation.judging import Judge
 from artjax.evaluation.views import logits_of_views, number_of_views
-from artjax.prepare import picture_decoding
+from artjax.prepare.seeing import Seen, see_all
 from artjax.runs import Run
 
-TOP_K = 5
 BATCH_SIZE = 64
 
 
-class Guess(NamedTuple):
-    """One of the most probable labels of an image.
+class Answer(NamedTuple):
+    """What one or more runs say of one picture.
 
     Attributes:
-      path: of the image.
-      task: such as `artist`.
-      rank: from 1.
-      label: the name of the class.
-      probability: of it, in [0, 1].
-      unsure: whether the most probable label of this task is wrong more often than a sure one may be;
-        None if that is not known.
-      unlikeness: how far the image is from train: above 1 it is unlike anything there; None if that is
+      file: of the picture.
+      probabilities: of each task, float [classes]; empty if the picture is not usable.
+      unsure: for each task whether its most probable label is wrong more often than a sure one may be;
+        None where that is not known.
+      unlikeness: how far the picture is from train: above 1 it is unlike anything there; None if that is
         not known.
+      reason: why the picture is not usable; empty if it is.
     """
 
-    path: Path
-    task: str
-    rank: int
-    label: str
-    probability: float
-    unsure: bool | None = None
+    file: Path
+    probabilities: Mapping[str, np.ndarray] = {}
+    unsure: Mapping[str, bool | None] = {}
     unlikeness: float | None = None
-
-    @property
-    def unlike_train(self) -> bool | None:
-        """Whether the image is unlike anything in train; None if that is not known."""
-        return None if self.unlikeness is None else self.unlikeness > 1
+    reason: str = ""
 
 
 class Answers(NamedTuple):
@@ -67,70 +57,76 @@ class Answers(NamedTuple):
     unsure: dict[str, np.ndarray | None]
     unlikeness: np.ndarray | None
 
-    def unsure_of(self, task: str, row: int) -> bool | None:
-        """Whether the answer to a task for one picture is unsure; None if that is not known."""
-        of_task = self.unsure[task]
-        return None if of_task is None else bool(of_task[row])
-
-    def unlikeness_of(self, row: int) -> float | None:
-        """How far one picture is from train; None if that is not known."""
-        return None if self.unlikeness is None else float(self.unlikeness[row])
-
-
-class Result(NamedTuple):
-    """Guesses for all usable images.
-
-    Attributes:
-      guesses: of each image and task the most probable labels, in order.
-      unusable: (file, reason) for each image that cannot be used.
-      judges: what is known of the probabilities of each run, and its number of views.
-    """
-
-    guesses: list[Guess]
-    unusable: list[tuple[Path, str]]
-    judges: tuple[Judge, ...]
+    def of_row(self, file: Path, row: int) -> Answer:
+        """What is said of one picture, whose file is given."""
+        return Answer(
+            file,
+            {task: of_task[row] for task, of_task in self.probabilities.items()},
+            {
+                task: None if of_task is None else bool(of_task[row])
+                for task, of_task in self.unsure.items()
+            },
+            None if self.unlikeness is None else float(self.unlikeness[row]),
+        )
 
 
-def predict(
+def answers(
     runs: Sequence[Run],
-    paths: Sequence[Path],
-    views: int | None = None,
-    settings: Mapping[str, Any] | None = None,
-) -> Result:
-    """Predicts the labels of images with the networks of one or more runs.
+    files: Sequence[Path],
+    judges: Sequence[Judge],
+    processes: int | None = None,
+) -> Generator[list[Answer], None, None]:
+    """Predicts the labels of image files, some at a time, while the next ones are being cleaned.
 
     Args:
-      runs: several are an ensemble: their probabilities are averaged.
-      paths: image files, and folders. All files in a folder and its subfolders are used.
-      views: 1, 5 or 10 views of each image, whose probabilities are averaged; default: of each run, as
-        its `eval.views` says.
-      settings: fields of `eval` in place of the runs' own; see `evaluate.evaluate_workdir`.
+      runs: several are an ensemble: their probabilities are averaged. They have the same classes.
+      files: of the images.
+      judges: from `judges_of`, of the same runs.
+      processes: that clean; see `seeing.see_all`.
 
-    Returns:
-      For each image and task the five most probable labels (or all, if there are fewer).
-
-    Raises:
-      ConfigError: for another number of views.
-      WorkdirError: if the runs have other tasks or classes.
-      DataError: if a path does not exist, or none of the files is a usable image.
+    Yields:
+      The answers for some files, in the order of the files, also for those that are not usable.
     """
-    check_same_classes(runs)
-    files, unusable = files_of(paths)
-    judges = judges_of(runs, views, settings)
-    result = Result([], unusable, judges)
-    for names, pictures in cleaned(files, runs[0].record.short_side_px, unusable):
-        answers = answers_of(runs, pictures, judges)
-        for task, probabilities in answers.probabilities.items():
-            classes = runs[0].classes[task]
-            for i, (path, row) in enumerate(zip(names, probabilities, strict=True)):
-                unsure, unlikeness = answers.unsure_of(task, i), answers.unlikeness_of(i)
-                result.guesses.extend(
-                    Guess(path, task, rank, classes[c], float(row[c]), unsure, unlikeness)
-                    for rank, c in enumerate(ranked(row)[:TOP_K], start=1)
-                )
-    if not result.guesses:
-        raise none_usable(unusable)
-    return result
+    with closing(batches_of(runs, files, processes)) as several:
+        for batch in several:
+            usable = [seen for _, seen in batch if not seen.reason]
+            found = answers_of(runs, usable, judges) if usable else None
+            rows = iter(range(len(usable)))
+            yield [
+                Answer(file, reason=seen.reason)
+                if seen.reason or found is None
+                else found.of_row(file, next(rows))
+                for file, seen in batch
+            ]
+
+
+def batches_of(
+    runs: Sequence[Run], files: Sequence[Path], processes: int | None = None
+) -> Generator[list[tuple[Path, Seen]], None, None]:
+    """Yields files and what networks see of them, in order: up to 64 usable ones at a time.
+
+    Args:
+      runs: those that shall see them.
+      files: of the images.
+      processes: that clean; see `seeing.see_all`.
+    """
+    sides = sorted({config_lib.canvas_size(run.config) for run in runs})
+    batch: list[tuple[Path, Seen]] = []
+    usable = 0
+    with (
+        closing(see_all(files, runs[0].record.short_side_px, sides, processes)) as pictures,
+        closing(
+            batches.prefetch(lambda number: next(pictures), 0, len(files), 2 * BATCH_SIZE)
+        ) as ahead,
+    ):
+        for file, seen in zip(files, ahead, strict=True):
+            batch.append((file, seen))
+            usable += not seen.reason
+            if usable == BATCH_SIZE:
+                yield batch
+                batch, usable = [], 0
+    if batch:
+        yield batch
 
 
 def ranked(probabilities: np.ndarray) -> np.ndarray:
@@ -138,48 +134,39 @@ def ranked(probabilities: np.ndarray) -> np.ndarray:
     return np.argsort(-probabilities, kind="stable")
 
 
-def none_usable(unusable: Sequence[tuple[object, str]]) -> DataError:
-    """The error if there are only unusable files."""
+def none_usable(unusable: Sequence[tuple[object, str]], count: int | None = None) -> DataError:
+    """The error if there are only unusable files, of which some are given; default of `count`: all."""
     path, reason = unusable[0]
-    more = f" (all {len(unusable)} files are unusable)" if len(unusable) > 1 else ""
+    count = count or len(unusable)
+    more = f" (all {count:,} files are unusable)" if count > 1 else ""
     return DataError(f"{path} is not a usable image: {reason}{more}")
-
-
-def cleaned(
-    files: Sequence[Path], short_side_px: int, unusable: list[tuple[Path, str]]
-) -> Iterator[tuple[list[Path], list[bytes]]]:
-    """Yields names and JPEGs of up to 64 usable images; adds the others to `unusable`."""
-    names: list[Path] = []
-    pictures: list[bytes] = []
-    for path in files:
-        try:
-            pictures.append(picture_decoding.clean(path, short_side_px).jpeg)
-        except ImageError as error:
-            unusable.append((path, str(error)))
-            continue
-        names.append(path)
-        if len(names) == BATCH_SIZE:
-            yield names, pictures
-            names, pictures = [], []
-    if names:
-        yield names, pictures
 
 
 def judges_of(
     runs: Sequence[Run], views: int | None = None, settings: Mapping[str, Any] | None = None
 ) -> tuple[Judge, ...]:
-    """What is known of the probabilities of each run; the arguments are those of `predict`."""
+    """What is known of the probabilities of each run, and the number of views that it sees.
+
+    Args:
+      runs: one or more.
+      views: 1, 5 or 10 views of each image, whose probabilities are averaged; default: of each run, as
+        its `eval.views` says.
+      settings: fields of `eval` in place of the runs' own; see `evaluate.evaluate_workdir`.
+
+    Raises:
+      ConfigError: for another number of views.
+    """
     return tuple(
         Judge(reliability.of_run(run, settings), number_of_views(run.config, views)) for run in runs
     )
 
 
-def answers_of(runs: Sequence[Run], pictures: Sequence[bytes], judges: Sequence[Judge]) -> Answers:
+def answers_of(runs: Sequence[Run], pictures: Sequence[Seen], judges: Sequence[Judge]) -> Answers:
     """What one or more runs say of some pictures.
 
     Args:
       runs: with the same tasks and classes; several are averaged.
-      pictures: cleaned ones, as the bytes of a JPEG.
+      pictures: usable ones, on canvases of the runs' sizes.
       judges: from `judges_of`, of the same runs.
     """
     of_runs = [_of_run(run, pictures, judge) for run, judge in zip(runs, judges, strict=True)]
@@ -201,11 +188,19 @@ def answers_of(runs: Sequence[Run], pictures: Sequence[bytes], judges: Sequence[
 
 
 def _of_run(
-    run: Run, pictures: Sequence[bytes], judge: Judge
+    run: Run, pictures: Sequence[Seen], judge: Judge
 ) -> tuple[dict[str, np.ndarray], np.ndarray | None]:
     """The probabilities of each task, and how unlike train each picture is."""
     batch, count = batch_of(run, pictures), len(pictures)
-    logits = logits_of_views(run.network, run.variables, batch, judge.views)
+    outputs: jax.Array | None = None
+    if judge.reliability.farthest is None:
+        logits = logits_of_views(run.network, run.variables, batch, judge.views)
+    elif judge.views == 1:
+        of_devices, outputs = run.network.logits_and_trunk_outputs(run.variables, batch)
+        logits = {task: np.asarray(of_task) for task, of_task in of_devices.items()}
+    else:
+        logits = logits_of_views(run.network, run.variables, batch, judge.views)
+        outputs = run.network.trunk_outputs(run.variables, batch)
     probabilities = {
         task: np.exp(
             temperature.divided(
@@ -214,17 +209,17 @@ def _of_run(
         )
         for task, of_task in logits.items()
     }
-    if judge.reliability.farthest is None:
+    if outputs is None:
         return probabilities, None
-    outputs = np.asarray(run.network.trunk_outputs(run.variables, batch))[:count]
-    return probabilities, judge.reliability.unlikeness(embeddings.unit(outputs))
+    unit = embeddings.unit(np.asarray(outputs)[:count])
+    return probabilities, judge.reliability.unlikeness(unit)
 
 
-def batch_of(run: Run, pictures: Sequence[bytes]) -> dict[str, jax.Array]:
-    """Cleaned pictures as a batch on the devices, as evaluation sees works; padding follows them."""
-    network, size = run.network, config_lib.canvas_size(run.config)
+def batch_of(run: Run, pictures: Sequence[Seen]) -> dict[str, jax.Array]:
+    """Pictures as a batch on the devices, as evaluation sees works; padding follows them."""
+    network, side = run.network, config_lib.canvas_size(run.config)
     return batches.put(
-        _as_split([decoding.squash(picture, size) for picture in pictures]),
+        _as_split(pictures, side),
         _padded(len(pictures), network.mesh.size),
         network.batch_sharding,
     )
@@ -252,34 +247,12 @@ def check_same_classes(runs: Sequence[Run]) -> None:
             )
 
 
-def files_of(paths: Sequence[Path]) -> tuple[list[Path], list[tuple[Path, str]]]:
-    """The files to predict, and the reason for each path that has none."""
-    files: list[Path] = []
-    missing: list[tuple[Path, str]] = []
-    for path in paths:
-        if path.is_dir():
-            inside = sorted(
-                Path(folder) / name
-                for folder, _, names in os.walk(path)
-                for name in names
-                if not name.startswith(".")
-            )
-            if not inside:
-                missing.append((path, "the folder has no files"))
-            files.extend(inside)
-        elif path.exists():  # `clean` reports what is no regular file
-            files.append(path)
-        else:
-            missing.append((path, "no such file or folder"))
-    return files, missing
-
-
-def _as_split(pictures: Sequence[tuple[np.ndarray, float]]) -> Split:
+def _as_split(pictures: Sequence[Seen], side: int) -> Split:
     return Split(
         name="predict",
-        images=np.stack([canvas for canvas, _ in pictures]),
+        images=np.stack([seen.canvases[side] for seen in pictures]),
         rows=np.arange(len(pictures)),
-        aspect=np.asarray([aspect for _, aspect in pictures], np.float32),
+        aspect=np.asarray([seen.aspect for seen in pictures], np.float32),
         labels={},
         file_names=np.empty(len(pictures), np.str_),
     )

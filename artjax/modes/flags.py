@@ -84,6 +84,18 @@ FLAGS: Mapping[str, Flag] = {
     "overwrite": Flag("build again what is prepared already", switch=True),
     "split": Flag("train, validation or test (default: test)"),
     "checkpoint": Flag("best (by validation) or last (default: best)"),
+    "out": Flag(
+        "the table to write, a row for each picture; the same command continues it (default: "
+        "WORKDIR/predict/predictions.csv)",
+        type=Path,
+        metavar="FILE.csv",
+    ),
+    "top": Flag("labels of each picture, the most probable first (default: 5)", type=int),
+    "catalogue": Flag(
+        "predict the works that the works.csv (or another list) of the one folder names, with their "
+        "work_id and title",
+        switch=True,
+    ),
     "stop_after_steps": Flag(
         "save a checkpoint and stop after this total number of steps, to try things out", type=int
     ),

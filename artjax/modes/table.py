@@ -103,8 +103,11 @@ MODES: Mapping[str, Mode] = {
     "predict": Mode(
         "predict the labels of image files; several workdirs are an ensemble",
         "--workdir runs/artist-studio --mode predict a.jpg folder/",
-        later("artjax.modes.predict"),
-        flags=("config", "workdir", "data_dir", "canvas_dir", "checkpoint", "pictures"),
+        later("artjax.modes.predict.mode"),
+        flags=(
+            *("config", "workdir", "data_dir", "canvas_dir", "checkpoint", "pictures"),
+            *("out", "top", "catalogue"),
+        ),
         fields="eval.",
         several_workdirs=True,
     ),

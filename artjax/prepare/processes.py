@@ -14,7 +14,7 @@ import subprocess
 import sys
 import traceback
 from collections.abc import Callable, Generator, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
 from typing import Any, NamedTuple, TypeVar
@@ -53,7 +53,10 @@ class _Process:
 
 
 def map_in_processes(
-    function: Callable[[Item], Result], items: Sequence[Item], processes: int
+    function: Callable[[Item], Result],
+    items: Sequence[Item],
+    processes: int,
+    may_start: Callable[[int], bool] = lambda index: True,
 ) -> Generator[tuple[int, Result | None], None, None]:
     """Applies a function to items; each process has one of them at a time.
 
@@ -61,6 +64,8 @@ def map_in_processes(
       function: can be pickled, as can its items and results.
       items: a module that defines one of their classes can be imported, so it is not `__main__`.
       processes: how many work at the same time, at most.
+      may_start: whether the item of an index, and so all before it, may be begun by now. It is asked
+        when a process is free; of the items that are not yielded yet, the first may always begin.
 
     Yields:
       The index of an item and its result, in the order in which they are ready; None where the process
@@ -69,39 +74,69 @@ def map_in_processes(
     Raises:
       Exception: what the function raised.
     """
-    todo = list(enumerate(items))[::-1]
+    next_index = 0
     working: dict[Any, tuple[_Process, int]] = {}
+    idle: list[_Process] = []
 
-    def give(process: _Process) -> None:
-        index, item = todo.pop()
-        working[process.connection] = process, index
-        with suppress(BrokenPipeError):  # it crashed before it read the item: `recv` reports it
-            process.connection.send((function, item))
+    def give() -> None:
+        """Gives items to all processes that are free, and starts those that are missing."""
+        nonlocal next_index
+        while next_index < len(items) and len(working) < processes and may_start(next_index):
+            process = idle.pop() if idle else _Process()
+            working[process.connection] = process, next_index
+            with suppress(BrokenPipeError):  # it crashed before it read the item: `recv` reports it
+                process.connection.send((function, items[next_index]))
+            next_index += 1
+        while idle and next_index == len(items):
+            idle.pop().end()
 
     try:
-        for _ in range(min(processes, len(todo))):
-            give(_Process())
+        give()
         while working:
             for connection in wait(list(working)):
                 process, index = working.pop(connection)
                 try:
                     result = process.connection.recv()
+                    idle.append(process)
                 except (EOFError, ConnectionResetError):
                     process.end()
-                    yield index, None
-                    if todo:
-                        give(_Process())
-                    continue
-                if todo:
-                    give(process)
-                else:
-                    process.end()
+                    result = None
+                give()
                 if isinstance(result, _Raised):
                     raise result.error
                 yield index, result
+            give()  # what was yielded may have let more begin
     finally:
-        for process, _ in working.values():
+        for process in (*idle, *(process for process, _ in working.values())):
             process.end()
+
+
+def map_in_order(
+    function: Callable[[Item], Result], items: Sequence[Item], processes: int, ahead: int
+) -> Generator[Result | None, None, None]:
+    """As `map_in_processes`, in the order of the items.
+
+    Args:
+      function: as there.
+      items: as there.
+      processes: as there.
+      ahead: of so many items from the next one on the results may be there; others wait.
+
+    Yields:
+      The result of each item; None where the process crashed.
+
+    Raises:
+      Exception: what the function raised.
+    """
+    ready: dict[int, Result | None] = {}
+    awaited = 0
+    found = map_in_processes(function, items, processes, lambda index: index < awaited + ahead)
+    with closing(found):
+        for index, result in found:
+            ready[index] = result
+            while awaited in ready:
+                yield ready.pop(awaited)
+                awaited += 1
 
 
 def serve(descriptor: int) -> None:

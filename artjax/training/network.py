@@ -104,13 +104,7 @@ class Network:
         self._options_forward = compiler_options(self.platform, forward_only=True)
         self._options_once = compiler_options(self.platform, runs_once=True)
         self.eval_step = jax.jit(
-            create_eval_step(
-                self.model,
-                config.image_size,
-                config.accumulate,
-                self.preprocessing,
-                self.boundary,
-            ),
+            self._eval_step,
             out_shardings=mesh_lib.replicated(mesh),
             compiler_options=self._options_forward,
         )
@@ -218,6 +212,33 @@ class Network:
         return self.eval_step(variables, batch, *(() if view is None else (view,)))
 
     @cached_property
+    def _eval_step(self) -> Callable[..., dict[str, jax.Array]]:
+        config = self.config
+        return create_eval_step(
+            self.model, config.image_size, config.accumulate, self.preprocessing, self.boundary
+        )
+
+    def logits_and_trunk_outputs(
+        self, variables: Any, batch: Batch
+    ) -> tuple[dict[str, jax.Array], jax.Array]:
+        """`logits` and `trunk_outputs` of the same images, for the time of one of them."""
+        found: tuple[dict[str, jax.Array], jax.Array] = self._whole_step(variables, batch)
+        return found
+
+    @cached_property
+    def _whole_step(self) -> Callable[[Any, Batch], Any]:
+        # In one program XLA computes what both have in common once.
+        step = self._feature_step(self.model, self.stages[-1])
+        return jax.jit(
+            lambda variables, batch: (
+                self._eval_step(variables, batch),
+                step(variables, batch, None),
+            ),
+            out_shardings=mesh_lib.replicated(self.mesh),
+            compiler_options=self._options_forward,
+        )
+
+    @cached_property
     def feature_step(self) -> Callable[[Any, Batch, jax.Array | None], jax.Array]:
         """The compiled function from `create_feature_step`: the outputs of the stage `boundary`."""
         own = self._feature_step(self.model, self.boundary)
@@ -253,6 +274,7 @@ class Network:
         return jax.jit(
             lambda variables, batch: step(variables, batch, None),
             out_shardings=mesh_lib.replicated(self.mesh),
+            compiler_options=self._options_forward,
         )
 
     @cached_property

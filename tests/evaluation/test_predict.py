@@ -4,11 +4,15 @@ from functools import partial
 import jax
 import numpy as np
 import pytest
+from guesses import predict
 from tiny import ARTISTS, stripes, tiny_config
 
+from artjax import command_line as launch
 from artjax.errors import DataError
-from artjax.evaluation.predict import predict
+from artjax.evaluation.embeddings import unit
+from artjax.evaluation.predict import answers_of, batch_of, judges_of
 from artjax.places import Places
+from artjax.prepare.seeing import see_all
 from artjax.runs import Run
 from artjax.train import train
 
@@ -82,12 +86,32 @@ def test_many_images_are_predicted_in_several_batches(workdir, tmp_path):
 
 
 def test_an_unusable_path_is_one_line(workdir, pictures, tmp_path):
+    def of(path):
+        launch.main(["--workdir", str(workdir), "--mode", "predict", str(path)])
+
     with pytest.raises(DataError, match=r"notes.txt is not a usable image: not a picture"):
-        predict([Run.load(workdir)], [pictures / "notes.txt"])
+        of(pictures / "notes.txt")
     with pytest.raises(
         DataError, match=r"nowhere.jpg is not a usable image: no such file or folder"
     ):
-        predict([Run.load(workdir)], [tmp_path / "nowhere.jpg"])
+        of(tmp_path / "nowhere.jpg")
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="has no files"):
-        predict([Run.load(workdir)], [tmp_path / "empty"])
+        of(tmp_path / "empty")
+
+
+def test_distances_and_answers_of_one_program_are_those_of_two(workdir, pictures):
+    """The trunk is computed once for both, and probabilities keep their bits."""
+    run = Run.load(workdir, devices=jax.devices()[:1])
+    seen = list(see_all(sorted(pictures.glob("*.png")), run.record.short_side_px, [40]))
+    batch = batch_of(run, seen)
+    logits, outputs = run.network.logits_and_trunk_outputs(run.variables, batch)
+    for task, alone in run.network.logits(run.variables, batch).items():
+        np.testing.assert_array_equal(logits[task], alone)
+    alone = run.network.trunk_outputs(run.variables, batch)
+    np.testing.assert_allclose(outputs, np.asarray(alone), rtol=2e-3, atol=2e-3)
+    (judge,) = judges_of([run])
+    assert judge.reliability.farthest is not None
+    answers = answers_of([run], seen, [judge])
+    of_alone = judge.reliability.unlikeness(unit(np.asarray(alone))[: len(seen)])
+    np.testing.assert_allclose(answers.unlikeness, of_alone, rtol=0.01, atol=0.01)

@@ -8,6 +8,7 @@ from functools import partial
 import jax
 import numpy as np
 import pytest
+from guesses import predict
 from tiny import stripes, tiny_config, write_tiny
 
 import artjax
@@ -17,7 +18,6 @@ from artjax.evaluation import train_embeddings as kept_embeddings
 from artjax.evaluation.embeddings import embed
 from artjax.evaluation.evaluate import predict_split
 from artjax.evaluation.metrics import loss
-from artjax.evaluation.predict import predict
 from artjax.modes.folds import cross_validate
 from artjax.places import Places
 from artjax.runs import Run, open_run
@@ -159,9 +159,9 @@ def test_pictures_are_predicted_with_all_of_it(workdir, pictures, capsys):
         rows = list(csv.DictReader(file))
     for row in rows:
         assert row["unlike_train"] == ("yes" if float(row["unlikeness"]) > 1 else "no")
-        assert row["unsure"] in ("yes", "no")
+        assert row["artist_unsure"] in ("yes", "no")
     assert any(f"({words}" in printed for words in ("unsure", "unlike")) == any(
-        "yes" in (row["unsure"], row["unlike_train"]) for row in rows
+        "yes" in (row["artist_unsure"], row["unlike_train"]) for row in rows
     )
 
 

@@ -6,6 +6,7 @@ from functools import partial
 import jax
 import numpy as np
 import pytest
+from guesses import predict
 from PIL import Image
 from scipy import special
 from tiny import stripes, tiny_config
@@ -13,7 +14,6 @@ from tiny import stripes, tiny_config
 from artjax import augment
 from artjax.errors import ConfigError
 from artjax.evaluation import evaluate, views
-from artjax.evaluation.predict import predict
 from artjax.places import Places
 from artjax.runs import Run
 from artjax.runtime.mesh import create_mesh

@@ -4,13 +4,14 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from functools import partial
 
 import pytest
 from processes import wait_for
 
 from artjax.errors import DataError
-from artjax.prepare.processes import map_in_processes
+from artjax.prepare.processes import map_in_order, map_in_processes
 
 
 def square(number):
@@ -51,6 +52,26 @@ def test_a_crash_costs_one_result():
     assert found == {i: None if i == 4 else i for i in range(20)}
 
 
+def test_results_come_in_order_and_no_more_are_ahead_than_asked_for(tmp_path):
+    log = tmp_path / "log"
+    found = map_in_order(partial(note_slowly_first, log), range(20), 2, 4)
+    assert next(found) == 0
+    time.sleep(0.3)
+    # While the first was awaited, those up to the fourth could begin; nobody has asked for more.
+    assert {int(line) for line in log.read_text().split()} == {0, 1, 2, 3}
+    assert list(found) == list(range(1, 20))
+    assert list(map_in_order(partial(crash_at, 4), range(8), 2, 3)) == [*range(4), None, 5, 6, 7]
+    assert list(map_in_order(square, [], 3, 2)) == []
+
+
+def note_slowly_first(log, number):
+    with log.open("a") as file:
+        file.write(f"{number}\n")
+    if number == 0:
+        time.sleep(0.5)
+    return number
+
+
 def test_an_error_is_raised_here_and_says_where_it_came_from():
     with pytest.raises(DataError) as caught:
         list(map_in_processes(square, [3, -1, 5], 2))
@@ -71,7 +92,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 import sys
 print("main module", flush=True)
 from test_processes import square
-from artjax.prepare.processes import map_in_processes
+from artjax.prepare.processes import map_in_order, map_in_processes
 main = dict(vars(sys.modules["__main__"]))
 for index, (pid, _) in map_in_processes(square, range(400_000), 2):
     assert {name: vars(sys.modules["__main__"])[name] for name in main} == main

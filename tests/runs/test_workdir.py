@@ -8,12 +8,12 @@ from functools import partial
 import jax
 import numpy as np
 import pytest
+from guesses import predict
 from tiny import stripes, tiny_config
 
 import launch
 from artjax.errors import WorkdirError
 from artjax.evaluation import report
-from artjax.evaluation.predict import predict
 from artjax.modes.folds import cross_validate
 from artjax.modes.search.mode import search
 from artjax.places import Places
@@ -44,7 +44,9 @@ def test_pictures_are_predicted_by_all_folds_as_one(folds, picture, capsys):
     said = capsys.readouterr().out
     assert f"the mean of 2 runs: {folds / 'fold0'}, {folds / 'fold1'}" in said
     with (folds / "predict" / "predictions.csv").open() as file:
-        written = {row["label"]: float(row["probability"]) for row in csv.DictReader(file)}
+        (row,) = csv.DictReader(file)
+    columns = ("artist", "artist_2", "artist_3")
+    written = {row[name]: float(row[f"{name}_probability"]) for name in columns}
     alone = [
         {g.label: g.probability for g in predict([Run.load(run)], [picture]).guesses}
         for run in runs_in(folds)

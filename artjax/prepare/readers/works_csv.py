@@ -15,11 +15,15 @@ from artjax.prepare.readers.tables import read_table, tidy, year_of
 COLUMNS = ("path", *LABELS, "title", "year", "work_id")
 
 
-def read_works_csv(file: Path) -> Catalogue:
+def read_works_csv(file: Path, needs_label: bool = True) -> Catalogue:
     """Reads a `works.csv`: UTF-8, separated by comma, semicolon or tab.
 
     Its columns are `path` (relative to the file's folder) and any of artist, genre, location, style,
     period, title, year and work_id, in any order; others are no labels, as a note says.
+
+    Args:
+      file: the table.
+      needs_label: whether one of its columns has to be a label.
 
     Raises:
       DataError: one line, with the row, if something is invalid.
@@ -30,7 +34,7 @@ def read_works_csv(file: Path) -> Catalogue:
             f"{file} has no column 'path' {table.found}; add it, with the pictures' paths"
         )
     labels = [label for label in LABELS if label in table.header]
-    if not labels:
+    if not labels and needs_label:
         raise DataError(
             f"{file} has no column with a label {table.found}; add one of {', '.join(LABELS)}"
         )
