@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,8 @@ import numpy as np
 from artjax import config as config_lib
 from artjax import models
 from artjax.errors import WeightsError, WorkdirError
-from artjax.models import HEAD, Preprocessing, weights
+from artjax.models import HEAD, Preprocessing, named_weights, weights
+from artjax.models.presets import with_preset
 from artjax.runs import Run, seen
 from artjax.runs.seen import LearntFrom
 from artjax.runtime import mesh as mesh_lib
@@ -35,11 +36,15 @@ class Pretrained:
       arrays: path → values, such as `params/conv1_1/kernel`; those of the trunk, and heads that fit.
       origin: where they come from, plain JSON, for the record of each checkpoint.
       heads: the tasks whose head is among the arrays.
+      expects: the input that the weights expect.
+      says_input: whether that is known, not only usual for such names of arrays.
     """
 
     arrays: Mapping[str, np.ndarray]
     origin: dict[str, Any]
-    heads: tuple[str, ...] = field(default=())
+    heads: tuple[str, ...]
+    expects: Preprocessing
+    says_input: bool
 
 
 class OpenWeights:
@@ -56,7 +61,7 @@ class OpenWeights:
         self._run: Run | None = None
         self._file: weights.Weights | None = None
         self._translated: models.Translated | None = None
-        if Path(source).is_dir():
+        if Path(source).is_dir() and not named_weights.is_name(source):
             try:
                 self._run = Run.load(Path(source))
             except WorkdirError as error:
@@ -129,6 +134,11 @@ class OpenWeights:
         assert self._translated is not None
         return self._translated.preprocessing
 
+    @property
+    def says_input(self) -> bool:
+        """Whether it is known what input the weights expect, not only usual for such names of arrays."""
+        return self._run is not None or named_weights.is_name(self.source)
+
     def for_network(self, network: Network, classes: Mapping[str, Sequence[str]]) -> Pretrained:
         """The arrays for a network.
 
@@ -143,7 +153,8 @@ class OpenWeights:
             return self._from_run(self._run, network, classes)
         assert self._file is not None
         assert self._translated is not None  # `check` came first
-        return Pretrained(self._translated.variables, dict(self._file.origin))
+        arrays, origin = self._translated.variables, dict(self._file.origin)
+        return Pretrained(arrays, origin, (), self.preprocessing, self.says_input)
 
     def _from_run(
         self, run: Run, network: Network, classes: Mapping[str, Sequence[str]]
@@ -185,7 +196,7 @@ class OpenWeights:
         digest = hashlib.sha256()
         update_digest(digest, arrays)
         origin = {"source": self.source, "step": run.step, "sha256": digest.hexdigest()}
-        return Pretrained(arrays, origin, shared)
+        return Pretrained(arrays, origin, shared, self.preprocessing, self.says_input)
 
 
 def open_weights(config: ConfigDict) -> OpenWeights | None:
@@ -232,17 +243,13 @@ def with_preprocessing(
       found: the pretrained weights, checked; None for a run without, or one that is resumed.
       earlier: the configuration of the run that is resumed, which keeps its preprocessing.
     """
-    given = {name: value for name, value in config.preprocessing.items() if value}
+    given = with_preset(config.preprocessing)
     if found is None:
         kept = earlier.preprocessing.to_dict() if config.model.weights and earlier else {}
-        return _with_fields(config, kept | given), []
+        preset = config.preprocessing.preset or kept.get("preset", "")
+        return _with_fields(config, kept | given | {"preset": preset}), []
     theirs = asdict(found.preprocessing)
-    lines = [
-        f"warning: the pretrained weights expect {name} {theirs[name]}, and --config.preprocessing."
-        f"{name} sets {value}"
-        for name, value in given.items()
-        if value != theirs[name]
-    ]
+    lines = _of_another_input(given, theirs, found.says_input)
     activation = config.model.activation
     if activation != found.activation and _has_activation(config.model.name):
         lines.append(
@@ -251,6 +258,43 @@ def with_preprocessing(
         )
     expected = {name: value for name, value in theirs.items() if name in config.preprocessing}
     return _with_fields(config, expected | given), lines
+
+
+def _of_another_input(
+    given: Mapping[str, Any], theirs: Mapping[str, Any], known: bool
+) -> list[str]:
+    """What is said where the user sets another input than the weights expect.
+
+    Args:
+      given: the fields of `preprocessing` that are set, by the user or a preset.
+      theirs: those of the weights.
+      known: whether the weights say what they expect; else weights with such names usually do.
+    """
+    differing = {name: value for name, value in given.items() if not _same(value, theirs[name])}
+    if not differing:
+        return []
+    if known:
+        return [
+            f"warning: the pretrained weights expect {name} {_shown(theirs[name])}, and --config."
+            f"preprocessing.{name} or preset sets {_shown(value)}"
+            for name, value in differing.items()
+        ]
+    ours, usual = (
+        ", ".join(f"{name} {_shown(fields[name])}" for name in differing)
+        for fields in (given, theirs)
+    )
+    return [f"input: {ours}, as set; the file does not say (with such names it is often {usual})"]
+
+
+def _same(value: Any, other: Any) -> bool:
+    """Whether two values of a field are the same, but for the rounding of who typed them."""
+    if isinstance(value, str):
+        return bool(value == other)
+    return np.allclose(value, other, rtol=0.01, atol=1e-6)
+
+
+def _shown(value: Any) -> str:
+    return ",".join(f"{v:.4g}" for v in value) if isinstance(value, tuple) else f"{value}"
 
 
 def _with_fields(config: ConfigDict, preprocessing: Mapping[str, Any]) -> ConfigDict:
@@ -268,11 +312,12 @@ def describe(pretrained: Pretrained) -> str:
     origin = pretrained.origin
     of = f", revision {origin['revision'][:12]}" if origin.get("revision") else ""
     of += f", step {origin['step']:,}" if "step" in origin else ""
+    whose = f"{origin['provenance']}; " if "provenance" in origin else ""
     heads = f", with the head for {' and '.join(pretrained.heads)}" if pretrained.heads else ""
     count = sum(
         array.size for path, array in pretrained.arrays.items() if path.startswith("params")
     )
     return (
         f"pretrained: {count:,} parameters from {origin['source']}{of}{heads} "
-        f"(sha256 {origin['sha256'][:12]})"
+        f"({whose}sha256 {origin['sha256'][:12]})"
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -11,9 +12,12 @@ import numpy as np
 import artjax
 from artjax import config as config_lib
 from artjax.data import batches
+from artjax.data.prepared import default_data_dir
 from artjax.data.splits import uncovered, uncovered_in_words
 from artjax.evaluation import baselines, metrics
 from artjax.evaluation.evaluate import predict_split
+from artjax.models import named_weights
+from artjax.places import program
 from artjax.runtime import mesh as mesh_lib
 from artjax.runtime.resources import format_bytes
 from artjax.setup import Setup
@@ -21,6 +25,8 @@ from artjax.training import switches
 from artjax.training.network import Network
 from artjax.training.optim import peak_lr
 
+# With fewer, all splits together, what a pretrained network knows counts more than what they can teach.
+_FEW_WORKS = 5000
 # Shares beyond which a trunk is degenerate.
 _MOSTLY_DEAD = 0.9
 _LEAST_SPREAD = 0.01
@@ -61,6 +67,8 @@ def introduce(setup: Setup, say: Callable[[str], None]) -> None:
         }
         for line in uncovered_in_words(task, len(names), uncovered(names, works)):
             say(f"warning: {line}")
+    if better := better_start(setup):
+        say(better)
     kind = "TFRecords:" if data.why_streamed else f"canvases: {data.size} px,"
     folder = data.prepared.directory if data.why_streamed else data.directory
     say(f"{kind} {format_bytes(train.images.nbytes)} for train, in {folder}")
@@ -79,6 +87,29 @@ def introduce(setup: Setup, say: Callable[[str], None]) -> None:
         f"({training.steps / training.steps_per_epoch:.1f} epochs), validation every "
         f"{training.eval_every}, checkpoint every {training.checkpoint_every}; "
         f"workdir {setup.places.workdir}"
+    )
+
+
+def better_start(setup: Setup) -> str:
+    """The command of a linear probe, where a network would learn few works from scratch; else empty.
+
+    For the first fold only, and not for the synthetic sample.
+    """
+    config, places = setup.config, setup.places
+    works = sum(len(split) for split in setup.splits.values())
+    synthetic = setup.data.prepared.metadata.get("synthetic")
+    if config.model.weights or synthetic or works >= _FEW_WORKS or config.fold > 0:
+        return ""
+    command = [*program().split(), "--config", f"configs/probe.py:{config.collection}"]
+    if places.data_dir != default_data_dir():
+        command += ["--data_dir", str(places.data_dir)]
+    for name in ("task", "label_feature", "folds", "split_by"):
+        if value := config[name]:
+            command.append(f"--config.{name}={','.join(value) if name == 'task' else value}")
+    first = "" if named_weights.default() else f" (after {named_weights.how_to_install()})"
+    return (
+        f"{works:,} works are few for a network that starts from scratch; the better start is a "
+        f"pretrained one{first}: {shlex.join(command)}"
     )
 
 

@@ -2,18 +2,22 @@
 
     python launch.py --config configs/probe.py:collection --config.model.weights=WEIGHTS
 
+Without WEIGHTS it starts from the SqueezeNet of the extra `weights`, where that is installed.
+
 As in Kornblith et al., Do Better ImageNet Models Transfer Better? (2019), section 3. Another task:
 --config.task=style.
 """
 
 from ml_collections import ConfigDict
 
+from artjax.models import named_weights
 from configs import common
 
 
 def get_config(collection: str) -> ConfigDict:
     """The recipe for the collection, with the task 'artist'."""
     config = common.get_pretrained_config(collection)
+    config.model.weights = named_weights.default()
     config.optim.groups = (("(?!head_).*", 0.0),)  # everything but the head is frozen
     config.features.views = 4  # crops and flips of each work, computed once
     config.model.dropout = 0.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterable, Mapping
 
-from artjax.config.fields import GROUPS, LABELS, Field, NameIn
+from artjax.config.fields import GROUPS, LABELS, Field, NameIn, OneOf
 
 _WIDTH = 100
 
@@ -71,7 +71,7 @@ def _valid(field: Field, tables: Mapping[str, Iterable[str]]) -> str:
     if field.name == "task":
         return f"one or more of {', '.join(LABELS)}"
     if isinstance(field.valid, NameIn):
-        return ", ".join(tables[field.valid.table])
+        return str(OneOf(tuple(tables[field.valid.table])))
     if field.valid is not None:
         return str(field.valid)
     return "true, false" if isinstance(field.default, bool) else ""

@@ -249,8 +249,9 @@ GROUPS: Mapping[str, Sequence[Field]] = {
         Field(
             "model.weights",
             "",
-            "Pretrained weights of the trunk: a .safetensors, .h5 or .pth file, the workdir of another "
-            "run, or hf:OWNER/NAME[@REVISION]. Empty = train from scratch.",
+            "Pretrained weights of the trunk: squeezenet1_1 (of the extra `weights`), a .safetensors, "
+            ".h5 or .pth file, the workdir of another run, or hf:OWNER/NAME[@REVISION]. Empty = train "
+            "from scratch.",
             also=("weights", "pretrained"),
         ),
         Field(
@@ -293,6 +294,15 @@ GROUPS: Mapping[str, Sequence[Field]] = {
         ),
     ),
     "Input of the network": (
+        Field(
+            "preprocessing.preset",
+            "",
+            "The input by its usual name: sets mean, std and channel_order, and for clip and siglip "
+            "crop_share and interpolation. Fields that are set beside it count instead. Empty = as the "
+            "pretrained weights expect, or else the model.",
+            NameIn("preset"),
+            also=("preset",),
+        ),
         Field(
             "preprocessing.mean",
             (),

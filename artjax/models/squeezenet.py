@@ -14,7 +14,7 @@ from flax import linen as nn
 
 from artjax.models.registry import Family, Translated, register
 from artjax.models.staged import Stage, StagedNetwork, part_in_name
-from artjax.models.translation import IMAGENET, TORCHVISION, from_torch, knows
+from artjax.models.translation import CAFFE, IMAGENET, TORCHVISION, from_keras, from_torch, knows
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,14 @@ def _create(
 
 
 def _translate(name: str, arrays: Mapping[str, np.ndarray], side: int) -> Translated:
-    """Knows torchvision's `features.0.weight`, `features.3.squeeze.weight` …."""
+    """Knows torchvision's `features.0.weight` …, and Caffe's `fire2/squeeze1x1/0` … in Keras' layout."""
+    translated = _from_torchvision(name, arrays) or _from_caffe(name, arrays)
+    if translated is None:
+        raise ValueError(f"its names are not those of {name} in torchvision or Caffe")
+    return translated
+
+
+def _from_torchvision(name: str, arrays: Mapping[str, np.ndarray]) -> Translated | None:
     layers = {"features.0": "stem_conv"}
     index = 3  # after the first convolution, its ReLU and a max-pool
     for s, fires in enumerate(PLANS[name].fires, start=1):
@@ -136,8 +143,21 @@ def _translate(name: str, arrays: Mapping[str, np.ndarray], side: int) -> Transl
             index += 1
         index += 1  # the max-pool
     if not knows(arrays, layers):
-        raise ValueError(f"its names are not those of {name} in torchvision")
+        return None
     return Translated(*from_torch(arrays, layers, unused={"classifier.1"}), TORCHVISION)
+
+
+def _from_caffe(name: str, arrays: Mapping[str, np.ndarray]) -> Translated | None:
+    layers = {"conv1": "stem_conv"}
+    number = 2
+    for s, fires in enumerate(PLANS[name].fires, start=1):
+        for f in range(1, len(fires) + 1):
+            layers[f"fire{number}/squeeze1x1"] = f"stage{s}_fire{f}/squeeze"
+            for size in ("1x1", "3x3"):
+                layers[f"fire{number}/expand{size}"] = f"stage{s}_fire{f}/expand{size}"
+            number += 1
+    found = from_keras(arrays, layers, unused={"conv10"})
+    return Translated(*found, CAFFE) if found else None
 
 
 register(

@@ -8,14 +8,18 @@ from dataclasses import replace
 import numpy as np
 
 from artjax.models.preprocessing import Preprocessing
+from artjax.models.presets import PRESETS
 
-IMAGENET = Preprocessing(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
+IMAGENET = Preprocessing(**PRESETS["imagenet"])
 """RGB by the statistics of ImageNet."""
 TORCHVISION = replace(IMAGENET, crop_share=224 / 256)
 """The input that most weights of torchvision expect: they were evaluated on 224 px cut out of 256."""
+CAFFE = Preprocessing(**PRESETS["caffe"], crop_share=224 / 256)
+"""The input of Caffe's SqueezeNet. It saw 227 px cut out of 256: the same scale as 224 out of 256."""
 
 Layout = Callable[[np.ndarray], np.ndarray]
 
+_KERAS_ORDER = {"0": "kernel", "1": "bias"}
 _STATISTICS = {"running_mean": "mean", "running_var": "var"}
 _BOOKKEEPING = "num_batches_tracked"
 
@@ -66,6 +70,41 @@ def from_torch(
             variables[f"params/{path}/{kind}"] = layout(array)
         else:
             variables[name] = array
+    return variables, tuple(left)
+
+
+def from_keras(
+    arrays: Mapping[str, np.ndarray],
+    layers: Mapping[str, str],
+    *,
+    unused: Collection[str] = (),
+    optional: Mapping[str, str] | None = None,
+) -> tuple[dict[str, np.ndarray], tuple[str, ...]] | None:
+    """Renames the arrays of a Keras network of convolutions and dense layers; their layouts are Flax's.
+
+    Args:
+      arrays: by layer and number in it, such as `block1_conv1/0` (kernel) and `/1` (bias).
+      layers: name of a layer there → its path here.
+      unused: layers there that belong to no part of the trunk.
+      optional: as `layers`, of what a file may lack.
+
+    Returns:
+      As `from_torch`; None if the file has less than half of the layers.
+    """
+    present = {array.rpartition("/")[0] for array in arrays}
+    if 2 * len(present & set(layers)) < len(layers):
+        return None
+    paths = {**layers, **(optional or {})}
+    variables: dict[str, np.ndarray] = {}
+    left = []
+    for array, value in arrays.items():
+        layer, _, leaf = array.rpartition("/")
+        if layer in unused:
+            left.append(array)
+        elif layer in paths and leaf in _KERAS_ORDER:
+            variables[f"params/{paths[layer]}/{_KERAS_ORDER[leaf]}"] = value
+        else:
+            variables[array] = value
     return variables, tuple(left)
 
 

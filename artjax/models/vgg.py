@@ -18,7 +18,7 @@ from artjax.models.pooling import adaptive_average_pool, max_pool_2x2
 from artjax.models.preprocessing import Preprocessing
 from artjax.models.registry import HEAD, Family, Translated, register
 from artjax.models.staged import Stage, StagedNetwork
-from artjax.models.translation import TORCHVISION, from_torch, knows
+from artjax.models.translation import TORCHVISION, from_keras, from_torch, knows
 from artjax.models.winograd import convolution_3x3, pays
 
 DEPTHS: Mapping[str, tuple[tuple[int, ...], ...]] = {
@@ -186,8 +186,6 @@ KERAS = Preprocessing(
     channel_order="BGR",
 )
 
-_KERAS_ORDER = {"0": "kernel", "1": "bias"}
-
 
 def _translate(name: str, arrays: Mapping[str, np.ndarray], side: int) -> Translated:
     """Knows `features.0.weight` … of torchvision and timm, and `block1_conv1/0` … of Keras."""
@@ -256,20 +254,9 @@ def _from_keras(name: str, arrays: Mapping[str, np.ndarray]) -> Translated | Non
         for s, widths in enumerate(_stages_of(name), start=1)
         for c in range(1, len(widths) + 1)
     }
-    present = {array.rpartition("/")[0] for array in arrays}
-    if 2 * len(present & set(layers)) < len(layers):
-        return None
-    layers |= {"fc1": "fc1", "fc2": "fc2"}
-    variables, unused = {}, []
-    for array, value in arrays.items():
-        layer, _, leaf = array.rpartition("/")
-        if layer == "predictions":
-            unused.append(array)
-        elif layer in layers and leaf in _KERAS_ORDER:
-            variables[f"params/{layers[layer]}/{_KERAS_ORDER[leaf]}"] = value
-        else:
-            variables[array] = value
-    return Translated(variables, tuple(unused), KERAS)
+    dense = {"fc1": "fc1", "fc2": "fc2"}
+    found = from_keras(arrays, layers, unused={"predictions"}, optional=dense)
+    return Translated(*found, KERAS) if found else None
 
 
 register(

@@ -30,6 +30,7 @@ from flax import linen as nn
 
 from artjax.models.normalization import LayerNorm
 from artjax.models.preprocessing import Preprocessing
+from artjax.models.presets import CLIP, SIGLIP
 from artjax.models.registry import Family, Translated, register
 from artjax.models.resampling import resize_grid
 from artjax.models.staged import Stage, StagedNetwork, part_in_name
@@ -79,8 +80,7 @@ _LARGE = (1024, 24, 16)
 _CLIP = partial(Design, activation="quick_gelu", epsilon=1e-5, embedding_norm=True)
 _SIGLIP = partial(Design, activation="gelu_tanh", attention_pool=True)
 
-# With their preprocessing: the constants are those that the weights were trained with. SigLIP's own
-# squashes the whole image to a square; here every network sees undistorted crops.
+# With their preprocessing: the constants are those that the weights were trained with.
 _GROUPS: tuple[tuple[Preprocessing, Mapping[str, Design]], ...] = (
     (
         Preprocessing(crop_share=0.9, interpolation="cubic"),
@@ -99,18 +99,14 @@ _GROUPS: tuple[tuple[Preprocessing, Mapping[str, Design]], ...] = (
         },
     ),
     (
-        Preprocessing(
-            (0.48145466, 0.4578275, 0.40821073),
-            (0.26862954, 0.26130258, 0.27577711),
-            interpolation="cubic",
-        ),
+        CLIP,
         {
             "clip_base_patch16": _CLIP(16, *_BASE),
             "clip_large_patch14": _CLIP(14, *_LARGE),
         },
     ),
     (
-        Preprocessing(interpolation="cubic"),
+        SIGLIP,
         {
             "siglip_base_patch16": _SIGLIP(16, *_BASE),
             "siglip_large_patch16": _SIGLIP(16, *_LARGE),

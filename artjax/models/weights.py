@@ -14,7 +14,7 @@ import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from artjax.errors import WeightsError
-from artjax.models import hub
+from artjax.models import hub, named_weights
 from artjax.models.registry import HEAD, Family, Translated, create_model, family_of, names
 from artjax.models.weight_files import READERS
 
@@ -30,7 +30,7 @@ class Weights:
       arrays: by their names in the file; floating-point ones are float32. In files of Keras the
         name is the layer and the array's number in it, such as `block1_conv1/0`.
       origin: `source` as it was given, `file` (name), `sha256` of the file, and `revision`: the commit
-        on the hub, else None.
+        on the hub, else None; for weights with a name also `provenance`: whose they are.
     """
 
     arrays: Mapping[str, np.ndarray]
@@ -41,15 +41,19 @@ def read(source: str) -> Weights:
     """Reads weights. Nothing in the file is executed.
 
     Args:
-      source: a file whose name ends with `.safetensors`, `.h5` or `.hdf5` (Keras), or `.pth`, `.pt` or
-        `.bin` (PyTorch, if it is installed); or `hf:OWNER/NAME` or `hf:OWNER/NAME@REVISION` for a model
-        of the Hugging Face hub (needs the extra `hub`).
+      source: a name in `named_weights.NAMED`; a file whose name ends with `.safetensors`, `.h5` or
+        `.hdf5` (Keras), or `.pth`, `.pt` or `.bin` (PyTorch, if it is installed); or `hf:OWNER/NAME` or
+        `hf:OWNER/NAME@REVISION` for a model of the Hugging Face hub (needs the extra `hub`).
 
     Raises:
-      WeightsError: if there is no such file or model, or it cannot be read.
+      WeightsError: if there is no such name, file or model, or it cannot be read.
     """
+    if named_weights.is_name(source):
+        return Weights(*named_weights.read(source))
     file, revision = hub.fetch(source) if hub.is_model(source) else (Path(source), None)
     reader = READERS.get(file.suffix.lower())
+    if reader is None and not file.exists():
+        raise named_weights.unknown(source)
     if reader is None:
         raise WeightsError(
             f"{source}: unknown kind of weights; files end with {', '.join(READERS)}, and models of "

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 from artjax import config as config_lib
 from artjax import models
 from artjax.errors import ConfigError
+from artjax.models import named_weights
 from artjax.models.activations import ACTIVATIONS
+from artjax.models.presets import PRESETS, probably_meant
 from artjax.training import optim
 
 if TYPE_CHECKING:  # benchmarks run where ml_collections is not installed
@@ -25,6 +27,7 @@ def tables() -> Mapping[str, Iterable[str]]:
     """The valid names for the fields that refer to a table."""
     return {
         "model": (models.AUTO, *models.names()),
+        "preset": ("", *PRESETS),
         "activation": tuple(ACTIVATIONS),
         "optimizer": tuple(optim.OPTIMIZERS),
         "schedule": tuple(optim.SCHEDULES),
@@ -52,9 +55,33 @@ def _check_together(config: ConfigDict) -> None:
         )
 
 
+def _check_input(config: ConfigDict) -> None:
+    """Refuses means and deviations that no network can expect, and names the preset that has them."""
+    given = config.preprocessing
+    for name, must, holds in (
+        ("mean", "in [0, 1]", lambda value: 0 <= value <= 1),
+        ("std", "in (0, 1]", lambda value: 0 < value <= 1),
+    ):
+        values = given[name]
+        if not values or (len(values) == 3 and all(map(holds, values))):
+            continue
+        meant = probably_meant(given.mean, given.std)
+        hint = (
+            f"--config.preprocessing.preset={meant} is probably meant"
+            if meant
+            else f"--config.preprocessing.preset can be {', '.join(PRESETS)}"
+        )
+        shown = ",".join(f"{value:g}" for value in values)
+        raise ConfigError(
+            f"--config.preprocessing.{name}={shown}: it must be three numbers {must}, of red, green and "
+            f"blue, since pixels are divided by 255 before; {hint}"
+        )
+
+
 def check_config(config: ConfigDict) -> None:
     """Raises `ConfigError` if the configuration is invalid: one line that names field and value."""
     config_lib.check(config, tables())
+    _check_input(config)
     if config.features.views and (config.augment.mixup or config.augment.cutmix):
         raise ConfigError(
             "--config.features.views: mixup and cutmix mix images, and features are not mixed; set "
@@ -78,8 +105,8 @@ def check_config(config: ConfigDict) -> None:
     ]
     if automatic and not config.model.weights:
         raise ConfigError(
-            f"{automatic[0]} is that of the pretrained weights: set --config.model.weights to a file, "
-            "hf:OWNER/NAME or the workdir of a run"
+            f"{automatic[0]} is that of the pretrained weights, and none are set; set "
+            f"--config.model.weights to {named_weights.ways()}"
         )
     if automatic:
         return

@@ -17,6 +17,7 @@ from artjax import augment, models
 from artjax.errors import ConfigError
 from artjax.models import HEAD, create_model
 from artjax.models.preprocessing import Preprocessing
+from artjax.models.presets import with_preset
 from artjax.models.staged import StagedNetwork, stage_names
 from artjax.runtime import mesh as mesh_lib
 from artjax.runtime.fastest import Candidate, FastestProgram
@@ -40,7 +41,7 @@ _NO_OPTIONS = ("name", "weights", "fix_norms")
 
 def preprocessing_of(config: ConfigDict) -> Preprocessing:
     """The input of the network: as set in the configuration, else that of the family."""
-    own = {name: value for name, value in config.preprocessing.items() if value}
+    own = with_preset(config.preprocessing)
     return replace(models.family_of(config.model.name).preprocessing, **own)
 
 

@@ -24,6 +24,7 @@ from artjax.files import finite, json_text, write_results
 from artjax.models import HEAD
 from artjax.modes.check import verdicts
 from artjax.modes.check.held_out import try_labels
+from artjax.modes.check.inputs import network_input
 from artjax.modes.check.sources import source
 from artjax.modes.check.verdicts import CANNOT_TELL, FAILED, WARNING, Verdict
 from artjax.modes.check.watching import Seen, watch_gradients
@@ -108,9 +109,9 @@ def _check(of_run: Setup, say: Callable[[str], None], start: float) -> dict[str,
         found.append(verdict)
         say(str(verdict))
 
-    _look(of_run, setup, frozen, report)
+    input_first = _look(of_run, setup, frozen, report).verdict == WARNING
     report(_frozen(setup, frozen))
-    learns, train_step = _overfit(setup, frozen, report, say)
+    learns, train_step = _overfit(setup, frozen, report, say, input_first)
     for task in network.classes:
         if learns:
             report(verdicts.labels(task, *try_labels(setup, frozen, train_step, task)))
@@ -192,16 +193,26 @@ def _batch_size(training: Training) -> int:
 
 def _look(
     of_run: Setup, setup: Setup, frozen: Mapping[str, Any], report: Callable[[Verdict], None]
-) -> None:
-    """The first batch of the run: loss, pictures and classes."""
+) -> Verdict:
+    """The first batch: loss, pictures, classes and input. Returns the verdict on the input."""
     classes = setup.network.classes
     heads = setup.pretrained.heads if setup.pretrained else ()
     variables = setup.network.whole(setup.initial_state().variables, frozen)
     report(verdicts.first_loss(first_losses(of_run, setup.network, variables), classes, heads))
     indices = of_run.first_batch[:_MOST_PICTURES]
-    report(verdicts.pictures(Works(setup, indices).crops()))
+    images = Works(setup, indices).crops()
+    report(verdicts.pictures(images))
     labels = {task: of[indices] for task, of in setup.splits["train"].labels.items()}
     report(verdicts.classes_of_batch(labels, classes))
+    weights = setup.pretrained
+    of_input = network_input(
+        images,
+        setup.network.preprocessing,
+        weights.expects if weights else None,
+        known=weights is not None and weights.says_input,
+    )
+    report(of_input)
+    return of_input
 
 
 def _frozen(setup: Setup, frozen: Mapping[str, Any]) -> Verdict:
@@ -221,6 +232,7 @@ def _overfit(
     frozen: Mapping[str, Any],
     report: Callable[[Verdict], None],
     say: Callable[[str], None],
+    input_first: bool,
 ) -> tuple[bool, TrainStep]:
     """Trains on one batch again and again. Returns whether it was learnt, and the compiled step."""
     size, tasks = setup.config.batch_size, len(setup.network.classes)
@@ -247,7 +259,8 @@ def _overfit(
     moved = _moved(before, _on_host(stepping.state.params))
     report(verdicts.gradients(largest, finite, len(losses)))
     report(verdicts.movement(moved, largest, len(losses)))
-    verdict = verdicts.one_batch(losses, top1, goal, size, setup.config.optim.peak_lr)
+    peak_lr = setup.config.optim.peak_lr
+    verdict = verdicts.one_batch(losses, top1, goal, size, peak_lr, input_first)
     report(verdict)
     return verdict.verdict == verdicts.OK, train_step
 

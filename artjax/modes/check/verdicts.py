@@ -24,6 +24,7 @@ _TINY_GRADIENT = 1e-6
 # Of its norm. A training that changes a parameter by less in a hundred steps does not train it.
 _LEAST_MOVEMENT = 1e-6
 _SHOWN = 4
+_INPUT = "put the input right first, see above (--config.preprocessing.preset)"
 # The labels of works that were not trained on.
 _SURE, _DOUBTFUL = 0.001, 0.05
 _LEAST_HELD = 40
@@ -248,7 +249,12 @@ def movement(moved: Mapping[str, float], largest: Mapping[str, float], steps: in
 
 
 def one_batch(
-    losses: Sequence[float], top1: Sequence[float], goal: float, works: int, peak_lr: float
+    losses: Sequence[float],
+    top1: Sequence[float],
+    goal: float,
+    works: int,
+    peak_lr: float,
+    input_first: bool = False,
 ) -> Verdict:
     """Whether a batch that stays the same is learnt by heart.
 
@@ -258,16 +264,18 @@ def one_batch(
       goal: the loss to reach, with a top-1 of 1.
       works: number of works in the batch.
       peak_lr: the learning rate.
+      input_first: whether the input of the network is not as expected, so that the rate is not to blame.
     """
     steps = len(losses)
     finite = [loss for loss in losses if math.isfinite(loss)]
+    rate = f"--config.optim.peak_lr (now {peak_lr:g})"
     numbers = {"loss": list(losses), "top1": list(top1), "works": works, "goal": goal}
     if len(finite) < steps:
         return Verdict(
             "one batch",
             FAILED,
-            f"the loss of {works} works was not finite after {len(finite)} steps: lower "
-            f"--config.optim.peak_lr (now {peak_lr:g}) or --config.optim.clip_norm",
+            f"the loss of {works} works was not finite after {len(finite)} steps: "
+            + (_INPUT if input_first else f"lower {rate} or --config.optim.clip_norm"),
             numbers,
         )
     text = (
@@ -276,17 +284,19 @@ def one_batch(
     )
     if losses[-1] <= goal and top1[-1] == 1:
         return Verdict("one batch", OK, text, numbers)
-    if min(losses) > 0.98 * losses[0]:
+    if input_first:
+        advice = _INPUT
+    elif min(losses) > 0.98 * losses[0]:
         advice = (
-            f"nothing is learnt; raise --config.optim.peak_lr (now {peak_lr:g}); if that does not help, "
-            "the pictures do not reach the network"
+            f"nothing is learnt; raise {rate}; if that does not help, the pictures do not reach the "
+            "network"
         )
     elif max(losses) > 2 * losses[0]:
-        advice = f"the training diverges; lower --config.optim.peak_lr (now {peak_lr:g})"
+        advice = f"the training diverges; lower {rate}"
     else:
         advice = (
-            f"a network that learns gets below {goal:g} and 100 %; try another --config.optim.peak_lr "
-            f"(now {peak_lr:g}); too much may be frozen, or equal pictures have different labels"
+            f"a network that learns gets below {goal:g} and 100 %; try another {rate}; too much may be "
+            "frozen, or equal pictures have different labels"
         )
     return Verdict("one batch", FAILED, f"{text}: {advice}", numbers)
 
