@@ -32,6 +32,7 @@ from artjax.training import memory
 from artjax.training.checkpoint import library_versions
 from artjax.training.checks import check_config
 from artjax.training.features import Features, features_of
+from artjax.training.groups import flat
 from artjax.training.logs import Console
 from artjax.training.losses import class_counts
 from artjax.training.network import Network
@@ -105,9 +106,11 @@ class Setup:
 
     def initial_frozen(self) -> dict[str, Any]:
         """The frozen variables of a new run; `{}` if it trains everything."""
-        frozen: dict[str, Any] = self.network.with_arrays(
-            self.network.initial_frozen(), self.arrays
-        )
+        network = self.network
+        drawn: Any = network.abstract_frozen
+        if not flat(drawn).keys() <= self.arrays.keys():
+            drawn = network.initial_frozen()
+        frozen: dict[str, Any] = network.with_arrays(drawn, self.arrays)
         return frozen
 
     @cached_property

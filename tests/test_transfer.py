@@ -19,15 +19,18 @@ from artjax.data import batches
 from artjax.errors import ArtjaxError
 from artjax.evaluation import evaluate, metrics
 from artjax.evaluation.ensemble import evaluate_ensemble
+from artjax.evaluation.feature_export import export_features
 from artjax.modes.folds import cross_validate
 from artjax.places import Places
 from artjax.runs import Run, open_run, seen
+from artjax.runtime.mesh import create_mesh
 from artjax.setup import open_setup
 from artjax.startup_report import trunk_health
 from artjax.train import train
 from artjax.training import features as features_lib
 from artjax.training.frozen import FILE
 from artjax.training.logs import read_rows
+from artjax.training.networks import network_of
 from artjax.training.training import Training
 
 narrow_config = partial(tiny_config, model__name="narrow_bn")
@@ -364,6 +367,65 @@ def test_folds_have_a_score_without_the_works_that_the_weights_have_seen(
     said = capsys.readouterr().out.splitlines()
     (line,) = (line for line in said if line.startswith("folds artist: "))
     assert "; without the 53 that the weights have learnt from, top-1 " in line
+
+
+def exported(folder):
+    with (folder / "works.csv").open(encoding="utf-8") as file:
+        return np.load(folder / "features.npy"), list(csv.DictReader(file))
+
+
+def test_exported_features_and_works_have_the_same_order(probed, tmp_path):
+    opened = open_run(probed)
+    assert export_features(probed, tmp_path) == (opened.data.works, 16)
+    features, rows = exported(tmp_path)
+    assert features.dtype == np.float16
+    row_of = {row["file_name"]: i for i, row in enumerate(rows)}
+    assert len(row_of) == len(rows) == len(features)
+    names = opened.data.prepared.labels["artist"]
+    labelled = 0
+    for name in ("train", "validation", "test"):
+        split = opened.data.split(name, {"artist": "artist"})
+        seen = opened.features.seen(split)
+        there = [row_of[file] for file in split.file_names.tolist()]
+        np.testing.assert_array_equal(features[there], seen.images[seen.rows])
+        labels = [names[label] for label in split.labels["artist"]]
+        assert [rows[i]["artist"] for i in there] == labels
+        assert [rows[i]["work_id"] for i in there] == split.work_ids.tolist()
+        assert {rows[i]["split"] for i in there} == {name}
+        labelled += len(there)
+    assert sum(row["split"] == "" for row in rows) == len(rows) - labelled
+    assert set(opened.data.prepared.labels) <= rows[0].keys()
+
+
+def test_exported_features_need_no_frozen_trunk(trunk, probed, tmp_path):
+    for workdir in (trunk, probed):
+        export_features(workdir, tmp_path / workdir.name)
+    (own, _), (of_probe, _) = (exported(tmp_path / run.name) for run in (trunk, probed))
+    # The trunk of the one is that of the other; only the batches differ.
+    np.testing.assert_allclose(own, of_probe, rtol=2e-3, atol=1e-3)
+
+
+@pytest.mark.slow
+def test_folds_export_their_trunk_once(divided, tmp_path):
+    works, _ = export_features(divided, tmp_path)
+    _, rows = exported(tmp_path)
+    assert len(rows) == works
+    for fold in range(FOLDS):
+        tested = open_run(divided / f"fold{fold}").data.split("test", {"artist": "artist"})
+        of_fold = {row["file_name"] for row in rows if row["split"] == f"fold{fold}"}
+        assert of_fold == set(tested.file_names.tolist())
+
+
+def test_folds_have_the_same_programs():
+    mesh = create_mesh(**ONE)
+
+    def network(**changes):
+        return network_of(narrow_config(folds=3, **changes), {"artist": 2}, mesh)
+
+    first, second, other = network(fold=0), network(fold=1), network(fold=0, seed=1)
+    assert (first.config.fold, second.config.fold) == (0, 1)
+    assert first.eval_step is second.eval_step
+    assert first.eval_step is not other.eval_step
 
 
 @pytest.mark.slow

@@ -16,6 +16,7 @@ from artjax.api.pictures import Pictures, Prediction, Ranked, as_files, named
 from artjax.api.quiet import quiet_libraries
 from artjax.errors import ConfigError, DataError
 from artjax.evaluation import evaluate, looks, predict, reliability
+from artjax.evaluation.feature_export import export_features
 from artjax.evaluation.judging import Judge
 from artjax.evaluation.predict import Answer
 from artjax.evaluation.views import number_of_views
@@ -207,6 +208,35 @@ class Loaded:
                     of_batch = np.asarray(outputs, np.float32)[: len(batch)]
                     rows.append(of_batch.reshape(len(batch), -1))
         return np.concatenate(rows)
+
+    @quiet_libraries()
+    def save_features(
+        self,
+        folder: AnyPath,
+        data_dir: AnyPath | None = None,
+        canvas_dir: AnyPath | None = None,
+    ) -> None:
+        """Writes the features of all works of the collection of training, as `--mode features` does.
+
+        Row i of `features.npy`, float16 [N, C], and of `works.csv` is the same work.
+
+        Args:
+          folder: made if it is not there.
+          data_dir: the data directory now; default: where it was in training.
+          canvas_dir: the folder for canvases now; default: where it was in training.
+
+        Raises:
+          ConfigError: for several networks, unless they are folds with the same frozen trunk.
+          WorkdirError: if the data has changed since training, or the files cannot be written.
+          DataError: if the data cannot be found.
+        """
+        if len(self._workdirs) > 1:
+            raise ConfigError(
+                f"features are those of one network, and {len(self._workdirs)} are loaded; load one of "
+                f"them, such as {self._workdirs[0]}"
+            )
+        places = given(data_dir), given(canvas_dir)
+        export_features(self._workdirs[0], Path(folder), self._checkpoint, *places)
 
     @quiet_libraries()
     def evaluate(

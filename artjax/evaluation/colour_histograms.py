@@ -19,6 +19,7 @@ from artjax.data.canvases import Canvases
 from artjax.data.works import Split
 from artjax.evaluation.intervals import wilson_interval
 from artjax.files import kept_in
+from artjax.runtime.threads import on_one_thread, one_thread
 
 STRENGTHS = (30.0, 0.3, 3.0, 300.0)  # the kind is chosen with the first
 # More works make it slower, but not noticeably better.
@@ -77,6 +78,7 @@ def _digest(
     return digest.hexdigest()[:16]
 
 
+@on_one_thread
 def colour_baseline(
     counts: Mapping[str, np.ndarray], labels: Mapping[str, np.ndarray]
 ) -> dict[str, Any] | None:
@@ -145,11 +147,9 @@ def fit(features: np.ndarray, labels: np.ndarray, strength: float) -> Any:
     # Imported here, because it takes a second that other modes need not wait.
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
-    from threadpoolctl import threadpool_limits
 
-    # More threads than free cores wait for each other: a fit of a second then takes a minute. One thread
-    # needs a second for 6,000 works of 23 classes, and four for 300 classes.
-    with warnings.catch_warnings(), threadpool_limits(limits=1):
+    # One thread needs a second for 6,000 works of 23 classes, and four for 300 classes.
+    with warnings.catch_warnings(), one_thread():
         # Weakly regularised models need many more steps, for no better score on validation.
         warnings.simplefilter("ignore", ConvergenceWarning)
         # Many classes with few works each are what a small collection has.

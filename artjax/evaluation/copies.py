@@ -7,6 +7,7 @@ that share local features with it, are compared point by point.
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,9 +17,11 @@ import numpy as np
 from PIL import Image
 
 from artjax import pages
+from artjax.data.canvases import Canvases
 from artjax.data.reports import write_csv
 from artjax.data.works import Split, take
 from artjax.evaluation import embeddings, train_embeddings
+from artjax.files import kept_in
 from artjax.pages.pictures import save_small, small_size
 from artjax.prepare import shared_parts
 from artjax.prepare.local_features import LocalFeatures, available, local_features_of
@@ -30,6 +33,9 @@ NEAREST = 5
 MOST_LOOKED_UP = 20_000
 _MOST_SHOWN = 100
 _AT_ONCE = 256  # works, whose canvases take 50 MB at 256 px
+_KEPT = "copies.json"
+# Their local features stay in memory from fold to fold, 40 kB for a work.
+_MOST_REMEMBERED = 5_000
 
 
 class Copy(NamedTuple):
@@ -50,6 +56,8 @@ def find_copies(
 ) -> list[Copy] | None:
     """The pairs that show the same, the most similar first; None without OpenCV.
 
+    They are kept beside the canvases, so the same works are not compared again.
+
     Args:
       opened: the run.
       tested: works to look for, and their embeddings, float32 [N, C].
@@ -57,20 +65,40 @@ def find_copies(
     """
     if not available():
         return None
-    test, points = tested[0], [tested[1], _of_train(opened, train)]
+    test, points = tested[0], (tested[1], _of_train(opened, train))
+    key = _digest(opened.data, (test, train), points)
+    pairs: list[list[Any]] = kept_in(
+        opened.data.directory / _KEPT, key, lambda: _compared(opened.data, test, train, points)
+    )
+    return [Copy(*pair) for pair in pairs]
+
+
+def _digest(data: Canvases, splits: Sequence[Split], points: Sequence[np.ndarray]) -> str:
+    """Of everything that decides which pairs are found."""
+    digest = hashlib.sha256(repr([NEAREST, MOST_LOOKED_UP, *shared_parts.settings()]).encode())
+    digest.update(f"{data.prepared.fingerprint} {data.image_feature}".encode())
+    for split, of_split in zip(splits, points, strict=True):
+        digest.update("\0".join(split.file_names.tolist()).encode())
+        digest.update(np.ascontiguousarray(of_split).tobytes())
+    return digest.hexdigest()[:32]
+
+
+def _compared(
+    data: Canvases, test: Split, train: Split, points: Sequence[np.ndarray]
+) -> list[Copy]:
     near = embeddings.nearest(points[0], points[1], NEAREST).indices
     rows = np.repeat(np.arange(len(test)), near.shape[1])
     pairs = np.unique(np.stack([rows, near.ravel()], axis=1), axis=0)
-    asked = _local_features(test, np.arange(len(test)))
+    asked = _local_features(data, test, np.arange(len(test)))
     if len(train) <= MOST_LOOKED_UP:
         compared = np.arange(len(train))
-        features = _local_features(train, compared)
+        features = _local_features(data, train, compared)
         pairs = np.unique(
             np.concatenate([pairs, shared_parts.find_candidates(asked, features)]), axis=0
         )
     else:
         compared, places = np.unique(pairs[:, 1], return_inverse=True)
-        features = _local_features(train, compared)
+        features = _local_features(data, train, compared)
         pairs = np.stack([pairs[:, 0], places], axis=1)
     found = [
         Copy(
@@ -140,8 +168,34 @@ def _of_train(opened: OpenRun, train: Split) -> np.ndarray:
     return train_embeddings.of_works(opened, train)
 
 
-def _local_features(split: Split, indices: np.ndarray) -> list[LocalFeatures]:
+class _Remembered:
+    """The local features of a small collection, by row: all folds of a process ask for the same ones."""
+
+    def __init__(self) -> None:
+        self._of: tuple[Any, ...] = ()
+        self._features: dict[int, LocalFeatures] = {}
+
+    def of(self, data: Canvases) -> dict[int, LocalFeatures]:
+        """Those of a collection, to be filled; those of another one are forgotten."""
+        of = data.directory, data.prepared.fingerprint, data.image_feature
+        if of != self._of or data.works > _MOST_REMEMBERED:
+            self._of, self._features = of, {}
+        return self._features
+
+
+_remembered = _Remembered()
+
+
+def _local_features(data: Canvases, split: Split, indices: np.ndarray) -> list[LocalFeatures]:
     """Of the works at `indices`, from their canvases."""
+    known = _remembered.of(data)
+    rows = data.rows_in_collection(split)[indices]
+    new = np.flatnonzero([row not in known for row in rows.tolist()])
+    known.update(zip(rows[new].tolist(), _extracted(split, indices[new]), strict=True))
+    return [known[row] for row in rows.tolist()]
+
+
+def _extracted(split: Split, indices: np.ndarray) -> list[LocalFeatures]:
     found: list[LocalFeatures] = []
     for start in range(0, len(indices), _AT_ONCE):
         chosen = indices[start : start + _AT_ONCE]

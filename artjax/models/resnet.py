@@ -12,6 +12,7 @@ import numpy as np
 from flax import linen as nn
 
 from artjax.models.normalization import BatchNorm
+from artjax.models.pooling import max_pool_3x3
 from artjax.models.registry import Family, Translated, register
 from artjax.models.staged import Stage, StagedNetwork, part_in_name
 from artjax.models.translation import IMAGENET, TORCHVISION, from_torch, knows
@@ -75,7 +76,7 @@ class ResNet(StagedNetwork):
 
     def _stem(self, train: bool, x: jax.Array) -> jax.Array:
         x = nn.relu(_convolution_and_norm(self, train, "stem_{}", _STEM, 7, 2, x))
-        return nn.max_pool(x, (3, 3), (2, 2), ((1, 1), (1, 1)))
+        return max_pool_3x3(x, ((1, 1), (1, 1)))
 
     def _blocks(self, s: int, count: int, train: bool, x: jax.Array) -> jax.Array:
         for b in range(1, count + 1):

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
+from artjax.models.pooling import max_pool_3x3
 from artjax.models.registry import Family, Translated, register
 from artjax.models.staged import Stage, StagedNetwork, part_in_name
 from artjax.models.translation import CAFFE, IMAGENET, TORCHVISION, from_keras, from_torch, knows
@@ -116,7 +117,7 @@ def _max_pool(x: jax.Array) -> jax.Array:
     """
     height, width = x.shape[1:3]
     padding = ((0, 1 - height % 2), (0, 1 - width % 2))
-    return nn.max_pool(x, (3, 3), (2, 2), padding)
+    return max_pool_3x3(x, padding)
 
 
 def _create(

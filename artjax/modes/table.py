@@ -111,4 +111,11 @@ MODES: Mapping[str, Mode] = {
         fields="eval.",
         several_workdirs=True,
     ),
+    "features": Mode(
+        "write the features of all works of a run's collection, as features.npy and works.csv",
+        "--workdir runs/artist-studio --mode features",
+        later("artjax.modes.features"),
+        flags=(*_DATA, "checkpoint"),
+        fields="eval.",
+    ),
 }

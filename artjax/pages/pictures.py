@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 
 from PIL import Image
 
-from artjax.data.canvas_builder import read_examples
 from artjax.data.canvases import Canvases
 from artjax.data.decoding import PILLOW_FORMATS
+from artjax.data.examples import examples_at
 from artjax.data.works import Split
 from artjax.errors import DataError
 
@@ -90,14 +90,10 @@ def _images(
 ) -> Iterator[tuple[str, Image.Image, str]]:
     """(file name, picture, title) of the works in the given rows of a split."""
     try:
-        examples = read_examples(data.prepared, source, image_feature)
-        for row, example in enumerate(examples):
-            if row in names:
-                with Image.open(
-                    io.BytesIO(example[image_feature]), formats=PILLOW_FORMATS
-                ) as image:
-                    yield names[row], image, _title(example)
-    except (DataError, FileNotFoundError):
+        for row, example in examples_at(data.prepared, source, names):
+            with Image.open(io.BytesIO(example[image_feature]), formats=PILLOW_FORMATS) as image:
+                yield names[row], image, _title(example)
+    except (DataError, FileNotFoundError, KeyError):
         images = data.images(source)
         for row, name in names.items():
             yield name, Image.fromarray(images[row]), ""

@@ -28,6 +28,18 @@ _SCALES = (0.2, 5.0)
 _RIM = 0.12  # of each side
 _CELL = 4.0  # points nearer than this are one: SIFT gives several orientations of the same point
 _LEAST_PX = 16
+SETTINGS = (
+    SIDE_PX,
+    MOST,
+    MIN_SHARED,
+    _CONTRAST,
+    _RATIO,
+    _TOLERANCE,
+    *_SCALES,
+    _RIM,
+    _CELL,
+    _LEAST_PX,
+)
 _LENGTH, _ORIENTATIONS = 128, 8
 # A mirrored patch in its own frame: its rows are reversed and its angles negated.
 _MIRRORED = (

@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from artjax.prepare import local_features
 from artjax.prepare.hash_lookup import portions
 from artjax.prepare.local_features import (
     MIN_SHARED,
@@ -24,6 +25,7 @@ from artjax.prepare.local_features import (
     shared_points,
     unit,
 )
+from artjax.runtime.threads import on_one_thread, one_thread
 
 # What is found with these, and how long it takes, is in docs/preparing.md.
 _BITS, _KEY_BITS, _TABLES = 64, 32, 12
@@ -34,6 +36,14 @@ _MOST_IN_BUCKET = 256  # features; where more are alike, they tell nothing apart
 _FEWEST = 5_000  # descriptors: with fewer, principal components mean little, and pairs are few
 _SAMPLE = 100_000
 _PICTURES_AT_ONCE = 256
+
+
+def settings() -> tuple[object, ...]:
+    """All that decides, with the pictures, what is found."""
+    import cv2
+
+    own = _BITS, _KEY_BITS, _TABLES, _MAX_DISTANCE, _MIN_VOTES, _MOST_CANDIDATES
+    return (*own, _MOST_IN_BUCKET, _FEWEST, _SAMPLE, *local_features.SETTINGS, cv2.__version__)
 
 
 class SharedPart(NamedTuple):
@@ -54,15 +64,11 @@ def extract(read: Callable[[int], LocalFeatures], count: int) -> list[LocalFeatu
 def _one_thread_each() -> Iterator[ThreadPoolExecutor]:
     """A thread for each core. BLAS and OpenCV start none of their own, which would wait for these."""
     import cv2
-    from threadpoolctl import threadpool_limits
 
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)
     try:
-        with (
-            threadpool_limits(1, user_api="blas"),
-            ThreadPoolExecutor(os.cpu_count() or 1) as pool,
-        ):
+        with one_thread(), ThreadPoolExecutor(os.cpu_count() or 1) as pool:
             yield pool
     finally:
         cv2.setNumThreads(threads)
@@ -88,6 +94,7 @@ def verify(
         ]
 
 
+@on_one_thread
 def find_candidates(queries: Sequence[LocalFeatures], works: Sequence[LocalFeatures]) -> np.ndarray:
     """Pairs of a query and a work that have two features or more in common, as they are or mirrored.
 

@@ -20,6 +20,7 @@ import numpy as np
 
 from artjax.data.reports import SourceFacts
 from artjax.data.splits import SPLITS
+from artjax.runtime.threads import on_one_thread
 
 if TYPE_CHECKING:  # a training needs nothing of what builds
     from artjax.prepare.selection import Selection
@@ -227,6 +228,7 @@ def shown_better(top1: float, works: float, share: float, level: float = LEVEL) 
     return bool(binomtest(right, n, min(share, 1.0), alternative="greater").pvalue <= level)
 
 
+@on_one_thread
 def _named(features: np.ndarray, labels: np.ndarray, others: np.ndarray, trees: int) -> np.ndarray:
     """The classes that trees name for other works, int [M]."""
     # Imported here, because it takes a second that other modes need not wait.

@@ -26,6 +26,7 @@ from artjax.training import frozen
 from artjax.training.checkpoint import Checkpoints, NoCheckpointError
 from artjax.training.features import Features, features_of
 from artjax.training.network import Network
+from artjax.training.networks import network_of
 
 if TYPE_CHECKING:  # benchmarks run where ml_collections is not installed
     from ml_collections import ConfigDict
@@ -73,7 +74,7 @@ class Run:
             # The present number of devices may not be divisible by the run's `fsdp`.
             count = len(devices) if devices is not None else jax.device_count()
             mesh = create_mesh(math.gcd(record.config.fsdp, count), devices)
-            network = Network(record.config, record.numbers_of_classes, mesh)
+            network = network_of(record.config, record.numbers_of_classes, mesh)
             variables = checkpoint.checkpoints.restore_variables(
                 checkpoint.step, network.abstract_variables, ema=record.config.ema_decay > 0
             )

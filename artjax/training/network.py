@@ -70,6 +70,8 @@ class Network:
       abstract_frozen: the same of the frozen variables: parameters that are not trained, and statistics
         of BatchNorm that do not move; `{}` if there are none.
       eval_step: (whole variables, batch[, view]) → logits for each task, the same in every process.
+      feature_step: the function from `create_feature_step`: (variables, batch, keys) → the outputs of
+        the stage `boundary`.
     """
 
     def __init__(self, config: ConfigDict, classes: Mapping[str, int], mesh: Mesh) -> None:
@@ -109,6 +111,9 @@ class Network:
             out_shardings=mesh_lib.replicated(mesh),
             compiler_options=self._options_forward,
         )
+        self.feature_step = self._fastest_feature_step()
+        self._trunk_step = self._create_trunk_step()
+        self._whole_step = self._create_whole_step()
 
     def _create_model(self, platform: str) -> StagedNetwork:
         options = {
@@ -226,8 +231,7 @@ class Network:
         found: tuple[dict[str, jax.Array], jax.Array] = self._whole_step(variables, batch)
         return found
 
-    @cached_property
-    def _whole_step(self) -> Callable[[Any, Batch], Any]:
+    def _create_whole_step(self) -> Callable[[Any, Batch], Any]:
         # In one program XLA computes what both have in common once.
         step = self._feature_step(self.model, self.stages[-1])
         return jax.jit(
@@ -239,9 +243,7 @@ class Network:
             compiler_options=self._options_forward,
         )
 
-    @cached_property
-    def feature_step(self) -> Callable[[Any, Batch, jax.Array | None], jax.Array]:
-        """The compiled function from `create_feature_step`: the outputs of the stage `boundary`."""
+    def _fastest_feature_step(self) -> FastestProgram:
         own = self._feature_step(self.model, self.boundary)
         candidates = [Candidate(own, self._options_forward)]
         if self._options_forward:
@@ -269,8 +271,7 @@ class Network:
         outputs: jax.Array = self._trunk_step(variables, batch)
         return outputs
 
-    @cached_property
-    def _trunk_step(self) -> Callable[[Any, Batch], Any]:
+    def _create_trunk_step(self) -> Callable[[Any, Batch], Any]:
         step = self._feature_step(self.model, self.stages[-1])
         return jax.jit(
             lambda variables, batch: step(variables, batch, None),

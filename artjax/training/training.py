@@ -21,6 +21,7 @@ from artjax.runtime import mesh as mesh_lib
 from artjax.runtime.xla_options import compiler_options
 from artjax.training import estimates, losses, optim
 from artjax.training.network import Network
+from artjax.training.networks import network_of
 from artjax.training.state import TrainState, create_state
 from artjax.training.step import StepSettings, create_train_step, keys_of_step
 
@@ -69,7 +70,7 @@ def create_training(
     class_counts: Mapping[str, np.ndarray] | None = None,
 ) -> Training:
     """Builds a network, and its training; the arguments are those of `Network` and `Training`."""
-    return Training(Network(config, classes, mesh), train_works, class_counts)
+    return Training(network_of(config, classes, mesh), train_works, class_counts)
 
 
 class Training:
@@ -219,7 +220,7 @@ class Training:
         watch: optax.GradientTransformation | None = None,
     ) -> Training:
         """Another training on the same data and devices; the other arguments as for the class."""
-        network = Network(config, self.network.classes, self.network.mesh)
+        network = network_of(config, self.network.classes, self.network.mesh)
         return Training(
             network, self.train_works, self._class_counts, schedule=schedule, watch=watch
         )

@@ -1,14 +1,17 @@
 import csv
 
 import jax
+import numpy as np
 import pytest
 from drawn import detail, drawn
 from html_page import Page
 from PIL import ImageOps
 from tiny import encoded, store, tiny_config
 
-from artjax.evaluation import copies, embeddings, evaluate, report
+from artjax.evaluation import copies, embeddings, evaluate, report, train_embeddings
+from artjax.evaluation.copies import _extracted as extracted
 from artjax.places import Places
+from artjax.runs import open_run
 from artjax.train import train
 
 COPIED = {
@@ -78,6 +81,30 @@ def test_copies_of_train_works_are_counted_and_left_out(workdir, looked_up, monk
         in said
     )
     assert "warning: 2 test works look like a copy or a detail of a train work" in said
+
+
+def test_the_same_works_are_compared_once(workdir, monkeypatch):
+    first = evaluate.evaluate_workdir(workdir, "test")["copies"]
+    before = table(workdir)
+    with monkeypatch.context() as patch:
+        patch.setattr(copies, "_compared", None)  # calling it fails
+        assert evaluate.evaluate_workdir(workdir, "test")["copies"] == first
+    assert table(workdir) == before
+    # Other train works are compared again, and only those that are new are looked at.
+    opened = open_run(workdir)
+    test, train = (opened.data.split(name, {"artist": "artist"}) for name in ("test", "train"))
+    points = train_embeddings.of_works(opened, test)
+    copies._remembered.of(opened.data).clear()
+    looked = []
+    monkeypatch.setattr(
+        copies, "_extracted", lambda split, rows: looked.extend(rows) or extracted(split, rows)
+    )
+    for rows, new in ((range(3), 9), (range(3), 0), (range(6), 3)):
+        looked.clear()
+        some = train.only(np.asarray(rows))
+        found = {pair.train_file_name for pair in copies.find_copies(opened, (test, points), some)}
+        assert found == {f"train/{i + 1}.jpg" for i in COPIED} & set(some.file_names.tolist())
+        assert len(looked) == new
 
 
 def test_pairs_are_shown_side_by_side_without_a_network(workdir):

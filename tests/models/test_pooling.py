@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from flax import linen as nn
 
-from artjax.models.pooling import adaptive_average_pool, max_pool_2x2
+from artjax.models.pooling import adaptive_average_pool, max_pool_2x2, max_pool_3x3
 
 
 def textbook(x):
@@ -23,6 +23,31 @@ def test_max_pool_equals_flax_with_its_gradient(ties):
     np.testing.assert_array_equal(max_pool_2x2(x), textbook(x))
     assert ours == theirs
     np.testing.assert_array_equal(our_gradient, their_gradient)
+
+
+PADDINGS = (((0, 0), (0, 0)), ((1, 1), (1, 1)), ((0, 1), (0, 0)), ((0, 1), (1, 0)))
+
+
+@pytest.mark.parametrize("padding", PADDINGS)
+@pytest.mark.parametrize("size", [(7, 9), (8, 6), (3, 10)])
+@pytest.mark.parametrize("ties", [False, True])
+def test_max_pool_3x3_equals_flax_with_its_gradient(size, padding, ties):
+    rng = np.random.default_rng(0)
+    draw = rng.integers(-1, 2, (2, *size, 3)) if ties else rng.normal(size=(2, *size, 3))
+    inputs = jnp.asarray(draw, jnp.float32)
+    outputs, pullback = jax.vjp(lambda x: max_pool_3x3(x, padding), inputs)
+    expected, expected_pullback = jax.vjp(lambda x: nn.max_pool(x, (3, 3), (2, 2), padding), inputs)
+    np.testing.assert_array_equal(outputs, expected)
+    # Whole numbers, whose sums are exact.
+    weights = jnp.asarray(rng.integers(-9, 10, outputs.shape), jnp.float32)
+    np.testing.assert_array_equal(pullback(weights)[0], expected_pullback(weights)[0])
+
+
+def test_nan_spreads_through_max_pool_3x3():
+    inputs = jnp.zeros((1, 7, 7, 1)).at[0, 2, 3, 0].set(jnp.nan)
+    expected = nn.max_pool(inputs, (3, 3), (2, 2))
+    assert int(jnp.isnan(expected).sum()) == 2
+    np.testing.assert_array_equal(max_pool_3x3(inputs), expected)
 
 
 def test_adaptive_pool_is_the_identity_at_its_own_size():

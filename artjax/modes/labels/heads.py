@@ -9,6 +9,7 @@ import numpy as np
 
 from artjax.evaluation.colour_histograms import fit
 from artjax.evaluation.metrics import Predictions, log_softmax, loss
+from artjax.runtime.threads import on_one_thread
 
 FOLDS = 5
 # A smaller one regularises more. Of these, the one with the lowest loss counts.
@@ -17,6 +18,7 @@ STRENGTHS = (0.001, 0.01, 0.1)
 _MOST_TRAIN_WORKS = 10_000
 
 
+@on_one_thread
 def cross_validated(
     features: np.ndarray, labels: np.ndarray, groups: np.ndarray, classes: int, seed: int
 ) -> tuple[Predictions, np.ndarray]:

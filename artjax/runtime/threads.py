@@ -1,0 +1,39 @@
+"""One thread for numpy and scikit-learn: on a busy machine several wait for each other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from typing import ParamSpec, TypeVar
+
+_Arguments = ParamSpec("_Arguments")
+_Result = TypeVar("_Result")
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """In the block, numpy and scikit-learn compute with one thread.
+
+    Their libraries start a thread for each core, and each product ends with the last of them. Where
+    other programs use the cores, a fit of a second then takes a minute. The threads of OpenCV, JAX and
+    Python are not limited.
+
+    Raises:
+      ModuleNotFoundError: where only training is installed, without threadpoolctl.
+    """
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(limits=1):
+        yield
+
+
+def on_one_thread(function: Callable[_Arguments, _Result]) -> Callable[_Arguments, _Result]:
+    """The function, which computes as in `one_thread`."""
+
+    @wraps(function)
+    def limited(*args: _Arguments.args, **kwargs: _Arguments.kwargs) -> _Result:
+        with one_thread():
+            return function(*args, **kwargs)
+
+    return limited
