@@ -74,6 +74,7 @@ def _changes(prepared: Path, catalogue: Catalogue) -> str:
     before = {row.file_name for row in read_split_rows(prepared / SPLITS_CSV)}
     before |= {row.file_name for row in read_skipped(prepared)}
     now = {work.file_name for work in catalogue.works}
+    now |= {row.file_name for row in catalogue.skipped}
     parts = [
         f"{len(names):,} works {what} (the first: {min(names)})"
         for what, names in (("are new", now - before), ("are gone", before - now))

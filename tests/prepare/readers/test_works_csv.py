@@ -51,7 +51,7 @@ def test_names_that_differ_only_in_case_are_different_pictures(folder):
 
 
 def test_a_picture_that_is_only_spelt_alike_is_one_picture(folder):
-    with pytest.raises(DataError, match=r"row 3: the path 'A.jpg' is in row 2 already"):
+    with pytest.raises(DataError, match=r"row 2: the same picture is in row 3 with other"):
         read(folder, "path,artist\na.jpg,Ada\nA.jpg,Bo\n")
     Image.new("RGB", (8, 8)).save(folder / "A.JPG")
     works = read(folder, "path,artist\nA.jpg,Ada\na.jpg,Ada\n").works
@@ -106,7 +106,7 @@ def test_unknown_columns_are_noted(folder):
         ),
         (
             "path,artist\na.jpg,A\nb.jpg,B\n./a.jpg,C\n",
-            "row 4: the path 'a.jpg' is in row 2 already",
+            "row 2: the same picture is in row 4 with other labels; keep the right one (the first of 2",
         ),
         ("path,artist\n../a.jpg,A\n", "row 2: the path '../a.jpg' leads out of the folder"),
         ("path,artist\n/etc/a.jpg,A\n", "leads out of the folder"),
