@@ -22,11 +22,12 @@ from artjax.prepare.readers.list_columns import (
     meaning_of,
 )
 from artjax.prepare.readers.listed_works import PictureList, catalogue_of, split_in_stem
-from artjax.prepare.readers.museums import picture_name
+from artjax.prepare.readers.museums import picture_name, with_images
 from artjax.prepare.readers.similar_names import Found
 from artjax.prepare.readers.tables import Table, read_table
 
-_SUFFIXES = (".csv", ".tsv", ".jsonl")
+_SUFFIXES = (".csv", ".tsv", ".jsonl", ".json")
+_JSONS = 3  # a folder with more of them has one for each work, none of which is a list
 
 
 @dataclass(frozen=True)
@@ -62,12 +63,7 @@ def read_picture_lists(files: PictureFiles, asked: Asked) -> tuple[Catalogue | N
         listed = read_table(_given(files, asked.catalogue))
         given = [_picture_list(listed, ListedPictures(files), asked)]
         return catalogue_of(given, files.folder, asked.max_bad_rows), []
-    tables = [
-        name
-        for name in files.names()
-        if PurePosixPath(name).suffix.lower() in _SUFFIXES
-        and "submission" not in name.lower()  # Kaggle's: test pictures with labels made up
-    ]
+    tables = _tables(files.names())
     if not tables:
         return None, []
     pictures = ListedPictures(files)
@@ -94,6 +90,18 @@ def read_picture_lists(files: PictureFiles, asked: Asked) -> tuple[Catalogue | N
     return None, unused
 
 
+def _tables(names: Sequence[str]) -> list[str]:
+    """The files that can be lists."""
+    jsons = Counter(PurePosixPath(name).parent for name in names if name.lower().endswith(".json"))
+    return [
+        name
+        for name in names
+        if (suffix := PurePosixPath(name).suffix.lower()) in _SUFFIXES
+        and "submission" not in name.lower()  # Kaggle's: test pictures with labels made up
+        and (suffix != ".json" or jsons[PurePosixPath(name).parent] <= _JSONS)
+    ]
+
+
 def _given(files: PictureFiles, name: str) -> Path:
     """The list that the user named."""
     file = files.find(posixpath.normpath(name))
@@ -105,6 +113,7 @@ def _given(files: PictureFiles, name: str) -> Path:
 
 def _picture_list(table: Table, pictures: ListedPictures, asked: Asked) -> PictureList:
     """What a table lists; raises `NoPictureListError`, or `DataError` if none of its pictures exists."""
+    table = with_images(table)
     meaning = meaning_of(table, asked)
     check_columns(table, meaning, asked)
     listed_rows = len(table.rows)

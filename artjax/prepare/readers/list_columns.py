@@ -14,7 +14,9 @@ from artjax.prepare.readers.tables import Table, column_name
 # The first column that exists and finds pictures is used: paths before names before ids.
 PICTURE_COLUMNS = (
     *("file_name", "filename", "file", "path", "filepath", "file_path", "image_path", "img_path"),
-    *("image", "picture", "image_file", "image_name", "new_filename", "image_id", "img", "id"),
+    *("image", "picture", "image_file", "image_name", "new_filename", "image_id", "img"),
+    *("image_url", "imageurl", "iiif_url", "iiifurl", "image_link", "thumbnail_url", "thumbnail"),
+    *("accession_number", "inventory_number", "object_number", "identifier", "id"),
 )
 LABEL_COLUMNS = {
     "artist": ("artist", "artist_name", "painter", "author"),

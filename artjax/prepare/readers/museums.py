@@ -4,16 +4,37 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from artjax.prepare.readers.tables import column_name
+from artjax.prepare.readers.tables import Table, column_name, read_table
 
 # …/iiif/IDENTIFIER/full/!200,200/0/default.jpg (IIIF Image API 3.0, section 2.1)
 _IIIF = re.compile(
     r"/(?P<id>[^/]+)/[^/]+/[^/]+/!?[\d.]+/(?:default|native|color|gray|bitonal)\.\w+$"
 )
 _SUFFIX = re.compile(r"\.[A-Za-z]{3,4}$")
+
+
+@dataclass(frozen=True)
+class Images:
+    """A second table of a museum, beside its catalogue, that names the pictures of its objects.
+
+    Attributes:
+      file: its name.
+      object: its column with what the catalogue's column `key` has.
+      key: see `object`.
+      column: its column that names the picture.
+      called: what this is called in the catalogue's rows.
+      first: the column and the cell of the picture that comes first where an object has several.
+    """
+
+    file: str
+    object: str
+    key: str
+    column: str
+    called: str
+    first: tuple[str, str]
 
 
 @dataclass(frozen=True)
@@ -31,6 +52,7 @@ class Museum:
       rows: which rows count, as in `Asked.rows`; empty if all do.
       separator: what separates several values in a cell.
       before: what follows a name in its cell begins so, such as the dates in brackets; empty if nothing.
+      images: a second table that names the pictures.
     """
 
     name: str
@@ -42,6 +64,7 @@ class Museum:
     rows: str = ""
     separator: str = ""
     before: Mapping[str, str] = field(default_factory=dict)
+    images: Images | None = None
 
 
 # Headers as published: Met, MetObjects.csv (github metmuseum/openaccess); Tate, artwork_data.csv
@@ -100,6 +123,10 @@ MUSEUMS = (
             **{"department": "departmentabbr"},
         },
         year=("displaydate", "beginyear"),
+        images=Images(
+            *("published_images.csv", "depictstmsobjectid", "objectid", "uuid", "image_uuid"),
+            first=("viewtype", "primary"),
+        ),
     ),
     Museum(
         name="the Cleveland Museum of Art's data.csv",
@@ -120,6 +147,24 @@ def museum_of(header: Iterable[str]) -> Museum | None:
     """The museum whose catalogue has such a header, if it is a known one."""
     there = set(map(column_name, header))
     return next((museum for museum in MUSEUMS if there.issuperset(museum.header)), None)
+
+
+def with_images(table: Table) -> Table:
+    """A museum's catalogue with the pictures that its second table names, if that lies beside it."""
+    museum = museum_of(table.header)
+    images = museum.images if museum else None
+    if images is None or not (table.file.parent / images.file).is_file():
+        return table
+    second = read_table(table.file.parent / images.file)
+    named: dict[str, str] = {}
+    column, cell = images.first
+    for _, row in sorted(second.rows, key=lambda row: row[1].get(column) != cell):
+        named.setdefault(row.get(images.object, ""), row.get(images.column, ""))
+    rows = tuple(
+        (number, {**row, images.called: named.get(row.get(images.key, ""), "")})
+        for number, row in table.rows
+    )
+    return replace(table, rows=rows, header=(*table.header, images.called))
 
 
 def picture_name(cell: str) -> str:

@@ -96,6 +96,7 @@ class SimilarNames:
         self._by_path: dict[str, list[str]] = {}
         self._by_name: dict[str, list[str]] = {}
         self._by_number: dict[str, list[str]] = {}
+        self._by_folder: dict[str, list[str]] = {}
         for name in names:
             key = loose_name(name, suffixes)
             last = key.rpartition("/")[2]
@@ -103,6 +104,8 @@ class SimilarNames:
             self._by_name.setdefault(last, []).append(name)
             if number := _number(last):
                 self._by_number.setdefault(number, []).append(name)
+            for folder in key.split("/")[:-1]:
+                self._by_folder.setdefault(folder, []).append(name)
 
     def match(self, listed: Sequence[str], taken: Set[str], anywhere: Set[str]) -> dict[str, str]:
         """The file that each listed name means, where one and only one is spelt alike.
@@ -132,7 +135,8 @@ class SimilarNames:
         if anywhere:
             # An accession number such as 1990/12 is one name, not a folder and a name.
             keys += [(self._by_name, last), (self._by_name, key.replace("/", "-"))]
-            keys += [(self._by_number, _number(last))]
+            # IIIF keeps each image in a folder of its own: IDENTIFIER/full/max/0/default.jpg.
+            keys += [(self._by_number, _number(last)), (self._by_folder, last)]
         for files, wanted in keys:
             alike = files.get(wanted, []) if wanted else []
             if alike:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from artjax.errors import DataError
+from artjax.prepare.readers.json_arrays import records_of
 
 # "c. 1480", "1505-07", "1520s", but neither the day in "14 May 1880" nor "16th century".
 _YEAR = re.compile(r"(?<!\d)\d{3,4}(?!\d)")
@@ -71,7 +72,7 @@ class Table:
 
 
 def read_table(file: Path) -> Table:
-    """Reads a `.jsonl`, or text separated by comma, semicolon or tab, without its blank rows.
+    """Reads a `.json` or `.jsonl`, or text separated by comma, semicolon or tab, without its blank rows.
 
     Text that is not UTF-8 is read as CP850, cp1252 or ISO-8859-1, whichever makes letters of it. A row
     with more cells than the header, or with a NUL byte, is one of `Table.bad`.
@@ -81,6 +82,8 @@ def read_table(file: Path) -> Table:
     """
     if file.suffix.lower() == ".jsonl":
         return _json_lines(file, utf8_text(file))
+    if file.suffix.lower() == ".json":
+        return _json_array(file, utf8_text(file))
     text, encoding = decoded_text(file)
     return replace(_csv(file, text), encoding=encoding)
 
@@ -217,6 +220,14 @@ def _json_lines(file: Path, text: str) -> Table:
     if not rows:
         raise DataError(f"{file} is empty; each of its lines is a JSON object")
     return Table(file, tuple(dict.fromkeys(name for _, row in rows for name in row)), tuple(rows))
+
+
+def _json_array(file: Path, text: str) -> Table:
+    rows = tuple(
+        (number, {column_name(name): _cell(value) for name, value in record.items()})
+        for number, record in enumerate(records_of(file, text), start=1)
+    )
+    return Table(file, tuple(dict.fromkeys(name for _, row in rows for name in row)), rows)
 
 
 def _cell(value: Any) -> str:
