@@ -15,8 +15,8 @@ _SEVERAL = "|"  # between the values of a list
 def records_of(file: Path, text: str) -> list[dict[str, Any]]:
     """The objects of a JSON array, or of the only array in an object, without their nesting.
 
-    `{"images": {"web": {"url": "a.jpg"}}}` becomes `images_web_url`. Of a list of objects each field is a
-    list of its values, with `|` between them.
+    `{"images": {"web": {"url": "a.jpg"}}}` becomes `images_web_url`. Of a list of objects each field is
+    a list of its values, with `|` between them.
 
     Raises:
       DataError: one line that says what it is, if it is no such array.
@@ -28,8 +28,8 @@ def records_of(file: Path, text: str) -> list[dict[str, Any]]:
     if isinstance(content, dict):
         if any("iiif" in str(content.get(key, "")).lower() for key in ("@context", "@id", "id")):
             raise DataError(
-                f"{file} is an IIIF manifest or collection, which is not read; write a works.csv, or a CSV "
-                "with the images' URLs and a label"
+                f"{file} is an IIIF manifest or collection, which is not read; write a works.csv, or a "
+                "CSV with the images' URLs and a label"
             )
         arrays = [value for value in content.values() if _is_array(value)]
         content = arrays[0] if len(arrays) == 1 else None

@@ -12,7 +12,8 @@ from artjax.prepare.readers.filename_repair import canonical_name
 
 INSIST = 'insist with the setting "classes": "folders"'
 # A store spreads its files over folders called like the beginning of what is in them: A/A00001_8.jpg.
-_SHARD = 3  # characters of the longest name
+# Words are longer, and people write Ada/Ada_1.jpg.
+_SHARD = re.compile(r".{1,2}|\d+")
 _HASHED = re.compile(r"[0-9a-f]{2,3}")
 _HASHES = 32  # so many folders that are all called like two digits of a hash are no classes
 # Accession numbers (N01234, 1975.1.35, PD.12-1950), UUIDs and other hashes, and plain numbers.
@@ -42,13 +43,13 @@ def check_class_names(folder: Path, label: str, inside: Mapping[str, Sequence[st
 
 
 def _shards(names: Sequence[str], inside: Mapping[str, Sequence[str]]) -> str:
-    if max(map(len, names)) > _SHARD:
-        return ""
     if len(names) >= _HASHES and all(_HASHED.fullmatch(name.lower()) for name in names):
         return "they are all called like the beginning of a hash or a number"
+    if not all(map(_SHARD.fullmatch, names)):
+        return ""
     files = [(name, file) for name in names for file in inside[name]]
     begin = [
-        canonical_name(file).startswith(canonical_name(name)) and len(file) > len(name)
+        canonical_name(file).startswith(canonical_name(name)) and file[len(name) :][:1].isalnum()
         for name, file in files
     ]
     if sum(begin) >= _MOSTLY * len(files):

@@ -551,3 +551,149 @@ def test_the_only_class_of_a_split_is_no_wrapper(tmp_path):
 def test_folders_that_are_not_clear_are_one_line(tmp_path, names, says):
     make(tmp_path, *names)
     assert says in problem(tmp_path, "artist")
+
+
+def test_what_programs_put_between_pictures_is_counted_and_no_picture(tmp_path):
+    classes = [f"{artist}/{i}.jpg" for artist in ("Ada", "Bo") for i in range(3)]
+    make(tmp_path, *classes)
+    make(tmp_path, *(f"{name.split('/')[0]}/@eaDir/{name.split('/')[1]}" for name in classes))
+    make(tmp_path, *(f"__MACOSX/{name}" for name in classes))
+    make(tmp_path, *(f"thumbs/{name}" for name in classes), "Ada/thumbnails/0.jpg")
+    make(tmp_path, "Ada/.ipynb_checkpoints/0-checkpoint.jpg", "Bo/._0.jpg", ".AppleDouble/0.jpg")
+    write(tmp_path, "Ada/Thumbs.db", "no picture")
+    catalogue = read_folder(tmp_path, Asked("artist"))
+    assert sorted(listed(catalogue)) == classes
+    assert catalogue.class_names["artist"] == ("Ada", "Bo")
+    said = next(note for note in catalogue.notes if "passed over" in note)
+    assert said.startswith("pictures passed over, as made by other programs: 6 in ")
+    assert {"6 in @eaDir", "6 in __MACOSX", "6 in thumbs"} <= set(said.split(": ")[1].split(", "))
+
+
+def test_small_copies_are_the_pictures_where_there_are_no_others(tmp_path):
+    make(tmp_path, "thumbs/Ada/1.jpg", "thumbs/Bo/2.jpg")
+    assert read_folder(tmp_path, Asked("artist")).class_names["artist"] == ("Ada", "Bo")
+
+
+def test_a_list_may_name_a_small_copy_and_else_means_the_picture(tmp_path):
+    make(tmp_path, "images/1.jpg", "thumbs/1.jpg", "thumbs/2.jpg")
+    write(tmp_path, "list.csv", "file_name,artist\n1.jpg,Ada\nthumbs/2.jpg,Bo\n")
+    assert listed(read_folder(tmp_path, Asked())) == {"images/1.jpg": "Ada", "thumbs/2.jpg": "Bo"}
+
+
+@pytest.mark.parametrize("name", ["Test", "train", "images", "Pictures"])
+def test_a_folder_of_pictures_without_a_class_is_no_class(tmp_path, name):
+    make(tmp_path, "Ada/1.jpg", "Bo/2.jpg", f"{name}/3.jpg")
+    said = problem(tmp_path, "artist")
+    assert "the first looks like a folder of pictures without a class" in said
+    assert f"move '{name}' elsewhere, or, if it is a class, rename it or insist" in said
+    insisted = read_folder(tmp_path, Asked("artist", classes="folders"))
+    assert set(insisted.class_names["artist"]) == {"Ada", "Bo", name}
+
+
+@pytest.mark.parametrize(
+    ("names", "why"),
+    [
+        (["A/A00/1.jpg", "N/N01/2.jpg"], "what is in them begins with their names (A/A00)"),
+        (["ab/abcd.jpg", "cd/cdef.jpg", "cd/cd01.jpg"], "what is in them begins with their names"),
+        ([f"{i:02x}/{i}z.jpg" for i in range(40)], "the beginning of a hash or a number"),
+        (
+            ["N01234/1.jpg", "N01235/1.jpg", "1975.1.3/1.jpg"],
+            "like numbers of works, with 1 picture",
+        ),
+        (
+            ["99758d9d-c10b/a.jpg", "99758d9d-c10b/b.jpg", "0a1b2c3d/c.jpg"],
+            "like numbers of works, with 1.5 picture",
+        ),
+    ],
+)
+def test_folders_that_are_hardly_classes_are_refused(tmp_path, names, why):
+    make(tmp_path, *names)
+    said = problem(tmp_path, "artist")
+    assert "are hardly classes of artist, since" in said
+    assert why in said
+    assert 'insist with the setting "classes": "folders"' in said
+    assert len(read_folder(tmp_path, Asked("artist", classes="folders")).works) == len(names)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["A/1.jpg", "B/2.jpg"],
+        ["0/1.jpg", "0/2.jpg", "0/3.jpg", "1/4.jpg", "1/5.jpg", "1/6.jpg"],
+        ["Ada/Ada_1.jpg", "Bo/Bo_2.jpg"],
+        ["cat/cat1.jpg", "dog/dog2.jpg"],
+        ["1850/a.jpg", "1850/b.jpg", "1850/c.jpg", "1900/d.jpg", "1900/e.jpg", "1900/f.jpg"],
+    ],
+)
+def test_short_and_numbered_classes_are_classes(tmp_path, names):
+    make(tmp_path, *names)
+    assert len(read_folder(tmp_path, Asked("artist")).class_names["artist"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("Katalog.xlsx", "Katalog.xlsx is a spreadsheet, which is not read; save it as CSV UTF-8"),
+        ("list.ods", "is a spreadsheet"),
+        ("pictures.zip", "pictures.zip is an archive, which is not read; unpack it there"),
+        ("pictures.tar.gz", "is an archive"),
+        ("export.xml", "may be a catalogue, and is not read"),
+    ],
+)
+def test_what_cannot_be_used_is_named(tmp_path, name, says):
+    make(tmp_path, "1.jpg", "2.jpg")
+    write(tmp_path, name, "no list")
+    assert says in problem(tmp_path)
+    assert says in problem(tmp_path, "artist")
+    make(tmp_path, "Ada/1.jpg", "Bo/2.jpg")
+    notes = read_folder(tmp_path, Asked("artist")).notes
+    assert any(note.startswith("ignored: ") and says in note for note in notes)
+
+
+# JSON
+
+
+@pytest.mark.parametrize(
+    "wrap", [lambda rows: rows, lambda rows: {"info": {"total": 2}, "data": rows}]
+)
+def test_a_json_array_is_a_list(tmp_path, wrap):
+    make(tmp_path, "images/a_web.jpg", "images/b_web.jpg")
+    rows = [
+        {
+            "images": {"web": {"url": f"https://x.org/1/{name}_web.jpg", "width": 3}},
+            "creators": [{"description": artist}, {"description": "Cy"}, {"role": "artist"}],
+            "culture": ["Dutch", "Flemish"],
+            "title": None,
+        }
+        for name, artist in (("a", "Ada"), ("b", "Bo"))
+    ]
+    write(tmp_path, "data.json", json.dumps(wrap(rows)))
+    columns = {"artist": "creators_description", "culture": "culture"}
+    catalogue = read_folder(tmp_path, Asked(picture="images_web_url", columns=columns))
+    assert listed(catalogue) == {"images/a_web.jpg": "Ada|Cy", "images/b_web.jpg": "Bo|Cy"}
+    assert catalogue.works[0].labels["culture"] == "Dutch|Flemish"
+    assert catalogue.works[0].title == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ('{"@context": "http://iiif.io/api/presentation/2/context.json"}', "is an IIIF manifest"),
+        ('{"images": [{"id": 1}], "annotations": [{"id": 1}]}', "is no JSON array of objects"),
+        ("[1, 2]", "is no JSON array of objects"),
+        ("[", "is not JSON"),
+    ],
+)
+def test_other_json_is_named(tmp_path, text, says):
+    make(tmp_path, "a.jpg")
+    write(tmp_path, "data.json", text)
+    assert says in problem(tmp_path)
+
+
+def test_a_json_file_for_each_work_is_no_list(tmp_path):
+    make(tmp_path, *(f"{artist}/{i}.jpg" for artist in ("Ada", "Bo") for i in range(3)))
+    for i in range(6):
+        write(tmp_path, f"records/{i}.json", '[{"id": 1, "artist": "Cy"}]')
+    catalogue = read_folder(tmp_path, Asked("artist"))
+    assert catalogue.class_names["artist"] == ("Ada", "Bo")
+    assert not any("records" in note for note in catalogue.notes)

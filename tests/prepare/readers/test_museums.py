@@ -15,7 +15,8 @@ MET = (
     "Nationality,Artist Begin Date,Artist End Date,Artist Gender,Artist ULAN URL,Artist Wikidata URL,"
     "Object Date,Object Begin Date,Object End Date,Medium,Dimensions,Credit Line,Geography Type,City,"
     "State,County,Country,Region,Subregion,Locale,Locus,Excavation,River,Classification,"
-    "Rights and Reproduction,Link Resource,Object Wikidata URL,Metadata Date,Repository,Tags,Tags AAT URL,Tags Wikidata URL"
+    "Rights and Reproduction,Link Resource,Object Wikidata URL,Metadata Date,Repository,Tags,"
+    "Tags AAT URL,Tags Wikidata URL"
 )
 TATE = (
     "id,accession_number,artist,artistRole,artistId,title,dateText,medium,creditLine,year,"
