@@ -249,8 +249,8 @@ GROUPS: Mapping[str, Sequence[Field]] = {
         Field(
             "model.weights",
             "",
-            "Pretrained weights of the trunk: a .safetensors, .h5 or .pth file, the workdir of another "
-            "run, or hf:OWNER/NAME[@REVISION]. Empty = train from scratch.",
+            "Pretrained weights of the trunk: a file of safetensors, PyTorch or Keras, the workdir of "
+            "another run, or hf:OWNER/NAME[@REVISION]. Empty = train from scratch.",
             also=("weights", "pretrained"),
         ),
         Field(

@@ -14,7 +14,7 @@ from flax import linen as nn
 
 from artjax.models.registry import Family, Translated, register
 from artjax.models.staged import Stage, StagedNetwork, part_in_name
-from artjax.models.translation import IMAGENET, TORCHVISION, from_torch, knows
+from artjax.models.translation import IMAGENET, TORCHVISION, alone, from_torch, knows
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ def _create(
 
 
 def _translate(name: str, arrays: Mapping[str, np.ndarray], side: int) -> Translated:
-    """Knows torchvision's `features.0.weight`, `features.3.squeeze.weight` …."""
+    """Knows torchvision's `features.0.weight`, `features.3.squeeze.weight` …, and `features` alone."""
     layers = {"features.0": "stem_conv"}
     index = 3  # after the first convolution, its ReLU and a max-pool
     for s, fires in enumerate(PLANS[name].fires, start=1):
@@ -135,9 +135,10 @@ def _translate(name: str, arrays: Mapping[str, np.ndarray], side: int) -> Transl
                 layers[f"features.{index}.{part}"] = f"stage{s}_fire{f}/{part}"
             index += 1
         index += 1  # the max-pool
-    if not knows(arrays, layers):
-        raise ValueError(f"its names are not those of {name} in torchvision")
-    return Translated(*from_torch(arrays, layers, unused={"classifier.1"}), TORCHVISION)
+    for names in (layers, alone(layers)):
+        if knows(arrays, names):
+            return Translated(*from_torch(arrays, names, unused={"classifier"}), TORCHVISION)
+    raise ValueError(f"its names are not those of {name} in torchvision")
 
 
 register(
