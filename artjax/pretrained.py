@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ from artjax import config as config_lib
 from artjax import models
 from artjax.errors import WeightsError, WorkdirError
 from artjax.models import HEAD, Preprocessing, named_weights, weights
+from artjax.models.kept_heads import KeptHead, kept_heads
 from artjax.models.presets import with_preset
 from artjax.runs import Run, seen
 from artjax.runs.seen import LearntFrom
@@ -35,16 +36,18 @@ class Pretrained:
     Attributes:
       arrays: path → values, such as `params/conv1_1/kernel`; those of the trunk, and heads that fit.
       origin: where they come from, plain JSON, for the record of each checkpoint.
-      heads: the tasks whose head is among the arrays.
       expects: the input that the weights expect.
       says_input: whether that is known, not only usual for such names of arrays.
+      heads: the tasks whose head is among the arrays, with which of its classes were kept.
+      beside: other networks in the same file, by their keys, that were not read.
     """
 
     arrays: Mapping[str, np.ndarray]
     origin: dict[str, Any]
-    heads: tuple[str, ...]
     expects: Preprocessing
     says_input: bool
+    heads: Mapping[str, KeptHead] = field(default_factory=dict)
+    beside: tuple[str, ...] = ()
 
 
 class OpenWeights:
@@ -61,7 +64,8 @@ class OpenWeights:
         self._run: Run | None = None
         self._file: weights.Weights | None = None
         self._translated: models.Translated | None = None
-        if Path(source).is_dir() and not named_weights.is_name(source):
+        is_run = Path(source).is_dir() and not named_weights.is_name(source)
+        if is_run and not weights.is_folder_of_others(Path(source)):
             try:
                 self._run = Run.load(Path(source))
             except WorkdirError as error:
@@ -87,8 +91,8 @@ class OpenWeights:
         fitting = weights.fitting(self._file, config.image_size, head_layers=layers)
         if not fitting:
             raise WeightsError(
-                f"--config.model.weights={self.source}: these are the weights of none of the networks "
-                f"here; there are {', '.join(models.names())}"
+                f"--config.model.weights={self.source}: these weights are "
+                f"{weights.why_none(self._file, config.image_size)}"
             )
         if len(fitting) > 1:
             raise WeightsError(
@@ -153,8 +157,11 @@ class OpenWeights:
             return self._from_run(self._run, network, classes)
         assert self._file is not None
         assert self._translated is not None  # `check` came first
-        arrays, origin = self._translated.variables, dict(self._file.origin)
-        return Pretrained(arrays, origin, (), self.preprocessing, self.says_input)
+        origin: dict[str, Any] = dict(self._file.origin)
+        if self._translated.prefix:
+            origin["prefix"] = self._translated.prefix
+        arrays, beside = self._translated.variables, self._file.beside
+        return Pretrained(arrays, origin, self.preprocessing, self.says_input, beside=beside)
 
     def _from_run(
         self, run: Run, network: Network, classes: Mapping[str, Sequence[str]]
@@ -167,36 +174,44 @@ class OpenWeights:
             )
         part_of = models.family_of(name).part_of
         theirs = flat(mesh_lib.on_host(run.variables))
-        shared = tuple(
-            task for task, names in classes.items() if run.classes.get(task) == tuple(names)
-        )
-        heads = {f"params/head_{task}/{leaf}" for task in shared for leaf in ("kernel", "bias")}
         wanted = flat(network.shapes)
         trunk = {path for path in wanted if part_of(path.partition("/")[2]) != HEAD}
-        hidden = {
-            path
-            for path in wanted
-            if path.partition("/")[2].startswith(("head_fc", "head_bn")) and shared
-        }
-        fits = {
-            path: path in theirs and theirs[path].shape == wanted[path].shape for path in wanted
-        }
-        wrong = [path for path in sorted(trunk) if not fits[path]]
+        self._check_same_trunk(name, trunk, theirs, wanted)
+        arrays = {path: np.asarray(theirs[path]) for path in trunk}
+        heads = kept_heads(classes, run.classes)
+        hidden = {p for p in wanted if p.partition("/")[2].startswith(("head_fc", "head_bn"))}
+        # A head is of use only behind the same hidden layers.
+        if not all(_fits(path, theirs, wanted) for path in hidden):
+            heads = {}
+        if heads:
+            arrays |= {path: np.asarray(theirs[path]) for path in hidden}
+        for task, head in heads.items():
+            for leaf in ("kernel", "bias"):
+                path = f"params/head_{task}/{leaf}"
+                arrays[path] = head.values(np.asarray(theirs[path]))
+        digest = hashlib.sha256()
+        update_digest(digest, arrays)
+        origin = {"source": self.source, "step": run.step, "sha256": digest.hexdigest()}
+        return Pretrained(arrays, origin, self.preprocessing, self.says_input, heads)
+
+    def _check_same_trunk(
+        self,
+        name: str,
+        trunk: Collection[str],
+        theirs: Mapping[str, Any],
+        wanted: Mapping[str, Any],
+    ) -> None:
+        wrong = [path for path in sorted(trunk) if not _fits(path, theirs, wanted)]
         if wrong:
             raise WeightsError(
                 f"--config.model.weights={self.source}: its {name} has another trunk; it differs in "
                 f"{', '.join(wrong[:3])}{' and others' if len(wrong) > 3 else ''}: give this run the "
                 "same settings of model.*"
             )
-        # A head is of use only behind the same hidden layers.
-        if not all(fits[path] for path in hidden | (heads & set(wanted))):
-            shared, heads, hidden = (), set(), set()
-        taken = trunk | hidden | (heads & set(wanted))
-        arrays = {path: np.asarray(theirs[path]) for path in taken}
-        digest = hashlib.sha256()
-        update_digest(digest, arrays)
-        origin = {"source": self.source, "step": run.step, "sha256": digest.hexdigest()}
-        return Pretrained(arrays, origin, shared, self.preprocessing, self.says_input)
+
+
+def _fits(path: str, theirs: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+    return path in theirs and theirs[path].shape == wanted[path].shape
 
 
 def open_weights(config: ConfigDict) -> OpenWeights | None:
@@ -307,17 +322,24 @@ def _has_activation(model: str) -> bool:
     return "activation" in models.family_of(model).options
 
 
-def describe(pretrained: Pretrained) -> str:
-    """One line: where the weights come from."""
+def describe(pretrained: Pretrained) -> list[str]:
+    """Where the weights come from, and which classes of a head are new."""
     origin = pretrained.origin
     of = f", revision {origin['revision'][:12]}" if origin.get("revision") else ""
     of += f", step {origin['step']:,}" if "step" in origin else ""
     whose = f"{origin['provenance']}; " if "provenance" in origin else ""
+    if origin.get("read_from"):
+        besides = f" (beside {', '.join(pretrained.beside)})" if pretrained.beside else ""
+        of += f", read from its '{origin['read_from']}'{besides}"
+    if origin.get("prefix"):
+        of += f", without the prefix '{origin['prefix']}'"
     heads = f", with the head for {' and '.join(pretrained.heads)}" if pretrained.heads else ""
     count = sum(
         array.size for path, array in pretrained.arrays.items() if path.startswith("params")
     )
-    return (
+    line = (
         f"pretrained: {count:,} parameters from {origin['source']}{of}{heads} "
         f"({whose}sha256 {origin['sha256'][:12]})"
     )
+    rows = (head.in_words(task) for task, head in pretrained.heads.items())
+    return [line, *filter(None, rows)]

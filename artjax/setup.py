@@ -268,7 +268,7 @@ def open_setup(
     training = counted.training(config)
     pretrained = weights.for_network(training.network, classes) if weights else None
     if pretrained is not None:
-        lines = [pretrained_lib.describe(pretrained), *lines]
+        lines = [*pretrained_lib.describe(pretrained), *lines]
     learnt_from = seen.of_weights(places.workdir, held) if held else None
     if weights is not None:
         learnt_from = weights.learnt_from

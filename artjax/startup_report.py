@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import shlex
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,7 +23,11 @@ from artjax.runtime.resources import format_bytes
 from artjax.setup import Setup
 from artjax.training import switches
 from artjax.training.network import Network
-from artjax.training.optim import peak_lr
+from artjax.training.optim import create_schedule, peak_lr
+from artjax.training.training import Training, training_steps
+
+if TYPE_CHECKING:  # benchmarks run where ml_collections is not installed
+    from ml_collections import ConfigDict
 
 # With fewer, all splits together, what a pretrained network knows counts more than what they can teach.
 _FEW_WORKS = 5000
@@ -140,6 +144,30 @@ def trunk_health(setup: Setup, variables: Mapping[str, Any]) -> list[str]:
             "this network, and is --config.preprocessing what they expect?"
         )
     return lines
+
+
+def lengthened(training: Training, earlier: ConfigDict, step: int) -> list[str]:
+    """How a run goes on that is trained longer than it was meant to be; nothing for any other one.
+
+    Args:
+      training: of the longer run.
+      earlier: the configuration in the checkpoint from which it goes on.
+      step: of that checkpoint.
+    """
+    before = training_steps(earlier, training.steps_per_epoch)
+    if before >= training.steps:
+        return []
+    rates = [
+        float(create_schedule(earlier.optim, before, training.steps_per_epoch)(max(0, step - 1))),
+        float(training.schedule(step)),
+    ]
+    rate = (
+        f"the learning rate stays {rates[1]:.3g}"
+        if math.isclose(*rates, rel_tol=0.05)
+        else f"the learning rate goes from {rates[0]:.3g} to {rates[1]:.3g}, where the longer "
+        f"{training.config.optim.schedule} schedule has it at this step"
+    )
+    return [f"trained longer: {training.steps:,} steps instead of {before:,}; {rate}"]
 
 
 def initial_loss(setup: Setup, variables: Mapping[str, Any]) -> str:

@@ -28,7 +28,7 @@ from artjax.runtime import locks
 from artjax.runtime import mesh as mesh_lib
 from artjax.runtime.compilation_cache import CompilationCounter
 from artjax.setup import Setup, open_setup
-from artjax.startup_report import initial_loss, introduce, trunk_health
+from artjax.startup_report import initial_loss, introduce, lengthened, trunk_health
 from artjax.training import frozen as frozen_lib
 from artjax.training import memory, switches
 from artjax.training.best import BestSoFar, Validation
@@ -92,7 +92,7 @@ def train(
         with mesh_lib.first_process_first():
             if mesh_lib.is_first_process():
                 stack.enter_context(locks.only_process(places.workdir, "training"))
-            claim(places.workdir, setup.config)
+            claim(places.workdir, setup.config, longer=True)
         checkpoints = stack.enter_context(closing(Checkpoints(places.workdir)))
         stack.enter_context(setup.within_memory())
         return _Run(setup, checkpoints, stop_after_steps, evaluated).run()
@@ -134,7 +134,9 @@ class _Run:
         self.best = self.checkpoints.best_so_far(self.training.warmup_steps)
         if latest is not None and self._is_complete(latest):
             why = self._why_stopped_early(latest)
-            done = f"{latest:,} of {self.steps:,} steps done"
+            length = "steps" if setup.config.steps else "epochs"
+            more = f"a higher --config.{length} trains it longer"
+            done = f"{latest:,} of {self.steps:,} steps done; {more}"
             self.say(f"this run is finished: {why or done}")
             results = self._earlier_results() or self._evaluate_best()
             self._conclude(results)
@@ -235,6 +237,8 @@ class _Run:
         else:
             self.say(f"resuming from the checkpoint of step {latest:,}")
             record = read_record(self.checkpoints, setup.places.workdir, latest)
+            for line in lengthened(training, record.config, latest):
+                self.say(line)
             saved_window = dict(record.log)
         self.best = self.checkpoints.best_so_far(training.warmup_steps)
         step = latest or 0

@@ -156,6 +156,50 @@ def test_resumed_run_equals_uninterrupted_run_with_augmentations_and_other_sourc
         assert kernel.addressable_shards[0].data.size * 4 == kernel.size
 
 
+LONGER = {"model__name": "narrow_bn", "steps": 0, "eval_every": 4, "log_every": 2}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stopped", [None, 6], ids=["finished", "interrupted"])
+def test_a_run_trained_longer_equals_one_that_was_meant_to_be(stopped, data_dir, tmp_path, capsys):
+    settings = LONGER | {"optim__schedule": "constant", "optim__warmup_steps": 2}
+    short, long = (tiny_config(**settings, epochs=epochs) for epochs in (2.0, 4.0))
+    one(long, tmp_path / "whole", data_dir)
+    first = one(short, tmp_path / "longer", data_dir, stop_after_steps=stopped)
+    assert first.finished == (stopped is None)
+    capsys.readouterr()
+    outcome = one(long, tmp_path / "longer", data_dir)
+    said = capsys.readouterr().out
+    assert "trained longer: 15 steps instead of 8; the learning rate stays 0.05" in said
+    assert (outcome.step, outcome.finished) == (15, True)
+    assert read_config(tmp_path / "longer").epochs == 4
+    assert_same_run(tmp_path / "whole", tmp_path / "longer")
+
+
+@pytest.mark.slow
+def test_a_falling_learning_rate_goes_on_where_the_longer_schedule_has_it(
+    data_dir, tmp_path, capsys
+):
+    settings = LONGER | {"optim__schedule": "cosine", "optim__warmup_steps": 2}
+    one(tiny_config(**settings, epochs=2.0), tmp_path, data_dir)
+    lowered = tiny_config(**settings, epochs=1.0)
+    with pytest.raises(WorkdirError, match="can be trained longer, but not shorter"):
+        one(lowered, tmp_path, data_dir)
+    other = tiny_config(**settings | {"optim__peak_lr": 0.01}, epochs=4.0)
+    with pytest.raises(WorkdirError, match="change nothing but its epochs"):
+        one(other, tmp_path, data_dir)
+    assert read_config(tmp_path).epochs == 2
+    capsys.readouterr()
+    one(tiny_config(**settings, epochs=4.0), tmp_path, data_dir)
+    said = capsys.readouterr().out
+    assert re.search(
+        r"trained longer: .*; the learning rate goes from 0\.0\d+ to 0\.0[23]\d*", said
+    )
+    rates = [row["train/learning_rate"] for row in read_rows(tmp_path) if "train/loss" in row]
+    # Cosine from step 2 to 8, then from 8 as part of 2 to 15.
+    assert rates[3] < 0.01 < rates[4]
+
+
 @pytest.mark.slow
 def test_streamed_run_resumed_gives_the_same_bits_and_stays_streamed(data_dir, tmp_path, capsys):
     config = tiny_config(source="stream")

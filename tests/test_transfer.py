@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import tiny
 from guesses import predict
-from tiny import stripes, tiny_config
+from tiny import GENRES, encoded, store, stripes, tiny_config
 
 from artjax import pretrained
 from artjax.data import batches
@@ -273,6 +273,38 @@ def test_fine_tuning_keeps_heads_of_the_same_classes(trunk, data_dir, tmp_path, 
     end = leaves(variables(tmp_path))
     assert (end["params/conv1_1/kernel"] != start["params/conv1_1/kernel"]).any()
     np.testing.assert_array_equal(end["batch_stats/bn1_1/mean"], start["batch_stats/bn1_1/mean"])
+
+
+@pytest.mark.slow
+def test_rows_of_a_head_are_kept_by_the_names_of_the_classes(trunk, data_dir, tmp_path, capsys):
+    store(
+        tmp_path,
+        "grown",
+        {"genre": ("study", "still life", "portrait")},
+        {
+            split: [
+                {
+                    "image": encoded(stripes(n % 3, np.random.default_rng(n))),
+                    "genre": n % 3,
+                    "file_name": f"{split}/{n}.jpg",
+                    "work_id": f"{split}/{n}",
+                }
+                for n in range(16)
+            ]
+            for split in ("train", "validation", "test")
+        },
+    )
+    config = narrow_config(
+        collection="grown", task=("genre",), model__weights=str(trunk), model__name="auto", steps=4
+    )
+    setup = open_setup(config, Places(tmp_path / "run", tmp_path), **ONE)
+    assert "the head for genre: 2 of 3 classes are kept; 1 is new: study" in capsys.readouterr().out
+    start, first = leaves(variables(trunk, "best")), leaves(setup.initial_state().variables)
+    for leaf in ("kernel", "bias"):
+        of = f"params/head_genre/{leaf}"
+        assert tuple(GENRES) == ("portrait", "still life")
+        np.testing.assert_array_equal(first[of][..., 1:], start[of][..., ::-1])
+        assert not first[of][..., 0].any()
 
 
 @pytest.mark.slow

@@ -83,7 +83,9 @@ def main() -> None:
     found = sorted(file for file in folder.rglob("*") if file.suffix.lower() in SUFFIXES)
     if not found:
         sys.exit(f"{folder}: no pictures ({', '.join(SUFFIXES)})")
-    files = [found[i] for i in np.linspace(0, len(found) - 1, min(PICTURES, len(found))).astype(int)]
+    files = [
+        found[i] for i in np.linspace(0, len(found) - 1, min(PICTURES, len(found))).astype(int)
+    ]
     pixels = np.asarray(CAFFE.normalise(crops_of(files)))
     original = next(o for o in originals() if o.model == NAME)
     network = original.create().eval()

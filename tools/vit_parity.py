@@ -34,11 +34,19 @@ BATCH = 2
 NAMINGS = {
     "vit": ("timm", "ViTModel", "ViTModel in memory", "ViTForImageClassification"),
     "dinov2": ("timm", "Dinov2Model", "Dinov2Model in memory", "Dinov2ForImageClassification"),
+    # The authors' names are those of timm, but for `register_tokens`, and a row for the class token.
+    "dinov2reg": ("timm", "Meta", "Dinov2WithRegistersModel"),
     "clip": ("timm", "CLIPVisionModel", "CLIPModel", "OpenAI"),
     "siglip": ("timm", "SiglipVisionModel", "SiglipModel"),
 }
 # Image in pretraining, and another; multiples of the patch.
-SIZES = {"vit": (224, 160), "dinov2": (518, 224), "clip": (224, 336), "siglip": (224, 256)}
+SIZES = {
+    "vit": (224, 160),
+    "dinov2": (518, 224),
+    "dinov2reg": (518, 224),
+    "clip": (224, 336),
+    "siglip": (224, 256),
+}
 RESIZED = (((4, 4), (6, 6)), ((7, 7), (3, 3)), ((5, 3), (4, 8)))
 
 
@@ -95,6 +103,12 @@ def _timm_model(kind: str, design: Mapping[str, Any], size: int) -> Any:
     options = {
         "vit": {},
         "dinov2": {"init_values": 1e-5, "num_classes": 0},
+        "dinov2reg": {
+            "init_values": 1e-5,
+            "num_classes": 0,
+            "reg_tokens": 4,
+            "no_embed_class": True,
+        },
         "clip": {
             "pre_norm": True,
             "norm_layer": partial(LayerNorm, eps=1e-5),
@@ -129,7 +143,7 @@ def _transformers_model(cls: str, kind: str, design: Mapping[str, Any], size: in
         "patch_size": design["patch"],
         "image_size": size,
     }
-    if kind != "dinov2":
+    if not kind.startswith("dinov2"):
         sizes["intermediate_size"] = 4 * design["width"]
     if cls in ("CLIPModel", "SiglipModel"):
         text = {"hidden_size": 16, "intermediate_size": 16, "num_attention_heads": 2}
@@ -137,7 +151,13 @@ def _transformers_model(cls: str, kind: str, design: Mapping[str, Any], size: in
         text |= {"projection_size": 16} if kind == "siglip" else {}
         config = getattr(transformers, cls.replace("Model", "Config"))
         return getattr(transformers, cls)(config(vision_config=sizes, text_config=text))
-    config = {"vit": "ViT", "dinov2": "Dinov2", "clip": "CLIPVision", "siglip": "SiglipVision"}
+    config = {
+        "vit": "ViT",
+        "dinov2": "Dinov2",
+        "dinov2reg": "Dinov2WithRegisters",
+        "clip": "CLIPVision",
+        "siglip": "SiglipVision",
+    }
     return getattr(transformers, cls)(getattr(transformers, f"{config[kind]}Config")(**sizes))
 
 
@@ -180,6 +200,15 @@ def _openai_arrays(design: Mapping[str, Any], tokens: int) -> dict[str, np.ndarr
     return {f"visual.{n}": draw(f"visual.{n}", s) for n, s in shapes.items()} | text
 
 
+def _meta_arrays(model: Any) -> dict[str, np.ndarray]:
+    """DINOv2 with registers in the names of its authors (dinov2/models/vision_transformer.py)."""
+    shapes = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    _, patches, width = shapes.pop("pos_embed")
+    shapes |= {"pos_embed": (1, 1 + patches, width), "mask_token": (1, width)}
+    shapes["register_tokens"] = shapes.pop("reg_token")
+    return {name: draw(name, shape) for name, shape in shapes.items()}
+
+
 def original(
     kind: str, naming: str, design: Mapping[str, Any], size: int, other: tuple[int, ...]
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
@@ -197,9 +226,9 @@ def original(
     """
     torch = _import_torch()
     from timm.layers import resample_abs_pos_embed
-    from timm.models.vision_transformer import _convert_openai_clip
+    from timm.models.vision_transformer import _convert_dinov2, _convert_openai_clip
 
-    in_timm = naming in ("timm", "OpenAI")
+    in_timm = naming in ("timm", "OpenAI", "Meta")
     cls = naming.partition(" ")[0]
     build = partial(_timm_model, kind) if in_timm else partial(_transformers_model, cls, kind)
     model = build(design, size)
@@ -207,6 +236,10 @@ def original(
         arrays = _openai_arrays(design, model.pos_embed.shape[1])
         tensors = {name: torch.tensor(array) for name, array in arrays.items()}
         model.load_state_dict(_convert_openai_clip(tensors, model))
+    elif naming == "Meta":
+        arrays = _meta_arrays(model)
+        tensors = {name: torch.tensor(array) for name, array in arrays.items()}
+        model.load_state_dict(_convert_dinov2(tensors, model))
     elif in_timm or "memory" in naming:
         arrays = {n: draw(n, tuple(t.shape)) for n, t in model.state_dict().items()}
         model.load_state_dict({name: torch.tensor(array) for name, array in arrays.items()})
@@ -328,12 +361,17 @@ def stages_of(design: Any, arrays: Mapping[str, np.ndarray], side: int) -> dict[
     return {stage: np.asarray(output[0]) for stage, output in run(params, pixels).items()}
 
 
+def kind_of(name: str) -> str:
+    """The key of `NAMINGS` for a model: `dinov2_small_reg` → `dinov2reg`."""
+    return name.partition("_")[0] + ("reg" if name.endswith("_reg") else "")
+
+
 def _cases(only: str, naming: str) -> list[tuple[str, str, Any, int, int]]:
     from artjax.models.vit import DESIGNS
 
     cases = []
     for name, design in DESIGNS.items():
-        kind = name.partition("_")[0]
+        kind = kind_of(name)
         # The larger ones differ in width; two blocks tell whether the names and shapes are right.
         design = design if "small" in name else replace(design, depth=2)
         for used in NAMINGS[kind]:
@@ -352,7 +390,7 @@ def compare(python: str, only: str, naming: str) -> bool:
     print(f"{'pooled':>10}  (largest |value| of blocks, of pooled)")
     for name, used, design, size, other in _cases(only, naming):
         with tempfile.TemporaryDirectory() as folder:
-            case = {"kind": name.partition("_")[0], "naming": used, "design": asdict(design)}
+            case = {"kind": kind_of(name), "naming": used, "design": asdict(design)}
             _ask(python, case | {"size": size, "other": [other]}, Path(folder))
             with np.load(Path(folder) / "weights.npz") as file:
                 arrays = dict(file)
@@ -384,6 +422,8 @@ GOLDEN = (
     ("vit", "ViTModel"),
     ("dinov2", "timm"),
     ("dinov2", "Dinov2ForImageClassification"),
+    ("dinov2reg", "timm"),
+    ("dinov2reg", "Meta"),
     ("clip", "timm"),
     ("clip", "CLIPModel"),
     ("clip", "OpenAI"),
@@ -393,10 +433,10 @@ GOLDEN = (
 
 
 def tiny_design(kind: str) -> Any:
-    """A design of the same kind as the models whose names begin with `kind`."""
+    """A design like those of a key of `NAMINGS`."""
     from artjax.models.vit import DESIGNS
 
-    return replace(next(d for n, d in DESIGNS.items() if n.startswith(kind)), **TINY)
+    return replace(next(d for n, d in DESIGNS.items() if kind_of(n) == kind), **TINY)
 
 
 def write_golden(python: str) -> None:

@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -29,6 +30,10 @@ import numpy as np
 HIGHEST = 1e-4  # absolute difference, in float32
 SIDE = 64
 PICKED = 12  # numbers of each stage in a golden file
+
+
+# Of a block, in ResNets, in timm's and in torchvision's EfficientNet.
+_LAST_NORM = re.compile(r"bn[23]\.|block\.[23]\.1\.")
 
 
 def uniform(name: str, shape: tuple[int, ...], low: float, high: float) -> np.ndarray:
@@ -60,7 +65,7 @@ def made(name: str, shape: tuple[int, ...], fan_in: int | None = None) -> np.nda
     if len(shape) == 1:
         if leaf != "weight":
             return uniform(name, shape, -0.2, 0.2)
-        return uniform(name, shape, 0.1, 0.4) if "bn3" in name else uniform(name, shape, 0.6, 1.4)
+        return uniform(name, shape, *((0.1, 0.4) if _LAST_NORM.search(name) else (0.6, 1.4)))
     limit = float(np.sqrt(6 / (fan_in or np.prod(shape[1:]))))
     return uniform(name, shape, -limit, limit)
 
@@ -117,8 +122,15 @@ def originals() -> Iterator[Original]:
         stages = {stage: f"features.{i}" for stage, i in zip(names, ends, strict=True)}
         yield Original("torchvision", name, stages, "classifier.1")
     residual = {"stem": "maxpool"} | {f"stage{s}": f"layer{s}" for s in (1, 2, 3, 4)}
-    yield Original("torchvision", "resnet50", residual | {"pooled": "avgpool"}, "fc")
-    yield Original("timm", "resnet50", residual | {"pooled": "global_pool"}, "fc")
+    for name in ("resnet18", "resnet34", "resnet50"):
+        yield Original("torchvision", name, residual | {"pooled": "avgpool"}, "fc")
+        yield Original("timm", name, residual | {"pooled": "global_pool"}, "fc")
+    inverted = {"stem": "features.0"} | {f"stage{s}": f"features.{s}" for s in range(1, 8)}
+    inverted |= {"top": "features.8", "pooled": "avgpool"}
+    yield Original("torchvision", "efficientnet_b0", inverted, "classifier.1")
+    inverted = {"stem": "bn1"} | {f"stage{s}": f"blocks.{s - 1}" for s in range(1, 8)}
+    inverted |= {"top": "bn2", "pooled": "global_pool"}
+    yield Original("timm", "efficientnet_b0", inverted, "classifier")
     stages = {"stem": "features.0"} | {f"stage{s}": f"features.{2 * s - 1}" for s in (1, 2, 3, 4)}
     yield Original(
         "torchvision", "convnext_tiny", stages | {"pooled": "classifier.0"}, "classifier.2"
@@ -311,7 +323,10 @@ GOLDEN = (
     ("timm", "vgg16_bn"),
     ("torchvision", "squeezenet1_0"),
     ("torchvision", "squeezenet1_1"),
+    ("torchvision", "resnet18"),
     ("torchvision", "resnet50"),
+    ("torchvision", "efficientnet_b0"),
+    ("timm", "efficientnet_b0"),
     ("torchvision", "convnext_tiny"),
     ("timm", "convnext_tiny"),
 )

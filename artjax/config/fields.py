@@ -249,9 +249,9 @@ GROUPS: Mapping[str, Sequence[Field]] = {
         Field(
             "model.weights",
             "",
-            "Pretrained weights of the trunk: squeezenet1_1 (of the extra `weights`), a .safetensors, "
-            ".h5 or .pth file, the workdir of another run, or hf:OWNER/NAME[@REVISION]. Empty = train "
-            "from scratch.",
+            "Pretrained weights of the trunk: squeezenet1_1 (of the extra `weights`), a file of "
+            "safetensors, PyTorch or Keras, the workdir of another run, or hf:OWNER/NAME[@REVISION]. "
+            "Empty = train from scratch.",
             also=("weights", "pretrained"),
         ),
         Field(

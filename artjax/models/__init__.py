@@ -1,6 +1,13 @@
 """Flax Linen models, by name. Each model family is one file, imported by one line below."""
 
-from artjax.models import convnext, resnet, squeezenet, vgg, vit  # each import registers a family
+from artjax.models import (  # each import registers a family
+    convnext,
+    efficientnet,
+    resnet,
+    squeezenet,
+    vgg,
+    vit,
+)
 from artjax.models.preprocessing import Preprocessing
 from artjax.models.registry import (
     AUTO,
@@ -24,6 +31,7 @@ __all__ = [
     "Translated",
     "convnext",
     "create_model",
+    "efficientnet",
     "family_of",
     "names",
     "register",

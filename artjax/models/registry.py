@@ -30,11 +30,13 @@ class Translated:
         network shows it.
       unused: names in the file that belong to no part of the trunk, such as its own classifier.
       preprocessing: the input that these weights expect.
+      prefix: what precedes the names of the network in the file, such as `module.`
     """
 
     variables: Mapping[str, np.ndarray]
     unused: tuple[str, ...]
     preprocessing: Preprocessing
+    prefix: str = ""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""ResNet-50: He et al., Deep Residual Learning (2016), table 1, in the form of torchvision and timm."""
+"""ResNets: He et al., Deep Residual Learning (2016), table 1, in the form of torchvision and timm."""
 
 from __future__ import annotations
 
@@ -17,8 +17,14 @@ from artjax.models.registry import Family, Translated, register
 from artjax.models.staged import Stage, StagedNetwork, part_in_name
 from artjax.models.translation import IMAGENET, TORCHVISION, from_torch, knows
 
-BLOCKS: Mapping[str, tuple[int, ...]] = {"resnet50": (3, 4, 6, 3)}
+BLOCKS: Mapping[str, tuple[int, ...]] = {
+    "resnet18": (2, 2, 2, 2),
+    "resnet34": (3, 4, 6, 3),
+    "resnet50": (3, 4, 6, 3),
+}
 """Number of blocks of each stage."""
+_BASIC = ("resnet18", "resnet34")
+"""The networks whose blocks are `BasicBlock`."""
 
 _STEM = 64  # channels
 _EXPANSION = 4  # a block returns 4 channels for each channel of its 3x3 convolution
@@ -55,14 +61,35 @@ class Bottleneck(nn.Module):
         return nn.relu(layer("{}3", wide, 1, 1, x) + shortcut)
 
 
+class BasicBlock(nn.Module):
+    """Two 3x3 convolutions and a shortcut: figures 2 and 5; the attributes are as in `Bottleneck`."""
+
+    channels: int
+    stride: int
+    projects: bool
+    fixed_norms: frozenset[str]
+    dtype: jnp.dtype
+
+    @nn.compact
+    def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
+        """[B, H, W, C] → [B, H / stride, W / stride, channels]."""
+        layer = partial(_convolution_and_norm, self, train)
+        shortcut = layer("{}_shortcut", self.channels, 1, self.stride, x) if self.projects else x
+        x = nn.relu(layer("{}1", self.channels, 3, self.stride, x))
+        return nn.relu(layer("{}2", self.channels, 3, 1, x) + shortcut)
+
+
 class ResNet(StagedNetwork):
-    """A ResNet of bottleneck blocks.
+    """A ResNet.
 
     Attributes:
-      blocks: number of blocks of each stage. Stage s has 256 * 2 ** (s - 1) channels.
+      blocks: number of blocks of each stage. Stage s has 256 * 2 ** (s - 1) channels, and a quarter of
+        it with basic blocks.
+      basic: whether the blocks are `BasicBlock`; otherwise they are `Bottleneck`.
     """
 
     blocks: tuple[int, ...]
+    basic: bool = False
 
     def run_stages(self, train: bool) -> Iterator[Stage]:
         """Yields `stem`, `stage1` … and `pooled`.
@@ -79,11 +106,13 @@ class ResNet(StagedNetwork):
         return max_pool_3x3(x, ((1, 1), (1, 1)))
 
     def _blocks(self, s: int, count: int, train: bool, x: jax.Array) -> jax.Array:
+        block = BasicBlock if self.basic else Bottleneck
         for b in range(1, count + 1):
-            x = Bottleneck(
+            x = block(
                 _STEM * 2 ** (s - 1),
                 stride=2 if b == 1 and s > 1 else 1,
-                projects=b == 1,
+                # The first basic blocks have the shape of the stem's outputs.
+                projects=b == 1 and (s > 1 or not self.basic),
                 fixed_norms=self.fixed_norms,
                 dtype=self.dtype,
                 name=f"stage{s}_block{b}",
@@ -92,7 +121,7 @@ class ResNet(StagedNetwork):
 
 
 def _convolution_and_norm(
-    module: Bottleneck | ResNet,
+    module: BasicBlock | Bottleneck | ResNet,
     train: bool,
     label: str,
     channels: int,
@@ -122,23 +151,38 @@ def _convolution_and_norm(
 def _create(
     name: str, classes: Mapping[str, int], *, dtype: jnp.dtype, platform: str, **options: Any
 ) -> ResNet:
-    return ResNet(BLOCKS[name], classes=classes, dtype=dtype, **options)
+    return ResNet(BLOCKS[name], basic=name in _BASIC, classes=classes, dtype=dtype, **options)
+
+
+# The parts of the network in torchvision and timm, and in `Sequential(*network.children())`, as fastai
+# and many scripts cut its classifier off.
+_PARTS: tuple[Mapping[str, str], ...] = (
+    {"conv1": "conv1", "bn1": "bn1"} | {f"layer{s}": f"layer{s}" for s in (1, 2, 3, 4)},
+    {"conv1": "0", "bn1": "1"} | {f"layer{s}": f"{s + 3}" for s in (1, 2, 3, 4)},
+)
 
 
 def _translate(name: str, arrays: Mapping[str, np.ndarray], side: int) -> Translated:
-    """Knows `layer1.0.conv1.weight` …: torchvision and timm have the same names."""
-    layers = {"conv1": "stem_conv", "bn1": "stem_bn"}
+    """Knows `layer1.0.conv1.weight` … of torchvision and timm, and `4.0.conv1.weight`."""
+    for parts in _PARTS:
+        layers = _layers(name, parts)
+        if knows(arrays, layers):
+            return Translated(*from_torch(arrays, layers, unused={"fc"}), TORCHVISION)
+    raise ValueError(f"its names are not those of {name} in torchvision or timm")
+
+
+def _layers(name: str, parts: Mapping[str, str]) -> dict[str, str]:
+    """Name there → path here."""
+    layers = {parts["conv1"]: "stem_conv", parts["bn1"]: "stem_bn"}
     for s, count in enumerate(BLOCKS[name], start=1):
         for b in range(count):
-            there, here = f"layer{s}.{b}", f"stage{s}_block{b + 1}"
-            for i in (1, 2, 3):
+            there, here = f"{parts[f'layer{s}']}.{b}", f"stage{s}_block{b + 1}"
+            for i in (1, 2) if name in _BASIC else (1, 2, 3):
                 layers |= {f"{there}.{kind}{i}": f"{here}/{kind}{i}" for kind in ("conv", "bn")}
-            if b == 0:
+            if b == 0 and not (s == 1 and name in _BASIC):
                 layers[f"{there}.downsample.0"] = f"{here}/conv_shortcut"
                 layers[f"{there}.downsample.1"] = f"{here}/bn_shortcut"
-    if not knows(arrays, layers):
-        raise ValueError(f"its names are not those of {name} in torchvision or timm")
-    return Translated(*from_torch(arrays, layers, unused={"fc"}), TORCHVISION)
+    return layers
 
 
 register(

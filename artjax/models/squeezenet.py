@@ -15,7 +15,15 @@ from flax import linen as nn
 from artjax.models.pooling import max_pool_3x3
 from artjax.models.registry import Family, Translated, register
 from artjax.models.staged import Stage, StagedNetwork, part_in_name
-from artjax.models.translation import CAFFE, IMAGENET, TORCHVISION, from_keras, from_torch, knows
+from artjax.models.translation import (
+    CAFFE,
+    IMAGENET,
+    TORCHVISION,
+    alone,
+    from_keras,
+    from_torch,
+    knows,
+)
 
 
 @dataclass(frozen=True)
@@ -127,7 +135,7 @@ def _create(
 
 
 def _translate(name: str, arrays: Mapping[str, np.ndarray], side: int) -> Translated:
-    """Knows torchvision's `features.0.weight` …, and Caffe's `fire2/squeeze1x1/0` … in Keras' layout."""
+    """Knows torchvision's `features.0.weight` …, also without `features`, and Caffe's `fire2/squeeze1x1/0`."""
     translated = _from_torchvision(name, arrays) or _from_caffe(name, arrays)
     if translated is None:
         raise ValueError(f"its names are not those of {name} in torchvision or Caffe")
@@ -143,9 +151,10 @@ def _from_torchvision(name: str, arrays: Mapping[str, np.ndarray]) -> Translated
                 layers[f"features.{index}.{part}"] = f"stage{s}_fire{f}/{part}"
             index += 1
         index += 1  # the max-pool
-    if not knows(arrays, layers):
-        return None
-    return Translated(*from_torch(arrays, layers, unused={"classifier.1"}), TORCHVISION)
+    for names in (layers, alone(layers)):
+        if knows(arrays, names):
+            return Translated(*from_torch(arrays, names, unused={"classifier"}), TORCHVISION)
+    return None
 
 
 def _from_caffe(name: str, arrays: Mapping[str, np.ndarray]) -> Translated | None:

@@ -30,6 +30,17 @@ def knows(names: Collection[str], layers: Collection[str]) -> bool:
     return 2 * found >= len(layers)
 
 
+def alone(layers: Mapping[str, str], part: str = "features") -> dict[str, str]:
+    """The layers of one part of a network, where it was saved by itself: `features.0` → `0`.
+
+    fastai cuts torchvision's networks so, too.
+    """
+    start = f"{part}."
+    return {
+        there.removeprefix(start): here for there, here in layers.items() if there.startswith(start)
+    }
+
+
 def from_torch(
     arrays: Mapping[str, np.ndarray],
     layers: Mapping[str, str],
@@ -43,7 +54,7 @@ def from_torch(
     Args:
       arrays: of a `state_dict`, by name, such as `layer1.0.conv1.weight` [64, 64, 1, 1].
       layers: name of a layer there → its path here.
-      unused: layers there that belong to no part of the trunk.
+      unused: layers there that belong to no part of the trunk, with all within them.
       vectors: name of a whole array there → its path here. The array is flattened.
       layouts: path of a layer here → what makes its kernel of the array there, if not a transposition.
 
@@ -55,7 +66,7 @@ def from_torch(
     left = []
     for name, array in arrays.items():
         layer, _, leaf = name.rpartition(".")
-        if layer in unused or (leaf == _BOOKKEEPING and layer in layers):
+        if _is_part_of(layer, unused) or (leaf == _BOOKKEEPING and layer in layers):
             left.append(name)
         elif vectors and name in vectors:
             variables[f"params/{vectors[name]}"] = array.reshape(-1)
@@ -106,6 +117,11 @@ def from_keras(
         else:
             variables[array] = value
     return variables, tuple(left)
+
+
+def _is_part_of(layer: str, owners: Collection[str]) -> bool:
+    """Whether a layer is one of `owners`, or within one: many put a `Sequential` in a head's place."""
+    return any(f"{layer}.".startswith(f"{owner}.") for owner in owners)
 
 
 def _layout(array: np.ndarray) -> np.ndarray:

@@ -18,7 +18,7 @@ from artjax.models.pooling import adaptive_average_pool, max_pool_2x2
 from artjax.models.preprocessing import Preprocessing
 from artjax.models.registry import HEAD, Family, Translated, register
 from artjax.models.staged import Stage, StagedNetwork
-from artjax.models.translation import TORCHVISION, from_keras, from_torch, knows
+from artjax.models.translation import TORCHVISION, alone, from_keras, from_torch, knows
 from artjax.models.winograd import convolution_3x3, pays
 
 DEPTHS: Mapping[str, tuple[tuple[int, ...], ...]] = {
@@ -208,6 +208,8 @@ def _from_torch(name: str, arrays: Mapping[str, np.ndarray]) -> Translated | Non
                 layers[f"features.{index + 1}"] = f"bn{s}_{c}"
             index += 3 if batch_norm else 2
         index += 1
+    if not knows(arrays, layers):
+        layers = alone(layers)
     if not knows(arrays, layers):
         return None
     layers |= {"classifier.0": "fc1", "classifier.3": "fc2"}  # torchvision

@@ -3,7 +3,9 @@
 - `vit_small_patch16`, `vit_base_patch16`, `vit_large_patch16`: Steiner et al., How to train your ViT?
   Data, Augmentation, and Regularization in Vision Transformers (2022).
 - `dinov2_small`, `dinov2_base`, `dinov2_large`: Oquab et al., DINOv2: Learning Robust Visual Features
-  without Supervision (2024). Patches of 14 pixels, no register tokens.
+  without Supervision (2024). Patches of 14 pixels.
+- `dinov2_small_reg`, `dinov2_base_reg`, `dinov2_large_reg`: the same with four registers: Darcet et al.,
+  Vision Transformers Need Registers (2024).
 - `clip_base_patch16`, `clip_large_patch14`: the image towers of Radford et al., Learning Transferable
   Visual Models From Natural Language Supervision (2021).
 - `siglip_base_patch16`, `siglip_large_patch16`: the image towers of Zhai et al., Sigmoid Loss for
@@ -53,6 +55,8 @@ class Design:
         Going deeper with Image Transformers (2021), section 2.
       attention_pool: whether a learnt query pools the tokens: Zhai et al., Scaling Vision Transformers
         (2022), section 2.2. Otherwise a class token precedes the patches.
+      registers: number of learnt tokens between class token and patches, without position: Darcet et
+        al. (2024), section 2.2.
     """
 
     patch: int
@@ -64,6 +68,7 @@ class Design:
     embedding_norm: bool = False
     layer_scale: bool = False
     attention_pool: bool = False
+    registers: int = 0
 
 
 ACTIVATIONS: Mapping[str, Callable[[jax.Array], jax.Array]] = {
@@ -96,6 +101,9 @@ _GROUPS: tuple[tuple[Preprocessing, Mapping[str, Design]], ...] = (
             "dinov2_small": Design(14, *_SMALL, layer_scale=True),
             "dinov2_base": Design(14, *_BASE, layer_scale=True),
             "dinov2_large": Design(14, *_LARGE, layer_scale=True),
+            "dinov2_small_reg": Design(14, *_SMALL, layer_scale=True, registers=4),
+            "dinov2_base_reg": Design(14, *_BASE, layer_scale=True, registers=4),
+            "dinov2_large_reg": Design(14, *_LARGE, layer_scale=True, registers=4),
         },
     ),
     (
@@ -137,7 +145,7 @@ class ViT(StagedNetwork):
         """Yields `embedding`, `block1` … with tokens [B, N, C], and `pooled` with [B, C].
 
         The images are [B, H, W, 3]; H and W are multiples of the patch. N is the number of patches, row
-        by row, after the class token if there is one.
+        by row, after the class token and the registers if there are any.
         """
         yield "embedding", self._embedding
         for n in range(1, self.design.depth + 1):
@@ -163,6 +171,14 @@ class ViT(StagedNetwork):
             x = jnp.concatenate([token, x], axis=1)
         position = self.param("embedding_position", _INIT, x.shape[1:])
         x = x + position.astype(self.dtype)[None]
+        if design.registers:
+            registers = self.param(
+                "embedding_registers",
+                nn.initializers.normal(1e-6),
+                (design.registers, design.width),
+            ).astype(self.dtype)
+            registers = jnp.broadcast_to(registers[None], (x.shape[0], *registers.shape))
+            x = jnp.concatenate([x[:, :1], registers, x[:, 1:]], axis=1)
         return self._norm("embedding_norm", x) if design.embedding_norm else x
 
     def _block(self, stage: str, x: jax.Array) -> jax.Array:
@@ -242,6 +258,7 @@ _LAYOUTS: tuple[Mapping[str, str], ...] = (
         "patch_embed.proj": "embedding_patches",  # first in each layout, which is told by it
         "cls_token": "embedding_class",
         "pos_embed": "embedding_position",
+        "reg(?:ister)?_tokens?": "embedding_registers",
         "norm_pre": "embedding_norm",
         "blocks.#.norm1": "block#_norm1",
         "blocks.#.attn.qkv": "block#_query block#_key block#_value",
@@ -264,6 +281,7 @@ _LAYOUTS: tuple[Mapping[str, str], ...] = (
         "embeddings.patch_embeddings.projection": "embedding_patches",
         "embeddings.cls_token": "embedding_class",
         "embeddings.position_embeddings": "embedding_position",
+        "embeddings.register_tokens": "embedding_registers",
         "(?:encoder.layer|layers).#.(?:layernorm_before|norm1)": "block#_norm1",
         "(?:encoder.layer|layers).#.attention.(?:attention.query|q_proj)": "block#_query",
         "(?:encoder.layer|layers).#.attention.(?:attention.key|k_proj)": "block#_key",
@@ -313,7 +331,8 @@ _LAYOUTS: tuple[Mapping[str, str], ...] = (
 )
 
 # Networks with these have the names above, but other features.
-_OTHER_TOKENS = re.compile(r"(^|\.)(reg(ister)?_tokens?|dist(illation)?_token)$")
+_OTHER_TOKENS = re.compile(r"(^|\.)dist(illation)?_token$")
+_REGISTERS = re.compile(r"(^|\.)reg(ister)?_tokens?$")
 _BARE = ("class", "probe", "scale1", "scale2")
 
 
@@ -338,6 +357,11 @@ def translate(
       ValueError: if the names are others, or the position embeddings do not form a square.
     """
     entries, prefix = _layout_of(arrays)
+    registers = [name for name in arrays if _REGISTERS.search(name)]
+    if registers and not design.registers:
+        raise ValueError(
+            f"{registers[0]}: this network has no registers, those of DINOv2's _reg have"
+        )
     variables: dict[str, np.ndarray] = {}
     unused = []
     for name, array in arrays.items():
@@ -351,9 +375,11 @@ def translate(
             leaf, values = _in_layout(target, kind, np.asarray(part, np.float32))
             if leaf == "embedding_position":
                 prefixed = 0 if design.attention_pool else 1
+                if design.registers:
+                    values = _with_row_of_class(values)
                 values = _resampled(values, prefixed, image_size // design.patch)
             variables[f"params/{leaf}"] = values
-    return Translated(variables, tuple(unused), preprocessing)
+    return Translated(variables, tuple(unused), preprocessing, prefix)
 
 
 _Entries = tuple[tuple[re.Pattern[str], str], ...]
@@ -403,6 +429,8 @@ def _in_layout(target: str, kind: str | None, array: np.ndarray) -> tuple[str, n
     part = target.rpartition("_")[2]
     if part == "position":
         return target, array.reshape(-1, array.shape[-1])
+    if part == "registers":
+        return target, array.reshape(-1, array.shape[-1])
     if part in _BARE:
         return target, array.reshape(-1)
     if kind == "bias":
@@ -410,6 +438,13 @@ def _in_layout(target: str, kind: str | None, array: np.ndarray) -> tuple[str, n
     if array.ndim == 1:
         return f"{target}/scale", array
     return f"{target}/kernel", array.transpose(2, 3, 1, 0) if array.ndim == 4 else array.T
+
+
+def _with_row_of_class(table: np.ndarray) -> np.ndarray:
+    """[n², C] → [1 + n², C]: timm adds the position of the class token to that token, and keeps none."""
+    if math.isqrt(len(table)) ** 2 != len(table):
+        return table
+    return np.concatenate([np.zeros_like(table[:1]), table])
 
 
 def _resampled(table: np.ndarray, prefix: int, side: int) -> np.ndarray:

@@ -14,11 +14,17 @@ import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from artjax.errors import WeightsError
-from artjax.models import hub, named_weights
+from artjax.models import file_kinds, hub, named_weights, unknown_networks
+from artjax.models.prefixes import prefixes, without
 from artjax.models.registry import HEAD, Family, Translated, create_model, family_of, names
 from artjax.models.weight_files import READERS
 
 _SHOWN = 8  # names of arrays in an error message
+# Names of files whose arrays have the names and shapes of a network here, and other arithmetic.
+_OTHER_ARITHMETIC = {
+    "tf_efficientnet": "timm's tf_efficientnet pads and normalises as TensorFlow does, and no network "
+    "here does\nTake the weights of timm's efficientnet_b0, or torchvision's"
+}
 _COLLECTIONS = ("params/", "batch_stats/")  # with which the paths here begin
 
 
@@ -30,48 +36,62 @@ class Weights:
       arrays: by their names in the file; floating-point ones are float32. In files of Keras the
         name is the layer and the array's number in it, such as `block1_conv1/0`.
       origin: `source` as it was given, `file` (name), `sha256` of the file, and `revision`: the commit
-        on the hub, else None; for weights with a name also `provenance`: whose they are.
+        on the hub, else None. For weights with a name also `provenance`: whose they are. If a training
+        saved them among others, `read_from` is their key, such as `model_ema`.
+      beside: the keys of other networks in the file, which were not read.
     """
 
     arrays: Mapping[str, np.ndarray]
     origin: Mapping[str, str | None]
+    beside: tuple[str, ...] = ()
 
 
 def read(source: str) -> Weights:
-    """Reads weights. Nothing in the file is executed.
+    """Reads weights. Nothing in the file is executed. What kind of file it is, its content says.
 
     Args:
-      source: a name in `named_weights.NAMED`; a file whose name ends with `.safetensors`, `.h5` or
-        `.hdf5` (Keras), or `.pth`, `.pt` or `.bin` (PyTorch, if it is installed); or `hf:OWNER/NAME` or
-        `hf:OWNER/NAME@REVISION` for a model of the Hugging Face hub (needs the extra `hub`).
+      source: a name in `named_weights.NAMED`; a file of safetensors, of Keras (`.h5`, `.weights.h5`,
+        `.keras`) or of PyTorch (`.pth`, `.pt`, `.ckpt`, `.bin` …; PyTorch is not needed); a folder with `model.safetensors`; or
+        `hf:OWNER/NAME` or `hf:OWNER/NAME@REVISION` for a model of the Hugging Face hub (needs the extra
+        `hub`).
 
     Raises:
-      WeightsError: if there is no such name, file or model, or it cannot be read.
+      WeightsError: if there is no such name, file or model, or it cannot be read. The message says
+        what the file is.
     """
     if named_weights.is_name(source):
         return Weights(*named_weights.read(source))
     file, revision = hub.fetch(source) if hub.is_model(source) else (Path(source), None)
-    reader = READERS.get(file.suffix.lower())
-    if reader is None and not file.exists():
+    if not file.exists() and file.suffix.lower() not in file_kinds.SUFFIXES:
         raise named_weights.unknown(source)
-    if reader is None:
-        raise WeightsError(
-            f"{source}: unknown kind of weights; files end with {', '.join(READERS)}, and models of "
-            "the Hugging Face hub are written hf:OWNER/NAME"
-        )
+    file = (file_kinds.weights_in(file) if file.is_dir() else None) or file
     try:
+        other = file_kinds.why_not(file)
+        if other is not None:
+            raise WeightsError(f"{source}: this {other[0]}\n{other[1].capitalize()}")
+        reader = READERS.get(file_kinds.kind_of(file) or "")
+        if reader is None:
+            raise WeightsError(
+                f"{source}: unknown kind of weights; files end with {', '.join(file_kinds.SUFFIXES)}, "
+                "and models of the Hugging Face hub are written hf:OWNER/NAME"
+            )
         with file.open("rb") as stream:
             sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
+        held = reader(source, file)
     except FileNotFoundError:
         raise WeightsError(f"{source}: there is no such file of weights") from None
     except PermissionError:
         raise WeightsError(f"{source}: no permission to read this file") from None
     except OSError as error:
         raise WeightsError(f"{source}: cannot be read: {error.strerror or error}") from None
-    arrays = {name: _as_float32(array) for name, array in reader(source, file).items()}
-    return Weights(
-        arrays, {"source": source, "file": file.name, "sha256": sha256, "revision": revision}
-    )
+    arrays = {name: _as_float32(array) for name, array in held.arrays.items()}
+    origin = {"source": source, "file": file.name, "sha256": sha256, "revision": revision}
+    return Weights(arrays, origin | ({"read_from": held.where} if held.where else {}), held.beside)
+
+
+def is_folder_of_others(folder: Path) -> bool:
+    """Whether a folder is one of another library, and so no workdir: its file is read, or refused."""
+    return file_kinds.weights_in(folder) is not None or file_kinds.why_not(folder) is not None
 
 
 def _as_float32(array: np.ndarray) -> np.ndarray:
@@ -130,8 +150,11 @@ def translated_for(
     source, family = weights.origin["source"], family_of(name)
     if family.translate is None:
         raise WeightsError(f"{source}: {name} cannot start from pretrained weights")
+    for other, why in _OTHER_ARITHMETIC.items():
+        if other in f"{source}/{weights.origin['file']}":
+            raise WeightsError(f"{source}: {why}")
     try:
-        translated = family.translate(name, weights.arrays, image_size)
+        translated = _translated(name, weights.arrays, expected, image_size)
     except ValueError as error:
         raise WeightsError(
             f"{source} does not fit {name}: {error}\n{_advice(weights, image_size)}"
@@ -159,6 +182,42 @@ def translated_for(
         )
     used = {path: np.asarray(variables[path], np.float32) for path in expected}
     return replace(translated, variables=used)
+
+
+def _translated(
+    name: str,
+    arrays: Mapping[str, np.ndarray],
+    expected: Mapping[str, jax.ShapeDtypeStruct],
+    image_size: int,
+) -> Translated:
+    """The arrays after the prefix with which they fit best, and of equals the first of `prefixes`.
+
+    Raises:
+      ValueError: if no part of the arrays has the names of the network; it speaks of all of them.
+    """
+    family = family_of(name)
+    assert family.translate is not None
+    best: Translated | None = None
+    fewest = 0
+    refused: ValueError | None = None
+    whole: list[str] = []  # what is within a network is no network, and the rest of it counts
+    for prefix in prefixes(arrays):
+        if prefix.startswith(tuple(whole)):
+            continue
+        try:
+            found = family.translate(name, without(prefix, arrays), image_size)
+        except ValueError as error:
+            refused = error if refused is None or not prefix else refused
+            continue
+        whole.append(prefix)
+        wrong = sum(map(len, _differences(family, found.variables, expected)))
+        if best is None or wrong < fewest:
+            best, fewest = replace(found, prefix=prefix + found.prefix), wrong
+        if not wrong:
+            break
+    if best is None:
+        raise refused or ValueError("it holds no arrays")
+    return best
 
 
 def _differences(
@@ -206,25 +265,56 @@ def _advice(weights: Weights, image_size: int) -> str:
         return f"The file fits --config.model.name={' or '.join(fit)}"
     if similar:
         return f"Some of its names are those of {', '.join(similar)}, but it fits none of them"
-    return f"It fits none of {', '.join(names())}"
+    return f"It fits none of {', '.join(names())}: {unknown_networks.in_words(weights.arrays)}"
+
+
+def why_none(weights: Weights, image_size: int) -> str:
+    """One or two lines on weights that fit no network here: whose they are, and how near they come."""
+    _, similar = _candidates(weights, image_size, {})
+    whose = unknown_networks.in_words(weights.arrays)
+    if not similar:
+        return f"none of the networks here has such names: {whose}\nThere are {', '.join(names())}"
+    nearest = similar[0]
+    side = _side(nearest, image_size)
+    try:
+        translated_for(nearest, weights, trunk_shapes(nearest, side), side)
+    except WeightsError as error:
+        return f"nearly those of {' or '.join(similar)}: {whose}\n{str(error).splitlines()[0]}"
+    return whose
+
+
+def _side(name: str, image_size: int) -> int:
+    multiple = family_of(name).size_multiple(name)
+    return max(1, image_size // multiple) * multiple
 
 
 def _candidates(
     weights: Weights, image_size: int, options: Mapping[str, Any]
 ) -> tuple[list[str], list[str]]:
-    """The models that the arrays fit, and those with some of the same names."""
+    """The models that the arrays fit, and those with some of the same names, the nearest first."""
     fit: list[str] = []
-    similar: list[str] = []
+    similar: dict[str, int] = {}
     for name in names():
         family = family_of(name)
         if family.translate is None:
             continue
-        multiple = family.size_multiple(name)
-        side = max(1, image_size // multiple) * multiple
-        try:
-            variables = family.translate(name, weights.arrays, side).variables
-        except ValueError:
-            continue
+        side = _side(name, image_size)
+        if not _has_names(name, weights.arrays, side):
+            continue  # the shapes of a network take a second
         expected = trunk_shapes(name, side, **options)
-        (similar if any(_differences(family, variables, expected)) else fit).append(name)
-    return fit, similar
+        variables = _translated(name, weights.arrays, expected, side).variables
+        wrong = sum(map(len, _differences(family, variables, expected)))
+        if wrong:
+            similar[name] = wrong
+        else:
+            fit.append(name)
+    return fit, sorted(similar, key=lambda name: similar[name])
+
+
+def _has_names(name: str, arrays: Mapping[str, np.ndarray], side: int) -> bool:
+    """Whether some part of the arrays has names of a network."""
+    try:
+        _translated(name, arrays, {}, side)
+    except ValueError:
+        return False
+    return True

@@ -115,7 +115,7 @@ def claimed(workdir: Path, config: ConfigDict) -> Iterator[None]:
     """
     with mesh_lib.first_process_first():
         new = not config_file(workdir).is_file()
-        claim(workdir, config)
+        claim(workdir, config, longer=True)
     try:
         yield
     except ArtjaxError:

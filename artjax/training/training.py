@@ -73,6 +73,11 @@ def create_training(
     return Training(network_of(config, classes, mesh), train_works, class_counts)
 
 
+def training_steps(config: ConfigDict, steps_per_epoch: float) -> int:
+    """The length of a run in steps: as set, else of its epochs."""
+    return int(config.steps) or max(1, math.ceil(config.epochs * steps_per_epoch))
+
+
 class Training:
     """Optimizer, schedule and compiled step for a network.
 
@@ -111,7 +116,7 @@ class Training:
         self.network, self.config, self.train_works = network, config, train_works
         self._class_counts = class_counts
         self.steps_per_epoch = train_works / config.batch_size
-        self.steps = config.steps or max(1, math.ceil(config.epochs * self.steps_per_epoch))
+        self.steps = training_steps(config, self.steps_per_epoch)
         self.schedule = schedule or optim.create_schedule(
             config.optim, self.steps, self.steps_per_epoch
         )

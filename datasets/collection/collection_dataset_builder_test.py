@@ -329,9 +329,7 @@ def test_a_changed_list_ends_the_programs_with_a_status_of_its_own(tmp_path):
     ours = [sys.executable, "launch.py", "--mode", "prepare", str(museum), *data]
 
     def run(command):
-        return subprocess.run(
-            command, cwd=repository, capture_output=True, text=True, check=False
-        )
+        return subprocess.run(command, cwd=repository, capture_output=True, text=True, check=False)
 
     assert run(ours).returncode == 0
     with (museum / "works.csv").open("a", encoding="utf-8") as file:

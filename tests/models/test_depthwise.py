@@ -10,32 +10,32 @@ from artjax.models import create_model
 from artjax.models.depthwise import depthwise_convolution
 
 
-def by_xla(inputs, kernel):
+def by_xla(inputs, kernel, stride):
+    margin = len(kernel) // 2
     return lax.conv_general_dilated(
         inputs,
         kernel,
-        (1, 1),
-        "SAME",
+        (stride, stride),
+        ((margin, margin), (margin, margin)),
         feature_group_count=inputs.shape[-1],
         dimension_numbers=("NHWC", "HWIO", "NHWC"),
     )
 
 
-@pytest.mark.parametrize("size", [3, 7])
-def test_values_and_gradients_are_those_of_xla(size):
+@pytest.mark.parametrize(("size", "stride"), [(3, 1), (7, 1), (3, 2), (5, 2), (3, 3)])
+def test_values_and_gradients_are_those_of_xla(size, stride):
     rng = np.random.default_rng(0)
     inputs = jnp.asarray(rng.normal(size=(2, 9, 6, 5)), jnp.float32)
     kernel = jnp.asarray(rng.normal(size=(size, size, 1, 5)), jnp.float32)
-    weights = jnp.asarray(rng.normal(size=inputs.shape), jnp.float32)
+    expected = by_xla(inputs, kernel, stride)
+    weights = jnp.asarray(rng.normal(size=expected.shape), jnp.float32)
 
     def both(convolution):
-        return jax.value_and_grad(lambda x, k: (convolution(x, k) * weights).sum(), argnums=(0, 1))(
-            inputs, kernel
-        )
+        return jax.value_and_grad(
+            lambda x, k: (convolution(x, k, stride) * weights).sum(), argnums=(0, 1)
+        )(inputs, kernel)
 
-    np.testing.assert_allclose(
-        depthwise_convolution(inputs, kernel), by_xla(inputs, kernel), atol=1e-5
-    )
+    np.testing.assert_allclose(depthwise_convolution(inputs, kernel, stride), expected, atol=1e-5)
     for ours, theirs in zip(
         jax.tree.leaves(both(depthwise_convolution)), jax.tree.leaves(both(by_xla)), strict=True
     ):

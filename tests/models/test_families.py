@@ -10,21 +10,31 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from artjax.models import HEAD, convnext, create_model, family_of, resnet, squeezenet
+from artjax.models import HEAD, convnext, create_model, efficientnet, family_of, resnet, squeezenet
 from artjax.models.staged import stage_names
 from artjax.models.vgg import _first_dense_kernel
 from artjax.models.weights import Weights, translated_for, trunk_shapes, variables_for
 from tools.weights_parity import made, made_pixels, picked
 
 ORIGIN = {"source": "made", "file": "made", "sha256": "", "revision": None}
-NEW = ("squeezenet1_0", "squeezenet1_1", "resnet50", "convnext_tiny")
+NEW = (
+    "squeezenet1_0",
+    "squeezenet1_1",
+    "resnet18",
+    "resnet50",
+    "efficientnet_b0",
+    "convnext_tiny",
+)
 GOLDEN = (
     "vgg11-torchvision",
     "vgg16_bn-torchvision",
     "vgg16_bn-timm",
     "squeezenet1_0-torchvision",
     "squeezenet1_1-torchvision",
+    pytest.param("resnet18-torchvision", marks=pytest.mark.slow),
     pytest.param("resnet50-torchvision", marks=pytest.mark.slow),
+    pytest.param("efficientnet_b0-torchvision", marks=pytest.mark.slow),
+    pytest.param("efficientnet_b0-timm", marks=pytest.mark.slow),
     pytest.param("convnext_tiny-torchvision", marks=pytest.mark.slow),
     pytest.param("convnext_tiny-timm", marks=pytest.mark.slow),
 )
@@ -109,7 +119,10 @@ def test_stages_come_in_order_and_end_with_pooled_features(name):
     [
         ("squeezenet1_0", 1_248_424),
         ("squeezenet1_1", 1_235_496),
+        ("resnet18", 11_689_512),
+        ("resnet34", 21_797_672),
         ("resnet50", 25_557_032),
+        ("efficientnet_b0", 5_288_548),
         ("convnext_tiny", 28_589_128),
     ],
 )
@@ -142,6 +155,9 @@ def test_fixed_norms_of_a_resnet_keep_their_averages_in_training():
 NARROW = {
     "squeezenet": squeezenet.SqueezeNet(squeezenet.Plan(8, 3, ((2,), (2,), (2,))), classes={}),
     "resnet": resnet.ResNet((1,), classes={}),
+    "efficientnet": efficientnet.EfficientNet(
+        (efficientnet.Group(1, 8, 3, 1, 1), efficientnet.Group(2, 8, 5, 2, 2)), classes={}
+    ),
     "convnext": convnext.ConvNeXt(convnext.Plan((1, 1), (8, 16)), classes={}),
 }
 
