@@ -53,6 +53,7 @@ class Asked:
       separator: what separates several values in a cell.
       classes: "folders" insists that the class folders are the classes.
       max_bad_rows: the share of rows that may be left out as unusable, in [0, 1].
+      wanted: columns that are labels as they are called, beside those that are known by name.
     """
 
     label: str = ""
@@ -63,6 +64,7 @@ class Asked:
     separator: str = ""
     classes: str = ""
     max_bad_rows: float = MAX_SHARE
+    wanted: tuple[str, ...] = ()
 
     @property
     def labels(self) -> dict[str, str]:

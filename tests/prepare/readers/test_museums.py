@@ -308,6 +308,8 @@ def test_other_columns_of_a_known_catalogue_are_labels_where_they_are_asked_for(
     first = read_folder(tmp_path, asked).works[0]
     assert first.labels == {"artist": "Blake, Robert", "medium": "oil"}
     assert first.year == 1922
+    first = read_folder(tmp_path, Asked(wanted=("medium", "units"))).works[0]
+    assert first.labels == {"artist": "Blake, Robert", "medium": "oil"}
 
 
 def test_a_catalogue_in_own_words(tmp_path):
