@@ -48,6 +48,8 @@ def read_class_folders(files: PictureFiles, label: str, *, insist: bool = False)
         path = PurePosixPath(name)
         # The last folder is left out: it can be no more than a class.
         level = next((folder for folder in path.parent.parents if folder in levels), None)
+        if name in files.copies:
+            continue
         if name not in files.pictures:
             ignored[path.suffix.lower() or "without a suffix"] += 1
         elif level is None:

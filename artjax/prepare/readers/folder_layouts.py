@@ -54,7 +54,12 @@ def read_folder(manual_dir: Path, asked: Asked) -> Catalogue:
                 'read ("picture", "columns"), move it elsewhere, or, if the folders are the classes, '
                 f"{INSIST}"
             )
-    return _divided(_noted(read_class_folders(files, label), files, problems))
+    try:
+        catalogue = read_class_folders(files, label)
+    except DataError as error:
+        unread = "; not used: " + "; ".join(problems[:_NAMED]) if problems else ""
+        raise DataError(f"{error}{unread}") from error
+    return _divided(_noted(catalogue, files, problems))
 
 
 def _label_of_folders(label: str, manual_dir: Path) -> str:

@@ -44,6 +44,10 @@ def loose_name(name: str, suffixes: frozenset[str]) -> str:
     return "/".join(_SEPARATORS.sub("-", part).strip("-") for part in name.split("/"))
 
 
+def _digits(key: str) -> str:
+    return "".join(filter(str.isdecimal, key))
+
+
 def _number(key: str) -> str:
     """A number without its leading zeros, which spreadsheets drop; empty for other keys."""
     return key.lstrip("0") if key.isdecimal() else ""
@@ -150,6 +154,7 @@ class SimilarNames:
             for name in listed:
                 key = loose_name(name, self._suffixes).rpartition("/")[2]
                 near = difflib.get_close_matches(key, self._by_name, n=1, cutoff=0.8)
-                if near and not key.isdecimal():  # of numbers, the next one is another work
+                # With another number it is another work.
+                if near and _digits(near[0]) == _digits(key):
                     found[name] = self._by_name[near[0]][0]
         return found

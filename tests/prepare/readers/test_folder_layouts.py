@@ -398,7 +398,9 @@ def test_a_picture_listed_twice_is_in_test_and_one_with_two_labels_is_one_line(t
     assert len(catalogue.works) == 2
     assert any(note.startswith("1 rows list a picture again") for note in catalogue.notes)
     write(tmp_path, "test.csv", "id,artist\n2,Ada\n")
-    assert "row 2: 'images/2.jpg' has other labels than in train.csv, row 3" in problem(tmp_path)
+    said = problem(tmp_path)
+    assert "test.csv, row 2, 'images/2.jpg': its picture is listed with other labels" in said
+    assert "(see train.csv, row 3)" in said
 
 
 def test_links_to_a_store_of_files_are_read(tmp_path, tmp_path_factory):
@@ -564,6 +566,7 @@ def test_what_programs_put_between_pictures_is_counted_and_no_picture(tmp_path):
     catalogue = read_folder(tmp_path, Asked("artist"))
     assert sorted(listed(catalogue)) == classes
     assert catalogue.class_names["artist"] == ("Ada", "Bo")
+    assert "files that are no pictures of a class: 1 .db" in catalogue.notes
     said = next(note for note in catalogue.notes if "passed over" in note)
     assert said.startswith("pictures passed over, as made by other programs: 6 in ")
     assert {"6 in @eaDir", "6 in __MACOSX", "6 in thumbs"} <= set(said.split(": ")[1].split(", "))
@@ -612,6 +615,9 @@ def test_folders_that_are_hardly_classes_are_refused(tmp_path, names, why):
     assert "are hardly classes of artist, since" in said
     assert why in said
     assert 'insist with the setting "classes": "folders"' in said
+    write(tmp_path, "Katalog.xlsx", "no list")
+    assert "not used: " in (said := problem(tmp_path, "artist"))
+    assert "Katalog.xlsx is a spreadsheet" in said
     assert len(read_folder(tmp_path, Asked("artist", classes="folders")).works) == len(names)
 
 
