@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import PurePosixPath
 
 from artjax.data.splits import split_named
@@ -75,6 +75,18 @@ def read_class_folders(files: PictureFiles, label: str, *, insist: bool = False)
             f"{files.folder} has neither a works.csv nor sub-folders with pictures; "
             f"make a folder for each {label}, or a works.csv with the columns path and {label}"
         )
+    notes = _notes(spellings, nested, ignored)
+    if not insist:
+        check_class_names(files.folder, label, inside)
+    return Catalogue(
+        works, class_names(works), notes=notes, reading=[f"classes of {label} from folder names"]
+    )
+
+
+def _notes(
+    spellings: Mapping[str, set[str]], nested: Mapping[str, set[str]], ignored: Counter[str]
+) -> list[str]:
+    """What the user should know of folders and files that are no plain class with its pictures."""
     notes = [
         f"the folders {' and '.join(sorted(spelt))} are one class"
         for spelt in spellings.values()
@@ -90,11 +102,7 @@ def read_class_folders(files: PictureFiles, label: str, *, insist: bool = False)
     if ignored:
         kinds = ", ".join(f"{count:,} {kind}" for kind, count in ignored.most_common(5))
         notes.append(f"files that are no pictures of a class: {kinds}")
-    if not insist:
-        check_class_names(files.folder, label, inside)
-    return Catalogue(
-        works, class_names(works), notes=notes, reading=[f"classes of {label} from folder names"]
-    )
+    return notes
 
 
 def class_levels(

@@ -22,9 +22,8 @@ def read_works_csv(file: Path, max_bad_rows: float = MAX_SHARE) -> Catalogue:
     """Reads a `works.csv`: UTF-8, separated by comma, semicolon or tab.
 
     Its columns are `path` (relative to the file's folder) and any of artist, genre, location, style,
-    period, title, year and work_id, in any order; others are no labels, as a note says. Rows without a
-    usable path, with too many cells, or that list a picture again are skipped and named. A file that is
-    only spelt alike is taken where there is one such file, see `SimilarNames`.
+    period, title, year and work_id, in any order; others are no labels, as a note says. Rows that cannot
+    be used are skipped and named. A file that is spelt alike is taken where it is the only one.
 
     Args:
       file: the list; its pictures are below its folder, or below a folder that a link there leads to.
@@ -84,7 +83,7 @@ def read_works_csv(file: Path, max_bad_rows: float = MAX_SHARE) -> Catalogue:
 
 
 class _Gathered:
-    """The works of a list, by what their pictures are; and rows that cannot be used, with their paths."""
+    """The works of a list, by what their pictures are; and the rows that are none, with their paths."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
