@@ -235,7 +235,7 @@ def _pictures_below(folder: Path) -> int:
 
 def _in_copies(name: str) -> str:
     """The folder of small copies that a file is in; empty if it is in none."""
-    folders = PurePosixPath(name).parts[:-1]
+    folders = name.split("/")[:-1]
     return next((folder for folder in folders if folder.lower() in _OF_COPIES), "")
 
 
