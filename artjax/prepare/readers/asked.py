@@ -13,6 +13,8 @@ from artjax.prepare.readers.tables import column_name
 # What a column can hold beside labels; all other keys of `columns` are labels.
 FIELDS = ("title", "year", "work_id", "split")
 FOLDERS = "folders"
+# What a prepared set calls its other features.
+_TAKEN = ("image", "file_name", "path", "date", "mask", "year_uncertainty")
 _LABEL = re.compile(r"[a-z][a-z0-9_]*")
 _CONDITION = re.compile(r"\s*(?P<column>.+?)\s*(?P<sign>==|!=)\s*(?P<values>.+?)\s*")
 ALL_ROWS = "all"
@@ -84,7 +86,7 @@ class Asked:
             if not isinstance(getattr(self, name), str):
                 raise ConfigError(f"--config: {name} must be a text, not {getattr(self, name)!r}")
         if not isinstance(self.columns, Mapping) or not all(
-            isinstance(column, str) and _LABEL.fullmatch(name)
+            isinstance(column, str) and _LABEL.fullmatch(name) and name not in _TAKEN
             for name, column in self.columns.items()
         ):
             raise ConfigError(

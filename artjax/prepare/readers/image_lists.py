@@ -27,6 +27,7 @@ from artjax.prepare.readers.similar_names import Found
 from artjax.prepare.readers.tables import Table, read_table
 
 _SUFFIXES = (".csv", ".tsv", ".jsonl", ".json")
+_MOST = 0.9  # of the pictures: no other column can find many more
 _JSONS = 3  # a folder with more of them has one for each work, none of which is a list
 
 
@@ -132,7 +133,7 @@ def _picture_list(table: Table, pictures: ListedPictures, asked: Asked) -> Pictu
         chance = column in NUMBERS and 2 * found.there < min(len(found), len(pictures))
         if found.there and not chance and (best is None or found.there > best[1].there):
             best = (column, found)
-            if not meaning.partial:
+            if not meaning.partial or found.there > _MOST * min(len(found), len(pictures)):
                 break
     if best is None:
         first = next(

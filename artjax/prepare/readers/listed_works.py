@@ -101,7 +101,7 @@ def _notes(item: PictureList, folder: Path) -> list[str]:
             f"{item.left_out:,} rows do not count, since not {item.meaning.rows} "
             f'("rows": "{ALL_ROWS}" takes all)'
         )
-    return notes + item.found.lines()
+    return notes + item.found.lines(nearest=not item.meaning.partial)
 
 
 class _Gathered:

@@ -77,8 +77,8 @@ class Found:
         """The number of those that were found."""
         return len(self.paths) - self.paths.count(None)
 
-    def lines(self) -> list[str]:
-        """How many were found by a similar name, and what is near those that were not, for the user."""
+    def lines(self, *, nearest: bool = True) -> list[str]:
+        """For the user: how many were found by a similar name, and what is near those that were not."""
         lines = []
         if self.similar:
             alike = sum(listed in self.similar for listed in self.listed)
@@ -87,7 +87,7 @@ class Found:
                 f"{self.there:,} pictures: {self.there - alike:,} by their path or name, {alike:,} by a "
                 f"similar name (such as '{path}' for '{listed}')"
             )
-        for listed, path in self.nearest.items():
+        for listed, path in self.nearest.items() if nearest else ():
             lines.append(f"'{listed}' is not there; '{path}' is")
         return lines
 

@@ -56,6 +56,9 @@ def test_works_csv_comes_first(tmp_path):
     write(tmp_path, "works.csv", "path,artist\na.jpg,Ada\n")
     write(tmp_path, "metadata.csv", "file_name,artist\na.jpg,Bo\n")
     assert listed(read_folder(tmp_path, Asked("artist"))) == {"a.jpg": "Ada"}
+    make(tmp_path, "train/Cy/b.jpg")
+    insisted = read_folder(tmp_path, Asked("artist", classes="folders"))
+    assert set(listed(insisted).values()) == {"Bo", "Cy"}
 
 
 def test_lists_in_cells_are_read(tmp_path):

@@ -375,6 +375,7 @@ def test_settings_that_do_not_fit_the_list_are_one_line(tmp_path, asked, says):
     [
         ({"rows": "role is artist"}, "rows must be 'all' or a condition such as"),
         ({"columns": ["medium"]}, "columns must give the column of each label"),
+        ({"columns": {"image": "file"}}, "columns must give the column of each label"),
         ({"columns": {"Medium!": "medium"}}, "columns must give the column of each label"),
         ({"classes": "files"}, "classes can only be \"folders\", not 'files'"),
         ({"max_bad_rows": 20}, r"max_bad_rows must be a share in \[0, 1\], not 20"),
