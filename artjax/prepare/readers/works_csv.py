@@ -18,7 +18,9 @@ _AGAIN = "its picture is listed already; keep one of the rows"
 _OTHER_LABELS = "its picture is listed with other labels; keep the right row"
 
 
-def read_works_csv(file: Path, max_bad_rows: float = MAX_SHARE) -> Catalogue:
+def read_works_csv(
+    file: Path, max_bad_rows: float = MAX_SHARE, files: PictureFiles | None = None
+) -> Catalogue:
     """Reads a `works.csv`: UTF-8, separated by comma, semicolon or tab.
 
     Its columns are `path` (relative to the file's folder) and any of artist, genre, location, style,
@@ -28,6 +30,7 @@ def read_works_csv(file: Path, max_bad_rows: float = MAX_SHARE) -> Catalogue:
     Args:
       file: the list; its pictures are below its folder, or below a folder that a link there leads to.
       max_bad_rows: the share of the rows that may be skipped, in [0, 1].
+      files: those of the folder, if they are known.
 
     Raises:
       DataError: one line, with the row, if something is invalid, or too many rows are.
@@ -43,7 +46,7 @@ def read_works_csv(file: Path, max_bad_rows: float = MAX_SHARE) -> Catalogue:
             f"{file} has no column with a label {table.found}; add one of {', '.join(LABELS)}"
         )
     table.check_once(COLUMNS)
-    files = PictureFiles(file.parent)
+    files = files or PictureFiles(file.parent)
     unknown = [name for name in table.header if name and name not in COLUMNS]
     rows, bad = _with_paths(table)
     found = ListedPictures(files).find(

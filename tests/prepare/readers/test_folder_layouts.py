@@ -601,7 +601,7 @@ def test_a_folder_of_pictures_without_a_class_is_no_class(tmp_path, name):
     [
         (["A/A00/1.jpg", "N/N01/2.jpg"], "what is in them begins with their names (A/A00)"),
         (["ab/abcd.jpg", "cd/cdef.jpg", "cd/cd01.jpg"], "what is in them begins with their names"),
-        ([f"{i:02x}/{i}z.jpg" for i in range(40)], "the beginning of a hash or a number"),
+        ([f"{i:02x}/{i}z.jpg" for i in range(40)], "the beginning of a hash"),
         (
             ["N01234/1.jpg", "N01235/1.jpg", "1975.1.3/1.jpg"],
             "like numbers of works, with 1 picture",
@@ -637,6 +637,11 @@ def test_folders_that_are_hardly_classes_are_refused(tmp_path, names, why):
 def test_short_and_numbered_classes_are_classes(tmp_path, names):
     make(tmp_path, *names)
     assert len(read_folder(tmp_path, Asked("artist")).class_names["artist"]) == 2
+
+
+def test_many_numbered_classes_are_classes(tmp_path):
+    make(tmp_path, *(f"{i:03d}/{name}.jpg" for i in range(40) for name in "abc"))
+    assert len(read_folder(tmp_path, Asked("artist")).class_names["artist"]) == 40
 
 
 @pytest.mark.parametrize(

@@ -302,6 +302,12 @@ def test_each_museum_is_known_by_columns_that_no_other_has(header):
     assert named - elsewhere <= columns
 
 
+def test_settings_for_a_list_where_there_is_none_are_one_line(tmp_path):
+    make(tmp_path, "Ada/1.jpg", "Bo/2.jpg")
+    with pytest.raises(DataError, match="has no list of its pictures"):
+        read_folder(tmp_path, Asked("artist", picture="Nr"))
+
+
 def test_other_columns_of_a_known_catalogue_are_labels_where_they_are_asked_for(tmp_path):
     tate(tmp_path)
     asked = Asked(columns={"artist": "artist", "medium": "Medium", "year": "year"})
