@@ -39,7 +39,7 @@ def read_folder(manual_dir: Path, asked: Asked) -> Catalogue:
     mapped = asked.catalogue or asked.picture or asked.columns
     works_csv = manual_dir / "works.csv"
     if works_csv.exists() and not mapped:
-        return _noted(read_works_csv(works_csv, asked.max_bad_rows, files), files, [])
+        return _noted(read_works_csv(works_csv, asked.wanted, asked.max_bad_rows, files), files, [])
     listed, unused = read_picture_lists(files, asked)
     problems = [table.problem for table in unused] + unusable(manual_dir, files.names())
     if listed is not None:

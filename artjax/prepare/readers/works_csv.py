@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from pathlib import Path, PurePosixPath
 
 from artjax.config import LABELS
@@ -19,7 +20,10 @@ _OTHER_LABELS = "its picture is listed with other labels; keep the right row"
 
 
 def read_works_csv(
-    file: Path, max_bad_rows: float = MAX_SHARE, files: PictureFiles | None = None
+    file: Path,
+    wanted: Collection[str] = (),
+    max_bad_rows: float = MAX_SHARE,
+    files: PictureFiles | None = None,
 ) -> Catalogue:
     """Reads a `works.csv`: UTF-8, separated by comma, semicolon or tab.
 
@@ -29,6 +33,7 @@ def read_works_csv(
 
     Args:
       file: the list; its pictures are below its folder, or below a folder that a link there leads to.
+      wanted: other columns that are labels.
       max_bad_rows: the share of the rows that may be skipped, in [0, 1].
       files: those of the folder, if they are known.
 
@@ -40,12 +45,12 @@ def read_works_csv(
         raise DataError(
             f"{file} has no column 'path' {table.found}; add it, with the pictures' paths"
         )
-    labels = [label for label in LABELS if label in table.header]
+    labels = [label for label in (*LABELS, *wanted) if label in table.header]
     if not labels:
         raise DataError(
             f"{file} has no column with a label {table.found}; add one of {', '.join(LABELS)}"
         )
-    table.check_once(COLUMNS)
+    table.check_once((*COLUMNS, *wanted))
     files = files or PictureFiles(file.parent)
     unknown = [name for name in table.header if name and name not in COLUMNS]
     rows, bad = _with_paths(table)

@@ -83,6 +83,13 @@ def test_class_names_are_sorted_and_labels_without_column_have_none(folder):
     assert catalogue.class_names["genre"] == ()
 
 
+def test_other_columns_are_labels_where_they_are_wanted(folder):
+    read(folder, "path,artist,medium\na.jpg,Ada,oil\n")
+    catalogue = read_works_csv(folder / "works.csv", wanted=["medium"])
+    assert catalogue.works[0].labels == {"artist": "Ada", "medium": "oil"}
+    assert catalogue.class_names["medium"] == ("oil",)
+
+
 def test_unknown_columns_are_noted(folder):
     notes = read(folder, "path,artist,price\na.jpg,Ada,3\n").notes
     assert notes == ['columns of works.csv that are no label, for "split_by" only: price']
