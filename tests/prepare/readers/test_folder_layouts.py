@@ -704,6 +704,17 @@ def test_other_json_is_named(tmp_path, text, says):
     assert says in problem(tmp_path)
 
 
+def test_of_a_catalogue_in_csv_and_json_the_first_is_read(tmp_path):
+    make(tmp_path, "a.jpg")
+    write(tmp_path, "list.csv", "image,artist\na.jpg,Ada\n")
+    write(tmp_path, "list.json", '[{"image": "a.jpg", "artist": "Bo"}]')
+    assert listed(read_folder(tmp_path, Asked())) == {"a.jpg": "Ada"}
+    for i in range(4):
+        write(tmp_path, f"records/{i}.json", '[{"image": "a.jpg", "artist": "Cy"}]')
+    (tmp_path / "list.csv").unlink()
+    assert listed(read_folder(tmp_path, Asked())) == {"a.jpg": "Bo"}
+
+
 def test_a_json_file_for_each_work_is_no_list(tmp_path):
     make(tmp_path, *(f"{artist}/{i}.jpg" for artist in ("Ada", "Bo") for i in range(3)))
     for i in range(6):
