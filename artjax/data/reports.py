@@ -17,7 +17,7 @@ NEAR_DUPLICATES_CSV = "near_duplicates.csv"
 SOURCE_FACTS_CSV = "source_facts.csv"
 SAME_PICTURE = "the same picture"
 # Which row of which list a reason is about, at its end; a list is called as its user called it.
-ROW = re.compile(r" \([^()]*, row \d+\)$")
+ROW = re.compile(r" \([^()]*, row \d+[^()]*\)$")
 
 
 class Skipped(NamedTuple):

@@ -13,6 +13,8 @@ from artjax.prepare.readers.tables import column_name
 # What a column can hold beside labels; all other keys of `columns` are labels.
 FIELDS = ("title", "year", "work_id", "split")
 FOLDERS = "folders"
+# What a prepared set calls its other features.
+_TAKEN = ("image", "file_name", "path", "date", "mask", "year_uncertainty")
 _LABEL = re.compile(r"[a-z][a-z0-9_]*")
 _CONDITION = re.compile(r"\s*(?P<column>.+?)\s*(?P<sign>==|!=)\s*(?P<values>.+?)\s*")
 ALL_ROWS = "all"
@@ -53,6 +55,7 @@ class Asked:
       separator: what separates several values in a cell.
       classes: "folders" insists that the class folders are the classes.
       max_bad_rows: the share of rows that may be left out as unusable, in [0, 1].
+      wanted: columns that are labels as they are called, beside those that are known by name.
     """
 
     label: str = ""
@@ -63,6 +66,7 @@ class Asked:
     separator: str = ""
     classes: str = ""
     max_bad_rows: float = MAX_SHARE
+    wanted: tuple[str, ...] = ()
 
     @property
     def labels(self) -> dict[str, str]:
@@ -82,7 +86,7 @@ class Asked:
             if not isinstance(getattr(self, name), str):
                 raise ConfigError(f"--config: {name} must be a text, not {getattr(self, name)!r}")
         if not isinstance(self.columns, Mapping) or not all(
-            isinstance(column, str) and _LABEL.fullmatch(name)
+            isinstance(column, str) and _LABEL.fullmatch(name) and name not in _TAKEN
             for name, column in self.columns.items()
         ):
             raise ConfigError(

@@ -15,6 +15,10 @@ MAX_SHARE = 0.2
 _KINDS = 3
 
 
+def _and(other: str) -> str:
+    return f"; {other}" if other else ""
+
+
 def skipped_rows(
     file: Path, bad: Sequence[tuple[str, BadRow]], rows: int, max_share: float = MAX_SHARE
 ) -> tuple[list[Skipped], list[str]]:
@@ -34,7 +38,9 @@ def skipped_rows(
     bad = sorted(bad, key=lambda pair: pair[1].number)
     first = bad[0][1]
     if len(bad) > max_share * rows:
-        problem = f"{file}, row {first.number}: {first.reason}"
+        called = f", '{bad[0][0]}'" if bad[0][0] else ""
+        other = f" (see {first.other})" if first.other else ""
+        problem = f"{file}, row {first.number}{called}: {first.reason}{other}"
         if len(bad) > 1:
             problem += f" (the first of {len(bad):,} bad rows, of {rows:,})"
         elif rows > 1:
@@ -42,7 +48,8 @@ def skipped_rows(
         more = f'; mend them, or let more than {max_share:.0%} be left out by "max_bad_rows"'
         raise DataError(problem + more * (rows > 1))
     skipped = [
-        Skipped(name, "", f"{row.reason} ({file.name}, row {row.number})") for name, row in bad
+        Skipped(name, "", f"{row.reason} ({file.name}, row {row.number}{_and(row.other)})")
+        for name, row in bad
     ]
     kinds = Counter(item.kind for item in skipped).most_common(_KINDS)
     shown = "; ".join(f"{count:,} × {kind}" for kind, count in kinds)

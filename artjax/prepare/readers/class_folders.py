@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import PurePosixPath
 
 from artjax.data.splits import split_named
@@ -48,6 +48,8 @@ def read_class_folders(files: PictureFiles, label: str, *, insist: bool = False)
         path = PurePosixPath(name)
         # The last folder is left out: it can be no more than a class.
         level = next((folder for folder in path.parent.parents if folder in levels), None)
+        if name in files.copies:
+            continue
         if name not in files.pictures:
             ignored[path.suffix.lower() or "without a suffix"] += 1
         elif level is None:
@@ -73,6 +75,18 @@ def read_class_folders(files: PictureFiles, label: str, *, insist: bool = False)
             f"{files.folder} has neither a works.csv nor sub-folders with pictures; "
             f"make a folder for each {label}, or a works.csv with the columns path and {label}"
         )
+    notes = _notes(spellings, nested, ignored)
+    if not insist:
+        check_class_names(files.folder, label, inside)
+    return Catalogue(
+        works, class_names(works), notes=notes, reading=[f"classes of {label} from folder names"]
+    )
+
+
+def _notes(
+    spellings: Mapping[str, set[str]], nested: Mapping[str, set[str]], ignored: Counter[str]
+) -> list[str]:
+    """What the user should know of folders and files that are no plain class with its pictures."""
     notes = [
         f"the folders {' and '.join(sorted(spelt))} are one class"
         for spelt in spellings.values()
@@ -88,11 +102,7 @@ def read_class_folders(files: PictureFiles, label: str, *, insist: bool = False)
     if ignored:
         kinds = ", ".join(f"{count:,} {kind}" for kind, count in ignored.most_common(5))
         notes.append(f"files that are no pictures of a class: {kinds}")
-    if not insist:
-        check_class_names(files.folder, label, inside)
-    return Catalogue(
-        works, class_names(works), notes=notes, reading=[f"classes of {label} from folder names"]
-    )
+    return notes
 
 
 def class_levels(

@@ -89,13 +89,18 @@ class PictureFiles:
         ]
         return frozenset(name for name in pictures if not _in_copies(name)) or frozenset(pictures)
 
+    @cached_property
+    def copies(self) -> frozenset[str]:
+        """Pictures in folders of small copies, where there are others."""
+        return frozenset(
+            name
+            for name in self._names
+            if is_picture(name) and _in_copies(name) and name not in self.pictures
+        )
+
     def passed_over(self) -> list[str]:
         """A line for the user about the folders that were not looked into, if there are any."""
-        counts = self._passed_over + Counter(
-            folder
-            for name in self._names
-            if is_picture(name) and name not in self.pictures and (folder := _in_copies(name))
-        )
+        counts = self._passed_over + Counter(map(_in_copies, self.copies))
         if not counts:
             return []
         folders = ", ".join(f"{count:,} in {name}" for name, count in counts.most_common(_NAMED))
@@ -230,7 +235,7 @@ def _pictures_below(folder: Path) -> int:
 
 def _in_copies(name: str) -> str:
     """The folder of small copies that a file is in; empty if it is in none."""
-    folders = PurePosixPath(name).parts[:-1]
+    folders = name.split("/")[:-1]
     return next((folder for folder in folders if folder.lower() in _OF_COPIES), "")
 
 

@@ -32,18 +32,22 @@ def read_folder(manual_dir: Path, asked: Asked) -> Catalogue:
       DataError: one line: what is unclear or missing, where, and what to do.
     """
     files = PictureFiles(manual_dir)
-    mapped = asked.catalogue or asked.picture or asked.columns
-    if (manual_dir / "works.csv").exists() and not mapped:
-        return _noted(read_works_csv(manual_dir / "works.csv", asked.max_bad_rows), files, [])
     if asked.classes == FOLDERS:
-        catalogue = read_class_folders(
-            files, _label_of_folders(asked.label, manual_dir), insist=True
-        )
+        label = _label_of_folders(asked.label, manual_dir)
+        catalogue = read_class_folders(files, label, insist=True)
         return _divided(_noted(catalogue, files, unusable(manual_dir, files.names())))
+    mapped = asked.catalogue or asked.picture or asked.columns
+    works_csv = manual_dir / "works.csv"
+    if works_csv.exists() and not mapped:
+        return _noted(read_works_csv(works_csv, asked.wanted, asked.max_bad_rows, files), files, [])
     listed, unused = read_picture_lists(files, asked)
     problems = [table.problem for table in unused] + unusable(manual_dir, files.names())
     if listed is not None:
         return _divided(_noted(listed, files, problems))
+    if mapped and not problems:
+        problems = [
+            f"{manual_dir} has no list of its pictures, such as a .csv, which the settings ask for"
+        ]
     if mapped or (problems and not class_levels(files)):
         raise DataError("; ".join(problems[:_NAMED]))
     label = _label_of_folders(asked.label, manual_dir)
@@ -54,7 +58,12 @@ def read_folder(manual_dir: Path, asked: Asked) -> Catalogue:
                 'read ("picture", "columns"), move it elsewhere, or, if the folders are the classes, '
                 f"{INSIST}"
             )
-    return _divided(_noted(read_class_folders(files, label), files, problems))
+    try:
+        catalogue = read_class_folders(files, label)
+    except DataError as error:
+        unread = "; not used: " + "; ".join(problems[:_NAMED]) if problems else ""
+        raise DataError(f"{error}{unread}") from error
+    return _divided(_noted(catalogue, files, problems))
 
 
 def _label_of_folders(label: str, manual_dir: Path) -> str:

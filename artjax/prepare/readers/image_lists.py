@@ -27,7 +27,8 @@ from artjax.prepare.readers.similar_names import Found
 from artjax.prepare.readers.tables import Table, read_table
 
 _SUFFIXES = (".csv", ".tsv", ".jsonl", ".json")
-_JSONS = 3  # a folder with more of them has one for each work, none of which is a list
+_MOST = 0.9  # of the pictures: no other column can find many more
+_JSONS = 3  # if there are more, each is that of one work, but for those that lie on top
 
 
 @dataclass(frozen=True)
@@ -92,14 +93,21 @@ def read_picture_lists(files: PictureFiles, asked: Asked) -> tuple[Catalogue | N
 
 def _tables(names: Sequence[str]) -> list[str]:
     """The files that can be lists."""
-    jsons = Counter(PurePosixPath(name).parent for name in names if name.lower().endswith(".json"))
-    return [
+    tables = [
         name
         for name in names
-        if (suffix := PurePosixPath(name).suffix.lower()) in _SUFFIXES
+        if PurePosixPath(name).suffix.lower() in _SUFFIXES
         and "submission" not in name.lower()  # Kaggle's: test pictures with labels made up
-        and (suffix != ".json" or jsons[PurePosixPath(name).parent] <= _JSONS)
     ]
+    jsons = [name for name in tables if name.lower().endswith(".json")]
+    others = [name for name in tables if name not in jsons]
+    if len(jsons) > _JSONS:
+        on_top = [name for name in jsons if "/" not in name]
+        jsons = on_top if len(on_top) <= _JSONS else []
+    # Museums publish the same catalogue as CSV and as JSON.
+    twice = {PurePosixPath(name).with_suffix("") for name in others}
+    jsons = [name for name in jsons if PurePosixPath(name).with_suffix("") not in twice]
+    return sorted([*others, *jsons])
 
 
 def _given(files: PictureFiles, name: str) -> Path:
@@ -132,7 +140,7 @@ def _picture_list(table: Table, pictures: ListedPictures, asked: Asked) -> Pictu
         chance = column in NUMBERS and 2 * found.there < min(len(found), len(pictures))
         if found.there and not chance and (best is None or found.there > best[1].there):
             best = (column, found)
-            if not meaning.partial:
+            if not meaning.partial or found.there > _MOST * min(len(found), len(pictures)):
                 break
     if best is None:
         first = next(

@@ -85,10 +85,11 @@ def meaning_of(table: Table, asked: Asked) -> Meaning:
         labels = {
             name: column
             for name, column in museum.labels.items()
-            if name in LABELS or name == asked.label
+            if name in LABELS or name == asked.label or name in asked.wanted
         }
         generic = ""
     labels = asked.labels or labels
+    labels |= {name: name for name in asked.wanted if name in header and name not in labels}
     if generic and asked.label:
         labels.setdefault(asked.label, generic)
     condition_text = asked.rows or (museum.rows if museum else "")
@@ -118,7 +119,9 @@ def check_columns(table: Table, meaning: Meaning, asked: Asked) -> None:
             'say which it is: "picture": "COLUMN"'
         )
     usable = (
-        asked.label in meaning.labels if asked.label else bool(meaning.labels or meaning.generic)
+        asked.label in meaning.labels
+        if asked.label and not asked.wanted
+        else bool(meaning.labels or meaning.generic)
     )
     if not usable:
         label = asked.label or f"label, such as {LABELS[0]} or {LABELS[1]}"

@@ -18,6 +18,7 @@ from artjax.prepare.readers.list_columns import SPLIT_COLUMNS, Meaning
 from artjax.prepare.readers.similar_names import Found
 from artjax.prepare.readers.tables import BadRow, Table, first_of_list, tidy, year_of
 
+_OTHER_LABELS = "its picture is listed with other labels; a picture has one of each"
 _ORDER = {split: place for place, split in enumerate(SPLITS)}
 
 
@@ -100,7 +101,7 @@ def _notes(item: PictureList, folder: Path) -> list[str]:
             f"{item.left_out:,} rows do not count, since not {item.meaning.rows} "
             f'("rows": "{ALL_ROWS}" takes all)'
         )
-    return notes + item.found.lines()
+    return notes + item.found.lines(nearest=not item.meaning.partial)
 
 
 class _Gathered:
@@ -160,13 +161,12 @@ class _Gathered:
         elif first is None or first.labels != work.labels:
             # Which of two labels is right, nobody knows but the user.
             of, number = self._first[name]
-            where, again = f"{of.name}, row {number}", f"{file.name}, row {row.number}"
             self.works.pop(name, None)
-            reason = f"'{name}' has other labels than in {where}; a picture has one of each"
-            self.bad[file].append((name, row._replace(reason=reason)))
+            other = f"{of.name}, row {number}"
+            self.bad[file].append((name, row._replace(reason=_OTHER_LABELS, other=other)))
             if first is not None:
-                reason = f"'{name}' has other labels than in {again}; a picture has one of each"
-                self.bad[of].append((name, BadRow(number, {}, reason)))
+                again = f"{file.name}, row {row.number}"
+                self.bad[of].append((name, BadRow(number, {}, _OTHER_LABELS, again)))
         else:
             self.twice += 1
             self.works[name] = max(first, work, key=lambda w: _ORDER[w.split or "train"])

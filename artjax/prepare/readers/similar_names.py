@@ -44,6 +44,10 @@ def loose_name(name: str, suffixes: frozenset[str]) -> str:
     return "/".join(_SEPARATORS.sub("-", part).strip("-") for part in name.split("/"))
 
 
+def _digits(key: str) -> str:
+    return "".join(filter(str.isdecimal, key))
+
+
 def _number(key: str) -> str:
     """A number without its leading zeros, which spreadsheets drop; empty for other keys."""
     return key.lstrip("0") if key.isdecimal() else ""
@@ -73,8 +77,8 @@ class Found:
         """The number of those that were found."""
         return len(self.paths) - self.paths.count(None)
 
-    def lines(self) -> list[str]:
-        """How many were found by a similar name, and what is near those that were not, for the user."""
+    def lines(self, *, nearest: bool = True) -> list[str]:
+        """For the user: how many were found by a similar name, and what is near those that were not."""
         lines = []
         if self.similar:
             alike = sum(listed in self.similar for listed in self.listed)
@@ -83,7 +87,7 @@ class Found:
                 f"{self.there:,} pictures: {self.there - alike:,} by their path or name, {alike:,} by a "
                 f"similar name (such as '{path}' for '{listed}')"
             )
-        for listed, path in self.nearest.items():
+        for listed, path in self.nearest.items() if nearest else ():
             lines.append(f"'{listed}' is not there; '{path}' is")
         return lines
 
@@ -150,6 +154,7 @@ class SimilarNames:
             for name in listed:
                 key = loose_name(name, self._suffixes).rpartition("/")[2]
                 near = difflib.get_close_matches(key, self._by_name, n=1, cutoff=0.8)
-                if near and not key.isdecimal():  # of numbers, the next one is another work
+                # With another number it is another work.
+                if near and _digits(near[0]) == _digits(key):
                     found[name] = self._by_name[near[0]][0]
         return found

@@ -27,11 +27,19 @@ _TYPOGRAPHIC = "\x91\x92\x93\x94\x96\x97"
 
 
 class BadRow(NamedTuple):
-    """A row that cannot be used: its number, its cells by column as far as they are clear, and why."""
+    """A row that cannot be used.
+
+    Attributes:
+      number: as in `Table.rows`.
+      cells: by column, as far as they are clear.
+      reason: the same words for all rows of a kind.
+      other: the row that it contradicts, if any.
+    """
 
     number: int
     cells: dict[str, str]
     reason: str
+    other: str = ""
 
 
 @dataclass(frozen=True)

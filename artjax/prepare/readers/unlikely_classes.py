@@ -43,8 +43,10 @@ def check_class_names(folder: Path, label: str, inside: Mapping[str, Sequence[st
 
 
 def _shards(names: Sequence[str], inside: Mapping[str, Sequence[str]]) -> str:
-    if len(names) >= _HASHES and all(_HASHED.fullmatch(name.lower()) for name in names):
-        return "they are all called like the beginning of a hash or a number"
+    # Numbers alone, 000 to 199, are how others write classes.
+    hashed = all(_HASHED.fullmatch(name.lower()) for name in names)
+    if len(names) >= _HASHES and hashed and not all(map(str.isdecimal, names)):
+        return "they are all called like the beginning of a hash"
     if not all(map(_SHARD.fullmatch, names)):
         return ""
     files = [(name, file) for name in names for file in inside[name]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from pathlib import Path, PurePosixPath
 
 from artjax.config import LABELS
@@ -14,22 +15,29 @@ from artjax.prepare.readers.filename_repair import canonical_name
 from artjax.prepare.readers.tables import BadRow, Table, read_table, tidy, year_of
 
 COLUMNS = ("path", *LABELS, "title", "year", "work_id")
-_OTHER_LABELS = "the same picture is in row {} with other labels; keep the right one"
+_AGAIN = "its picture is listed already; keep one of the rows"
+_OTHER_LABELS = "its picture is listed with other labels; keep the right row"
 
 
 def read_works_csv(
-    file: Path, max_bad_rows: float = MAX_SHARE, *, needs_label: bool = True
+    file: Path,
+    wanted: Collection[str] = (),
+    max_bad_rows: float = MAX_SHARE,
+    files: PictureFiles | None = None,
+    *,
+    needs_label: bool = True,
 ) -> Catalogue:
     """Reads a `works.csv`: UTF-8, separated by comma, semicolon or tab.
 
     Its columns are `path` (relative to the file's folder) and any of artist, genre, location, style,
-    period, title, year and work_id, in any order; others are no labels, as a note says. Rows without a
-    usable path, with too many cells, or that list a picture again are skipped and named. A file that is
-    only spelt alike is taken where there is one such file, see `SimilarNames`.
+    period, title, year and work_id, in any order; others are no labels, as a note says. Rows that cannot
+    be used are skipped and named. A file that is spelt alike is taken where it is the only one.
 
     Args:
       file: the list; its pictures are below its folder, or below a folder that a link there leads to.
+      wanted: other columns that are labels.
       max_bad_rows: the share of the rows that may be skipped, in [0, 1].
+      files: those of the folder, if they are known.
       needs_label: whether one of its columns has to be a label.
 
     Raises:
@@ -40,20 +48,19 @@ def read_works_csv(
         raise DataError(
             f"{file} has no column 'path' {table.found}; add it, with the pictures' paths"
         )
-    labels = [label for label in LABELS if label in table.header]
+    labels = [label for label in (*LABELS, *wanted) if label in table.header]
     if not labels and needs_label:
         raise DataError(
             f"{file} has no column with a label {table.found}; add one of {', '.join(LABELS)}"
         )
-    table.check_once(COLUMNS)
-    files = PictureFiles(file.parent)
+    table.check_once((*COLUMNS, *wanted))
+    files = files or PictureFiles(file.parent)
     unknown = [name for name in table.header if name and name not in COLUMNS]
     rows, bad = _with_paths(table)
     found = ListedPictures(files).find(
         [path for path, _, _ in rows], PurePosixPath(), other_folders=False
     )
-    works: dict[str, Work] = {}
-    first: dict[str, tuple[str, BadRow]] = {}
+    gathered = _Gathered(files.folder)
     for (path, number, values), name in zip(rows, found.paths, strict=True):
         picture = files.folder / name if name else None
         work = Work(
@@ -65,37 +72,54 @@ def read_works_csv(
             work_id=values.get("work_id") or path,
             columns={name: tidy(values[name]) for name in unknown if values.get(name)},
         )
-        key = str(picture or canonical_name(path))
-        if picture is not None and _leads_out(picture, file.parent):
-            bad.append(
-                (path, BadRow(number, values, f"'{path}' is a link that leads out of the folder"))
-            )
-        elif key in first:
-            again = f"the path '{path}' is in row {first[key][1].number} already; keep one of them"
-            bad.append((path, BadRow(number, values, again)))
-            # Which of two labels is right, nobody knows but the user.
-            if key in works and works[key].labels != work.labels:
-                bad.append((path, first[key][1]._replace(reason=_OTHER_LABELS.format(number))))
-                del works[key]
-        else:
-            works[key], first[key] = work, (path, BadRow(number, values, ""))
+        gathered.add(work, BadRow(number, values, ""))
+    works, bad = list(gathered.works.values()), bad + gathered.bad
     skipped, notes = skipped_rows(file, bad, len(table.rows) + len(table.bad), max_bad_rows)
     if not works:
         raise DataError(f"{file} lists no works: there is no row below the header")
-    if not any(work.picture for work in works.values()):
-        raise DataError(no_pictures(list(works.values()), files))
+    if not any(work.picture for work in works):
+        raise DataError(no_pictures(works, files))
     notes = [*table.encoding_notes(), *found.lines(), *notes]
     if unknown:
         notes.append(
             f'columns of {file.name} that are no label, for "split_by" only: {", ".join(unknown)}'
         )
     return Catalogue(
-        list(works.values()),
-        class_names(works.values()),
+        works,
+        class_names(works),
         notes=notes,
         reading=[f"paths and labels from {file.name}"],
         skipped=skipped,
     )
+
+
+class _Gathered:
+    """The works of a list, by what their pictures are; and the rows that are none, with their paths."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._first: dict[str, tuple[str, BadRow]] = {}
+        self.works: dict[str, Work] = {}
+        self.bad: list[tuple[str, BadRow]] = []
+
+    def add(self, work: Work, row: BadRow) -> None:
+        """Adds the work of a row, unless its picture is listed already or is none of the folder."""
+        path = work.file_name
+        key = str(work.picture or canonical_name(path))
+        if work.picture is not None and _leads_out(work.picture, self._folder):
+            self.bad.append((path, row._replace(reason="a link that leads out of the folder")))
+        elif key in self._first:
+            listed, earlier = self._first[key]
+            same = key in self.works and self.works[key].labels == work.labels
+            reason = _AGAIN if same else _OTHER_LABELS
+            self.bad.append((path, row._replace(reason=reason, other=f"row {earlier.number}")))
+            # Which of two labels is right, nobody knows but the user.
+            if not same and key in self.works:
+                del self.works[key]
+                other = f"row {row.number}"
+                self.bad.append((listed, earlier._replace(reason=reason, other=other)))
+        else:
+            self.works[key], self._first[key] = work, (path, row)
 
 
 def _with_paths(
@@ -119,7 +143,7 @@ def _relative(path: str) -> tuple[str, str]:
         return path, "the path is empty"
     pure = PurePosixPath(path)
     if pure.is_absolute() or ".." in pure.parts or re.match(r"^[A-Za-z]:", path):
-        return path, f"the path '{path}' leads out of the folder; give a relative one"
+        return path, "the path leads out of the folder; give a relative one"
     return str(pure), ""
 
 

@@ -56,6 +56,9 @@ def test_works_csv_comes_first(tmp_path):
     write(tmp_path, "works.csv", "path,artist\na.jpg,Ada\n")
     write(tmp_path, "metadata.csv", "file_name,artist\na.jpg,Bo\n")
     assert listed(read_folder(tmp_path, Asked("artist"))) == {"a.jpg": "Ada"}
+    make(tmp_path, "train/Cy/b.jpg")
+    insisted = read_folder(tmp_path, Asked("artist", classes="folders"))
+    assert set(listed(insisted).values()) == {"Bo", "Cy"}
 
 
 def test_lists_in_cells_are_read(tmp_path):
@@ -398,7 +401,9 @@ def test_a_picture_listed_twice_is_in_test_and_one_with_two_labels_is_one_line(t
     assert len(catalogue.works) == 2
     assert any(note.startswith("1 rows list a picture again") for note in catalogue.notes)
     write(tmp_path, "test.csv", "id,artist\n2,Ada\n")
-    assert "row 2: 'images/2.jpg' has other labels than in train.csv, row 3" in problem(tmp_path)
+    said = problem(tmp_path)
+    assert "test.csv, row 2, 'images/2.jpg': its picture is listed with other labels" in said
+    assert "(see train.csv, row 3)" in said
 
 
 def test_links_to_a_store_of_files_are_read(tmp_path, tmp_path_factory):
@@ -564,6 +569,7 @@ def test_what_programs_put_between_pictures_is_counted_and_no_picture(tmp_path):
     catalogue = read_folder(tmp_path, Asked("artist"))
     assert sorted(listed(catalogue)) == classes
     assert catalogue.class_names["artist"] == ("Ada", "Bo")
+    assert "files that are no pictures of a class: 1 .db" in catalogue.notes
     said = next(note for note in catalogue.notes if "passed over" in note)
     assert said.startswith("pictures passed over, as made by other programs: 6 in ")
     assert {"6 in @eaDir", "6 in __MACOSX", "6 in thumbs"} <= set(said.split(": ")[1].split(", "))
@@ -595,7 +601,7 @@ def test_a_folder_of_pictures_without_a_class_is_no_class(tmp_path, name):
     [
         (["A/A00/1.jpg", "N/N01/2.jpg"], "what is in them begins with their names (A/A00)"),
         (["ab/abcd.jpg", "cd/cdef.jpg", "cd/cd01.jpg"], "what is in them begins with their names"),
-        ([f"{i:02x}/{i}z.jpg" for i in range(40)], "the beginning of a hash or a number"),
+        ([f"{i:02x}/{i}z.jpg" for i in range(40)], "the beginning of a hash"),
         (
             ["N01234/1.jpg", "N01235/1.jpg", "1975.1.3/1.jpg"],
             "like numbers of works, with 1 picture",
@@ -612,6 +618,9 @@ def test_folders_that_are_hardly_classes_are_refused(tmp_path, names, why):
     assert "are hardly classes of artist, since" in said
     assert why in said
     assert 'insist with the setting "classes": "folders"' in said
+    write(tmp_path, "Katalog.xlsx", "no list")
+    assert "not used: " in (said := problem(tmp_path, "artist"))
+    assert "Katalog.xlsx is a spreadsheet" in said
     assert len(read_folder(tmp_path, Asked("artist", classes="folders")).works) == len(names)
 
 
@@ -628,6 +637,11 @@ def test_folders_that_are_hardly_classes_are_refused(tmp_path, names, why):
 def test_short_and_numbered_classes_are_classes(tmp_path, names):
     make(tmp_path, *names)
     assert len(read_folder(tmp_path, Asked("artist")).class_names["artist"]) == 2
+
+
+def test_many_numbered_classes_are_classes(tmp_path):
+    make(tmp_path, *(f"{i:03d}/{name}.jpg" for i in range(40) for name in "abc"))
+    assert len(read_folder(tmp_path, Asked("artist")).class_names["artist"]) == 40
 
 
 @pytest.mark.parametrize(
@@ -688,6 +702,17 @@ def test_other_json_is_named(tmp_path, text, says):
     make(tmp_path, "a.jpg")
     write(tmp_path, "data.json", text)
     assert says in problem(tmp_path)
+
+
+def test_of_a_catalogue_in_csv_and_json_the_first_is_read(tmp_path):
+    make(tmp_path, "a.jpg")
+    write(tmp_path, "list.csv", "image,artist\na.jpg,Ada\n")
+    write(tmp_path, "list.json", '[{"image": "a.jpg", "artist": "Bo"}]')
+    assert listed(read_folder(tmp_path, Asked())) == {"a.jpg": "Ada"}
+    for i in range(4):
+        write(tmp_path, f"records/{i}.json", '[{"image": "a.jpg", "artist": "Cy"}]')
+    (tmp_path / "list.csv").unlink()
+    assert listed(read_folder(tmp_path, Asked())) == {"a.jpg": "Bo"}
 
 
 def test_a_json_file_for_each_work_is_no_list(tmp_path):

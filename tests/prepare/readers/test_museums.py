@@ -302,12 +302,20 @@ def test_each_museum_is_known_by_columns_that_no_other_has(header):
     assert named - elsewhere <= columns
 
 
+def test_settings_for_a_list_where_there_is_none_are_one_line(tmp_path):
+    make(tmp_path, "Ada/1.jpg", "Bo/2.jpg")
+    with pytest.raises(DataError, match="has no list of its pictures"):
+        read_folder(tmp_path, Asked("artist", picture="Nr"))
+
+
 def test_other_columns_of_a_known_catalogue_are_labels_where_they_are_asked_for(tmp_path):
     tate(tmp_path)
     asked = Asked(columns={"artist": "artist", "medium": "Medium", "year": "year"})
     first = read_folder(tmp_path, asked).works[0]
     assert first.labels == {"artist": "Blake, Robert", "medium": "oil"}
     assert first.year == 1922
+    first = read_folder(tmp_path, Asked(wanted=("medium", "units"))).works[0]
+    assert first.labels == {"artist": "Blake, Robert", "medium": "oil"}
 
 
 def test_a_catalogue_in_own_words(tmp_path):
@@ -373,6 +381,7 @@ def test_settings_that_do_not_fit_the_list_are_one_line(tmp_path, asked, says):
     [
         ({"rows": "role is artist"}, "rows must be 'all' or a condition such as"),
         ({"columns": ["medium"]}, "columns must give the column of each label"),
+        ({"columns": {"image": "file"}}, "columns must give the column of each label"),
         ({"columns": {"Medium!": "medium"}}, "columns must give the column of each label"),
         ({"classes": "files"}, "classes can only be \"folders\", not 'files'"),
         ({"max_bad_rows": 20}, r"max_bad_rows must be a share in \[0, 1\], not 20"),

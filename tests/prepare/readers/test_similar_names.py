@@ -84,9 +84,10 @@ def test_two_listed_names_do_not_share_a_file(tmp_path):
 
 def test_what_is_near_a_missing_picture_is_named(tmp_path):
     make(tmp_path, "mona-lisa-1503.jpg", "other.jpg")
-    pictures, notes = found(tmp_path, ["mona_lisa_1508.jpg", "other.jpg"])
-    assert pictures["mona_lisa_1508.jpg"] is None
-    assert notes == ["'mona_lisa_1508.jpg' is not there; 'mona-lisa-1503.jpg' is"]
+    listed = ["mona_liza_1503.jpg", "mona_lisa_1508.jpg", "other.jpg"]
+    pictures, notes = found(tmp_path, listed)
+    assert [pictures[name] for name in listed] == [None, None, "other.jpg"]
+    assert notes == ["'mona_liza_1503.jpg' is not there; 'mona-lisa-1503.jpg' is"]
 
 
 def test_a_published_list_finds_names_in_any_folder(tmp_path):

@@ -51,7 +51,7 @@ def test_names_that_differ_only_in_case_are_different_pictures(folder):
 
 
 def test_a_picture_that_is_only_spelt_alike_is_one_picture(folder):
-    with pytest.raises(DataError, match=r"row 2: the same picture is in row 3 with other"):
+    with pytest.raises(DataError, match=r"row 2, 'a.jpg': .* with other labels; .* \(see row 3\)"):
         read(folder, "path,artist\na.jpg,Ada\nA.jpg,Bo\n")
     Image.new("RGB", (8, 8)).save(folder / "A.JPG")
     works = read(folder, "path,artist\nA.jpg,Ada\na.jpg,Ada\n").works
@@ -83,6 +83,13 @@ def test_class_names_are_sorted_and_labels_without_column_have_none(folder):
     assert catalogue.class_names["genre"] == ()
 
 
+def test_other_columns_are_labels_where_they_are_wanted(folder):
+    read(folder, "path,artist,medium\na.jpg,Ada,oil\n")
+    catalogue = read_works_csv(folder / "works.csv", wanted=["medium"])
+    assert catalogue.works[0].labels == {"artist": "Ada", "medium": "oil"}
+    assert catalogue.class_names["medium"] == ("oil",)
+
+
 def test_unknown_columns_are_noted(folder):
     notes = read(folder, "path,artist,price\na.jpg,Ada,3\n").notes
     assert notes == ['columns of works.csv that are no label, for "split_by" only: price']
@@ -98,7 +105,7 @@ def test_unknown_columns_are_noted(folder):
         ("path,artist,artist\na.jpg,A,B\n", "has the column 'artist' more than once"),
         (
             "path,title,artist\na.jpg,Hills, lake,Ada\n",
-            "row 2: 4 cells below a header of 3; a cell that contains the separator",
+            "row 2, 'a.jpg': 4 cells below a header of 3; a cell that contains the separator",
         ),
         (
             'path,artist,title\na.jpg,A,"Hills\nb.jpg,B,Lake\n',
@@ -106,9 +113,9 @@ def test_unknown_columns_are_noted(folder):
         ),
         (
             "path,artist\na.jpg,A\nb.jpg,B\n./a.jpg,C\n",
-            "row 2: the same picture is in row 4 with other labels; keep the right one (the first of 2",
+            "row 2, 'a.jpg': its picture is listed with other labels; keep the right row (see row 4)",
         ),
-        ("path,artist\n../a.jpg,A\n", "row 2: the path '../a.jpg' leads out of the folder"),
+        ("path,artist\n../a.jpg,A\n", "row 2, '../a.jpg': the path leads out of the folder"),
         ("path,artist\n/etc/a.jpg,A\n", "leads out of the folder"),
         ("path,artist\nC:\\a.jpg,A\n", "leads out of the folder"),
         ("path,artist\n,A\n", "row 2: the path is empty"),
@@ -142,15 +149,13 @@ def test_bad_rows_are_named_and_the_rest_is_read(folder, tmp_path_factory):
     good = "".join(f"{i}.jpg,Ada\n" for i in range(40))
     bad = ",Ada\n../a.jpg,Ada\na.jpg,Ada,Bo\n\nb\0.jpg,Ada\n0.jpg,Ada\n1.jpg,Bo\nlink.jpg,Ada\n"
     catalogue = read(folder, f"path,artist\n{good}{bad}")
+    labels = "its picture is listed with other labels; keep the right row"
     assert [(row.file_name, row.reason) for row in catalogue.skipped] == [
-        (
-            "1.jpg",
-            "the same picture is in row 48 with other labels; keep the right one (works.csv, row 3)",
-        ),
+        ("1.jpg", f"{labels} (works.csv, row 3; row 48)"),
         ("", "the path is empty (works.csv, row 42)"),
         (
             "../a.jpg",
-            "the path '../a.jpg' leads out of the folder; give a relative one (works.csv, row 43)",
+            "the path leads out of the folder; give a relative one (works.csv, row 43)",
         ),
         (
             "a.jpg",
@@ -158,15 +163,16 @@ def test_bad_rows_are_named_and_the_rest_is_read(folder, tmp_path_factory):
             "(works.csv, row 44)",
         ),
         ("b.jpg", "a NUL byte (works.csv, row 46)"),
-        ("0.jpg", "the path '0.jpg' is in row 2 already; keep one of them (works.csv, row 47)"),
-        ("1.jpg", "the path '1.jpg' is in row 3 already; keep one of them (works.csv, row 48)"),
-        ("link.jpg", "'link.jpg' is a link that leads out of the folder (works.csv, row 49)"),
+        ("0.jpg", "its picture is listed already; keep one of the rows (works.csv, row 47; row 2)"),
+        ("1.jpg", f"{labels} (works.csv, row 48; row 3)"),
+        ("link.jpg", "a link that leads out of the folder (works.csv, row 49)"),
     ]
     assert [work.file_name for work in catalogue.works] == [f"{i}.jpg" for i in range(40) if i != 1]
     (note,) = catalogue.notes
     assert note.startswith("8 of the 47 rows of works.csv cannot be used, and are in skipped.csv: ")
     assert note.endswith("(the first: row 3)")
     assert catalogue.skipped[1].kind == "the path is empty"
+    assert catalogue.skipped[0].kind == catalogue.skipped[-2].kind == labels
 
 
 def test_too_many_bad_rows_are_one_line_with_the_first(folder):
