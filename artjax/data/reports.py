@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -15,6 +16,8 @@ SKIPPED_CSV, SPLITS_CSV = "skipped.csv", "splits.csv"
 NEAR_DUPLICATES_CSV = "near_duplicates.csv"
 SOURCE_FACTS_CSV = "source_facts.csv"
 SAME_PICTURE = "the same picture"
+# Which row of which list a reason is about, at its end; a list is called as its user called it.
+ROW = re.compile(r" \([^()]*, row \d+\)$")
 
 
 class Skipped(NamedTuple):
@@ -28,7 +31,8 @@ class Skipped(NamedTuple):
     def kind(self) -> str:
         """The reason without what is different for each work."""
         varies = SAME_PICTURE in self.reason or self.reason.startswith("a near-duplicate of")
-        return self.reason.partition(": ")[0] if varies else self.reason
+        reason = self.reason.partition(": ")[0] if varies else self.reason
+        return ROW.sub("", reason)
 
 
 class SplitRow(NamedTuple):

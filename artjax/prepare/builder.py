@@ -28,6 +28,7 @@ from artjax.prepare.growth import growth_lines
 from artjax.prepare.missing_urls import command, write_missing_urls
 from artjax.prepare.origin import check_origin, origin
 from artjax.prepare.picture_decoding import MAX_PIXELS, SHORT_SIDE_PX
+from artjax.prepare.reading import reading_lines
 from artjax.prepare.selection import select
 from artjax.prepare.source_baseline import source_warnings
 from artjax.runtime import locks
@@ -301,6 +302,8 @@ class WorksBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:
         manual_dir = self._manual_dir(dl_manager)
         catalogue = self.read_catalogue(manual_dir)
+        for line in reading_lines(catalogue):
+            print(f"reading: {line}", flush=True)
         folder = Path(self.data_dir)  # the unfinished one, which is renamed when all is written
         settings = self.settings
         written = folder.parent / str(self.VERSION)  # where the folder will be

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from artjax.config import LABELS
+from artjax.data.reports import Skipped
 from artjax.data.splits import SPLITS, named
 
 
@@ -49,6 +50,8 @@ class Catalogue:
       given_classes: labels whose classes were chosen without looking at which pictures are there. These
         classes all stay, also without a work, so that two builds of a part each have the same.
       notes: lines for the user.
+      reading: lines for the user about how the folder was read, before a picture is opened.
+      skipped: what is listed in rows that cannot be used, and is no work.
       urls: where missing pictures can be downloaded, if anywhere, by file_name.
     """
 
@@ -60,6 +63,8 @@ class Catalogue:
     left_out_classes: dict[str, dict[str, int]] = field(default_factory=dict)
     given_classes: frozenset[str] = frozenset()
     notes: list[str] = field(default_factory=list)
+    reading: list[str] = field(default_factory=list)
+    skipped: list[Skipped] = field(default_factory=list)
     urls: dict[str, str] = field(default_factory=dict)
 
 
@@ -170,5 +175,5 @@ def class_names(works: Iterable[Work]) -> dict[str, tuple[str, ...]]:
     occurring: dict[str, set[str]] = {label: set() for label in LABELS}
     for work in works:
         for label, name in work.labels.items():
-            occurring[label].add(name)
+            occurring.setdefault(label, set()).add(name)
     return {label: tuple(sorted(names)) for label, names in occurring.items()}

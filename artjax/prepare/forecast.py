@@ -12,7 +12,9 @@ from artjax.runtime.resources import format_bytes
 
 SAMPLE = 64
 _ENOUGH = 16  # pictures to time
-_SURE = 0.9  # of what is needed: less free space than that does not suffice whatever the pictures left
+_SURE = (
+    0.9  # of what is needed: less free space than that does not suffice whatever the pictures left
+)
 
 
 def sample_first(works: Sequence[int]) -> list[int]:

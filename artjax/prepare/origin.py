@@ -79,6 +79,7 @@ def _changes(prepared: Path, catalogue: Catalogue, same_list: bool) -> str:
     before = {row.file_name for row in read_split_rows(prepared / SPLITS_CSV)}
     before |= {row.file_name for row in skipped}
     now = {work.file_name for work in catalogue.works}
+    now |= {row.file_name for row in catalogue.skipped}
     missing = {row.file_name for row in skipped if row.reason == NO_SUCH_FILE}
     there = {work.file_name for work in catalogue.works if work.picture is not None}
     parts = [

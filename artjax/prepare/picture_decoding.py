@@ -81,9 +81,7 @@ def encode(picture: np.ndarray, comment: str = "") -> EncodedPicture:
     """Encodes uint8 RGB [H, W, 3] as JPEG, with a comment if there is one."""
     buffer = io.BytesIO()
     settings: dict[str, Any] = {"comment": comment} if comment else {}
-    Image.fromarray(picture).save(
-        buffer, "JPEG", quality=JPEG_QUALITY, subsampling=0, **settings
-    )
+    Image.fromarray(picture).save(buffer, "JPEG", quality=JPEG_QUALITY, subsampling=0, **settings)
     return EncodedPicture(buffer.getvalue(), picture.shape[1], picture.shape[0])
 
 

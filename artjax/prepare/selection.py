@@ -329,6 +329,7 @@ def select(
         else:
             reason = reasons.get(i) or _linked(i, works, pairs, splits)
             skipped.append(Skipped(work.file_name, work.split or "", reason))
+    skipped += catalogue.skipped
     rows = _rows(works, pairs, differ, splits, linking)
     missing = [work.file_name for work, c in zip(works, cleaned, strict=True) if c.jpeg is None]
     urls = [catalogue.urls[name] for name in missing if name in catalogue.urls]

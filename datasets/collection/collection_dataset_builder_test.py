@@ -19,6 +19,7 @@ from processes import kill_while_cleaning
 
 from artjax.data import prepared
 from artjax.errors import ChangedListError, ConfigError, DataError
+from artjax.prepare import builder as builder_module
 from artjax.runtime import locks
 from collection import collection_dataset_builder
 
@@ -329,9 +330,7 @@ def test_a_changed_list_ends_the_programs_with_a_status_of_its_own(tmp_path):
     ours = [sys.executable, "launch.py", "--mode", "prepare", str(museum), *data]
 
     def run(command):
-        return subprocess.run(
-            command, cwd=repository, capture_output=True, text=True, check=False
-        )
+        return subprocess.run(command, cwd=repository, capture_output=True, text=True, check=False)
 
     assert run(ours).returncode == 0
     with (museum / "works.csv").open("a", encoding="utf-8") as file:
@@ -407,6 +406,60 @@ def test_a_hugging_face_folder_keeps_its_splits(tmp_path, capsys):
     assert "test: 10 of 10 works" in said
 
 
+def test_the_reading_is_said_before_a_picture_is_cleaned(tmp_path, capsys, monkeypatch):
+    said = []
+    clean_works = builder_module.clean_works
+
+    def clean(*args, **settings):
+        said.append(capsys.readouterr().out)
+        return clean_works(*args, **settings)
+
+    monkeypatch.setattr(builder_module, "clean_works", clean)
+    museum = make_pictures(tmp_path / "museum")
+    (museum / "pictures" / "000.jpg").rename(museum / "pictures" / "000 .jpg")
+    with (museum / "works.csv").open("a", encoding="utf-8") as file:
+        file.write(";Ada;;\n")
+    builder = build(tmp_path / "data", museum)
+    lines = [line for line in said[0].splitlines() if line.startswith("reading: ")]
+    assert lines == [
+        "reading: paths and labels from works.csv",
+        "reading: artist: 3 classes, 42 pictures: Bö (21), Ada (20), Cy (1)",
+        "reading: 42 pictures: 41 by their path or name, 1 by a similar name (such as "
+        "'pictures/000 .jpg' for 'pictures/000.jpg')",
+        "reading: 1 of the 44 rows of works.csv cannot be used, and are in skipped.csv: 1 × the path is "
+        "empty (the first: row 45)",
+    ]
+    with (Path(builder.data_dir) / "skipped.csv").open() as file:
+        reasons = {row["file_name"]: row["reason"] for row in csv.DictReader(file)}
+    assert reasons[""] == "the path is empty (works.csv, row 45)"
+    assert "skipped: 4 works" in (summary := capsys.readouterr().out)
+    assert "1 × the path is empty" in summary
+    build(tmp_path / "data", museum)
+    assert "are gone" not in capsys.readouterr().out
+
+
+def test_a_catalogue_in_own_words_with_a_label_of_its_own(tmp_path):
+    rows = ["Nr,Hand,Rolle,Technik"]
+    (tmp_path / "museum").mkdir()
+    for i in range(40):
+        noise = np.random.default_rng(i).integers(0, 256, (12, 16, 3), np.uint8)
+        Image.fromarray(noise).save(tmp_path / "museum" / f"{i:05d}.png")
+        rows.append(
+            f"{i},{('Ada', 'Bo')[i % 2]},{('Maler', 'Kopist')[i == 0]},{('Öl', 'Ink')[i < 20]}"
+        )
+    (tmp_path / "museum" / "inventar.csv").write_text("\n".join(rows), encoding="utf-8")
+    config = collection_dataset_builder.CollectionConfig(
+        name="inventar",
+        catalogue="inventar.csv",
+        picture="Nr",
+        columns={"artist": "Hand", "technique": "Technik"},
+        rows="Rolle == Maler",
+    )
+    builder = build(tmp_path / "data", tmp_path / "museum", config)
+    assert builder.info.features["technique"].names == ["Ink", "Öl"]
+    assert builder.info.splits.total_num_examples == 39
+
+
 def test_settings_come_with_the_config(tmp_path):
     config = collection_dataset_builder.CollectionConfig(name="all", min_works=1, short_side_px=6)
     builder = build(tmp_path / "data", make_pictures(tmp_path / "museum"), config)
@@ -445,6 +498,7 @@ def test_unknown_configs_are_one_line_with_the_nearest(tmp_path):
         ),
         ({"name": "mine", "split_shares": [0.9, 0.1, 0.0]}, "each above 0 and 1 in sum"),
         ({"name": "mine", "split_shares": "80/10/10"}, "split_shares must be the shares of train"),
+        ({"name": "mine", "rows": "artist"}, "rows must be 'all' or a condition such as"),
         ({"name": "mine", "max_pixels": 0}, "max_pixels must be a whole number from 1, not 0"),
     ],
 )

@@ -12,6 +12,7 @@ from artjax.prepare.catalogue import Catalogue, Work, class_names
 from artjax.prepare.readers.file_index import PictureFiles
 from artjax.prepare.readers.filename_repair import readable_name, repaired_name
 from artjax.prepare.readers.tables import tidy
+from artjax.prepare.readers.unlikely_classes import INSIST, check_class_names
 
 # Folders with these names hold a whole collection, never one class.
 _WRAPPERS = frozenset(
@@ -21,20 +22,27 @@ _ROOT = PurePosixPath()
 _NAMED = 5
 
 
-def read_class_folders(files: PictureFiles, label: str) -> Catalogue:
+def read_class_folders(files: PictureFiles, label: str, *, insist: bool = False) -> Catalogue:
     """Reads a folder whose sub-folders are the classes of `label`, each with its pictures.
 
     The class folders may lie in split folders (`train/Ada`), where `Work.split` then says so, and in a
     folder that holds nothing else (`images/images/Ada`). A class folder and a second one with
     the same name, but mangled, are one class: unpacked archives can have both.
 
+    Args:
+      files: all files of the collection.
+      label: what the classes are.
+      insist: whether the folders are the classes, whatever they are called.
+
     Raises:
-      DataError: if there are no such sub-folders, or it is unclear which these are.
+      DataError: if there are no such sub-folders, it is unclear which these are, or their names are
+        hardly those of classes.
     """
-    levels = {folder: split for split, folder in class_levels(files)}
+    levels = {folder: split for split, folder in class_levels(files, insist=insist)}
     works = []
     spellings: dict[str, set[str]] = {}
     nested: dict[str, set[str]] = {}
+    inside: dict[str, list[str]] = {}
     ignored: Counter[str] = Counter()
     for name in files.names():
         path = PurePosixPath(name)
@@ -47,6 +55,7 @@ def read_class_folders(files: PictureFiles, label: str) -> Catalogue:
         else:
             spelt = readable_name(path.relative_to(level).parts[0])
             class_name = tidy(repaired_name(spelt))
+            inside.setdefault(class_name, []).append(path.relative_to(level).parts[1])
             if path.parent.parent != level:
                 nested.setdefault(class_name, set()).add(str(path.parent.relative_to(level)))
             spellings.setdefault(class_name, set()).add(spelt)
@@ -79,23 +88,30 @@ def read_class_folders(files: PictureFiles, label: str) -> Catalogue:
     if ignored:
         kinds = ", ".join(f"{count:,} {kind}" for kind, count in ignored.most_common(5))
         notes.append(f"files that are no pictures of a class: {kinds}")
-    return Catalogue(works, class_names(works), notes=notes)
+    if not insist:
+        check_class_names(files.folder, label, inside)
+    return Catalogue(
+        works, class_names(works), notes=notes, reading=[f"classes of {label} from folder names"]
+    )
 
 
-def class_levels(files: PictureFiles) -> list[tuple[str | None, PurePosixPath]]:
+def class_levels(
+    files: PictureFiles, *, insist: bool = False
+) -> list[tuple[str | None, PurePosixPath]]:
     """The folders whose sub-folders are classes, each with its split if there are split folders.
 
     Raises:
       DataError: if it is unclear which these are.
     """
-    return _Tree(files).levels(_ROOT, None)
+    return _Tree(files, insist).levels(_ROOT, None)
 
 
 class _Tree:
     """The folders that have pictures, in them or below."""
 
-    def __init__(self, files: PictureFiles) -> None:
+    def __init__(self, files: PictureFiles, insist: bool) -> None:
         self.root = files.folder
+        self._insist = insist
         self.below: dict[PurePosixPath, set[str]] = {}
         self.with_pictures = {PurePosixPath(name).parent for name in files.pictures}
         for folder in self.with_pictures:
@@ -125,13 +141,20 @@ class _Tree:
                 )
             return [level for sub in with_classes for level in self.levels(sub, split)]
         for sub, of in zip(inner, splits, strict=True):
-            if (of or _is_wrapper(sub)) and sub in self.below and sub not in self.with_pictures:
-                other = next(other for other in inner if not split_named(other.name))
+            if not (of or _is_wrapper(sub)) or self._insist:
+                continue
+            other = next(other for other in inner if not split_named(other.name))
+            if sub in self.below and sub not in self.with_pictures:
                 raise self._unclear(
                     [sub, other],
                     "the first looks like a folder of classes, the second like a class; rename "
                     f"'{sub.name}' if it is a class, or move one of them elsewhere",
                 )
+            raise self._unclear(
+                [sub, other],
+                "the first looks like a folder of pictures without a class, the second like a class; "
+                f"move '{sub.name}' elsewhere, or, if it is a class, rename it or {INSIST}",
+            )
         return [(split, folder)] if names else []
 
     def _levels_in_one(

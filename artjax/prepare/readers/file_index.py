@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from artjax.data.splits import split_of_folders
 from artjax.prepare.catalogue import Work
 from artjax.prepare.readers.filename_repair import canonical_name
+from artjax.prepare.readers.similar_names import Found, SimilarNames
 
 PICTURE_SUFFIXES = frozenset(
     (
@@ -20,6 +21,17 @@ PICTURE_SUFFIXES = frozenset(
     )
 )
 
+# Folders that systems and programs put between pictures: previews of Synology and QNAP, the Mac's half
+# of an archive, deleted files. No collection is in them. Those that begin with a point are hidden.
+_OF_PROGRAMS = frozenset(
+    (
+        *("@eadir", "@recycle", "@recently-snapshot", "#recycle", "#snapshot", "__macosx"),
+        *("$recycle.bin", "system volume information", "lost+found", "__pycache__"),
+    )
+)
+# Small copies of pictures that are elsewhere; where there are no others, these are the pictures.
+_OF_COPIES = frozenset(("thumbs", "thumb", "_thumbs", "thumbnails", "_thumbnails", "previews"))
+_NAMED = 3
 
 _BEGINNINGS = (
     *(b"\xff\xd8\xff", b"\x89PNG", b"II*\0", b"MM\0*", b"GIF8", b"BM", b"RIFF", b"P5", b"P6"),
@@ -47,12 +59,14 @@ def is_picture(name: str) -> bool:
 class PictureFiles:
     """The files below a folder, found by name even where an accent was mangled on the way.
 
-    Hidden files and folders are ignored; links to folders are followed.
+    Hidden files and folders are ignored, as are those that systems and programs put between pictures
+    (`@eaDir`, `__MACOSX`); links to folders are followed.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._names = sorted(_files_below(folder))
+        self._passed_over: Counter[str] = Counter()
+        self._names = sorted(self._files_below(folder))
         self._exact = frozenset(self._names)
         self._alike: dict[str, list[str]] = {}
         for name in self._names:
@@ -63,13 +77,29 @@ class PictureFiles:
 
     @cached_property
     def pictures(self) -> frozenset[str]:
-        """The files that are pictures by their suffix, or without a suffix by how they begin."""
-        return frozenset(
+        """The files that are pictures by their suffix, or without a suffix by how they begin.
+
+        Small copies in folders such as `thumbs` are none, where there are other pictures.
+        """
+        pictures = [
             name
             for name in self._names
             if is_picture(name)
             or (not PurePosixPath(name).suffix and begins_like_picture(self.folder / name))
+        ]
+        return frozenset(name for name in pictures if not _in_copies(name)) or frozenset(pictures)
+
+    def passed_over(self) -> list[str]:
+        """A line for the user about the folders that were not looked into, if there are any."""
+        counts = self._passed_over + Counter(
+            folder
+            for name in self._names
+            if is_picture(name) and name not in self.pictures and (folder := _in_copies(name))
         )
+        if not counts:
+            return []
+        folders = ", ".join(f"{count:,} in {name}" for name, count in counts.most_common(_NAMED))
+        return [f"pictures passed over, as made by other programs: {folders}"]
 
     def names(self) -> list[str]:
         """Relative paths of all files, sorted."""
@@ -86,14 +116,34 @@ class PictureFiles:
         alike = self._alike.get(canonical_name(name), [])
         return self.folder / alike[0] if len(alike) == 1 else None
 
+    def _files_below(self, folder: Path) -> Iterator[str]:
+        for parent, folders, names in os.walk(folder, followlinks=True):
+            above = {os.path.realpath(path) for path in (Path(parent), *Path(parent).parents)}
+            for name in [name for name in folders if name.lower() in _OF_PROGRAMS]:
+                self._passed_over[name] += _pictures_below(Path(parent, name))
+            folders[:] = sorted(
+                name
+                for name in folders
+                # A link to a folder above itself would have no end.
+                if not name.startswith(".")
+                and name.lower() not in _OF_PROGRAMS
+                and os.path.realpath(Path(parent, name)) not in above
+            )
+            relative = Path(parent).relative_to(folder)
+            for name in names:
+                if not name.startswith("."):
+                    yield (relative / name).as_posix()
+
 
 class ListedPictures:
-    """Finds the pictures of a list: by relative path, else by a file name that occurs only once."""
+    """Finds the pictures of a list: by path, by a name that occurs only once, or by one spelt alike."""
 
     def __init__(self, files: PictureFiles) -> None:
         self.folder = files.folder
         self._files = files
-        self._names = [name for name in files.names() if is_picture(name)]
+        self._names = [
+            name for name in files.names() if is_picture(name) and name in files.pictures
+        ]
         self._called: dict[str, list[str]] = {}
         for name in self._names:
             path = PurePosixPath(canonical_name(name))
@@ -103,27 +153,52 @@ class ListedPictures:
     def __len__(self) -> int:
         return len(self._names)
 
+    @cached_property
+    def _similar(self) -> SimilarNames:
+        return SimilarNames(self._names, PICTURE_SUFFIXES)
+
     def find(
-        self, listed: Iterable[str], folder: PurePosixPath, split: str | None
-    ) -> tuple[str | None, ...]:
+        self,
+        listed: Iterable[str],
+        folder: PurePosixPath,
+        split: str | None = None,
+        *,
+        other_folders: bool = True,
+    ) -> Found:
         """The relative paths of the pictures of a list; None for those that are missing.
 
         Args:
           listed: paths, names, or names without a suffix, as the list has them.
           folder: where the list lies.
           split: the split that the list belongs to, if any.
+          other_folders: whether a picture may lie in another folder than its path says.
         """
-        paths = [path.replace("\\", "/") for path in listed]
+        paths = tuple(path.replace("\\", "/") for path in listed)
         # Of Ada/1.jpg and Bo/1.jpg one may be missing; then the other is not it.
         times = Counter(PurePosixPath(path).name for path in set(paths))
-        return tuple(
-            self._find(path, str(folder), split, times[PurePosixPath(path).name] == 1)
-            if path
-            else None
+        anywhere = {
+            path
             for path in paths
+            if times[PurePosixPath(path).name] == 1 and (other_folders or "/" not in path)
+        }
+        found = [
+            self._find(path, str(folder), split, by_name=path in anywhere) if path else None
+            for path in paths
+        ]
+        missing = [path for path, file in zip(paths, found, strict=True) if path and file is None]
+        if not missing:
+            return Found(paths, tuple(found))
+        taken = frozenset(file for file in found if file)
+        similar = self._similar.match(missing, taken, anywhere)
+        lost = [path for path in dict.fromkeys(missing) if path not in similar]
+        return Found(
+            paths,
+            tuple(file or similar.get(path) for path, file in zip(paths, found, strict=True)),
+            similar,
+            self._similar.nearest(lost[:_NAMED]),
         )
 
-    def _find(self, path: str, folder: str, split: str | None, by_name: bool) -> str | None:
+    def _find(self, path: str, folder: str, split: str | None, *, by_name: bool) -> str | None:
         for start in (folder, ""):
             file = self._files.find(posixpath.normpath(posixpath.join(start, path)))
             if file is not None:
@@ -149,19 +224,14 @@ def _ends_in(name: str, key: str) -> bool:
     )
 
 
-def _files_below(folder: Path) -> Iterator[str]:
-    for parent, folders, names in os.walk(folder, followlinks=True):
-        above = {os.path.realpath(path) for path in (Path(parent), *Path(parent).parents)}
-        folders[:] = sorted(
-            name
-            for name in folders
-            # A link to a folder above itself would have no end.
-            if not name.startswith(".") and os.path.realpath(Path(parent, name)) not in above
-        )
-        relative = Path(parent).relative_to(folder)
-        for name in names:
-            if not name.startswith("."):
-                yield (relative / name).as_posix()
+def _pictures_below(folder: Path) -> int:
+    return sum(is_picture(name) for _, _, names in os.walk(folder) for name in names)
+
+
+def _in_copies(name: str) -> str:
+    """The folder of small copies that a file is in; empty if it is in none."""
+    folders = PurePosixPath(name).parts[:-1]
+    return next((folder for folder in folders if folder.lower() in _OF_COPIES), "")
 
 
 def no_pictures(works: Sequence[Work], files: PictureFiles) -> str:

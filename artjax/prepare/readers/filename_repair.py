@@ -27,6 +27,8 @@ def canonical_name(name: str) -> str:
     Returns:
       A key to compare by; it need not be a name on disk.
     """
+    if name.isascii():  # nothing to repair, which is most names of a large list
+        return name.replace("\\", "/").lower()
     return repaired_name(readable_name(name).replace("\\", "/")).casefold()
 
 

@@ -9,50 +9,65 @@ from pathlib import Path
 from artjax.config import LABELS
 from artjax.errors import DataError
 from artjax.prepare.catalogue import Catalogue
+from artjax.prepare.readers.asked import FOLDERS, Asked
 from artjax.prepare.readers.class_folders import class_levels, read_class_folders
 from artjax.prepare.readers.file_index import PictureFiles
 from artjax.prepare.readers.image_lists import read_picture_lists
+from artjax.prepare.readers.unlikely_classes import INSIST
+from artjax.prepare.readers.unusable_files import unusable
 from artjax.prepare.readers.works_csv import read_works_csv
 
 _NAMED = 3  # an error names so many tables that are no list
 
 
-def read_folder(manual_dir: Path, label: str) -> Catalogue:
+def read_folder(manual_dir: Path, asked: Asked) -> Catalogue:
     """Reads `works.csv`; or else a published list of pictures; or else a folder for each class.
 
     Args:
       manual_dir: the folder that holds them all.
-      label: which label the class folders, or a column `label`, hold; empty if the user did not
-        say.
+      asked: what the user said about it, such as which label the class folders, or a column `label`,
+        hold.
 
     Raises:
       DataError: one line: what is unclear or missing, where, and what to do.
     """
-    if (manual_dir / "works.csv").exists():
-        return read_works_csv(manual_dir / "works.csv")
     files = PictureFiles(manual_dir)
-    listed, problems = read_picture_lists(files, label)
+    mapped = asked.catalogue or asked.picture or asked.columns
+    if (manual_dir / "works.csv").exists() and not mapped:
+        return _noted(read_works_csv(manual_dir / "works.csv", asked.max_bad_rows), files, [])
+    if asked.classes == FOLDERS:
+        catalogue = read_class_folders(
+            files, _label_of_folders(asked.label, manual_dir), insist=True
+        )
+        return _divided(_noted(catalogue, files, unusable(manual_dir, files.names())))
+    listed, unused = read_picture_lists(files, asked)
+    problems = [table.problem for table in unused] + unusable(manual_dir, files.names())
     if listed is not None:
-        return _divided(_noted(listed, problems))
-    if not class_levels(files):
-        if problems:
-            raise DataError("; ".join(problems[:_NAMED]))
-        parquet = next((name for name in files.names() if name.endswith(".parquet")), None)
-        if parquet:
+        return _divided(_noted(listed, files, problems))
+    if mapped or (problems and not class_levels(files)):
+        raise DataError("; ".join(problems[:_NAMED]))
+    label = _label_of_folders(asked.label, manual_dir)
+    for table in unused:
+        if table.has_label:
             raise DataError(
-                f"{manual_dir / parquet}: pictures and lists in .parquet are not read; save them as "
-                "files, with a metadata.csv (columns file_name and a label) or a folder for each class"
+                f"{table.problem}; so this list of the {label} is not used. Mend it, say how it is "
+                'read ("picture", "columns"), move it elsewhere, or, if the folders are the classes, '
+                f"{INSIST}"
             )
+    return _divided(_noted(read_class_folders(files, label), files, problems))
+
+
+def _label_of_folders(label: str, manual_dir: Path) -> str:
     if not label:
         raise DataError(
             f"no works.csv in {manual_dir}; write one (columns path and any of {', '.join(LABELS)}), "
             "or, where each class has its own sub-folder, say what they are: --config artist"
         )
-    return _divided(_noted(read_class_folders(files, label), problems))
+    return label
 
 
-def _noted(catalogue: Catalogue, problems: Sequence[str]) -> Catalogue:
-    notes = [f"ignored: {problem}" for problem in problems]
+def _noted(catalogue: Catalogue, files: PictureFiles, problems: Sequence[str]) -> Catalogue:
+    notes = [*files.passed_over(), *(f"ignored: {problem}" for problem in problems)]
     return replace(catalogue, notes=[*catalogue.notes, *notes])
 
 

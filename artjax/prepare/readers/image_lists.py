@@ -1,67 +1,49 @@
-"""Lists of pictures as Hugging Face and Kaggle publish them: found, understood, and read."""
+"""Lists of pictures as Hugging Face, Kaggle and museums publish them: found, understood, and read."""
 
 from __future__ import annotations
 
 import posixpath
-import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
-from artjax.config import LABELS
-from artjax.data.splits import SPLITS, split_named, split_of_folders
+from artjax.config import LABELS, nearest
+from artjax.data.splits import split_of_folders
 from artjax.errors import DataError
-from artjax.prepare.catalogue import Catalogue, Work, class_names
+from artjax.prepare.catalogue import Catalogue
+from artjax.prepare.readers.asked import Asked
 from artjax.prepare.readers.file_index import ListedPictures, PictureFiles
-from artjax.prepare.readers.filename_repair import readable_name
-from artjax.prepare.readers.tables import Table, first_of_list, read_table, tidy, year_of
-
-# The first column that exists and finds pictures is used: paths before names before ids.
-PICTURE_COLUMNS = (
-    *("file_name", "filename", "file", "path", "filepath", "file_path", "image_path", "img_path"),
-    *("image", "picture", "image_file", "image_name", "new_filename", "image_id", "img", "id"),
+from artjax.prepare.readers.list_columns import (
+    NUMBERS,
+    NoPictureListError,
+    check_columns,
+    has_label,
+    meaning_of,
 )
-LABEL_COLUMNS = {
-    "artist": ("artist", "artist_name", "painter", "author"),
-    "genre": ("genre", "genre_name"),
-    # Beside a school, a location is most often where the work hangs today.
-    "location": ("school", "location"),
-    "style": ("style", "style_name", "movement"),
-    "period": ("period", "timeframe", "century"),
-}
-GENERIC_COLUMNS = ("label_name", "class_name", "label", "class", "target", "category")
-SPLIT_COLUMNS = ("split", "subset", "set")
-_SUFFIXES = (".csv", ".tsv", ".jsonl")
-_ORDER = {split: place for place, split in enumerate(SPLITS)}
+from artjax.prepare.readers.listed_works import PictureList, catalogue_of, split_in_stem
+from artjax.prepare.readers.museums import picture_name, with_images
+from artjax.prepare.readers.similar_names import Found
+from artjax.prepare.readers.tables import Table, read_table
+
+_SUFFIXES = (".csv", ".tsv", ".jsonl", ".json")
+_JSONS = 3  # a folder with more of them has one for each work, none of which is a list
 
 
 @dataclass(frozen=True)
-class PictureList:
-    """A table that lists pictures with labels.
+class Unused:
+    """A table that is no list of the pictures here.
 
     Attributes:
-      table: its rows.
-      split: the split in the name of its file or folder, or None.
-      labels: by label, the column that holds it.
-      generic: a column that is only called `label` or the like, or an empty string.
-      column: the one that names the pictures.
-      found: for each row, the picture's path in the collection, or None.
+      problem: why, in one line that begins with the file.
+      has_label: whether it has a column for the label that the user asked for.
     """
 
-    table: Table
-    split: str | None
-    labels: dict[str, str]
-    generic: str
-    column: str
-    found: tuple[str | None, ...]
+    problem: str
+    has_label: bool = False
 
 
-class NoPictureListError(DataError):
-    """A table that lists something else, or pictures without labels; the message says why."""
-
-
-def read_picture_lists(files: PictureFiles, label: str) -> tuple[Catalogue | None, list[str]]:
+def read_picture_lists(files: PictureFiles, asked: Asked) -> tuple[Catalogue | None, list[Unused]]:
     """Reads the list of the pictures below a folder, or one list for each split.
 
     `metadata.csv` and `metadata.jsonl` come first, since those names have one meaning. `Work.split`
@@ -69,7 +51,7 @@ def read_picture_lists(files: PictureFiles, label: str) -> tuple[Catalogue | Non
 
     Args:
       files: all files of the collection.
-      label: what a column `label`, `class` or `target` holds; empty if the user did not say.
+      asked: what the user said: `label` is what a column `label`, `class` or `target` holds.
 
     Returns:
       The works, or None if there is no such list; and why each ignored table is no such list.
@@ -77,80 +59,93 @@ def read_picture_lists(files: PictureFiles, label: str) -> tuple[Catalogue | Non
     Raises:
       DataError: one line, if a list is invalid or ambiguous, or cannot be read.
     """
-    tables = [
-        name
-        for name in files.names()
-        if PurePosixPath(name).suffix.lower() in _SUFFIXES
-        and "submission" not in name.lower()  # Kaggle's: test pictures with labels made up
-    ]
+    if asked.catalogue:
+        listed = read_table(_given(files, asked.catalogue))
+        given = [_picture_list(listed, ListedPictures(files), asked)]
+        return catalogue_of(given, files.folder, asked.max_bad_rows), []
+    tables = _tables(files.names())
     if not tables:
         return None, []
     pictures = ListedPictures(files)
     metadata = [name for name in tables if PurePosixPath(name).stem.lower() == "metadata"]
-    problems: dict[str, DataError] = {}
+    unused: list[Unused] = []
     for names in (metadata, [name for name in tables if name not in metadata]):
         lists = []
         for name in names:
+            table: Table | None = None
             try:
-                lists.append(_picture_list(read_table(files.folder / name), pictures, label))
-            except NoPictureListError as error:
-                problems[name] = error
+                table = read_table(files.folder / name)
+                lists.append(_picture_list(table, pictures, asked))
             except DataError as error:
                 # Half of a collection must not pass for the whole: its test list would be lost.
-                if name in metadata or split_in_stem(name):
+                said_to_be_one = name in metadata or split_in_stem(name)
+                if said_to_be_one and not isinstance(error, NoPictureListError):
                     raise
-                problems[name] = error
+                unused.append(
+                    Unused(str(error), table is not None and has_label(table, asked.label))
+                )
         if lists:
             _check_meant(lists, files.folder)
-            return _catalogue(lists, files), [str(problem) for problem in problems.values()]
-    return None, [str(problem) for problem in problems.values()]
+            return catalogue_of(lists, files.folder, asked.max_bad_rows), unused
+    return None, unused
 
 
-def split_in_stem(name: str) -> str | None:
-    """The split in the name of a list: `trainLabels.csv`, `artist_test.csv`."""
-    words = re.findall(r"[A-Z]?[a-z]+|[A-Z]+", PurePosixPath(name).stem)
-    return next(filter(None, map(split_named, words)), None)
+def _tables(names: Sequence[str]) -> list[str]:
+    """The files that can be lists."""
+    jsons = Counter(PurePosixPath(name).parent for name in names if name.lower().endswith(".json"))
+    return [
+        name
+        for name in names
+        if (suffix := PurePosixPath(name).suffix.lower()) in _SUFFIXES
+        and "submission" not in name.lower()  # Kaggle's: test pictures with labels made up
+        and (suffix != ".json" or jsons[PurePosixPath(name).parent] <= _JSONS)
+    ]
 
 
-def _picture_list(table: Table, pictures: ListedPictures, label: str) -> PictureList:
+def _given(files: PictureFiles, name: str) -> Path:
+    """The list that the user named."""
+    file = files.find(posixpath.normpath(name))
+    if file is None:
+        near = nearest(name, files.names())
+        raise DataError(f"{files.folder} has no file '{name}', which catalogue names{near}")
+    return file
+
+
+def _picture_list(table: Table, pictures: ListedPictures, asked: Asked) -> PictureList:
     """What a table lists; raises `NoPictureListError`, or `DataError` if none of its pictures exists."""
-    file, header = table.file, table.header
-    columns = [name for name in PICTURE_COLUMNS if name in header]
-    if not columns:
-        raise NoPictureListError(
-            f"{file} has no column that names the pictures {table.found}; call it file_name"
-        )
-    known = {
-        name: next((column for column in aliases if column in header), "")
-        for name, aliases in LABEL_COLUMNS.items()
-    }
-    if not known["genre"] and {"type", "school"} <= set(header):
-        known["genre"] = "type"  # as in SemArt; elsewhere a type is anything
-    labels = {name: column for name, column in known.items() if column}
-    generic = next((column for column in GENERIC_COLUMNS if column in header), "")
-    if generic and label:
-        labels.setdefault(label, generic)
-    usable = label in labels if label else bool(labels or generic)
-    if not usable:
-        wanted = label or f"label, such as {LABELS[0]} or {LABELS[1]}"
-        raise NoPictureListError(f"{file} has no column for the {wanted} {table.found}")
-    name = file.relative_to(pictures.folder).as_posix()
+    table = with_images(table)
+    meaning = meaning_of(table, asked)
+    check_columns(table, meaning, asked)
+    listed_rows = len(table.rows)
+    if meaning.rows:
+        counting = tuple(row for row in table.rows if meaning.rows.holds(row[1]))
+        if not counting:
+            raise DataError(f"{table.file} has no row with {meaning.rows}")
+        table = replace(table, rows=counting)
+    name = table.file.relative_to(pictures.folder).as_posix()
     split = split_in_stem(name) or split_of_folders(name)
-    for column in columns:
-        listed = [row.get(column, "") for _, row in table.rows]
+    best: tuple[str, Found] | None = None
+    for column in meaning.picture:
+        listed = [picture_name(row.get(column, "")) for _, row in table.rows]
         found = pictures.find(listed, PurePosixPath(name).parent, split)
-        there = len(found) - found.count(None)
         # Numbers find pictures by chance: painters have an id too, and some picture is called 7.jpg.
-        if there and (column != "id" or 2 * there >= min(len(found), len(pictures))):
-            break
-    else:
-        first = next((row[columns[0]] for _, row in table.rows if row.get(columns[0])), "no row")
-        raise DataError(
-            f"{file}: its column '{columns[0]}' names no picture below {pictures.folder}, or "
-            f"one of several that are called so (the first: {first[:60]}); leave one of each there"
+        chance = column in NUMBERS and 2 * found.there < min(len(found), len(pictures))
+        if found.there and not chance and (best is None or found.there > best[1].there):
+            best = (column, found)
+            if not meaning.partial:
+                break
+    if best is None:
+        first = next(
+            (row[column] for column in meaning.picture for _, row in table.rows if row.get(column)),
+            "no row",
         )
-    table.check_once((column, *labels.values()))
-    return PictureList(table, split, labels, generic, column, found)
+        raise DataError(
+            f"{table.file}: its column '{meaning.picture[0]}' names no picture below "
+            f"{pictures.folder}, or one of several that are called so (the first: {first[:60]}); leave "
+            "one of each there"
+        )
+    table.check_once((best[0], *meaning.labels.values()))
+    return PictureList(table, split, meaning, *best, listed_rows - len(table.rows))
 
 
 def _check_meant(lists: Sequence[PictureList], folder: Path) -> None:
@@ -167,84 +162,6 @@ def _check_meant(lists: Sequence[PictureList], folder: Path) -> None:
     for item in lists:
         if not item.labels:
             raise DataError(
-                f"{item.table.file}: say what its column '{item.generic}' holds: --config artist (or "
-                f"{', '.join(LABELS[1:])})"
+                f"{item.table.file}: say what its column '{item.meaning.generic}' holds: --config "
+                f"artist (or {', '.join(LABELS[1:])})"
             )
-
-
-def _catalogue(lists: Sequence[PictureList], files: PictureFiles) -> Catalogue:
-    works: dict[str, Work] = {}
-    divided_by: set[str] = set()
-    first_row: dict[str, str] = {}
-    twice = 0
-    notes = []
-    for item in lists:
-        file = item.table.file
-        split_column = _split_column(item.table)
-        lists_have = f"the {'names of the lists' if split_in_stem(file.name) else 'folders'} have"
-        for (number, row), found in zip(item.table.rows, item.found, strict=True):
-            if not row.get(item.column):
-                raise DataError(f"{file}, row {number}: the cell below '{item.column}' is empty")
-            work = _work(item, row, found, files.folder)
-            split_by = (
-                (f"the column '{split_column}' has", split_named(row.get(split_column, ""))),
-                # One list alone divides nothing.
-                (lists_have, item.split if len(lists) > 1 else None),
-                ("the folders have", split_of_folders(work.file_name)),
-            )
-            by, split = next((found for found in split_by if found[1]), ("", None))
-            if by:
-                divided_by.add(by)
-            work = replace(work, split=split)
-            first = works.get(work.file_name)
-            if first is None:
-                works[work.file_name] = work
-                first_row[work.file_name] = f"{file.name}, row {number}"
-            elif first.labels != work.labels:
-                raise DataError(
-                    f"{file}, row {number}: '{work.file_name}' has other labels than in "
-                    f"{first_row[work.file_name]}; a picture has one of each"
-                )
-            else:
-                twice += 1
-                works[work.file_name] = max(first, work, key=lambda w: _ORDER[w.split or "train"])
-        notes += item.table.encoding_notes()
-        columns = ", ".join(f"{label} from '{column}'" for label, column in item.labels.items())
-        there = len(item.found) - item.found.count(None)
-        notes.append(
-            f"read {file.relative_to(files.folder)}: {there:,} of {len(item.found):,} pictures found "
-            f"by '{item.column}', {columns}"
-        )
-    if twice:
-        notes.append(
-            f"{twice:,} rows list a picture again, with the same labels: kept once, in test or "
-            "validation if one of the rows is there"
-        )
-    catalogue = Catalogue(list(works.values()), class_names(works.values()), notes=notes)
-    return replace(catalogue, divided_by=" and ".join(sorted(divided_by)) or catalogue.divided_by)
-
-
-def _work(item: PictureList, row: Mapping[str, str], found: str | None, root: Path) -> Work:
-    listed = row[item.column].replace("\\", "/")
-    folder = item.table.file.parent.relative_to(root).as_posix()
-    name = readable_name(found or posixpath.normpath(posixpath.join(folder, listed)))
-    return Work(
-        file_name=name,
-        labels={
-            label: tidy(said)
-            for label, column in item.labels.items()
-            if (said := first_of_list(row.get(column, "")))
-        },
-        picture=root / found if found else None,
-        title=row.get("title", ""),
-        year=year_of(row.get("year") or row.get("date", "")),
-        work_id=row.get("work_id") or name,
-        columns={name: tidy(cell) for name, cell in row.items() if cell},
-    )
-
-
-def _split_column(table: Table) -> str:
-    for column in SPLIT_COLUMNS:
-        if any(split_named(row.get(column, "")) for _, row in table.rows):
-            return column
-    return ""

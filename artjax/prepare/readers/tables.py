@@ -11,15 +11,27 @@ import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from artjax.errors import DataError
+from artjax.prepare.readers.json_arrays import records_of
 
 # "c. 1480", "1505-07", "1520s", but neither the day in "14 May 1880" nor "16th century".
 _YEAR = re.compile(r"(?<!\d)\d{3,4}(?!\d)")
 
+# So many NUL bytes are another encoding, such as UTF-16; a few are dirt in a row.
+_NULS = 0.01
+
 # Quotation marks and dashes of cp1252, the superset of ISO-8859-1 that Windows writes.
 _TYPOGRAPHIC = "\x91\x92\x93\x94\x96\x97"
+
+
+class BadRow(NamedTuple):
+    """A row that cannot be used: its number, its cells by column as far as they are clear, and why."""
+
+    number: int
+    cells: dict[str, str]
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -31,12 +43,14 @@ class Table:
       header: names of the columns, in lower case, with `_` for spaces.
       encoding: its name where it is not UTF-8.
       rows: the number of each row as an editor or spreadsheet shows it, and its cells by column.
+      bad: rows that cannot be read, which are not among `rows`.
     """
 
     file: Path
     header: tuple[str, ...]
     rows: tuple[tuple[int, dict[str, str]], ...]
     encoding: str = ""
+    bad: tuple[BadRow, ...] = ()
 
     @property
     def found(self) -> str:
@@ -58,15 +72,18 @@ class Table:
 
 
 def read_table(file: Path) -> Table:
-    """Reads a `.jsonl`, or text separated by comma, semicolon or tab, without its blank rows.
+    """Reads a `.json` or `.jsonl`, or text separated by comma, semicolon or tab, without its blank rows.
 
-    Text that is not UTF-8 is read as CP850, cp1252 or ISO-8859-1, whichever makes letters of it.
+    Text that is not UTF-8 is read as CP850, cp1252 or ISO-8859-1, whichever makes letters of it. A row
+    with more cells than the header, or with a NUL byte, is one of `Table.bad`.
 
     Raises:
-      DataError: one line, with the row, if a row cannot be read.
+      DataError: one line, with the row, if it is unclear where a row ends.
     """
     if file.suffix.lower() == ".jsonl":
         return _json_lines(file, utf8_text(file))
+    if file.suffix.lower() == ".json":
+        return _json_array(file, utf8_text(file))
     text, encoding = decoded_text(file)
     return replace(_csv(file, text), encoding=encoding)
 
@@ -88,7 +105,7 @@ def utf8_text(file: Path) -> str:
 def decoded_text(file: Path) -> tuple[str, str]:
     """The text of a file, and the name of its encoding where that is not UTF-8."""
     data = read_bytes(file)
-    if b"\0" in data:
+    if data.count(b"\0") > _NULS * len(data) or b"\0" in data.partition(b"\n")[0]:
         raise DataError(f"{file}: unreadable encoding (UTF-16, or no text); save it as UTF-8")
     try:
         return data.decode("utf-8-sig"), ""
@@ -167,18 +184,24 @@ def _csv(file: Path, text: str) -> Table:
         ) from error
     if not records:
         raise DataError(f"{file} is empty; its first line names the columns")
-    header = tuple(_column(name) for name in records[0])
-    rows = []
+    header = tuple(column_name(name) for name in records[0])
+    rows, bad = [], []
     for number, record in enumerate(records[1:], start=2):
         if not any(cell.strip() for cell in record):
             continue
+        cells = dict(zip(header, (cell.strip() for cell in record), strict=False))
         if any(cell.strip() for cell in record[len(header) :]):
-            raise DataError(
-                f"{file}, row {number}: {len(record)} cells below a header of {len(header)}; a cell "
-                "that contains the separator must be in quotation marks"
+            reason = (
+                f"{len(record)} cells below a header of {len(header)}; a cell that contains the "
+                "separator must be in quotation marks"
             )
-        rows.append((number, dict(zip(header, (c.strip() for c in record), strict=False))))
-    return Table(file, header, tuple(rows))
+            bad.append(BadRow(number, cells, reason))
+        elif any("\0" in cell for cell in record):
+            cells = {name: cell.replace("\0", "") for name, cell in cells.items()}
+            bad.append(BadRow(number, cells, "a NUL byte"))
+        else:
+            rows.append((number, cells))
+    return Table(file, header, tuple(rows), bad=tuple(bad))
 
 
 def _json_lines(file: Path, text: str) -> Table:
@@ -193,10 +216,18 @@ def _json_lines(file: Path, text: str) -> Table:
             raise DataError(f"{file}, line {number}: not JSON ({error})") from error
         if not isinstance(record, dict):
             raise DataError(f'{file}, line {number}: not an object like {{"file_name": "a.jpg"}}')
-        rows.append((number, {_column(name): _cell(value) for name, value in record.items()}))
+        rows.append((number, {column_name(name): _cell(value) for name, value in record.items()}))
     if not rows:
         raise DataError(f"{file} is empty; each of its lines is a JSON object")
     return Table(file, tuple(dict.fromkeys(name for _, row in rows for name in row)), tuple(rows))
+
+
+def _json_array(file: Path, text: str) -> Table:
+    rows = tuple(
+        (number, {column_name(name): _cell(value) for name, value in record.items()})
+        for number, record in enumerate(records_of(file, text), start=1)
+    )
+    return Table(file, tuple(dict.fromkeys(name for _, row in rows for name in row)), rows)
 
 
 def _cell(value: Any) -> str:
@@ -205,7 +236,8 @@ def _cell(value: Any) -> str:
     return value.strip() if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def _column(name: str) -> str:
+def column_name(name: str) -> str:
+    """The name of a column in lower case, with `_` for spaces."""
     return "_".join(name.lower().split())
 
 

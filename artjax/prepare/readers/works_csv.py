@@ -8,21 +8,29 @@ from pathlib import Path, PurePosixPath
 from artjax.config import LABELS
 from artjax.errors import DataError
 from artjax.prepare.catalogue import Catalogue, Work, class_names
-from artjax.prepare.readers.file_index import PictureFiles, no_pictures
+from artjax.prepare.readers.bad_rows import MAX_SHARE, skipped_rows
+from artjax.prepare.readers.file_index import ListedPictures, PictureFiles, no_pictures
 from artjax.prepare.readers.filename_repair import canonical_name
-from artjax.prepare.readers.tables import read_table, tidy, year_of
+from artjax.prepare.readers.tables import BadRow, Table, read_table, tidy, year_of
 
 COLUMNS = ("path", *LABELS, "title", "year", "work_id")
+_OTHER_LABELS = "the same picture is in row {} with other labels; keep the right one"
 
 
-def read_works_csv(file: Path) -> Catalogue:
+def read_works_csv(file: Path, max_bad_rows: float = MAX_SHARE) -> Catalogue:
     """Reads a `works.csv`: UTF-8, separated by comma, semicolon or tab.
 
     Its columns are `path` (relative to the file's folder) and any of artist, genre, location, style,
-    period, title, year and work_id, in any order; others are no labels, as a note says.
+    period, title, year and work_id, in any order; others are no labels, as a note says. Rows without a
+    usable path, with too many cells, or that list a picture again are skipped and named. A file that is
+    only spelt alike is taken where there is one such file, see `SimilarNames`.
+
+    Args:
+      file: the list; its pictures are below its folder, or below a folder that a link there leads to.
+      max_bad_rows: the share of the rows that may be skipped, in [0, 1].
 
     Raises:
-      DataError: one line, with the row, if something is invalid.
+      DataError: one line, with the row, if something is invalid, or too many rows are.
     """
     table = read_table(file)
     if "path" not in table.header:
@@ -37,50 +45,84 @@ def read_works_csv(file: Path) -> Catalogue:
     table.check_once(COLUMNS)
     files = PictureFiles(file.parent)
     unknown = [name for name in table.header if name and name not in COLUMNS]
-    works: list[Work] = []
-    first_row: dict[str, int] = {}
-    for number, values in table.rows:
-        path = _relative(values.get("path", ""), f"{file}, row {number}")
-        picture = files.find(path)
-        key = str(picture or canonical_name(path))
-        if key in first_row:
-            raise DataError(
-                f"{file}, row {number}: the path '{path}' is in row {first_row[key]} already; "
-                "keep one of them"
-            )
-        first_row[key] = number
-        if picture is not None and not picture.resolve().is_relative_to(file.parent.resolve()):
-            raise DataError(
-                f"{file}, row {number}: '{path}' is a link that leads out of the folder"
-            )
-        works.append(
-            Work(
-                file_name=path,
-                labels={label: tidy(values[label]) for label in labels if values.get(label)},
-                picture=picture,
-                title=values.get("title", ""),
-                year=year_of(values.get("year", "")),
-                work_id=values.get("work_id") or path,
-                columns={name: tidy(values[name]) for name in unknown if values.get(name)},
-            )
+    rows, bad = _with_paths(table)
+    found = ListedPictures(files).find(
+        [path for path, _, _ in rows], PurePosixPath(), other_folders=False
+    )
+    works: dict[str, Work] = {}
+    first: dict[str, tuple[str, BadRow]] = {}
+    for (path, number, values), name in zip(rows, found.paths, strict=True):
+        picture = files.folder / name if name else None
+        work = Work(
+            file_name=path,
+            labels={label: tidy(values[label]) for label in labels if values.get(label)},
+            picture=picture,
+            title=values.get("title", ""),
+            year=year_of(values.get("year", "")),
+            work_id=values.get("work_id") or path,
+            columns={name: tidy(values[name]) for name in unknown if values.get(name)},
         )
+        key = str(picture or canonical_name(path))
+        if picture is not None and _leads_out(picture, file.parent):
+            bad.append(
+                (path, BadRow(number, values, f"'{path}' is a link that leads out of the folder"))
+            )
+        elif key in first:
+            again = f"the path '{path}' is in row {first[key][1].number} already; keep one of them"
+            bad.append((path, BadRow(number, values, again)))
+            # Which of two labels is right, nobody knows but the user.
+            if key in works and works[key].labels != work.labels:
+                bad.append((path, first[key][1]._replace(reason=_OTHER_LABELS.format(number))))
+                del works[key]
+        else:
+            works[key], first[key] = work, (path, BadRow(number, values, ""))
+    skipped, notes = skipped_rows(file, bad, len(table.rows) + len(table.bad), max_bad_rows)
     if not works:
         raise DataError(f"{file} lists no works: there is no row below the header")
-    if not any(work.picture for work in works):
-        raise DataError(no_pictures(works, files))
-    notes = table.encoding_notes()
+    if not any(work.picture for work in works.values()):
+        raise DataError(no_pictures(list(works.values()), files))
+    notes = [*table.encoding_notes(), *found.lines(), *notes]
     if unknown:
         notes.append(
             f'columns of {file.name} that are no label, for "split_by" only: {", ".join(unknown)}'
         )
-    return Catalogue(works, class_names(works), notes=notes)
+    return Catalogue(
+        list(works.values()),
+        class_names(works.values()),
+        notes=notes,
+        reading=[f"paths and labels from {file.name}"],
+        skipped=skipped,
+    )
 
 
-def _relative(path: str, where: str) -> str:
+def _with_paths(
+    table: Table,
+) -> tuple[list[tuple[str, int, dict[str, str]]], list[tuple[str, BadRow]]]:
+    """The rows with a path in the folder, as (path, number, cells); and the others, with their paths."""
+    rows, bad = [], [(row.cells.get("path", ""), row) for row in table.bad]
+    for number, values in table.rows:
+        path, problem = _relative(values.get("path", ""))
+        if problem:
+            bad.append((path, BadRow(number, values, problem)))
+        else:
+            rows.append((path, number, values))
+    return rows, bad
+
+
+def _relative(path: str) -> tuple[str, str]:
+    """A path as the folder has it, and what is wrong with it, if anything."""
     path = path.replace("\\", "/").removeprefix("./")
     if not path:
-        raise DataError(f"{where}: the path is empty")
+        return path, "the path is empty"
     pure = PurePosixPath(path)
     if pure.is_absolute() or ".." in pure.parts or re.match(r"^[A-Za-z]:", path):
-        raise DataError(f"{where}: the path '{path}' leads out of the folder; give a relative one")
-    return str(pure)
+        return path, f"the path '{path}' leads out of the folder; give a relative one"
+    return str(pure), ""
+
+
+def _leads_out(picture: Path, folder: Path) -> bool:
+    """Whether a picture is a link to a file elsewhere. A linked folder is the user's own."""
+    file = picture.resolve()
+    return picture.is_symlink() and not any(
+        file.is_relative_to(inside.resolve()) for inside in (folder, picture.parent)
+    )

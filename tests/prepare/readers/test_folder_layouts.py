@@ -7,6 +7,7 @@ from PIL import Image
 
 from artjax.data.splits import SPLITS, divide, shares_of
 from artjax.errors import DataError
+from artjax.prepare.readers.asked import Asked
 from artjax.prepare.readers.folder_layouts import read_folder
 
 
@@ -42,7 +43,7 @@ def splits(catalogue):
 
 def problem(folder, label=""):
     with pytest.raises(DataError) as caught:
-        read_folder(folder, label)
+        read_folder(folder, Asked(label) if isinstance(label, str) else label)
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
@@ -54,7 +55,7 @@ def test_works_csv_comes_first(tmp_path):
     make(tmp_path, "a.jpg", "train/Bo/b.jpg")
     write(tmp_path, "works.csv", "path,artist\na.jpg,Ada\n")
     write(tmp_path, "metadata.csv", "file_name,artist\na.jpg,Bo\n")
-    assert listed(read_folder(tmp_path, "artist")) == {"a.jpg": "Ada"}
+    assert listed(read_folder(tmp_path, Asked("artist"))) == {"a.jpg": "Ada"}
 
 
 def test_lists_in_cells_are_read(tmp_path):
@@ -64,7 +65,10 @@ def test_lists_in_cells_are_read(tmp_path):
         "classes.csv",
         """filename,genre\na.jpg,['Baroque']\nb.jpg,"['Pop Art', 'Op Art']"\n""",
     )
-    assert listed(read_folder(tmp_path, ""), "genre") == {"a.jpg": "Baroque", "b.jpg": "Pop Art"}
+    assert listed(read_folder(tmp_path, Asked("")), "genre") == {
+        "a.jpg": "Baroque",
+        "b.jpg": "Pop Art",
+    }
 
 
 def test_the_type_of_semart_is_a_genre(tmp_path):
@@ -73,7 +77,7 @@ def test_the_type_of_semart_is_a_genre(tmp_path):
     rows = ["1.jpg\t.\tAda\tÉté\t-\t1500\tportrait\tFrench\t1501-1550"]
     rows += ["2.jpg\t.\tBo\t.\t-\t1500\tlandscape\tDutch\t1501-1550"]
     (tmp_path / "semart_train.csv").write_text("\n".join([header, *rows]), encoding="latin-1")
-    catalogue = read_folder(tmp_path, "")
+    catalogue = read_folder(tmp_path, Asked(""))
     assert listed(catalogue, "genre") == {"Images/1.jpg": "portrait", "Images/2.jpg": "landscape"}
     assert catalogue.class_names["location"] == ("Dutch", "French")
     assert "semart_train.csv is not UTF-8, and was read as ISO-8859-1" in catalogue.notes
@@ -83,12 +87,12 @@ def test_the_note_names_what_divided_the_works(tmp_path):
     make(tmp_path, *(f"{i}.jpg" for i in range(3)))
     rows = [f"{i}.jpg,{'AB'[i % 2]},{split}" for i, split in enumerate(("train", "val", "test"))]
     write(tmp_path, "list.csv", "\n".join(["file_name,artist,split", *rows]))
-    assert "splits: as the column 'split' has them" in read_folder(tmp_path, "").notes
+    assert "splits: as the column 'split' has them" in read_folder(tmp_path, Asked("")).notes
 
 
 def test_folders_inside_class_folders_are_noted(tmp_path):
     make(tmp_path, "Ada/early/a.jpg", "Ada/late/a.jpg", "Bo/b.jpg")
-    notes = read_folder(tmp_path, "artist").notes
+    notes = read_folder(tmp_path, Asked("artist")).notes
     assert "2 folders inside class folders (Ada/early, …) belong to the class above: Ada" in notes
 
 
@@ -98,14 +102,14 @@ def test_links_to_class_folders_are_followed_and_a_loop_ends(tmp_path):
     (tmp_path / "museum" / "Ada").symlink_to(tmp_path / "elsewhere")
     (tmp_path / "museum" / "Bo" / "again").symlink_to(tmp_path / "museum")
     (tmp_path / "elsewhere" / "self").symlink_to(tmp_path / "elsewhere")
-    catalogue = read_folder(tmp_path / "museum", "artist")
+    catalogue = read_folder(tmp_path / "museum", Asked("artist"))
     assert listed(catalogue) == {"Ada/a.jpg": "Ada", "Bo/b.jpg": "Bo"}
 
 
 def test_pictures_without_a_suffix_are_read_in_class_folders(tmp_path):
     make(tmp_path, "Ada/scan 1", "Bo/b.jpg")
     write(tmp_path, "Ada/LICENSE", "no picture")
-    catalogue = read_folder(tmp_path, "artist")
+    catalogue = read_folder(tmp_path, Asked("artist"))
     assert listed(catalogue) == {"Ada/scan 1": "Ada", "Bo/b.jpg": "Bo"}
     assert "files that are no pictures of a class: 1 without a suffix" in catalogue.notes
 
@@ -132,7 +136,7 @@ def test_metadata_csv_names_pictures_from_its_own_folder(tmp_path):
         "data/metadata.csv",
         "file_name,artist,title,year,work_id\na.jpg,Ada,Hills,c. 1480,w1\nmore/b.jpg,Bo,,,\n",
     )
-    catalogue = read_folder(tmp_path, "")
+    catalogue = read_folder(tmp_path, Asked(""))
     assert listed(catalogue) == {"data/a.jpg": "Ada", "data/more/b.jpg": "Bo"}
     first, second = catalogue.works
     assert (first.title, first.year, first.work_id) == ("Hills", 1480, "w1")
@@ -149,7 +153,7 @@ def test_metadata_jsonl(tmp_path):
     ]
     text = "\n".join(json.dumps(row, ensure_ascii=False) for row in rows)
     write(tmp_path, "metadata.jsonl", text + "\n\n")
-    works = read_folder(tmp_path, "").works
+    works = read_folder(tmp_path, Asked("")).works
     assert [work.labels for work in works] == [
         *({"artist": "Ada"}, {"artist": "B ö"}, {"genre": "portrait"}),
     ]
@@ -162,7 +166,7 @@ def test_metadata_in_split_folders(tmp_path, name):
     write(tmp_path, "train/metadata.csv", "file_name,artist\n1.jpg,Ada\n")
     write(tmp_path, f"{name}/metadata.csv", "file_name,artist\n1.jpg,Bo\n")
     write(tmp_path, "test/metadata.jsonl", '{"file_name": "1.jpg", "artist": "Cy"}\n')
-    catalogue = read_folder(tmp_path, "")
+    catalogue = read_folder(tmp_path, Asked(""))
     assert listed(catalogue) == {"train/1.jpg": "Ada", f"{name}/1.jpg": "Bo", "test/1.jpg": "Cy"}
     assert splits(catalogue) == {
         **{"train/1.jpg": "train", f"{name}/1.jpg": "validation", "test/1.jpg": "test"},
@@ -175,20 +179,24 @@ def test_one_metadata_file_above_split_folders(tmp_path):
     make(tmp_path, "train/1.jpg", "validation/1.jpg", "test/1.jpg")
     rows = "train/1.jpg,Ada\nvalidation/1.jpg,Bo\ntest/1.jpg,Ada\n"
     write(tmp_path, "metadata.csv", "file_name,artist\n" + rows)
-    assert list(splits(read_folder(tmp_path, "")).values()) == ["train", "validation", "test"]
+    assert list(splits(read_folder(tmp_path, Asked(""))).values()) == [
+        "train",
+        "validation",
+        "test",
+    ]
 
 
 def test_metadata_comes_before_other_lists(tmp_path):
     make(tmp_path, "a.jpg")
     write(tmp_path, "metadata.csv", "file_name,artist\na.jpg,Ada\n")
     write(tmp_path, "labels.csv", "file_name,artist\na.jpg,Bo\n")
-    assert listed(read_folder(tmp_path, "")) == {"a.jpg": "Ada"}
+    assert listed(read_folder(tmp_path, Asked(""))) == {"a.jpg": "Ada"}
 
 
 def test_metadata_without_the_label_leaves_the_class_folders(tmp_path):
     make(tmp_path, "Ada/a.jpg", "Bo/b.jpg")
     write(tmp_path, "metadata.csv", "file_name,caption\nAda/a.jpg,Hills\nBo/b.jpg,Lake\n")
-    catalogue = read_folder(tmp_path, "artist")
+    catalogue = read_folder(tmp_path, Asked("artist"))
     assert listed(catalogue) == {"Ada/a.jpg": "Ada", "Bo/b.jpg": "Bo"}
     assert any("ignored: " in note and "metadata.csv" in note for note in catalogue.notes)
 
@@ -216,7 +224,7 @@ def test_what_the_folders_lack_is_cut_from_train(tmp_path):
     make(tmp_path, *names)
     rows = "".join(f"{name},{'AB'[i % 2]}\n" for i, name in enumerate(names))
     write(tmp_path, "metadata.csv", "file_name,artist\n" + rows)
-    catalogue = read_folder(tmp_path, "")
+    catalogue = read_folder(tmp_path, Asked(""))
     divided = splits(catalogue)
     assert {name for name, split in divided.items() if split == "test"} == set(names[200:])
     assert Counter(divided.values())["validation"] == 20
@@ -225,7 +233,7 @@ def test_what_the_folders_lack_is_cut_from_train(tmp_path):
     for i in range(50):
         (tmp_path / "val").mkdir(exist_ok=True)
         (tmp_path / f"test/{i}.jpg").rename(tmp_path / f"val/{i}.jpg")
-    counts = Counter(splits(read_folder(tmp_path, "")).values())
+    counts = Counter(splits(read_folder(tmp_path, Asked(""))).values())
     assert counts["validation"] == 50
     assert counts["test"] == 20
 
@@ -235,7 +243,7 @@ def test_details_are_cut_with_their_work_and_straddling_ones_stay(tmp_path):
     make(tmp_path, *names)
     rows = "".join(f"{name},{'AB'[i % 2]},w{i // 10}\n" for i, name in enumerate(names[:-1]))
     write(tmp_path, "metadata.csv", f"file_name,artist,work_id\n{rows}test/0.jpg,A,w3\n")
-    catalogue = read_folder(tmp_path, "")
+    catalogue = read_folder(tmp_path, Asked(""))
     divided = splits(catalogue)
     of_work = {}
     for work in catalogue.works[:-1]:
@@ -248,7 +256,7 @@ def test_one_split_alone_is_cut_by_the_builder(tmp_path):
     make(tmp_path, "train/a.jpg", "train/b.jpg", "test/c.jpg")
     write(tmp_path, "train.csv", "image,artist\na.jpg,Ada\nb.jpg,Bo\n")
     write(tmp_path, "test.csv", "image,size\nc.jpg,3\n")
-    catalogue = read_folder(tmp_path, "")
+    catalogue = read_folder(tmp_path, Asked(""))
     assert splits(catalogue) == {"train/a.jpg": None, "train/b.jpg": None}
     assert any("test.csv has no column for the label" in note for note in catalogue.notes)
     assert any(note.startswith("splits: only train has labelled") for note in catalogue.notes)
@@ -264,7 +272,11 @@ def test_a_column_says_the_split(tmp_path, column):
     make(tmp_path, *(f"images/{i}.jpg" for i in range(3)))
     rows = "0.jpg,A,Training\n1.jpg,B,val\n2.jpg,A,test\n"
     write(tmp_path, "classes.csv", f"filename,artist,{column}\n{rows}")
-    assert list(splits(read_folder(tmp_path, "")).values()) == ["train", "validation", "test"]
+    assert list(splits(read_folder(tmp_path, Asked(""))).values()) == [
+        "train",
+        "validation",
+        "test",
+    ]
 
 
 # Kaggle: lists
@@ -282,7 +294,10 @@ def test_a_column_says_the_split(tmp_path, column):
 def test_a_list_finds_its_pictures_in_any_folder(tmp_path, column, cell, where):
     make(tmp_path, f"{where}7.x.jpg", f"{where}8.jpg")
     write(tmp_path, "labels.csv", f"{column};painter\n{cell};Ada\n8.jpg;Bo\n")
-    assert listed(read_folder(tmp_path, "")) == {f"{where}7.x.jpg": "Ada", f"{where}8.jpg": "Bo"}
+    assert listed(read_folder(tmp_path, Asked(""))) == {
+        f"{where}7.x.jpg": "Ada",
+        f"{where}8.jpg": "Bo",
+    }
 
 
 @pytest.mark.parametrize(
@@ -295,13 +310,13 @@ def test_a_list_finds_its_pictures_in_any_folder(tmp_path, column, cell, where):
 def test_columns_that_say_what_they_hold(tmp_path, column, label):
     make(tmp_path, "1.jpg")
     write(tmp_path, "list.csv", f"id,{column}\n1,Ada\n")
-    assert [work.labels for work in read_folder(tmp_path, "").works] == [{label: "Ada"}]
+    assert [work.labels for work in read_folder(tmp_path, Asked("")).works] == [{label: "Ada"}]
 
 
 def test_a_school_is_the_location_not_where_the_work_hangs(tmp_path):
     make(tmp_path, "1.jpg")
     write(tmp_path, "list.csv", "id,location,school\n1,Louvre,Italian\n")
-    assert listed(read_folder(tmp_path, ""), "location") == {"1.jpg": "Italian"}
+    assert listed(read_folder(tmp_path, Asked("")), "location") == {"1.jpg": "Italian"}
 
 
 @pytest.mark.parametrize("column", ["label", "class", "target"])
@@ -310,21 +325,24 @@ def test_a_generic_column_is_what_the_config_says(tmp_path, column):
     write(tmp_path, "train.csv", f"id,{column}\n1,Ada\n")
     said = problem(tmp_path)
     assert f"train.csv: say what its column '{column}' holds: --config artist (or genre" in said
-    assert listed(read_folder(tmp_path, "genre"), "genre") == {"train/1.jpg": "Ada"}
+    assert listed(read_folder(tmp_path, Asked("genre")), "genre") == {"train/1.jpg": "Ada"}
 
 
 def test_a_column_of_the_label_itself_comes_before_a_generic_one(tmp_path):
     make(tmp_path, "1.jpg")
     write(tmp_path, "list.csv", "id,label,artist\n1,portrait,Ada\n")
-    assert read_folder(tmp_path, "artist").works[0].labels == {"artist": "Ada"}
-    assert read_folder(tmp_path, "genre").works[0].labels == {"artist": "Ada", "genre": "portrait"}
+    assert read_folder(tmp_path, Asked("artist")).works[0].labels == {"artist": "Ada"}
+    assert read_folder(tmp_path, Asked("genre")).works[0].labels == {
+        "artist": "Ada",
+        "genre": "portrait",
+    }
 
 
 def test_paths_of_another_machine_are_found_by_their_end(tmp_path):
     make(tmp_path, "pictures/Ada/1.jpg", "pictures/Bo/1.jpg")
     rows = "/kaggle/input/art/pictures/Ada/1.jpg,Ada\nBo\\1.jpg,Bo\n"
     write(tmp_path, "lists/all.csv", "path,artist\n" + rows)
-    assert listed(read_folder(tmp_path, "")) == {
+    assert listed(read_folder(tmp_path, Asked(""))) == {
         **{"pictures/Ada/1.jpg": "Ada", "pictures/Bo/1.jpg": "Bo"},
     }
 
@@ -332,7 +350,7 @@ def test_paths_of_another_machine_are_found_by_their_end(tmp_path):
 def test_a_missing_picture_is_not_another_of_its_name(tmp_path):
     make(tmp_path, "images/Bo/1.jpg", "images/Ada/2.jpg")
     write(tmp_path, "all.csv", "path,artist\nAda/1.jpg,Ada\nBo/1.jpg,Bo\nAda/2.jpg,Ada\n")
-    catalogue = read_folder(tmp_path, "")
+    catalogue = read_folder(tmp_path, Asked(""))
     assert [bool(work.picture) for work in catalogue.works] == [False, True, True]
     assert catalogue.works[0].file_name == "Ada/1.jpg"
     assert "read all.csv: 2 of 3 pictures found by 'path', artist from 'artist'" in catalogue.notes
@@ -342,7 +360,7 @@ def test_of_two_pictures_with_a_name_the_one_of_the_split_is_meant(tmp_path):
     make(tmp_path, "train/1.jpg", "test/1.jpg", "other/1.jpg")
     write(tmp_path, "trainLabels.csv", "id,artist\n1,Ada\n")
     write(tmp_path, "testLabels.csv", "id,artist\n1,Bo\n")
-    catalogue = read_folder(tmp_path, "")
+    catalogue = read_folder(tmp_path, Asked(""))
     assert listed(catalogue) == {"test/1.jpg": "Bo", "train/1.jpg": "Ada"}
     assert splits(catalogue)["test/1.jpg"] == "test"
 
@@ -351,7 +369,7 @@ def test_the_lists_of_splits_may_share_a_folder_of_pictures(tmp_path):
     make(tmp_path, *(f"train/{i}.jpg" for i in range(3)))
     for i, name in enumerate(("train", "val", "test")):
         write(tmp_path, f"{name}.csv", f"image,artist\n{i}.jpg,{'AB'[i % 2]}\n")
-    assert splits(read_folder(tmp_path, "")) == {
+    assert splits(read_folder(tmp_path, Asked(""))) == {
         **{"train/0.jpg": "train", "train/1.jpg": "validation", "train/2.jpg": "test"},
     }
 
@@ -359,28 +377,28 @@ def test_the_lists_of_splits_may_share_a_folder_of_pictures(tmp_path):
 def test_the_columns_with_paths_come_before_ids_if_they_find_any(tmp_path):
     make(tmp_path, "images/a.jpg", "images/1.jpg")
     write(tmp_path, "list.csv", "id,image,artist\n1,a.jpg,Ada\n")
-    assert listed(read_folder(tmp_path, "")) == {"images/a.jpg": "Ada"}
+    assert listed(read_folder(tmp_path, Asked(""))) == {"images/a.jpg": "Ada"}
     write(tmp_path, "list.csv", "id,image,artist\n1,https://x/y.jpg,Ada\n")
-    assert listed(read_folder(tmp_path, "")) == {"images/1.jpg": "Ada"}
+    assert listed(read_folder(tmp_path, Asked(""))) == {"images/1.jpg": "Ada"}
 
 
 def test_submissions_are_no_lists(tmp_path):
     make(tmp_path, "train/1.jpg", "test/2.jpg")
     write(tmp_path, "train.csv", "id,artist\n1,Ada\n")
     write(tmp_path, "sample_submission.csv", "id,artist\n2,Ada\n")
-    assert listed(read_folder(tmp_path, "")) == {"train/1.jpg": "Ada"}
+    assert listed(read_folder(tmp_path, Asked(""))) == {"train/1.jpg": "Ada"}
 
 
 def test_a_picture_listed_twice_is_in_test_and_one_with_two_labels_is_one_line(tmp_path):
     make(tmp_path, "images/1.jpg", "images/2.jpg")
     write(tmp_path, "train.csv", "id,artist\n1,Ada\n2,Bo\n")
     write(tmp_path, "test.csv", "id,artist\n2,Bo\n")
-    catalogue = read_folder(tmp_path, "")
+    catalogue = read_folder(tmp_path, Asked(""))
     assert splits(catalogue)["images/2.jpg"] == "test"
     assert len(catalogue.works) == 2
     assert any(note.startswith("1 rows list a picture again") for note in catalogue.notes)
     write(tmp_path, "test.csv", "id,artist\n2,Ada\n")
-    assert "row 3: 'images/2.jpg' has other labels than in test.csv, row 2" in problem(tmp_path)
+    assert "row 2: 'images/2.jpg' has other labels than in train.csv, row 3" in problem(tmp_path)
 
 
 def test_links_to_a_store_of_files_are_read(tmp_path, tmp_path_factory):
@@ -389,7 +407,7 @@ def test_links_to_a_store_of_files_are_read(tmp_path, tmp_path_factory):
     make(blobs, "1f3c")
     (tmp_path / "a.jpg").symlink_to(blobs / "1f3c")
     write(tmp_path, "metadata.csv", "file_name,artist\na.jpg,Ada\n")
-    assert listed(read_folder(tmp_path, "")) == {"a.jpg": "Ada"}
+    assert listed(read_folder(tmp_path, Asked(""))) == {"a.jpg": "Ada"}
 
 
 @pytest.mark.parametrize(
@@ -444,7 +462,7 @@ def test_a_label_that_the_list_lacks_is_one_line(tmp_path):
 
 def test_class_folders_below_split_folders(tmp_path):
     make(tmp_path, "train/Ada/1.jpg", "train/Bo/deep/2.jpg", "valid/Ada/3.jpg", "test/Bo/4.jpg")
-    catalogue = read_folder(tmp_path, "artist")
+    catalogue = read_folder(tmp_path, Asked("artist"))
     assert listed(catalogue) == {
         **{"train/Ada/1.jpg": "Ada", "train/Bo/deep/2.jpg": "Bo"},
         **{"valid/Ada/3.jpg": "Ada", "test/Bo/4.jpg": "Bo"},
@@ -459,7 +477,7 @@ def test_class_folders_below_split_folders(tmp_path):
 @pytest.mark.parametrize("wrapper", ["images/images", "archive", "a/b/c"])
 def test_class_folders_in_wrappers(tmp_path, wrapper):
     make(tmp_path, f"{wrapper}/Ada/1.jpg", f"{wrapper}/Bo/2.jpg", "cover.jpg")
-    assert listed(read_folder(tmp_path, "artist")) == {
+    assert listed(read_folder(tmp_path, Asked("artist"))) == {
         **{f"{wrapper}/Ada/1.jpg": "Ada", f"{wrapper}/Bo/2.jpg": "Bo"},
     }
 
@@ -467,7 +485,7 @@ def test_class_folders_in_wrappers(tmp_path, wrapper):
 @pytest.mark.parametrize("of", ["data/{}", "{0}/{0}", "{}/images"])
 def test_class_folders_in_wrappers_and_split_folders(tmp_path, of):
     make(tmp_path, *(f"{of.format(s)}/{a}/1.jpg" for s in ("train", "test") for a in ("Ada", "Bo")))
-    catalogue = read_folder(tmp_path, "artist")
+    catalogue = read_folder(tmp_path, Asked("artist"))
     assert catalogue.class_names["artist"] == ("Ada", "Bo")
     assert splits(catalogue)[f"{of.format('test')}/Ada/1.jpg"] == "test"
 
@@ -484,26 +502,29 @@ def test_best_artworks_of_all_time(tmp_path):
         "0,Vincent van Gogh,1853 – 1890,Post-Impressionism,Dutch,,,3\n1,Edgar Degas,,Realism,,,,3\n"
     )
     write(tmp_path, "artists.csv", header + rows)
-    catalogue = read_folder(tmp_path, "artist")
+    catalogue = read_folder(tmp_path, Asked("artist"))
     assert len(listed(catalogue)) == 6
     assert catalogue.class_names["artist"] == ("Edgar_Degas", "Vincent_van_Gogh")
     assert any("6 in no class folder" in note for note in catalogue.notes)
     assert "say what they are: --config artist" in problem(tmp_path)
-    genre = read_folder(tmp_path, "genre")  # it has that column, but names no picture either
-    assert genre.class_names["genre"] == ("Edgar_Degas", "Vincent_van_Gogh")
+    said = problem(tmp_path, "genre")  # which the folders are not
+    assert "artists.csv: its column 'id' names no picture" in said
+    assert "so this list of the genre is not used" in said
 
 
 def test_ids_that_find_a_picture_by_chance_make_no_list(tmp_path):
     make(tmp_path, *(f"{name}/{i}.jpg" for name in ("Ada", "Bo") for i in range(9)), "Bo/9.jpg")
     rows = "".join(f"{i},Realism\n" for i in range(30))
     write(tmp_path, "artists.csv", "id,genre\n" + rows)
-    assert len(listed(read_folder(tmp_path, "genre"), "genre")) == 19
+    assert "so this list of the genre is not used" in problem(tmp_path, "genre")
+    insisted = read_folder(tmp_path, Asked("genre", classes="folders"))
+    assert len(listed(insisted, "genre")) == 19
 
 
 def test_mangled_class_folders_are_one_class(tmp_path):
     mangled = "Albrecht_Du\u0308rer".encode().decode("cp437")
     make(tmp_path, "Albrecht_Dürer/1.jpg", f"{mangled}/2.jpg", "Bo/3.jpg")
-    catalogue = read_folder(tmp_path, "artist")
+    catalogue = read_folder(tmp_path, Asked("artist"))
     assert catalogue.class_names["artist"] == ("Albrecht_Dürer", "Bo")
     assert len(catalogue.works) == 3
     assert any("are one class" in note for note in catalogue.notes)
@@ -511,7 +532,7 @@ def test_mangled_class_folders_are_one_class(tmp_path):
 
 def test_the_only_class_of_a_split_is_no_wrapper(tmp_path):
     make(tmp_path, "train/Ada/1.jpg", "train/Bo/2.jpg", "test/Ada/old/3.jpg", "test/Ada/new/4.jpg")
-    assert read_folder(tmp_path, "artist").class_names["artist"] == ("Ada", "Bo")
+    assert read_folder(tmp_path, Asked("artist")).class_names["artist"] == ("Ada", "Bo")
 
 
 @pytest.mark.parametrize(
@@ -530,3 +551,149 @@ def test_the_only_class_of_a_split_is_no_wrapper(tmp_path):
 def test_folders_that_are_not_clear_are_one_line(tmp_path, names, says):
     make(tmp_path, *names)
     assert says in problem(tmp_path, "artist")
+
+
+def test_what_programs_put_between_pictures_is_counted_and_no_picture(tmp_path):
+    classes = [f"{artist}/{i}.jpg" for artist in ("Ada", "Bo") for i in range(3)]
+    make(tmp_path, *classes)
+    make(tmp_path, *(f"{name.split('/')[0]}/@eaDir/{name.split('/')[1]}" for name in classes))
+    make(tmp_path, *(f"__MACOSX/{name}" for name in classes))
+    make(tmp_path, *(f"thumbs/{name}" for name in classes), "Ada/thumbnails/0.jpg")
+    make(tmp_path, "Ada/.ipynb_checkpoints/0-checkpoint.jpg", "Bo/._0.jpg", ".AppleDouble/0.jpg")
+    write(tmp_path, "Ada/Thumbs.db", "no picture")
+    catalogue = read_folder(tmp_path, Asked("artist"))
+    assert sorted(listed(catalogue)) == classes
+    assert catalogue.class_names["artist"] == ("Ada", "Bo")
+    said = next(note for note in catalogue.notes if "passed over" in note)
+    assert said.startswith("pictures passed over, as made by other programs: 6 in ")
+    assert {"6 in @eaDir", "6 in __MACOSX", "6 in thumbs"} <= set(said.split(": ")[1].split(", "))
+
+
+def test_small_copies_are_the_pictures_where_there_are_no_others(tmp_path):
+    make(tmp_path, "thumbs/Ada/1.jpg", "thumbs/Bo/2.jpg")
+    assert read_folder(tmp_path, Asked("artist")).class_names["artist"] == ("Ada", "Bo")
+
+
+def test_a_list_may_name_a_small_copy_and_else_means_the_picture(tmp_path):
+    make(tmp_path, "images/1.jpg", "thumbs/1.jpg", "thumbs/2.jpg")
+    write(tmp_path, "list.csv", "file_name,artist\n1.jpg,Ada\nthumbs/2.jpg,Bo\n")
+    assert listed(read_folder(tmp_path, Asked())) == {"images/1.jpg": "Ada", "thumbs/2.jpg": "Bo"}
+
+
+@pytest.mark.parametrize("name", ["Test", "train", "images", "Pictures"])
+def test_a_folder_of_pictures_without_a_class_is_no_class(tmp_path, name):
+    make(tmp_path, "Ada/1.jpg", "Bo/2.jpg", f"{name}/3.jpg")
+    said = problem(tmp_path, "artist")
+    assert "the first looks like a folder of pictures without a class" in said
+    assert f"move '{name}' elsewhere, or, if it is a class, rename it or insist" in said
+    insisted = read_folder(tmp_path, Asked("artist", classes="folders"))
+    assert set(insisted.class_names["artist"]) == {"Ada", "Bo", name}
+
+
+@pytest.mark.parametrize(
+    ("names", "why"),
+    [
+        (["A/A00/1.jpg", "N/N01/2.jpg"], "what is in them begins with their names (A/A00)"),
+        (["ab/abcd.jpg", "cd/cdef.jpg", "cd/cd01.jpg"], "what is in them begins with their names"),
+        ([f"{i:02x}/{i}z.jpg" for i in range(40)], "the beginning of a hash or a number"),
+        (
+            ["N01234/1.jpg", "N01235/1.jpg", "1975.1.3/1.jpg"],
+            "like numbers of works, with 1 picture",
+        ),
+        (
+            ["99758d9d-c10b/a.jpg", "99758d9d-c10b/b.jpg", "0a1b2c3d/c.jpg"],
+            "like numbers of works, with 1.5 picture",
+        ),
+    ],
+)
+def test_folders_that_are_hardly_classes_are_refused(tmp_path, names, why):
+    make(tmp_path, *names)
+    said = problem(tmp_path, "artist")
+    assert "are hardly classes of artist, since" in said
+    assert why in said
+    assert 'insist with the setting "classes": "folders"' in said
+    assert len(read_folder(tmp_path, Asked("artist", classes="folders")).works) == len(names)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["A/1.jpg", "B/2.jpg"],
+        ["0/1.jpg", "0/2.jpg", "0/3.jpg", "1/4.jpg", "1/5.jpg", "1/6.jpg"],
+        ["Ada/Ada_1.jpg", "Bo/Bo_2.jpg"],
+        ["cat/cat1.jpg", "dog/dog2.jpg"],
+        ["1850/a.jpg", "1850/b.jpg", "1850/c.jpg", "1900/d.jpg", "1900/e.jpg", "1900/f.jpg"],
+    ],
+)
+def test_short_and_numbered_classes_are_classes(tmp_path, names):
+    make(tmp_path, *names)
+    assert len(read_folder(tmp_path, Asked("artist")).class_names["artist"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("Katalog.xlsx", "Katalog.xlsx is a spreadsheet, which is not read; save it as CSV UTF-8"),
+        ("list.ods", "is a spreadsheet"),
+        ("pictures.zip", "pictures.zip is an archive, which is not read; unpack it there"),
+        ("pictures.tar.gz", "is an archive"),
+        ("export.xml", "may be a catalogue, and is not read"),
+    ],
+)
+def test_what_cannot_be_used_is_named(tmp_path, name, says):
+    make(tmp_path, "1.jpg", "2.jpg")
+    write(tmp_path, name, "no list")
+    assert says in problem(tmp_path)
+    assert says in problem(tmp_path, "artist")
+    make(tmp_path, "Ada/1.jpg", "Bo/2.jpg")
+    notes = read_folder(tmp_path, Asked("artist")).notes
+    assert any(note.startswith("ignored: ") and says in note for note in notes)
+
+
+# JSON
+
+
+@pytest.mark.parametrize(
+    "wrap", [lambda rows: rows, lambda rows: {"info": {"total": 2}, "data": rows}]
+)
+def test_a_json_array_is_a_list(tmp_path, wrap):
+    make(tmp_path, "images/a_web.jpg", "images/b_web.jpg")
+    rows = [
+        {
+            "images": {"web": {"url": f"https://x.org/1/{name}_web.jpg", "width": 3}},
+            "creators": [{"description": artist}, {"description": "Cy"}, {"role": "artist"}],
+            "culture": ["Dutch", "Flemish"],
+            "title": None,
+        }
+        for name, artist in (("a", "Ada"), ("b", "Bo"))
+    ]
+    write(tmp_path, "data.json", json.dumps(wrap(rows)))
+    columns = {"artist": "creators_description", "culture": "culture"}
+    catalogue = read_folder(tmp_path, Asked(picture="images_web_url", columns=columns))
+    assert listed(catalogue) == {"images/a_web.jpg": "Ada|Cy", "images/b_web.jpg": "Bo|Cy"}
+    assert catalogue.works[0].labels["culture"] == "Dutch|Flemish"
+    assert catalogue.works[0].title == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ('{"@context": "http://iiif.io/api/presentation/2/context.json"}', "is an IIIF manifest"),
+        ('{"images": [{"id": 1}], "annotations": [{"id": 1}]}', "is no JSON array of objects"),
+        ("[1, 2]", "is no JSON array of objects"),
+        ("[", "is not JSON"),
+    ],
+)
+def test_other_json_is_named(tmp_path, text, says):
+    make(tmp_path, "a.jpg")
+    write(tmp_path, "data.json", text)
+    assert says in problem(tmp_path)
+
+
+def test_a_json_file_for_each_work_is_no_list(tmp_path):
+    make(tmp_path, *(f"{artist}/{i}.jpg" for artist in ("Ada", "Bo") for i in range(3)))
+    for i in range(6):
+        write(tmp_path, f"records/{i}.json", '[{"id": 1, "artist": "Cy"}]')
+    catalogue = read_folder(tmp_path, Asked("artist"))
+    assert catalogue.class_names["artist"] == ("Ada", "Bo")
+    assert not any("records" in note for note in catalogue.notes)

@@ -51,7 +51,7 @@ def test_names_that_differ_only_in_case_are_different_pictures(folder):
 
 
 def test_a_picture_that_is_only_spelt_alike_is_one_picture(folder):
-    with pytest.raises(DataError, match=r"row 3: the path 'A.jpg' is in row 2 already"):
+    with pytest.raises(DataError, match=r"row 2: the same picture is in row 3 with other"):
         read(folder, "path,artist\na.jpg,Ada\nA.jpg,Bo\n")
     Image.new("RGB", (8, 8)).save(folder / "A.JPG")
     works = read(folder, "path,artist\nA.jpg,Ada\na.jpg,Ada\n").works
@@ -106,7 +106,7 @@ def test_unknown_columns_are_noted(folder):
         ),
         (
             "path,artist\na.jpg,A\nb.jpg,B\n./a.jpg,C\n",
-            "row 4: the path 'a.jpg' is in row 2 already",
+            "row 2: the same picture is in row 4 with other labels; keep the right one (the first of 2",
         ),
         ("path,artist\n../a.jpg,A\n", "row 2: the path '../a.jpg' leads out of the folder"),
         ("path,artist\n/etc/a.jpg,A\n", "leads out of the folder"),
@@ -133,12 +133,62 @@ def test_utf16_is_refused(folder):
         read(folder, "path,artist\na.jpg,Ada\nb.jpg,Bö\n", "utf-16")
 
 
-def test_links_out_of_the_folder_are_refused(folder, tmp_path_factory):
+def test_bad_rows_are_named_and_the_rest_is_read(folder, tmp_path_factory):
     outside = tmp_path_factory.mktemp("outside") / "secret.jpg"
     Image.new("RGB", (8, 8)).save(outside)
     os.symlink(outside, folder / "link.jpg")
-    with pytest.raises(DataError, match="link that leads out"):
-        read(folder, "path,artist\nlink.jpg,Ada\n")
+    for i in range(40):
+        Image.new("RGB", (8, 8)).save(folder / f"{i}.jpg")
+    good = "".join(f"{i}.jpg,Ada\n" for i in range(40))
+    bad = ",Ada\n../a.jpg,Ada\na.jpg,Ada,Bo\n\nb\0.jpg,Ada\n0.jpg,Ada\n1.jpg,Bo\nlink.jpg,Ada\n"
+    catalogue = read(folder, f"path,artist\n{good}{bad}")
+    assert [(row.file_name, row.reason) for row in catalogue.skipped] == [
+        (
+            "1.jpg",
+            "the same picture is in row 48 with other labels; keep the right one (works.csv, row 3)",
+        ),
+        ("", "the path is empty (works.csv, row 42)"),
+        (
+            "../a.jpg",
+            "the path '../a.jpg' leads out of the folder; give a relative one (works.csv, row 43)",
+        ),
+        (
+            "a.jpg",
+            "3 cells below a header of 2; a cell that contains the separator must be in quotation marks "
+            "(works.csv, row 44)",
+        ),
+        ("b.jpg", "a NUL byte (works.csv, row 46)"),
+        ("0.jpg", "the path '0.jpg' is in row 2 already; keep one of them (works.csv, row 47)"),
+        ("1.jpg", "the path '1.jpg' is in row 3 already; keep one of them (works.csv, row 48)"),
+        ("link.jpg", "'link.jpg' is a link that leads out of the folder (works.csv, row 49)"),
+    ]
+    assert [work.file_name for work in catalogue.works] == [f"{i}.jpg" for i in range(40) if i != 1]
+    (note,) = catalogue.notes
+    assert note.startswith("8 of the 47 rows of works.csv cannot be used, and are in skipped.csv: ")
+    assert note.endswith("(the first: row 3)")
+    assert catalogue.skipped[1].kind == "the path is empty"
+
+
+def test_too_many_bad_rows_are_one_line_with_the_first(folder):
+    text = "path,artist\na.jpg,Ada\n,Ada\nb.jpg,Bo\n,Bo\n"
+    with pytest.raises(DataError) as caught:
+        read(folder, text)
+    assert str(caught.value) == (
+        f"{folder / 'works.csv'}, row 3: the path is empty (the first of 2 bad rows, of 4); mend them, "
+        'or let more than 20% be left out by "max_bad_rows"'
+    )
+    assert len(read_works_csv(folder / "works.csv", max_bad_rows=0.5).works) == 2
+    with pytest.raises(DataError, match="row 3"):
+        read_works_csv(folder / "works.csv", max_bad_rows=0.4)
+
+
+def test_a_linked_folder_of_pictures_is_followed(folder, tmp_path_factory):
+    store = tmp_path_factory.mktemp("store")
+    Image.new("RGB", (8, 8)).save(store / "a.jpg")
+    os.symlink(store, folder / "scans")
+    os.symlink("a.jpg", store / "again.jpg")
+    works = read(folder, "path,artist\nscans/a.jpg,Ada\nscans/again.jpg,Bo\n").works
+    assert [work.picture for work in works] == [folder / "scans/a.jpg", folder / "scans/again.jpg"]
 
 
 @pytest.mark.parametrize(
