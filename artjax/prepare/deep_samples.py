@@ -1,4 +1,4 @@
-"""Samples of more than 8 bits. Scanners of 10, 12 or 14 bits write them into 16: white is almost black."""
+"""Samples of more than 8 bits. Scanners of 10 to 14 bits write them into 16: white is almost black."""
 
 from __future__ import annotations
 

@@ -74,9 +74,9 @@ class Forecast:
         if free < _SURE * needed:
             raise DataError(
                 f"the disk of {self._data_dir} has {format_bytes(free)} free, and {self._works:,} "
-                f"pictures need about {format_bytes(needed)} while the set is built ({format_bytes(of_all)} "
-                "afterwards); give another place with --data_dir, or keep smaller pictures with the "
-                "builder's setting short_side_px"
+                f"pictures need about {format_bytes(needed)} while the set is built "
+                f"({format_bytes(of_all)} afterwards); give another place with --data_dir, or keep "
+                "smaller pictures with the builder's setting short_side_px"
             )
         print(
             f"{self._works:,} pictures: {self._time(share_new)}{format_bytes(of_all + self._stored)} in "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path, PurePosixPath
 
@@ -50,8 +51,9 @@ def read_works_csv(file: Path, max_bad_rows: float = MAX_SHARE) -> Catalogue:
         [path for path, _, _ in rows], PurePosixPath(), other_folders=False
     )
     works: dict[str, Work] = {}
-    first: dict[str, tuple[str, BadRow]] = {}
-    for (path, number, values), name in zip(rows, found.paths, strict=True):
+    first: dict[str, tuple[str, int, dict[str, str]]] = {}
+    for row, name in zip(rows, found.paths, strict=True):
+        path, number, values = row
         picture = files.folder / name if name else None
         work = Work(
             file_name=path,
@@ -62,20 +64,21 @@ def read_works_csv(file: Path, max_bad_rows: float = MAX_SHARE) -> Catalogue:
             work_id=values.get("work_id") or path,
             columns={name: tidy(values[name]) for name in unknown if values.get(name)},
         )
-        key = str(picture or canonical_name(path))
+        key = name or f"\0{canonical_name(path)}"  # of a file, or of none
         if picture is not None and _leads_out(picture, file.parent):
             bad.append(
                 (path, BadRow(number, values, f"'{path}' is a link that leads out of the folder"))
             )
         elif key in first:
-            again = f"the path '{path}' is in row {first[key][1].number} already; keep one of them"
+            again = f"the path '{path}' is in row {first[key][1]} already; keep one of them"
             bad.append((path, BadRow(number, values, again)))
             # Which of two labels is right, nobody knows but the user.
             if key in works and works[key].labels != work.labels:
-                bad.append((path, first[key][1]._replace(reason=_OTHER_LABELS.format(number))))
+                before = BadRow(*first[key][1:], _OTHER_LABELS.format(number))
+                bad.append((path, before))
                 del works[key]
         else:
-            works[key], first[key] = work, (path, BadRow(number, values, ""))
+            works[key], first[key] = work, row
     skipped, notes = skipped_rows(file, bad, len(table.rows) + len(table.bad), max_bad_rows)
     if not works:
         raise DataError(f"{file} lists no works: there is no row below the header")
@@ -114,15 +117,15 @@ def _relative(path: str) -> tuple[str, str]:
     path = path.replace("\\", "/").removeprefix("./")
     if not path:
         return path, "the path is empty"
-    pure = PurePosixPath(path)
-    if pure.is_absolute() or ".." in pure.parts or re.match(r"^[A-Za-z]:", path):
+    if path.startswith("/") or ".." in path.split("/") or re.match(r"^[A-Za-z]:", path):
         return path, f"the path '{path}' leads out of the folder; give a relative one"
-    return str(pure), ""
+    plain = "//" not in path and "/." not in path and not path.endswith("/")
+    return path if plain else str(PurePosixPath(path)), ""
 
 
 def _leads_out(picture: Path, folder: Path) -> bool:
     """Whether a picture is a link to a file elsewhere. A linked folder is the user's own."""
+    if not os.path.islink(picture):
+        return False
     file = picture.resolve()
-    return picture.is_symlink() and not any(
-        file.is_relative_to(inside.resolve()) for inside in (folder, picture.parent)
-    )
+    return not any(file.is_relative_to(inside.resolve()) for inside in (folder, picture.parent))
