@@ -10,8 +10,8 @@ from typing import Any
 
 from tqdm import tqdm
 
-# What Beam itself calls its runner for one machine. Since Beam 2.63 it first downloads and starts another
-# program (prism), and takes FnApiRunner where that fails.
+# What Beam itself calls its runner for one machine. It first downloads and starts another program
+# (prism), and takes FnApiRunner where that fails.
 _DIRECT = ("", "direct", "directrunner", "switchingdirectrunner")
 WITHOUT_DOWNLOAD = "FnApiRunner"
 _SECONDS = 1.0

@@ -11,7 +11,7 @@ from artjax.data.reports import Skipped
 from artjax.data.splits import SPLITS, named
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)  # a museum has half a million
 class Work:
     """One picture of a collection, as the catalogue has it.
 

@@ -38,8 +38,8 @@ _FEW_WORKS = 64
 class SourceFile(NamedTuple):
     """A picture file as it was cleaned: size in bytes, times in nanoseconds, SHA-256 of its content.
 
-    `changed_ns` is of the content, `status_ns` of the file: copying or unpacking another file over it can
-    set the first back, but not the second.
+    `changed_ns` is of the content, `status_ns` of the file: copying or unpacking another file over it
+    can set the first back, but not the second.
     """
 
     bytes: int

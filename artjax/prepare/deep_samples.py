@@ -1,4 +1,4 @@
-"""Samples of more than 8 bits. Scanners of 10, 12 or 14 bits write them into 16, where white is almost black."""
+"""Samples of more than 8 bits. Scanners of 10 to 14 bits write them into 16: white is almost black."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _BAND_ROWS = 256
 
 
 def depth_of(largest: float) -> int:
-    """The number of bits that samples use: the smallest of 8, 10, 12, 14, 16, 24 and 32 for the largest."""
+    """The bits that samples use: the fewest of 8, 10, 12, 14, 16, 24 and 32 that hold the largest."""
     return next(bits for bits in _DEPTHS if largest < 2**bits or bits == _DEPTHS[-1])
 
 

@@ -1,4 +1,4 @@
-"""How long the cleaning of a collection takes, and how much disk its build needs, from its first pictures."""
+"""How long cleaning a collection takes, and how much disk its build needs, from its first pictures."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def sample_first(works: Sequence[int]) -> list[int]:
 class Forecast:
     """Says after `SAMPLE` pictures what all will need, and stops where the disk cannot hold it.
 
-    A build has each picture twice on the disk: cleaned, and in the prepared set (or, on the way there, in
-    TFDS's files that shuffle it). The first copies go at the end.
+    A build has each picture twice on the disk: cleaned, and in the prepared set (or, on the way there,
+    in TFDS's files that shuffle it). The first copies go at the end.
 
     Args:
       data_dir: where the set will be.
@@ -73,10 +73,10 @@ class Forecast:
         free = shutil.disk_usage(self._data_dir).free
         if free < _SURE * needed:
             raise DataError(
-                f"the disk of {self._data_dir} has {format_bytes(free)} free, and {self._works:,} pictures "
-                f"need about {format_bytes(needed)} while the set is built ({format_bytes(of_all)} "
-                "afterwards); give another place with --data_dir, or keep smaller pictures with the "
-                "builder's setting short_side_px"
+                f"the disk of {self._data_dir} has {format_bytes(free)} free, and {self._works:,} "
+                f"pictures need about {format_bytes(needed)} while the set is built "
+                f"({format_bytes(of_all)} afterwards); give another place with --data_dir, or keep "
+                "smaller pictures with the builder's setting short_side_px"
             )
         print(
             f"{self._works:,} pictures: {self._time(share_new)}{format_bytes(of_all + self._stored)} in "

@@ -1,4 +1,4 @@
-"""What a rebuild changed: works that are new, left or labelled otherwise, and what that means for runs."""
+"""What a rebuild changed: works that are new, left or labelled anew, and what that means for runs."""
 
 from __future__ import annotations
 

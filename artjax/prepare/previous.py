@@ -1,4 +1,4 @@
-"""The set that a build replaces: it stays until the new one is complete, and its pictures are used again."""
+"""The set that a build replaces: it stays until the new one is complete; its pictures are used again."""
 
 from __future__ import annotations
 

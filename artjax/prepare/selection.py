@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
@@ -38,6 +37,7 @@ from artjax.prepare.cleaning import CleanedWork
 from artjax.prepare.details import with_details
 from artjax.prepare.near_duplicates import NearDuplicate, find_near_duplicates
 from artjax.prepare.placing import splits_of_works, straddling_lines
+from artjax.prepare.source_facts import depth_lines
 
 
 @dataclass(frozen=True)
@@ -130,29 +130,8 @@ class Selection:
             shown = "; ".join(f"{count:,} × {reason}" for reason, count in reasons)
             report = folder / SKIPPED_CSV
             lines.append(f"skipped: {len(self.skipped):,} works ({shown}), named in {report}")
-        return [
-            *lines,
-            *self._depth_lines(),
-            *self._near_duplicate_lines(folder / NEAR_DUPLICATES_CSV),
-        ]
-
-    def _depth_lines(self) -> list[str]:
-        """How many pictures were scaled by the range of their samples, by their depth."""
-        found = (
-            re.search(r"\d+ bits$", picture.facts.format)
-            for works in self.kept.values()
-            for _, picture in works
-            if picture.facts
-        )
-        depths = Counter(match[0] for match in found if match)
-        if not depths:
-            return []
-        total = depths.total()
-        shown = ", ".join(f"{count:,} × {depth}" for depth, count in depths.most_common())
-        return [
-            f"samples: {total:,} pictures use fewer bits than their files have ({shown}), and were "
-            f"scaled by that range; see the column format of {SOURCE_FACTS_CSV}"
-        ]
+        lines += depth_lines(picture.facts for works in self.kept.values() for _, picture in works)
+        return lines + self._near_duplicate_lines(folder / NEAR_DUPLICATES_CSV)
 
     def _near_duplicate_lines(self, report: Path) -> list[str]:
         if not self.near_duplicates:

@@ -68,7 +68,7 @@ def cleaned(monkeypatch):
 
 
 def put_other_content(file, number):
-    """Another picture of the same size in bytes, with the same time, as unpacking an archive leaves it."""
+    """Another picture of the same size in bytes, with the same time, as unpacking an archive does it."""
     status = file.stat()
     picture(file.parent, number)
     (file.parent / f"{number:02d}.bmp").rename(file)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Collection
 from pathlib import Path, PurePosixPath
@@ -105,7 +106,7 @@ class _Gathered:
     def add(self, work: Work, row: BadRow) -> None:
         """Adds the work of a row, unless its picture is listed already or is none of the folder."""
         path = work.file_name
-        key = str(work.picture or canonical_name(path))
+        key = str(work.picture) if work.picture else f"\0{canonical_name(path)}"  # of a file, or none
         if work.picture is not None and _leads_out(work.picture, self._folder):
             self.bad.append((path, row._replace(reason="a link that leads out of the folder")))
         elif key in self._first:
@@ -141,15 +142,15 @@ def _relative(path: str) -> tuple[str, str]:
     path = path.replace("\\", "/").removeprefix("./")
     if not path:
         return path, "the path is empty"
-    pure = PurePosixPath(path)
-    if pure.is_absolute() or ".." in pure.parts or re.match(r"^[A-Za-z]:", path):
+    if path.startswith("/") or ".." in path.split("/") or re.match(r"^[A-Za-z]:", path):
         return path, "the path leads out of the folder; give a relative one"
-    return str(pure), ""
+    plain = "//" not in path and "/." not in path and not path.endswith("/")
+    return path if plain else str(PurePosixPath(path)), ""
 
 
 def _leads_out(picture: Path, folder: Path) -> bool:
     """Whether a picture is a link to a file elsewhere. A linked folder is the user's own."""
+    if not os.path.islink(picture):
+        return False
     file = picture.resolve()
-    return picture.is_symlink() and not any(
-        file.is_relative_to(inside.resolve()) for inside in (folder, picture.parent)
-    )
+    return not any(file.is_relative_to(inside.resolve()) for inside in (folder, picture.parent))
