@@ -3,10 +3,11 @@
     python benchmarks/predict.py --json predict.json
     python benchmarks/predict.py --folder PICTURES --rounds 1
 
-The pictures are those of a folder, else JPEGs of a megapixel made by code; the weights are drawn. The three jobs take turns: cleaning files
-to canvases with all processes, the forward pass over canvases that are there, and both as `predict`
-does it, cleaning beside the forward pass. On a CPU both share the cores, so that the time of both
-together is the least that `predict` can take; on an accelerator that of the slower one is.
+The pictures are those of a folder, else JPEGs of a megapixel made by code; the weights are drawn. The
+three jobs take turns: cleaning files to canvases with all processes, the forward pass over canvases
+that are there, and both as `predict` does it, cleaning beside the forward pass. On a CPU both share
+the cores, so that the time of both together is what `predict` is compared with; on an accelerator
+that of the slower one is.
 """
 
 from __future__ import annotations
