@@ -1,11 +1,13 @@
 """Pictures per second of `--mode predict`, beside cleaning alone and the forward pass alone.
 
     python benchmarks/predict.py --json predict.json
+    python benchmarks/predict.py --folder PICTURES --rounds 1
 
-The pictures are JPEGs made by code; the weights are drawn. The three jobs take turns: cleaning files
-to canvases with all processes, the forward pass over canvases that are there, and both as `predict`
-does it, cleaning beside the forward pass. On a CPU both share the cores, so that the time of both
-together is the least that `predict` can take; on an accelerator that of the slower one is.
+The pictures are those of a folder, else JPEGs of a megapixel made by code; the weights are drawn. The
+three jobs take turns: cleaning files to canvases with all processes, the forward pass over canvases
+that are there, and both as `predict` does it, cleaning beside the forward pass. On a CPU both share
+the cores, so that the time of both together is what `predict` is compared with; on an accelerator
+that of the slower one is.
 """
 
 from __future__ import annotations
@@ -71,7 +73,10 @@ def jobs_of(run: Run, files: list[Path]) -> dict[str, Callable[[], object]]:
         assert len(found) == len(files)
         assert not any(one.reason for one in found)
 
-    forward()  # compiles
+    rest = len(files) % step
+    for part in (canvases[:step], canvases[len(files) - rest :]):
+        if part:  # compiles
+            predict.answers_of([run], part, judges)
     return {
         "cleaning": lambda: list(see_all(files, SHORT_SIDE_PX, sides)),
         "forward pass": forward,
@@ -82,13 +87,16 @@ def jobs_of(run: Run, files: list[Path]) -> dict[str, Callable[[], object]]:
 def main() -> None:
     """Prints a line for each job, and what share of its bound `predict` reaches."""
     platform = jax.devices()[0].platform
-    args = common.create_parser(__doc__, "predict", platform).parse_args()
+    parser = common.create_parser(__doc__, "predict", platform)
+    parser.add_argument("--folder", type=Path, help="pictures in place of made ones")
+    args = parser.parse_args()
     print(common.describe_sizes("predict", platform, args), flush=True)
     compilation_cache.use_cache("")
     run = create_run(args)
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name, "pictures")
-        made_works.write_files(made_works.make_works(args.works), args.repeats, folder)
+        folder = args.folder or Path(name, "pictures")
+        if not args.folder:
+            made_works.write_files(made_works.make_works(args.works), args.repeats, folder)
         files = sorted(folder.iterdir())
         jobs = jobs_of(run, files)
         seconds: dict[str, list[float]] = {job: [] for job in jobs}
