@@ -2,7 +2,7 @@
 
 Needs torch and torchvision beside the extra `weights`; artjax itself never imports them.
 
-    python tools/real_weights.py FOLDER     # parity on its pictures, and the five likeliest words for ten
+    python tools/real_weights.py FOLDER     # parity on ten of its pictures, and their likeliest words
 
 `tools/weights_parity.py` compares all networks, on weights that a formula makes. This one takes those of
 `--config.model.weights=squeezenet1_1`, puts them into torchvision's module, and fails above 1e-4 of the
@@ -83,7 +83,9 @@ def main() -> None:
     found = sorted(file for file in folder.rglob("*") if file.suffix.lower() in SUFFIXES)
     if not found:
         sys.exit(f"{folder}: no pictures ({', '.join(SUFFIXES)})")
-    files = [found[i] for i in np.linspace(0, len(found) - 1, min(PICTURES, len(found))).astype(int)]
+    files = [
+        found[i] for i in np.linspace(0, len(found) - 1, min(PICTURES, len(found))).astype(int)
+    ]
     pixels = np.asarray(CAFFE.normalise(crops_of(files)))
     original = next(o for o in originals() if o.model == NAME)
     network = original.create().eval()
