@@ -115,7 +115,10 @@ def test_settings_that_differ_from_those_of_the_weights_are_named(trunk, tmp_pat
     config = probe(trunk, model__activation="gelu", preprocessing__channel_order="BGR")
     found, lines = pretrained.with_preprocessing(config, weights, None)
     assert len(lines) == 2
-    assert "expect channel_order RGB, and --config.preprocessing.channel_order sets BGR" in lines[0]
+    assert (
+        "expect channel_order RGB, and --config.preprocessing.channel_order or preset sets BGR"
+        in lines[0]
+    )
     assert "the activation relu, and --config.model.activation sets gelu" in lines[1]
     own = {"channel_order": "BGR", "crop_share": 1.0, "interpolation": "linear"}
     assert found.preprocessing.to_dict() == own | {"mean": (0.5,) * 3, "std": (0.5,) * 3}
@@ -139,8 +142,8 @@ def test_an_input_is_warned_of_only_where_the_weights_say_theirs(pytestconfig, t
     assert opened_squeezenet("squeezenet1_1", preprocessing__preset="caffe") == (CAFFE, [])
     found, lines = opened_squeezenet("squeezenet1_1", preprocessing__preset="imagenet")
     assert found == TORCHVISION
-    assert [line.partition(" (")[0].partition(",")[0] for line in lines] == [
-        "warning: the pretrained weights expect mean 0.4811",
+    # The means differ by less than they are rounded.
+    assert [line.partition(",")[0] for line in lines] == [
         "warning: the pretrained weights expect std 0.003922",
         "warning: the pretrained weights expect channel_order BGR",
     ]
@@ -154,10 +157,8 @@ def test_an_input_is_warned_of_only_where_the_weights_say_theirs(pytestconfig, t
     assert opened_squeezenet(str(file)) == (TORCHVISION, [])
     found, (line,) = opened_squeezenet(str(file), preprocessing__preset="caffe")
     assert found == CAFFE
-    assert line.startswith("input: mean 0.4811,0.4575,0.4079, std ")
-    assert (
-        "as set; the file does not say (with such names it is often mean 0.485,0.456,0.406" in line
-    )
+    assert line.startswith("input: std 0.003922,0.003922,0.003922, channel_order BGR, as set; ")
+    assert "the file does not say (with such names it is often std 0.229,0.224,0.225, " in line
 
 
 def test_a_resumed_run_keeps_the_input_of_its_preset():
@@ -219,7 +220,7 @@ def test_every_recipe_takes_a_trunk_with_batch_norm(recipe, trunk, data_dir, tmp
 @pytest.mark.slow
 def test_a_probe_of_the_published_weights_needs_nothing_else(data_dir, tmp_path, capsys):
     config = load_config_file("configs/probe.py", "tiny")
-    apply_overrides(config, [("image_size", "64"), ("steps", "2"), ("features.views", "1")])
+    apply_overrides(config, [("image_size", "32"), ("steps", "2"), ("features.views", "1")])
     assert train(config, Places(tmp_path, data_dir), **ONE).finished
     said = capsys.readouterr().out
     assert said.startswith("pretrained: 722,496 parameters from squeezenet1_1 (SqueezeNet 1.1, ")
