@@ -19,8 +19,8 @@ from artjax.models.translation import CAFFE
 from tools.weights_parity import made_pixels
 
 NAME = "squeezenet1_1"
-# Of torchvision's module with these weights, on `made_pixels(64)` times 64 (PyTorch 2.13): the six largest
-# of its mean features [2, 512], and the mean of all of them.
+# Of torchvision's module with these weights, on `made_pixels(64)` times 64 (PyTorch 2.13): the six
+# largest of its mean features [2, 512], and the mean of all of them.
 LARGEST = {140: 33.5174, 378: 43.7087, 482: 43.0002, 652: 32.1721, 890: 36.8912, 994: 38.7701}
 MEAN = 0.828057
 
