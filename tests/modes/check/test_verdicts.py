@@ -114,6 +114,10 @@ def test_one_batch_must_be_learnt_by_heart(losses, top1, verdict, says):
     found = verdicts.one_batch(losses, top1, 0.1, 32, 0.1)
     assert found.verdict == verdict
     assert says in found.text
+    if verdict == FAILED:  # where the input is another one, the rate is not blamed
+        found = verdicts.one_batch(losses, top1, 0.1, 32, 0.1, input_first=True)
+        assert "put the input right first" in found.text
+        assert "peak_lr" not in found.text
 
 
 @pytest.mark.parametrize("right", [0.05, 0.25, 0.5, 0.9])
