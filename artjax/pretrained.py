@@ -168,8 +168,11 @@ class OpenWeights:
         arrays = {path: np.asarray(theirs[path]) for path in trunk}
         heads = kept_heads(classes, run.classes)
         hidden = {p for p in wanted if p.partition("/")[2].startswith(("head_fc", "head_bn"))}
-        # A head is of use only behind the same hidden layers.
-        if not all(_fits(path, theirs, wanted) for path in hidden):
+        kernels = [f"params/head_{task}/kernel" for task in heads]
+        # A head is of use only behind the same hidden layers, or the same features.
+        if not all(_fits(path, theirs, wanted) for path in hidden) or any(
+            theirs[path].shape[0] != wanted[path].shape[0] for path in kernels
+        ):
             heads = {}
         if heads:
             arrays |= {path: np.asarray(theirs[path]) for path in hidden}
