@@ -25,6 +25,7 @@ import ml_dtypes
 import numpy as np
 
 _MAGIC_NUMBER = 0x1950A86A20F9469CFC6C  # of the first pickle of the older layout
+_ZIP = b"PK\x03\x04"
 _SIZE_BYTES = 8  # before each storage of the older layout: its number of elements
 
 _DTYPES: Mapping[str, np.dtype] = {
@@ -172,11 +173,11 @@ class TorchFile:
         self._folder = ""  # in the archive
         self._last: tuple[str, bytes] = ("", b"")  # arrays that share a storage follow each other
         try:
-            self.held = self._read_zip() if zipfile.is_zipfile(path) else self._read_pickles()
+            self.held = self._read_zip() if _is_archive(path) else self._read_pickles()
         except (NotReadableError, OSError):
             raise
         except Exception as error:  # a damaged pickle causes one of many kinds
-            raise NotReadableError(f"damaged or incomplete: {_first_line(error)}") from None
+            raise NotReadableError(_first_line(error)) from None
 
     def _read_zip(self) -> Any:
         self._archive = archive = zipfile.ZipFile(self._path)
@@ -243,7 +244,7 @@ class TorchFile:
                 raise NotReadableError("an array is larger than what the file holds of it")
             return self._archive.read(entry)[:size]
         except (KeyError, zipfile.BadZipFile) as error:
-            raise NotReadableError(f"damaged or incomplete: {_first_line(error)}") from None
+            raise NotReadableError(_first_line(error)) from None
 
 
 class _Builder:
@@ -315,6 +316,15 @@ class _Unpickler(pickle.Unpickler):
         if not isinstance(kind, _Dtype):
             raise NotReadableError("arrays of a kind that is not known here")
         return self._storage(kind.dtype, str(key), int(count))
+
+
+def _is_archive(path: Path) -> bool:
+    if zipfile.is_zipfile(path):
+        return True
+    with path.open("rb") as stream:
+        if stream.read(len(_ZIP)) == _ZIP:
+            raise NotReadableError("incomplete: the end of the archive is missing")
+    return False
 
 
 def _first_line(error: Exception) -> str:
