@@ -85,7 +85,7 @@ class OpenWeights:
         fitting = weights.fitting(self._file, config.image_size, head_layers=layers)
         if not fitting:
             raise WeightsError(
-                f"--config.model.weights={self.source}: these weights are "
+                f"--config.model.weights={self.source}: "
                 f"{weights.why_none(self._file, config.image_size)}"
             )
         if len(fitting) > 1:
@@ -286,8 +286,8 @@ def describe(pretrained: Pretrained) -> list[str]:
     of = f", revision {origin['revision'][:12]}" if origin.get("revision") else ""
     of += f", step {origin['step']:,}" if "step" in origin else ""
     if origin.get("read_from"):
-        besides = f" (beside {', '.join(pretrained.beside)})" if pretrained.beside else ""
-        of += f", read from its '{origin['read_from']}'{besides}"
+        others = ", ".join(f"'{key}'" for key in pretrained.beside)
+        of += f", read from its '{origin['read_from']}'" + (f" (beside {others})" if others else "")
     if origin.get("prefix"):
         of += f", without the prefix '{origin['prefix']}'"
     heads = f", with the head for {' and '.join(pretrained.heads)}" if pretrained.heads else ""
