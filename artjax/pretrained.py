@@ -91,7 +91,7 @@ class OpenWeights:
         fitting = weights.fitting(self._file, config.image_size, head_layers=layers)
         if not fitting:
             raise WeightsError(
-                f"--config.model.weights={self.source}: these weights are "
+                f"--config.model.weights={self.source}: "
                 f"{weights.why_none(self._file, config.image_size)}"
             )
         if len(fitting) > 1:
@@ -180,8 +180,11 @@ class OpenWeights:
         arrays = {path: np.asarray(theirs[path]) for path in trunk}
         heads = kept_heads(classes, run.classes)
         hidden = {p for p in wanted if p.partition("/")[2].startswith(("head_fc", "head_bn"))}
-        # A head is of use only behind the same hidden layers.
-        if not all(_fits(path, theirs, wanted) for path in hidden):
+        kernels = [f"params/head_{task}/kernel" for task in heads]
+        # A head is of use only behind the same hidden layers, or the same features.
+        if not all(_fits(path, theirs, wanted) for path in hidden) or any(
+            theirs[path].shape[0] != wanted[path].shape[0] for path in kernels
+        ):
             heads = {}
         if heads:
             arrays |= {path: np.asarray(theirs[path]) for path in hidden}
@@ -329,8 +332,8 @@ def describe(pretrained: Pretrained) -> list[str]:
     of += f", step {origin['step']:,}" if "step" in origin else ""
     whose = f"{origin['provenance']}; " if "provenance" in origin else ""
     if origin.get("read_from"):
-        besides = f" (beside {', '.join(pretrained.beside)})" if pretrained.beside else ""
-        of += f", read from its '{origin['read_from']}'{besides}"
+        others = ", ".join(f"'{key}'" for key in pretrained.beside)
+        of += f", read from its '{origin['read_from']}'" + (f" (beside {others})" if others else "")
     if origin.get("prefix"):
         of += f", without the prefix '{origin['prefix']}'"
     heads = f", with the head for {' and '.join(pretrained.heads)}" if pretrained.heads else ""

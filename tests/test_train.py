@@ -160,12 +160,13 @@ def test_resumed_run_equals_uninterrupted_run_with_augmentations_and_other_sourc
 
 
 LONGER = {"model__name": "narrow_bn", "steps": 0, "eval_every": 4, "log_every": 2}
+LONGER |= {"optim__warmup_steps": 2, "optim__warmup_epochs": 0.0}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("stopped", [None, 6], ids=["finished", "interrupted"])
 def test_a_run_trained_longer_equals_one_that_was_meant_to_be(stopped, data_dir, tmp_path, capsys):
-    settings = LONGER | {"optim__schedule": "constant", "optim__warmup_steps": 2}
+    settings = LONGER | {"optim__schedule": "constant"}
     short, long = (tiny_config(**settings, epochs=epochs) for epochs in (2.0, 4.0))
     one(long, tmp_path / "whole", data_dir)
     first = one(short, tmp_path / "longer", data_dir, stop_after_steps=stopped)
@@ -183,7 +184,7 @@ def test_a_run_trained_longer_equals_one_that_was_meant_to_be(stopped, data_dir,
 def test_a_falling_learning_rate_goes_on_where_the_longer_schedule_has_it(
     data_dir, tmp_path, capsys
 ):
-    settings = LONGER | {"optim__schedule": "cosine", "optim__warmup_steps": 2}
+    settings = LONGER | {"optim__schedule": "cosine"}
     one(tiny_config(**settings, epochs=2.0), tmp_path, data_dir)
     lowered = tiny_config(**settings, epochs=1.0)
     with pytest.raises(WorkdirError, match="can be trained longer, but not shorter"):

@@ -25,6 +25,7 @@ import ml_dtypes
 import numpy as np
 
 _MAGIC_NUMBER = 0x1950A86A20F9469CFC6C  # of the first pickle of the older layout
+_ZIP = b"PK\x03\x04"
 _SIZE_BYTES = 8  # before each storage of the older layout: its number of elements
 
 _DTYPES: Mapping[str, np.dtype] = {
@@ -168,24 +169,26 @@ class TorchFile:
         self._path = path
         self._storages: dict[str, Storage] = {}
         self._offsets: dict[str, int] = {}
-        self._folder: str | None = None
+        self._archive: zipfile.ZipFile | None = None
+        self._folder = ""  # in the archive
+        self._last: tuple[str, bytes] = ("", b"")  # arrays that share a storage follow each other
         try:
-            self.held = self._read_zip() if zipfile.is_zipfile(path) else self._read_pickles()
+            self.held = self._read_zip() if _is_archive(path) else self._read_pickles()
         except (NotReadableError, OSError):
             raise
         except Exception as error:  # a damaged pickle causes one of many kinds
-            raise NotReadableError(f"damaged or incomplete: {_first_line(error)}") from None
+            raise NotReadableError(_first_line(error)) from None
 
     def _read_zip(self) -> Any:
-        with zipfile.ZipFile(self._path) as archive:
-            names = archive.namelist()
-            pickles = [name for name in names if f"/{name}".endswith("/data.pkl")]
-            if len(pickles) != 1:
-                raise NotReadableError("a zip archive without the data.pkl of PyTorch")
-            self._folder = pickles[0].removesuffix("data.pkl")
-            if f"{self._folder}byteorder" in names:
-                self.big_endian = archive.read(f"{self._folder}byteorder") == b"big"
-            return self._unpickled(io.BytesIO(archive.read(pickles[0])))
+        self._archive = archive = zipfile.ZipFile(self._path)
+        names = archive.namelist()
+        pickles = [name for name in names if f"/{name}".endswith("/data.pkl")]
+        if len(pickles) != 1:
+            raise NotReadableError("a zip archive without the data.pkl of PyTorch")
+        self._folder = pickles[0].removesuffix("data.pkl")
+        if f"{self._folder}byteorder" in names:
+            self.big_endian = archive.read(f"{self._folder}byteorder") == b"big"
+        return self._unpickled(io.BytesIO(archive.read(pickles[0])))
 
     def _read_pickles(self) -> Any:
         with self._path.open("rb") as stream:
@@ -208,8 +211,10 @@ class TorchFile:
         return _Unpickler(stream, self._storage).load()
 
     def _storage(self, dtype: np.dtype, key: str, count: int) -> Storage:
-        storage = Storage(self, key, dtype, count)
-        return self._storages.setdefault(key, storage)
+        storage = self._storages.setdefault(key, Storage(self, key, dtype, count))
+        if (storage.dtype, storage.count) != (dtype, count):
+            raise NotReadableError("arrays of several types share their values")
+        return storage
 
     def bytes_of(self, storage: Storage) -> bytes:
         """The bytes of a storage.
@@ -217,20 +222,29 @@ class TorchFile:
         Raises:
           NotReadableError: if the file has none or fewer of them.
         """
+        if self._last[0] != storage.key:
+            self._last = storage.key, self._read(storage)
+        return self._last[1]
+
+    def close(self) -> None:
+        """Closes the file."""
+        if self._archive is not None:
+            self._archive.close()
+
+    def _read(self, storage: Storage) -> bytes:
         size = storage.count * storage.dtype.itemsize
-        if self._folder is None:
+        if self._archive is None:
             with self._path.open("rb") as stream:
                 stream.seek(self._offsets[storage.key])
                 return stream.read(size)
         try:
-            with zipfile.ZipFile(self._path) as archive:
-                entry = archive.getinfo(f"{self._folder}data/{storage.key}")
-                # PyTorch never compresses: so nothing becomes larger than the file.
-                if entry.compress_type != zipfile.ZIP_STORED or entry.file_size < size:
-                    raise NotReadableError("an array is larger than what the file holds of it")
-                return archive.read(entry)[:size]
+            entry = self._archive.getinfo(f"{self._folder}data/{storage.key}")
+            # PyTorch never compresses: so nothing becomes larger than the file.
+            if entry.compress_type != zipfile.ZIP_STORED or entry.file_size < size:
+                raise NotReadableError("an array is larger than what the file holds of it")
+            return self._archive.read(entry)[:size]
         except (KeyError, zipfile.BadZipFile) as error:
-            raise NotReadableError(f"damaged or incomplete: {_first_line(error)}") from None
+            raise NotReadableError(_first_line(error)) from None
 
 
 class _Builder:
@@ -302,6 +316,15 @@ class _Unpickler(pickle.Unpickler):
         if not isinstance(kind, _Dtype):
             raise NotReadableError("arrays of a kind that is not known here")
         return self._storage(kind.dtype, str(key), int(count))
+
+
+def _is_archive(path: Path) -> bool:
+    if zipfile.is_zipfile(path):
+        return True
+    with path.open("rb") as stream:
+        if stream.read(len(_ZIP)) == _ZIP:
+            raise NotReadableError("incomplete: the end of the archive is missing")
+    return False
 
 
 def _first_line(error: Exception) -> str:

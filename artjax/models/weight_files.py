@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -137,8 +138,9 @@ def read_torch(source: str, file: Path) -> Read:
       WeightsError: if it is no such file, holds no network, or is damaged.
     """
     try:
-        found = checkpoints.network_in(TorchFile(file).held)
-        arrays = {name: tensor.read() for name, tensor in found.tensors.items()}
+        with closing(TorchFile(file)) as opened:
+            found = checkpoints.network_in(opened.held)
+            arrays = {name: tensor.read() for name, tensor in found.tensors.items()}
     except (NotReadableError, MemoryError, RecursionError) as error:
         raise WeightsError(
             f"{source}: not a file of PyTorch, or damaged: {_first_line(error)}\n"

@@ -68,7 +68,7 @@ def read(source: str) -> Weights:
     try:
         other = file_kinds.why_not(file)
         if other is not None:
-            raise WeightsError(f"{source}: this {other[0]}\n{other[1].capitalize()}")
+            raise WeightsError(f"{source}: this {other[0]}\n{other[1][0].upper()}{other[1][1:]}")
         reader = READERS.get(file_kinds.kind_of(file) or "")
         if reader is None:
             raise WeightsError(
@@ -273,13 +273,15 @@ def why_none(weights: Weights, image_size: int) -> str:
     _, similar = _candidates(weights, image_size, {})
     whose = unknown_networks.in_words(weights.arrays)
     if not similar:
-        return f"none of the networks here has such names: {whose}\nThere are {', '.join(names())}"
+        return f"no network here has such names: {whose}\nThere are {', '.join(names())}"
     nearest = similar[0]
     side = _side(nearest, image_size)
     try:
         translated_for(nearest, weights, trunk_shapes(nearest, side), side)
     except WeightsError as error:
-        return f"nearly those of {' or '.join(similar)}: {whose}\n{str(error).splitlines()[0]}"
+        return (
+            f"nearly the weights of {' or '.join(similar)}: {whose}\n{str(error).splitlines()[0]}"
+        )
     return whose
 
 

@@ -52,7 +52,9 @@ def test_what_is_no_weights_is_named_with_what_to_do(name, content, what, todo, 
 
 def test_folders_of_other_libraries_are_named_or_their_weights_read(tmp_path):
     (tmp_path / "saved_model.pb").write_bytes(b"\x08\x01")
-    with pytest.raises(WeightsError, match="this is a SavedModel folder"):
+    with pytest.raises(
+        WeightsError, match=r"this is a SavedModel folder .*\nLoad it with Keras.*NAME.weights.h5"
+    ):
         read(str(tmp_path))
     (tmp_path / "saved_model.pb").unlink()
     (tmp_path / "model.safetensors.index.json").write_text("{}")

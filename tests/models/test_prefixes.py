@@ -153,5 +153,5 @@ def test_weights_that_nearly_fit_say_in_what_they_differ(of):
     arrays = of("resnet18-torchvision")
     del arrays["layer4.1.bn2.bias"]
     said = why_none(Weights(arrays, ORIGIN), 32)
-    assert said.startswith("nearly those of resnet18")
+    assert said.startswith("nearly the weights of resnet18")
     assert "missing: params/stage4_block2/bn2/bias" in said
