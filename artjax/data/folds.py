@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from functools import partial
+from functools import cached_property, partial
 
 import numpy as np
 
@@ -59,8 +59,12 @@ class FoldedCanvases(Canvases):
         Raises:
           DataError: if no work is left.
         """
-        whole = self._whole(tuple(sorted(label_features.items())))
-        rows = np.flatnonzero(np.asarray(self._divided(whole)) == name)
+        key = tuple(sorted(label_features.items()))
+        if key not in self._opened:
+            whole = self._whole(key)
+            self._opened[key] = whole, np.asarray(self._divided(whole))
+        whole, splits = self._opened[key]
+        rows = np.flatnonzero(splits == name)
         if not len(rows):
             what = f"fold {self.fold} of {self.folds}" if self.folds else "the division"
             apart = f", and all of one {self.by} are in one split" if self.by else ""
@@ -73,6 +77,11 @@ class FoldedCanvases(Canvases):
     def kept_out(self, label_features: dict[str, str]) -> int:
         """How many pictures with one of the labels are never tested, for their contradicting labels."""
         return int(self._kept_out(self._whole(tuple(sorted(label_features.items())))).sum())
+
+    @cached_property
+    def _opened(self) -> dict[tuple[tuple[str, str], ...], tuple[Split, np.ndarray]]:
+        """All works, and the split of each, by the labels that were asked for: a run asks often."""
+        return {}
 
     def _whole(self, label_features: tuple[tuple[str, str], ...]) -> Split:
         """All works of all splits with at least one of the labels."""

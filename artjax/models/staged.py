@@ -49,13 +49,6 @@ class StagedNetwork(nn.Module, kw_only=True):
         """
         raise NotImplementedError(f"{type(self).__name__} must define run_stages")
 
-    def other_arithmetic(self) -> tuple[StagedNetwork, ...]:
-        """The same network computed in other ways, which may be faster on a CPU without gradients.
-
-        The parameters are the same, and so are the outputs but for rounding.
-        """
-        return ()
-
     @nn.compact
     def __call__(
         self, images: jax.Array, *, train: bool = False, after: str = "", until: str = ""

@@ -19,7 +19,6 @@ from artjax.models.preprocessing import Preprocessing
 from artjax.models.registry import HEAD, Family, Translated, register
 from artjax.models.staged import Stage, StagedNetwork
 from artjax.models.translation import TORCHVISION, alone, from_keras, from_torch, knows
-from artjax.models.winograd import convolution_3x3, pays
 
 DEPTHS: Mapping[str, tuple[tuple[int, ...], ...]] = {
     "vgg11": ((64,), (128,), (256,) * 2, (512,) * 2, (512,) * 2),
@@ -54,7 +53,6 @@ class VGG(StagedNetwork):
       activation: a name in `activations.ACTIVATIONS`. All but `relu` come before the max-pool.
       stem_channels: number of channels to which the three channels of the image, and the first kernel,
         are padded with zeros. The values are the same; GPU tensor cores need a multiple of 8.
-      winograd: whether wide convolutions are computed by `winograd.convolution_3x3`.
     """
 
     stages: tuple[tuple[int, ...], ...]
@@ -63,12 +61,6 @@ class VGG(StagedNetwork):
     relu_after_pool: bool = True
     activation: str = "relu"
     stem_channels: int = 3
-    winograd: bool = False
-
-    def other_arithmetic(self) -> tuple[StagedNetwork, ...]:
-        """With Winograd's convolutions, in float32 only: they lose more digits than others."""
-        wide = any(pays((3, 3, width, width)) for widths in self.stages for width in widths)
-        return (self.clone(winograd=True),) if wide and self.dtype == jnp.float32 else ()
 
     def run_stages(self, train: bool) -> Iterator[Stage]:
         """Yields `stage1` …, and `hidden` or `pooled`.
@@ -96,7 +88,7 @@ class VGG(StagedNetwork):
                 use_bias=not self.batch_norm,
                 kernel_init=nn.initializers.variance_scaling(gain, "fan_in", "truncated_normal"),
                 dtype=self.dtype,
-                conv_general_dilated=partial(_convolution, self.stem_channels, self.winograd),
+                conv_general_dilated=partial(_convolution, self.stem_channels),
                 name=f"conv{s}_{c}",
             )(x)
             if self.batch_norm:
@@ -131,15 +123,12 @@ def _pooled_7x7(x: jax.Array) -> jax.Array:
 
 def _convolution(
     channels: int,
-    winograd: bool,
     inputs: jax.Array,
     kernel: jax.Array,
     *arguments: Any,
     **options: Any,
 ) -> jax.Array:
     """`lax.conv_general_dilated` on [B, H, W, C]. If C < `channels`, C is padded with zeros."""
-    if winograd and pays(kernel.shape):
-        return convolution_3x3(inputs, kernel)
     missing = max(0, channels - inputs.shape[-1])
     if missing:
         inputs = jnp.pad(inputs, ((0, 0), (0, 0), (0, 0), (0, missing)))

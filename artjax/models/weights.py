@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -107,7 +108,17 @@ def trunk_shapes(name: str, image_size: int, **options: Any) -> dict[str, jax.Sh
       image_size: side of the images in pixels.
       options: as for `create_model`.
     """
-    model = create_model(name, {}, dtype=jnp.dtype("float32"), platform="cpu", **options)
+    hashable = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in options.items()
+    }
+    return dict(_trunk_shapes(name, image_size, tuple(hashable.items())))
+
+
+@cache  # tracing a network takes half a second, and each fold of a cross-validation asks again
+def _trunk_shapes(
+    name: str, image_size: int, options: tuple[tuple[str, Any], ...]
+) -> dict[str, jax.ShapeDtypeStruct]:
+    model = create_model(name, {}, dtype=jnp.dtype("float32"), platform="cpu", **dict(options))
     images = jax.ShapeDtypeStruct((1, image_size, image_size, 3), jnp.float32)
     variables = jax.eval_shape(model.init, jax.random.key(0), images)
     family = family_of(name)

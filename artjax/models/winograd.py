@@ -38,13 +38,28 @@ _OF_OUTPUTS = np.asarray(
     [[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0, 1, -1, 8, -8, 1]], np.float32
 )
 
-_FEWEST_CHANNELS = 256  # with fewer, reading and writing the tiles takes longer than is saved
+# With fewer channels, reading and writing the tiles takes longer than is saved; with fewer pixels,
+# transforming the kernel does.
+_FEWEST_CHANNELS, _FEWEST_OF_SMALL_SIDES, _SMALL_SIDE = 256, 128, 28
+_FEWEST_PIXELS = 2  # of the whole batch, for each channel
 _IMAGES_AT_ONCE = 8  # so that the tiles of 56 x 56 outputs with 256 channels are 60 MB
 
 
-def pays(kernel_shape: tuple[int, ...]) -> bool:
-    """Whether `convolution_3x3` is faster than XLA's own on a CPU, for a kernel [3, 3, C, D]."""
-    return kernel_shape[:2] == (3, 3) and min(kernel_shape[2:]) >= _FEWEST_CHANNELS
+def pays(inputs_shape: tuple[int, ...], kernel_shape: tuple[int, ...]) -> bool:
+    """Whether `convolution_3x3` may be faster than XLA's own on a CPU.
+
+    Args:
+      inputs_shape: [B, H, W, C].
+      kernel_shape: [3, 3, C, D]; for any other kernel it is not.
+    """
+    batch, height, width, _ = inputs_shape
+    small = max(height, width) <= _SMALL_SIDE
+    fewest = _FEWEST_OF_SMALL_SIDES if small else _FEWEST_CHANNELS
+    return (
+        kernel_shape[:2] == (3, 3)
+        and min(kernel_shape[2:]) >= fewest
+        and batch * height * width >= _FEWEST_PIXELS * max(kernel_shape[2:])
+    )
 
 
 def convolution_3x3(inputs: jax.Array, kernel: jax.Array) -> jax.Array:

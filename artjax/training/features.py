@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,6 +32,7 @@ from artjax.training.network import Network
 # More works at once are no faster on a CPU, and need more memory.
 _LARGEST_BATCH_ON_CPU = 16
 _DONE = ".done"
+_KEPT_EVERY_S = 1.0  # writing to the disk after each batch would take as long as a small trunk does
 
 
 class Features:
@@ -146,17 +149,16 @@ class Features:
         network, split, view = self._network, missing.split, missing.view
         size = self._batch_size
         step = network.feature_step
-        keys = None
+        of_view = None
         if view is not None:
-            # A work has the same augmentation in every fold and split: it depends on its row alone.
             of_view = jax.random.fold_in(jax.random.key(network.config.seed), view)
-            keys = jax.vmap(lambda row: jax.random.fold_in(of_view, row))
 
         def batch(number: int) -> tuple[np.ndarray, dict[str, jax.Array]]:
             real = np.arange(number * size, min((number + 1) * size, len(split)))
             padded = np.pad(real, (0, size - len(real)), constant_values=-1)
             return real, batches.put(split, padded, network.batch_sharding)
 
+        kept_at = time.monotonic()
         what = "features" if view is None else f"features, view {view}"
         with tqdm(
             total=len(split),
@@ -167,7 +169,9 @@ class Features:
         ) as bar:
             for real, images in batches.prefetch(batch, 0, -(-len(split) // size)):
                 rows = missing.rows[real]
-                drawn = keys(np.pad(rows, (0, size - len(rows)))) if keys else None
+                drawn = None
+                if of_view is not None:
+                    drawn = _keys(of_view, np.pad(rows, (0, size - len(rows))))
                 values = np.asarray(step(self._variables, images, drawn))[: len(real)]
                 if not np.isfinite(values).all():
                     raise DataError(
@@ -176,9 +180,11 @@ class Features:
                         "--config.features.views=0"
                     )
                 array[rows] = values
-                array.flush()  # before the file that says so
                 done[rows] = True
-                write_atomically(done_file, np.packbits(done).tobytes())
+                if time.monotonic() >= kept_at + _KEPT_EVERY_S or real[-1] == len(split) - 1:
+                    array.flush()  # before the file that says so
+                    write_atomically(done_file, np.packbits(done).tobytes())
+                    kept_at = time.monotonic()
                 bar.update(len(real))
 
     @property
@@ -188,6 +194,12 @@ class Features:
         if network.mesh.devices.flat[0].platform == "cpu":
             size = min(size, _LARGEST_BATCH_ON_CPU * network.mesh.size)
         return size
+
+
+@jax.jit
+def _keys(of_view: jax.Array, rows: jax.Array) -> jax.Array:
+    """A key for each row: a work has the same augmentation in every fold and split."""
+    return jax.vmap(partial(jax.random.fold_in, of_view))(rows)
 
 
 class _Missing(NamedTuple):

@@ -16,6 +16,7 @@ from jax.sharding import Mesh
 from artjax import augment, models
 from artjax.errors import ConfigError
 from artjax.models import HEAD, create_model
+from artjax.models.faster_convolutions import with_faster_convolutions
 from artjax.models.preprocessing import Preprocessing
 from artjax.models.presets import with_preset
 from artjax.models.staged import StagedNetwork, stage_names
@@ -69,6 +70,7 @@ class Network:
       abstract_variables: shapes, dtypes and shardings of the trained parameters and all statistics.
       abstract_frozen: the same of the frozen variables: parameters that are not trained, and statistics
         of BatchNorm that do not move; `{}` if there are none.
+      counted: numbers that follow from the network alone, by name; who computes one may keep it here.
       eval_step: (whole variables, batch[, view]) → logits for each task, the same in every process.
       feature_step: the function from `create_feature_step`: (variables, batch, keys) → the outputs of
         the stage `boundary`.
@@ -104,6 +106,7 @@ class Network:
         self.abstract_frozen: dict[str, Any] = (
             self._on_mesh(self.frozen_of(self.shapes)) if self.groups.frozen else {}
         )
+        self.counted: dict[str, float] = {}
         self._options_forward = compiler_options(self.platform, forward_only=True)
         self._options_once = compiler_options(self.platform, runs_once=True)
         self.eval_step = jax.jit(
@@ -250,9 +253,9 @@ class Network:
             # What is best for one network is not for another.
             candidates.append(Candidate(own, {}))
         if self.platform == "cpu":
-            for model in self.model.other_arithmetic():
-                step = self._feature_step(model, self.boundary)
-                candidates.append(Candidate(step, self._options_forward, "other arithmetic"))
+            for name, use_winograd in (("matrix products", False), ("Winograd", True)):
+                step = with_faster_convolutions(own, use_winograd=use_winograd)
+                candidates.append(Candidate(step, self._options_forward, name))
         return FastestProgram(candidates, out_shardings=mesh_lib.replicated(self.mesh))
 
     def _feature_step(self, model: nn.Module, stage: str) -> Callable[..., jax.Array]:

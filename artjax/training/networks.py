@@ -31,6 +31,8 @@ def network_of(config: ConfigDict, classes: Mapping[str, int], mesh: Mesh) -> Ne
     """
     key = _without_fold(config), tuple(classes.items()), mesh
     network = _built.pop(key, None) or Network(config, classes, mesh)
+    if network.boundary:
+        _ = network.feature_shape  # traced before the copy, for all of them
     _built[key] = network
     while len(_built) > _MOST:
         _built.popitem(last=False)

@@ -322,8 +322,10 @@ class Training:
         """FLOPs of training on one image; see `estimates.Forward.training_flops`."""
         forward = estimates.Forward(self.network.model_for_counting(), self.network.boundary)
         passes = 2 if self.config.optim.sam_rho else 1
-        flops = passes * forward.training_flops(*self._forward_arguments)
-        return flops / _TRACED_BATCH_SIZE
+        counted = self.network.counted
+        if "training FLOPs" not in counted:
+            counted["training FLOPs"] = forward.training_flops(*self._forward_arguments)
+        return passes * counted["training FLOPs"] / _TRACED_BATCH_SIZE
 
     def estimated_bytes(self) -> tuple[float, float, float]:
         """Estimates the bytes of state, gradient and activations on each device, from shapes alone.

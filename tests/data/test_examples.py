@@ -10,7 +10,7 @@ from artjax.errors import DataError
 
 @pytest.mark.parametrize("split", SPLITS)
 def test_examples_are_those_of_tfds(split, data_dir):
-    prepared = open_canvases(tiny_config(), data_dir).prepared
+    prepared = open_canvases(tiny_config(), data_dir, data_dir / "canvases").prepared
     expected = dict(enumerate(read_examples(prepared, split, "image")))
     assert len(expected) > 4
     rows = [0, 3, len(expected) - 1]
@@ -23,6 +23,6 @@ def test_examples_are_those_of_tfds(split, data_dir):
 
 
 def test_a_split_without_records_is_one_line(data_dir):
-    prepared = open_canvases(tiny_config(), data_dir).prepared
+    prepared = open_canvases(tiny_config(), data_dir, data_dir / "canvases").prepared
     with pytest.raises(DataError, match="has no TFRecord files for the split 'nowhere'"):
         next(examples_at(prepared, "nowhere", [0]))
