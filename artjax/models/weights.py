@@ -52,9 +52,9 @@ def read(source: str) -> Weights:
 
     Args:
       source: a name in `named_weights.NAMED`; a file of safetensors, of Keras (`.h5`, `.weights.h5`,
-        `.keras`) or of PyTorch (`.pth`, `.pt`, `.ckpt`, `.bin` …; PyTorch is not needed); a folder with `model.safetensors`; or
-        `hf:OWNER/NAME` or `hf:OWNER/NAME@REVISION` for a model of the Hugging Face hub (needs the extra
-        `hub`).
+        `.keras`) or of PyTorch (`.pth`, `.pt`, `.ckpt`, `.bin` …; PyTorch is not needed); a folder with
+        `model.safetensors`; or `hf:OWNER/NAME` or `hf:OWNER/NAME@REVISION` for a model of the Hugging
+        Face hub (needs the extra `hub`).
 
     Raises:
       WeightsError: if there is no such name, file or model, or it cannot be read. The message says

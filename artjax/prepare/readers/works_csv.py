@@ -106,7 +106,8 @@ class _Gathered:
     def add(self, work: Work, row: BadRow) -> None:
         """Adds the work of a row, unless its picture is listed already or is none of the folder."""
         path = work.file_name
-        key = str(work.picture) if work.picture else f"\0{canonical_name(path)}"  # of a file, or none
+        # A path that has no file is no path of a file.
+        key = str(work.picture) if work.picture else f"\0{canonical_name(path)}"
         if work.picture is not None and _leads_out(work.picture, self._folder):
             self.bad.append((path, row._replace(reason="a link that leads out of the folder")))
         elif key in self._first:
