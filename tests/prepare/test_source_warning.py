@@ -17,6 +17,7 @@ from artjax.modes.describe.mode import describe
 from artjax.places import Places
 from artjax.prepare.building import build
 from artjax.prepare.cleaning import clean_works
+from artjax.prepare.readers.asked import Asked
 from artjax.prepare.readers.folder_layouts import read_folder
 from artjax.setup import open_setup
 
@@ -93,7 +94,7 @@ def test_times_of_files_and_a_build_before_change_nothing(museum, data_dir, tmp_
     shutil.copytree(museum[0], copied)
     for number, file in enumerate(sorted(copied.rglob("*.png"))):
         os.utime(file, (number, number))
-    works = read_folder(copied, "artist").works
+    works = read_folder(copied, Asked("artist")).works
     before = [of.facts for of in clean_works(works, tmp_path / "cleaned", 512)]
     assert [of.facts for of in clean_works(works, tmp_path / "cleaned", 512)] == before
     build("collection", copied, tmp_path / "data", "artist")
