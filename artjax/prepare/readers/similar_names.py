@@ -16,6 +16,8 @@ from artjax.prepare.readers.filename_repair import canonical_name
 _SEPARATORS = re.compile(r"[\s_.,\-\u2010-\u2015]+")
 # What a spreadsheet or a data frame makes of the id 436535 where another row has none.
 _FLOAT = re.compile(r"(\d+)\.0")
+# An identifier, and what is shown or how large: A00001_10, 436535_main. Shorter ones are years.
+_WITH_VIEW = re.compile(r"(?=[^_]*\d)(?P<id>[^_]{5,})_[^_]+")
 _NEAREST_OF = 20_000  # more files take seconds to compare with
 
 
@@ -101,6 +103,7 @@ class SimilarNames:
         self._by_name: dict[str, list[str]] = {}
         self._by_number: dict[str, list[str]] = {}
         self._by_folder: dict[str, list[str]] = {}
+        self._by_id: dict[str, list[str]] = {}
         for name in names:
             key = loose_name(name, suffixes)
             last = key.rpartition("/")[2]
@@ -108,6 +111,8 @@ class SimilarNames:
             self._by_name.setdefault(last, []).append(name)
             if number := _number(last):
                 self._by_number.setdefault(number, []).append(name)
+            if view := _WITH_VIEW.fullmatch(PurePosixPath(name).stem):
+                self._by_id.setdefault(loose_name(view["id"], suffixes), []).append(name)
             for folder in key.split("/")[:-1]:
                 self._by_folder.setdefault(folder, []).append(name)
 
@@ -141,6 +146,9 @@ class SimilarNames:
             keys += [(self._by_name, last), (self._by_name, key.replace("/", "-"))]
             # IIIF keeps each image in a folder of its own: IDENTIFIER/full/max/0/default.jpg.
             keys += [(self._by_number, _number(last)), (self._by_folder, last)]
+            # 436535 may be 436535_main.jpg, but 436535.jpg is not 436535_back.jpg.
+            if PurePosixPath(listed).suffix.lower() not in self._suffixes:
+                keys += [(self._by_id, last)]
         for files, wanted in keys:
             alike = files.get(wanted, []) if wanted else []
             if alike:

@@ -19,6 +19,8 @@ COLUMNS = ("path", *LABELS, "title", "year", "work_id")
 _AGAIN = "its picture is listed already; keep one of the rows"
 _OTHER_LABELS = "its picture is listed with other labels; keep the right row"
 
+_Row = tuple[str, int, dict[str, str]]  # the path that is listed, the number, and the cells
+
 
 def read_works_csv(
     file: Path,
@@ -62,7 +64,8 @@ def read_works_csv(
         [path for path, _, _ in rows], PurePosixPath(), other_folders=False
     )
     gathered = _Gathered(files.folder)
-    for (path, number, values), name in zip(rows, found.paths, strict=True):
+    for row, name in zip(rows, found.paths, strict=True):
+        path, _, values = row
         picture = files.folder / name if name else None
         work = Work(
             file_name=path,
@@ -73,7 +76,7 @@ def read_works_csv(
             work_id=values.get("work_id") or path,
             columns={name: tidy(values[name]) for name in unknown if values.get(name)},
         )
-        gathered.add(work, BadRow(number, values, ""))
+        gathered.add(work, name, row)
     works, bad = list(gathered.works.values()), bad + gathered.bad
     skipped, notes = skipped_rows(file, bad, len(table.rows) + len(table.bad), max_bad_rows)
     if not works:
@@ -99,34 +102,36 @@ class _Gathered:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._first: dict[str, tuple[str, BadRow]] = {}
+        self._first: dict[str, _Row] = {}
         self.works: dict[str, Work] = {}
         self.bad: list[tuple[str, BadRow]] = []
 
-    def add(self, work: Work, row: BadRow) -> None:
-        """Adds the work of a row, unless its picture is listed already or is none of the folder."""
-        path = work.file_name
-        # A path that has no file is no path of a file.
-        key = str(work.picture) if work.picture else f"\0{canonical_name(path)}"
+    def add(self, work: Work, name: str | None, row: _Row) -> None:
+        """Adds the work of a row, unless its file `name` is listed already or is none of the folder."""
+        path, number, _ = row
+        key = name or f"\0{canonical_name(path)}"  # of a file, or of none
         if work.picture is not None and _leads_out(work.picture, self._folder):
-            self.bad.append((path, row._replace(reason="a link that leads out of the folder")))
+            self._refuse(row, "a link that leads out of the folder")
         elif key in self._first:
-            listed, earlier = self._first[key]
+            earlier = self._first[key]
             same = key in self.works and self.works[key].labels == work.labels
             reason = _AGAIN if same else _OTHER_LABELS
-            self.bad.append((path, row._replace(reason=reason, other=f"row {earlier.number}")))
+            self._refuse(row, reason, other=earlier[1])
             # Which of two labels is right, nobody knows but the user.
             if not same and key in self.works:
                 del self.works[key]
-                other = f"row {row.number}"
-                self.bad.append((listed, earlier._replace(reason=reason, other=other)))
+                self._refuse(earlier, reason, other=number)
         else:
-            self.works[key], self._first[key] = work, (path, row)
+            self.works[key], self._first[key] = work, row
+
+    def _refuse(self, row: _Row, reason: str, other: int = 0) -> None:
+        path, number, values = row
+        self.bad.append((path, BadRow(number, values, reason, f"row {other}" if other else "")))
 
 
 def _with_paths(
     table: Table,
-) -> tuple[list[tuple[str, int, dict[str, str]]], list[tuple[str, BadRow]]]:
+) -> tuple[list[_Row], list[tuple[str, BadRow]]]:
     """The rows with a path in the folder, as (path, number, cells); and the others, with their paths."""
     rows, bad = [], [(row.cells.get("path", ""), row) for row in table.bad]
     for number, values in table.rows:

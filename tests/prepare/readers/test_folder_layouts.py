@@ -630,6 +630,7 @@ def test_folders_that_are_hardly_classes_are_refused(tmp_path, names, why):
         ["A/1.jpg", "B/2.jpg"],
         ["0/1.jpg", "0/2.jpg", "0/3.jpg", "1/4.jpg", "1/5.jpg", "1/6.jpg"],
         ["Ada/Ada_1.jpg", "Bo/Bo_2.jpg"],
+        ["Al/Al_1.jpg", "Bo/Bo_2.jpg"],
         ["cat/cat1.jpg", "dog/dog2.jpg"],
         ["1850/a.jpg", "1850/b.jpg", "1850/c.jpg", "1900/d.jpg", "1900/e.jpg", "1900/f.jpg"],
     ],

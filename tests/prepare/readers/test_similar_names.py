@@ -41,6 +41,8 @@ def found(folder, paths, name="works.csv", column="path"):
         ("the artist\u2019s_wife.jpg", "the artist's wife.jpg"),
         ("1975.1.35", "1975-1-35.jpg"),
         ("123", "00123.jpg"),
+        ("A00001", "A/A00/A00001_10.jpg"),
+        ("29.100.113", "29.100.113_main view.jpg"),
         ("123.0", "123.jpg"),
         ("scans/a b.jpg", "scans/a_b.jpg"),
         ("a b.jpg", "scans/a_b.jpg"),
@@ -61,6 +63,10 @@ def test_one_file_that_is_spelt_alike_is_the_picture(tmp_path, listed, file):
         ("mona_lisa.jpg", ["mona-lisa.jpg", "mona lisa.jpg"]),
         ("mona_lisa", ["mona-lisa.jpg", "mona-lisa.png"]),
         ("123", ["0123.jpg", "00123.jpg"]),
+        ("A00001", ["A00001_8.jpg", "A00001_10.jpg"]),
+        ("A00001.jpg", ["A00001_back.jpg"]),
+        ("1975", ["1975_35.jpg"]),  # the year of many works
+        ("1975.1", ["1975_1_35.jpg"]),  # a set, of which this is one
         ("a_b.jpg", ["one/a b.jpg", "two/a-b.jpg"]),
         ("scans/a_b.jpg", ["other/a b.jpg"]),  # a works.csv says in which folder
         ("123.jpg", ["124.jpg"]),
