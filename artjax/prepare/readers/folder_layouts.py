@@ -34,7 +34,8 @@ def read_folder(manual_dir: Path, asked: Asked) -> Catalogue:
     files = PictureFiles(manual_dir)
     mapped = asked.catalogue or asked.picture or asked.columns
     if (manual_dir / "works.csv").exists() and not mapped:
-        return _noted(read_works_csv(manual_dir / "works.csv", asked.max_bad_rows), files, [])
+        listed = read_works_csv(manual_dir / "works.csv", asked.max_bad_rows, files)
+        return _noted(listed, files, [])
     if asked.classes == FOLDERS:
         catalogue = read_class_folders(
             files, _label_of_folders(asked.label, manual_dir), insist=True

@@ -18,7 +18,9 @@ COLUMNS = ("path", *LABELS, "title", "year", "work_id")
 _OTHER_LABELS = "the same picture is in row {} with other labels; keep the right one"
 
 
-def read_works_csv(file: Path, max_bad_rows: float = MAX_SHARE) -> Catalogue:
+def read_works_csv(
+    file: Path, max_bad_rows: float = MAX_SHARE, files: PictureFiles | None = None
+) -> Catalogue:
     """Reads a `works.csv`: UTF-8, separated by comma, semicolon or tab.
 
     Its columns are `path` (relative to the file's folder) and any of artist, genre, location, style,
@@ -29,6 +31,7 @@ def read_works_csv(file: Path, max_bad_rows: float = MAX_SHARE) -> Catalogue:
     Args:
       file: the list; its pictures are below its folder, or below a folder that a link there leads to.
       max_bad_rows: the share of the rows that may be skipped, in [0, 1].
+      files: those of its folder, if the caller has them.
 
     Raises:
       DataError: one line, with the row, if something is invalid, or too many rows are.
@@ -44,16 +47,19 @@ def read_works_csv(file: Path, max_bad_rows: float = MAX_SHARE) -> Catalogue:
             f"{file} has no column with a label {table.found}; add one of {', '.join(LABELS)}"
         )
     table.check_once(COLUMNS)
-    files = PictureFiles(file.parent)
+    files = files or PictureFiles(file.parent)
     unknown = [name for name in table.header if name and name not in COLUMNS]
     rows, bad = _with_paths(table)
+    notes, listed = table.encoding_notes(), len(table.rows) + len(table.bad)
+    del table  # of half a million rows it is as much as the works
     found = ListedPictures(files).find(
         [path for path, _, _ in rows], PurePosixPath(), other_folders=False
     )
     works: dict[str, Work] = {}
-    first: dict[str, tuple[str, int, dict[str, str]]] = {}
-    for row, name in zip(rows, found.paths, strict=True):
-        path, number, values = row
+    first: dict[str, int] = {}
+    rows.reverse()
+    for name in found.paths:
+        path, number, values = rows.pop()
         picture = files.folder / name if name else None
         work = Work(
             file_name=path,
@@ -65,26 +71,25 @@ def read_works_csv(file: Path, max_bad_rows: float = MAX_SHARE) -> Catalogue:
             columns={name: tidy(values[name]) for name in unknown if values.get(name)},
         )
         key = name or f"\0{canonical_name(path)}"  # of a file, or of none
-        if picture is not None and _leads_out(picture, file.parent):
+        if name and _leads_out(file.parent, name):
             bad.append(
-                (path, BadRow(number, values, f"'{path}' is a link that leads out of the folder"))
+                (path, BadRow(number, {}, f"'{path}' is a link that leads out of the folder"))
             )
         elif key in first:
-            again = f"the path '{path}' is in row {first[key][1]} already; keep one of them"
-            bad.append((path, BadRow(number, values, again)))
+            again = f"the path '{path}' is in row {first[key]} already; keep one of them"
+            bad.append((path, BadRow(number, {}, again)))
             # Which of two labels is right, nobody knows but the user.
             if key in works and works[key].labels != work.labels:
-                before = BadRow(*first[key][1:], _OTHER_LABELS.format(number))
-                bad.append((path, before))
+                bad.append((path, BadRow(first[key], {}, _OTHER_LABELS.format(number))))
                 del works[key]
         else:
-            works[key], first[key] = work, row
-    skipped, notes = skipped_rows(file, bad, len(table.rows) + len(table.bad), max_bad_rows)
+            works[key], first[key] = work, number
+    skipped, of_bad = skipped_rows(file, bad, listed, max_bad_rows)
     if not works:
         raise DataError(f"{file} lists no works: there is no row below the header")
     if not any(work.picture for work in works.values()):
         raise DataError(no_pictures(list(works.values()), files))
-    notes = [*table.encoding_notes(), *found.lines(), *notes]
+    notes += [*found.lines(), *of_bad]
     if unknown:
         notes.append(
             f'columns of {file.name} that are no label, for "split_by" only: {", ".join(unknown)}'
@@ -123,9 +128,10 @@ def _relative(path: str) -> tuple[str, str]:
     return path if plain else str(PurePosixPath(path)), ""
 
 
-def _leads_out(picture: Path, folder: Path) -> bool:
+def _leads_out(folder: Path, name: str) -> bool:
     """Whether a picture is a link to a file elsewhere. A linked folder is the user's own."""
-    if not os.path.islink(picture):
+    if not os.path.islink(os.path.join(folder, name)):  # a Path would keep this string
         return False
+    picture = folder / name
     file = picture.resolve()
     return not any(file.is_relative_to(inside.resolve()) for inside in (folder, picture.parent))
