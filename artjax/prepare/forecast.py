@@ -7,6 +7,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from tqdm import tqdm
+
 from artjax.errors import DataError
 from artjax.runtime.resources import format_bytes
 
@@ -78,10 +80,9 @@ class Forecast:
                 f"({format_bytes(of_all)} afterwards); give another place with --data_dir, or keep "
                 "smaller pictures with the builder's setting short_side_px"
             )
-        print(
+        tqdm.write(  # beside the bar
             f"{self._works:,} pictures: {self._time(share_new)}{format_bytes(of_all + self._stored)} in "
-            f"DATA_DIR, {format_bytes(needed)} until the set is written ({format_bytes(free)} free)",
-            flush=True,
+            f"DATA_DIR, {format_bytes(needed)} until the set is written ({format_bytes(free)} free)"
         )
 
     def _time(self, share_new: float) -> str:
@@ -97,7 +98,7 @@ class Forecast:
 def in_words(seconds: float) -> str:
     """A time that is only estimated: 40 seconds, 12 minutes, 3.5 hours."""
     if seconds < 90:
-        return f"{max(1, round(seconds))} seconds"
+        return f"{max(2, round(seconds))} seconds"
     if seconds < 90 * 60:
         return f"{round(seconds / 60)} minutes"
     return f"{seconds / 3600:.1f} hours"

@@ -92,6 +92,8 @@ def write(file: Path, settings: Sequence[int], kept: Iterable[tuple[Work, Cleane
         views += of_picture
         row = [picture.source, picture.sha256, picture.size, picture.facts, len(of_picture)]
         rows.append([work.file_name, *row])
+    if not rows:  # drawn pictures
+        return
     said = {"made_with": made_with(), "settings": list(settings), "rows": rows}
     with replacing(file) as partial, partial.open("wb") as stream:
         np.savez(
