@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy._core.multiarray import _reconstruct
 
 from artjax.errors import WeightsError
 from artjax.places import has_repository
@@ -63,9 +62,11 @@ NAMED: Mapping[str, Named] = {
 DEFAULT = "squeezenet1_1"
 """What recipes for a pretrained network start from where nothing else is named and it is installed."""
 
-
 _OF_THE_HUB = re.compile(r"[\w.-]+/[\w.-]+")  # without its prefix
 
+_reconstruct: Any = np.zeros(0).__reduce__()[
+    0
+]  # NumPy's own, without the name of its private module
 # What an array of NumPy is pickled with. Up to 1.26 the private module had no underscore.
 _ADMITTED: Mapping[tuple[str, str], Any] = {
     ("numpy.core.multiarray", "_reconstruct"): _reconstruct,
