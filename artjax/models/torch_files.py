@@ -17,7 +17,7 @@ import pickle
 import zipfile
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -122,8 +122,11 @@ class Tensor:
           NotReadableError: if it is larger than its storage, or the file is damaged.
         """
         order: Literal[">", "<"] = ">" if self.storage.file.big_endian else "<"
-        values = np.frombuffer(self.storage.read(), self.storage.dtype.newbyteorder(order))
-        values = values.astype(self.storage.dtype, copy=False).view(self.dtype)
+        try:
+            values = np.frombuffer(self.storage.read(), self.storage.dtype.newbyteorder(order))
+            values = values.astype(self.storage.dtype, copy=False).view(self.dtype)
+        except ValueError as error:  # a part of an element is left over
+            raise NotReadableError(_first_line(error)) from None
         last = self.offset + sum(
             (n - 1) * s for n, s in zip(self.shape, self.strides, strict=True) if n
         )
@@ -134,6 +137,9 @@ class Tensor:
         steps = tuple(s * values.itemsize for s in self.strides)
         view = np.lib.stride_tricks.as_strided(values[self.offset :], self.shape, steps)
         return np.ascontiguousarray(view).reshape(self.shape)
+
+    def __setstate__(self, state: Any) -> None:
+        """Ignores it: a pickle cannot change what was checked."""
 
 
 @dataclass(frozen=True)
@@ -148,6 +154,9 @@ class Storage:
     def read(self) -> bytes:
         """Its bytes."""
         return self.file.bytes_of(self)
+
+    def __setstate__(self, state: Any) -> None:
+        """Ignores it, as `Tensor` does."""
 
 
 class TorchFile:
@@ -275,14 +284,20 @@ class _Dtype:
 def _tensor(
     storage: Storage, offset: int, shape: tuple[int, ...], strides: tuple[int, ...], *rest: Any
 ) -> Tensor:
-    return Tensor(storage, offset, tuple(shape), tuple(strides), storage.dtype)
+    sizes, steps = tuple(map(int, shape)), tuple(map(int, strides))
+    return Tensor(storage, int(offset), sizes, steps, storage.dtype)
 
 
 def _tensor_with_dtype(
     storage: Storage, offset: int, shape: Any, strides: Any, grad: Any, hooks: Any, of: Any, *_: Any
 ) -> Tensor:
     dtype = of.dtype if isinstance(of, _Dtype) else storage.dtype
-    return Tensor(storage, offset, tuple(shape), tuple(strides), dtype)
+    return replace(_tensor(storage, offset, shape, strides), dtype=dtype)
+
+
+def _tensor_of_type(build: Any, kind: Any, arguments: tuple[Any, ...], state: Any) -> Any:
+    """Of a tensor whose class is another, or that has attributes."""
+    return build(*arguments) if isinstance(build, _Builder) else Opaque()
 
 
 _KNOWN: Mapping[tuple[str, str], Any] = {
@@ -293,6 +308,7 @@ _KNOWN: Mapping[tuple[str, str], Any] = {
     ("torch._utils", "_rebuild_tensor_v3"): _Builder(_tensor_with_dtype),
     ("torch._utils", "_rebuild_parameter"): _Builder(lambda tensor, *rest: tensor),
     ("torch._utils", "_rebuild_parameter_with_state"): _Builder(lambda tensor, *rest: tensor),
+    ("torch._tensor", "_rebuild_from_type_v2"): _Builder(_tensor_of_type),
     **{("torch", f"{name}Storage"): _Dtype(dtype) for name, dtype in _DTYPES.items()},
     ("torch.storage", "UntypedStorage"): _Dtype(_DTYPES["Untyped"]),
     **{("torch", name): _Dtype(dtype) for name, dtype in _TYPED.items()},
