@@ -37,11 +37,15 @@ class FastestProgram:
       function: the function of the first candidate, not compiled.
     """
 
-    def __init__(self, candidates: Sequence[Candidate], **settings: Any) -> None:
+    def __init__(
+        self, candidates: Sequence[Candidate], *, decided_by: int | None = None, **settings: Any
+    ) -> None:
         """Compiles nothing yet.
 
         Args:
           candidates: the functions are pure and compute the same; their arguments are not donated.
+          decided_by: number of leading arguments whose shapes decide; what was chosen for them is taken
+            whatever the rest is. Default: all.
           settings: further arguments of `jax.jit`.
         """
         self.function = candidates[0].function
@@ -51,11 +55,12 @@ class FastestProgram:
         ]
         self._options = [candidate.options for candidate in candidates]
         self._names = [f"{candidate.name} {candidate.options}" for candidate in candidates]
+        self._decided_by = decided_by
         self._chosen: dict[Any, Any] = {}
 
     def __call__(self, *arguments: Any) -> Any:
         """Calls the function."""
-        leaves, tree = jax.tree.flatten(arguments)
+        leaves, tree = jax.tree.flatten(arguments[: self._decided_by])
         shapes = tree, *((leaf.shape, str(leaf.dtype)) for leaf in leaves)
         if shapes not in self._chosen:
             self._chosen[shapes] = self._choose(arguments)

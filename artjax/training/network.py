@@ -256,7 +256,10 @@ class Network:
             for name, use_winograd in (("matrix products", False), ("Winograd", True)):
                 step = with_faster_convolutions(own, use_winograd=use_winograd)
                 candidates.append(Candidate(step, self._options_forward, name))
-        return FastestProgram(candidates, out_shardings=mesh_lib.replicated(self.mesh))
+        # With keys it computes crops as well, which take little of the time: one choice is enough.
+        return FastestProgram(
+            candidates, decided_by=2, out_shardings=mesh_lib.replicated(self.mesh)
+        )
 
     def _feature_step(self, model: nn.Module, stage: str) -> Callable[..., jax.Array]:
         config = self.config

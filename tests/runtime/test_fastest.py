@@ -80,6 +80,17 @@ def test_without_a_cache_it_is_timed_by_each_process():
         jax.config.update("jax_compilation_cache_dir", before)
 
 
+def test_arguments_that_do_not_decide_get_the_same_choice(cache, monkeypatch):
+    calls = timed(monkeypatch, [2.0, 1.0])
+    candidates = [Candidate(lambda x, y: x if y is None else x + y, each) for each in OPTIONS]
+    function = FastestProgram(candidates, decided_by=1)
+    function(jnp.ones(3), None)
+    np.testing.assert_array_equal(function(jnp.ones(3), jnp.ones(3)), 2 * np.ones(3))
+    assert len(calls) == 4
+    function(jnp.ones(4), None)
+    assert len(calls) == 8
+
+
 def test_the_fastest_of_all_rounds_counts(cache, monkeypatch):
     calls = timed(monkeypatch, [0.5, 0.6, 0.9, 0.1])  # the second is disturbed at first
     function = program()
