@@ -42,7 +42,7 @@ _CLASSES = ("0", "1")
 def create_run(args: Any) -> Run:
     """A run whose weights are drawn."""
     config = common.create_config(model__name=args.model, image_size=args.image_size)
-    network = Network(config, {"artist": len(_CLASSES)}, create_mesh())
+    network = Network(config, {"artist": len(_CLASSES)}, create_mesh(devices=jax.devices()[:1]))
     images = np.zeros(network.images(1).shape, np.float32)
     variables = jax.jit(network.model.init)(jax.random.key(0), images)
     record = Record(

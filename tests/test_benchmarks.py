@@ -158,7 +158,8 @@ def check_result(name, file, output, contestants):
 
 
 @pytest.mark.parametrize(
-    "name", ["features", "search", "input", "prepare", "near_duplicates", "shared_parts"]
+    "name",
+    ["features", "predict", "search", "input", "prepare", "near_duplicates", "shared_parts"],
 )
 def test_benchmark_measures_everybody(name, folder, tmp_path, capsys):
     file = tmp_path / "result.json"
