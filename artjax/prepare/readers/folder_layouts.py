@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,21 +17,22 @@ from artjax.prepare.readers.works_csv import read_works_csv
 _NAMED = 3  # an error names so many tables that are no list
 
 
-def read_folder(manual_dir: Path, label: str) -> Catalogue:
+def read_folder(manual_dir: Path, label: str, wanted: Collection[str] = ()) -> Catalogue:
     """Reads `works.csv`; or else a published list of pictures; or else a folder for each class.
 
     Args:
       manual_dir: the folder that holds them all.
       label: which label the class folders, or a column `label`, hold; empty if the user did not
         say.
+      wanted: columns of a list that are labels, beside those that are known by name.
 
     Raises:
       DataError: one line: what is unclear or missing, where, and what to do.
     """
     if (manual_dir / "works.csv").exists():
-        return read_works_csv(manual_dir / "works.csv")
+        return read_works_csv(manual_dir / "works.csv", wanted)
     files = PictureFiles(manual_dir)
-    listed, problems = read_picture_lists(files, label)
+    listed, problems = read_picture_lists(files, label, wanted)
     if listed is not None:
         return _divided(_noted(listed, problems))
     if not class_levels(files):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
@@ -61,7 +61,9 @@ class NoPictureListError(DataError):
     """A table that lists something else, or pictures without labels; the message says why."""
 
 
-def read_picture_lists(files: PictureFiles, label: str) -> tuple[Catalogue | None, list[str]]:
+def read_picture_lists(
+    files: PictureFiles, label: str, wanted: Collection[str] = ()
+) -> tuple[Catalogue | None, list[str]]:
     """Reads the list of the pictures below a folder, or one list for each split.
 
     `metadata.csv` and `metadata.jsonl` come first, since those names have one meaning. `Work.split`
@@ -70,6 +72,7 @@ def read_picture_lists(files: PictureFiles, label: str) -> tuple[Catalogue | Non
     Args:
       files: all files of the collection.
       label: what a column `label`, `class` or `target` holds; empty if the user did not say.
+      wanted: other columns that are labels.
 
     Returns:
       The works, or None if there is no such list; and why each ignored table is no such list.
@@ -92,7 +95,9 @@ def read_picture_lists(files: PictureFiles, label: str) -> tuple[Catalogue | Non
         lists = []
         for name in names:
             try:
-                lists.append(_picture_list(read_table(files.folder / name), pictures, label))
+                lists.append(
+                    _picture_list(read_table(files.folder / name), pictures, label, wanted)
+                )
             except NoPictureListError as error:
                 problems[name] = error
             except DataError as error:
@@ -112,7 +117,9 @@ def split_in_stem(name: str) -> str | None:
     return next(filter(None, map(split_named, words)), None)
 
 
-def _picture_list(table: Table, pictures: ListedPictures, label: str) -> PictureList:
+def _picture_list(
+    table: Table, pictures: ListedPictures, label: str, wanted: Collection[str] = ()
+) -> PictureList:
     """What a table lists; raises `NoPictureListError`, or `DataError` if none of its pictures exists."""
     file, header = table.file, table.header
     columns = [name for name in PICTURE_COLUMNS if name in header]
@@ -127,10 +134,11 @@ def _picture_list(table: Table, pictures: ListedPictures, label: str) -> Picture
     if not known["genre"] and {"type", "school"} <= set(header):
         known["genre"] = "type"  # as in SemArt; elsewhere a type is anything
     labels = {name: column for name, column in known.items() if column}
+    labels |= {name: name for name in wanted if name in header}
     generic = next((column for column in GENERIC_COLUMNS if column in header), "")
     if generic and label:
         labels.setdefault(label, generic)
-    usable = label in labels if label else bool(labels or generic)
+    usable = label in labels if label and not wanted else bool(labels or generic)
     if not usable:
         wanted = label or f"label, such as {LABELS[0]} or {LABELS[1]}"
         raise NoPictureListError(f"{file} has no column for the {wanted} {table.found}")
@@ -237,7 +245,8 @@ def _work(item: PictureList, row: Mapping[str, str], found: str | None, root: Pa
         },
         picture=root / found if found else None,
         title=row.get("title", ""),
-        year=year_of(row.get("year") or row.get("date", "")),
+        year=year_of(date := row.get("year") or row.get("date", "")),
+        date=date,
         work_id=row.get("work_id") or name,
         columns={name: tidy(cell) for name, cell in row.items() if cell},
     )

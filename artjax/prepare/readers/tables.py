@@ -6,7 +6,6 @@ import ast
 import csv
 import io
 import json
-import re
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -14,9 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from artjax.errors import DataError
-
-# "c. 1480", "1505-07", "1520s", but neither the day in "14 May 1880" nor "16th century".
-_YEAR = re.compile(r"(?<!\d)\d{3,4}(?!\d)")
+from artjax.prepare.dates import year_of as year_of
 
 # Quotation marks and dashes of cp1252, the superset of ISO-8859-1 that Windows writes.
 _TYPOGRAPHIC = "\x91\x92\x93\x94\x96\x97"
@@ -207,11 +204,3 @@ def _cell(value: Any) -> str:
 
 def _column(name: str) -> str:
     return "_".join(name.lower().split())
-
-
-def year_of(text: str) -> int:
-    """A whole number of up to four digits, or the first of three or four in a text; otherwise -1."""
-    if re.fullmatch(r"-?\d{1,4}", text):
-        return int(text)
-    match = _YEAR.search(text)
-    return int(match[0]) if match else -1

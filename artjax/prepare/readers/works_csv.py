@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from pathlib import Path, PurePosixPath
 
 from artjax.config import LABELS
@@ -15,11 +16,15 @@ from artjax.prepare.readers.tables import read_table, tidy, year_of
 COLUMNS = ("path", *LABELS, "title", "year", "work_id")
 
 
-def read_works_csv(file: Path) -> Catalogue:
+def read_works_csv(file: Path, wanted: Collection[str] = ()) -> Catalogue:
     """Reads a `works.csv`: UTF-8, separated by comma, semicolon or tab.
 
     Its columns are `path` (relative to the file's folder) and any of artist, genre, location, style,
-    period, title, year and work_id, in any order; others are no labels, as a note says.
+    period, title, year and work_id, in any order; others are in `Work.columns`.
+
+    Args:
+      file: the list.
+      wanted: other columns that are to be labels; `labels.settled` makes them.
 
     Raises:
       DataError: one line, with the row, if something is invalid.
@@ -30,11 +35,12 @@ def read_works_csv(file: Path) -> Catalogue:
             f"{file} has no column 'path' {table.found}; add it, with the pictures' paths"
         )
     labels = [label for label in LABELS if label in table.header]
-    if not labels:
+    if not labels and not set(wanted) & set(table.header):
         raise DataError(
-            f"{file} has no column with a label {table.found}; add one of {', '.join(LABELS)}"
+            f"{file} has no column with a label {table.found}; add one of {', '.join(LABELS)}, or "
+            'name a column that is one: "labels": ["…"]'
         )
-    table.check_once(COLUMNS)
+    table.check_once((*COLUMNS, *wanted))
     files = PictureFiles(file.parent)
     unknown = [name for name in table.header if name and name not in COLUMNS]
     works: list[Work] = []
@@ -59,7 +65,8 @@ def read_works_csv(file: Path) -> Catalogue:
                 labels={label: tidy(values[label]) for label in labels if values.get(label)},
                 picture=picture,
                 title=values.get("title", ""),
-                year=year_of(values.get("year", "")),
+                year=year_of(date := values.get("year") or values.get("date", "")),
+                date=date,
                 work_id=values.get("work_id") or path,
                 columns={name: tidy(values[name]) for name in unknown if values.get(name)},
             )
@@ -68,12 +75,7 @@ def read_works_csv(file: Path) -> Catalogue:
         raise DataError(f"{file} lists no works: there is no row below the header")
     if not any(work.picture for work in works):
         raise DataError(no_pictures(works, files))
-    notes = table.encoding_notes()
-    if unknown:
-        notes.append(
-            f'columns of {file.name} that are no label, for "split_by" only: {", ".join(unknown)}'
-        )
-    return Catalogue(works, class_names(works), notes=notes)
+    return Catalogue(works, class_names(works), notes=table.encoding_notes())
 
 
 def _relative(path: str, where: str) -> str:
