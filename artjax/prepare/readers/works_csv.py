@@ -31,7 +31,7 @@ def read_works_csv(
     """Reads a `works.csv`: UTF-8, separated by comma, semicolon or tab.
 
     Its columns are `path` (relative to the file's folder) and any of artist, genre, location, style,
-    period, title, year and work_id, in any order; others are no labels, as a note says. Rows that cannot
+    period, title, year and work_id, in any order; others are in `Work.columns`. Rows that cannot
     be used are skipped and named. A file that is spelt alike is taken where it is the only one.
 
     Args:
@@ -51,7 +51,8 @@ def read_works_csv(
     labels = [label for label in (*LABELS, *wanted) if label in table.header]
     if not labels:
         raise DataError(
-            f"{file} has no column with a label {table.found}; add one of {', '.join(LABELS)}"
+            f"{file} has no column with a label {table.found}; add one of {', '.join(LABELS)}, or "
+            'name a column that is one: "labels": ["…"]'
         )
     table.check_once((*COLUMNS, *wanted))
     files = files or PictureFiles(file.parent)
@@ -69,7 +70,8 @@ def read_works_csv(
             labels={label: tidy(values[label]) for label in labels if values.get(label)},
             picture=picture,
             title=values.get("title", ""),
-            year=year_of(values.get("year", "")),
+            year=year_of(date := values.get("year") or values.get("date", "")),
+            date=date,
             work_id=values.get("work_id") or path,
             columns={name: tidy(values[name]) for name in unknown if values.get(name)},
         )
@@ -81,10 +83,6 @@ def read_works_csv(
     if not any(work.picture for work in works):
         raise DataError(no_pictures(works, files))
     notes = [*table.encoding_notes(), *found.lines(), *notes]
-    if unknown:
-        notes.append(
-            f'columns of {file.name} that are no label, for "split_by" only: {", ".join(unknown)}'
-        )
     return Catalogue(
         works,
         class_names(works),
