@@ -57,12 +57,15 @@ def read_works_csv(
     files = files or PictureFiles(file.parent)
     unknown = [name for name in table.header if name and name not in COLUMNS]
     rows, bad = _with_paths(table)
+    notes, listed = table.encoding_notes(), len(table.rows) + len(table.bad)
+    del table  # of half a million rows it is as much as the works
     found = ListedPictures(files).find(
         [path for path, _, _ in rows], PurePosixPath(), other_folders=False
     )
     gathered = _Gathered(files.folder)
-    for row, name in zip(rows, found.paths, strict=True):
-        path, _, values = row
+    rows.reverse()
+    for name in found.paths:
+        path, number, values = rows.pop()
         picture = files.folder / name if name else None
         work = Work(
             file_name=path,
@@ -73,14 +76,14 @@ def read_works_csv(
             work_id=values.get("work_id") or path,
             columns={name: tidy(values[name]) for name in unknown if values.get(name)},
         )
-        gathered.add(work, name, row)
+        gathered.add(work, name, number)
     works, bad = list(gathered.works.values()), bad + gathered.bad
-    skipped, notes = skipped_rows(file, bad, len(table.rows) + len(table.bad), max_bad_rows)
+    skipped, of_bad = skipped_rows(file, bad, listed, max_bad_rows)
     if not works:
         raise DataError(f"{file} lists no works: there is no row below the header")
     if not any(work.picture for work in works):
         raise DataError(no_pictures(works, files))
-    notes = [*table.encoding_notes(), *found.lines(), *notes]
+    notes += [*found.lines(), *of_bad]
     if unknown:
         notes.append(
             f'columns of {file.name} that are no label, for "split_by" only: {", ".join(unknown)}'
@@ -99,31 +102,30 @@ class _Gathered:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._first: dict[str, _Row] = {}
+        self._first: dict[str, int] = {}
         self.works: dict[str, Work] = {}
         self.bad: list[tuple[str, BadRow]] = []
 
-    def add(self, work: Work, name: str | None, row: _Row) -> None:
+    def add(self, work: Work, name: str | None, row: int) -> None:
         """Adds the work of a row, unless its file `name` is listed already or is none of the folder."""
-        path, number, _ = row
-        key = name or f"\0{canonical_name(path)}"  # of a file, or of none
-        if work.picture is not None and _leads_out(work.picture, self._folder):
-            self._refuse(row, "a link that leads out of the folder")
+        key = name or f"\0{canonical_name(work.file_name)}"  # of a file, or of none
+        if name and _leads_out(self._folder, name):
+            self._refuse(work, row, "a link that leads out of the folder")
         elif key in self._first:
-            earlier = self._first[key]
-            same = key in self.works and self.works[key].labels == work.labels
+            first = self.works.get(key)
+            same = first is not None and first.labels == work.labels
             reason = _AGAIN if same else _OTHER_LABELS
-            self._refuse(row, reason, other=earlier[1])
+            self._refuse(work, row, reason, other=self._first[key])
             # Which of two labels is right, nobody knows but the user.
-            if not same and key in self.works:
+            if first is not None and not same:
                 del self.works[key]
-                self._refuse(earlier, reason, other=number)
+                self._refuse(first, self._first[key], reason, other=row)
         else:
             self.works[key], self._first[key] = work, row
 
-    def _refuse(self, row: _Row, reason: str, other: int = 0) -> None:
-        path, number, values = row
-        self.bad.append((path, BadRow(number, values, reason, f"row {other}" if other else "")))
+    def _refuse(self, work: Work, row: int, reason: str, other: int = 0) -> None:
+        bad = BadRow(row, {}, reason, f"row {other}" if other else "")
+        self.bad.append((work.file_name, bad))
 
 
 def _with_paths(
@@ -151,9 +153,10 @@ def _relative(path: str) -> tuple[str, str]:
     return path if plain else str(PurePosixPath(path)), ""
 
 
-def _leads_out(picture: Path, folder: Path) -> bool:
+def _leads_out(folder: Path, name: str) -> bool:
     """Whether a picture is a link to a file elsewhere. A linked folder is the user's own."""
-    if not os.path.islink(picture):
+    if not os.path.islink(os.path.join(folder, name)):  # a Path would keep this string
         return False
+    picture = folder / name
     file = picture.resolve()
     return not any(file.is_relative_to(inside.resolve()) for inside in (folder, picture.parent))
