@@ -10,7 +10,12 @@ from types import TracebackType
 
 
 class ArtjaxError(Exception):
-    """An error that the user can fix. The message has one or two lines: what, where, what to do."""
+    """An error that the user can fix. The message has one or two lines: what, where, what to do.
+
+    `exit_status` is that of a command which it ends.
+    """
+
+    exit_status = 2
 
 
 class ConfigError(ArtjaxError):
@@ -19,6 +24,15 @@ class ConfigError(ArtjaxError):
 
 class DataError(ArtjaxError):
     """A collection, catalogue or prepared set that is missing or unusable."""
+
+
+class ChangedListError(DataError):
+    """A set that is prepared already, while its folder lists other works now; the set stays as it is.
+
+    It has a status of its own, so that a script (cron, say) can tell it from what went wrong.
+    """
+
+    exit_status = 3
 
 
 class ImageError(DataError):
@@ -38,7 +52,7 @@ class TrainingError(ArtjaxError):
 
 
 def show_plainly() -> None:
-    """Makes an uncaught `ArtjaxError` end the process with only its message and exit status 2.
+    """Makes an uncaught `ArtjaxError` end the process with only its message and its exit status.
 
     Ctrl-C also ends it with one line (status 130). Replaces `sys.excepthook`, so only a main program, or
     `plain_if_uncaught`, calls it. Code that catches an error sees an ordinary exception.
@@ -58,7 +72,7 @@ def show_plainly() -> None:
             return
         sys.stdout.flush()
         print(f"artjax: {error}", file=sys.stderr)
-        raise SystemExit(2)
+        raise SystemExit(error.exit_status)
 
     hook.shows_artjax_errors = True  # type: ignore[attr-defined]
     sys.excepthook = hook

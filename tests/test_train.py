@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 
 import jax
 import numpy as np
@@ -15,10 +16,12 @@ import pytest
 from processes import environment, wait_for
 from tiny import AUGMENTED, tiny_config
 
+from artjax.data import prepared as prepared_lib
 from artjax.errors import TrainingError, WorkdirError
 from artjax.evaluation import evaluate
 from artjax.places import Places
 from artjax.runs import read_config
+from artjax.runs.run import latest_record
 from artjax.runtime.mesh import create_mesh
 from artjax.train import train
 from artjax.training.checkpoint import Checkpoints
@@ -249,10 +252,20 @@ def test_changed_data_is_refused(finished, data_dir, tmp_path):
     from tiny import write_tiny
 
     write_tiny(tmp_path, splits={"train": 40, "validation": 9, "test": 9})
-    with pytest.raises(WorkdirError, match="fingerprint differs"):
+    says = re.escape(f"with --config.model.weights={finished} it goes on from this network")
+    with pytest.raises(WorkdirError, match=says) as caught:
         one(tiny_config(), finished, tmp_path)
+    assert "built again since, or is another (the fingerprint differs)\n" in str(caught.value)
     with pytest.raises(WorkdirError, match="fingerprint differs"):
         evaluate.evaluate_workdir(finished, "test", data_dir=tmp_path)
+
+
+def test_classes_that_a_set_has_gained_or_lost_since_are_counted(finished, data_dir):
+    record = latest_record(finished)
+    now = prepared_lib.find("tiny", ("artist",), data_dir)
+    now = replace(now, fingerprint="other", labels={"artist": ("ada", "bo", "di", "eve")})
+    with pytest.raises(WorkdirError, match="2 new classes of artist; 1 classes of artist fewer"):
+        record.check_same_data(finished, now)
 
 
 @pytest.mark.slow

@@ -15,7 +15,12 @@ from artjax.modes.flags import DEFAULT_BUILDER
 from artjax.prepare.building import build, load_builder
 
 # How the flags that the builders' messages name are called here.
-_SPELLING = {"--config ": "config=", "--config:": "config:", " as --manual_dir": ""}
+_SPELLING = {
+    "--config ": "config=",
+    "--config:": "config:",
+    " as --manual_dir": "",
+    "--overwrite": "overwrite=True",
+}
 
 
 @dataclass(frozen=True)
@@ -65,6 +70,7 @@ def prepare(
     Raises:
       ConfigError: for an unknown collection, config or setting.
       DataError: if the pictures are missing, or cannot be used.
+      ChangedListError: if it is there already, and the folder lists other works by now.
     """
     data_dir = data_dir_of(data_dir)
     if not config:

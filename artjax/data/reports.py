@@ -97,7 +97,8 @@ class SourceFacts(NamedTuple):
       width: in pixels, upright.
       height: in pixels, upright.
       bytes: size of the file.
-      format: with its colour mode; of a JPEG also the chroma subsampling, and whether it is progressive.
+      format: with its colour mode; of a JPEG also the chroma subsampling, and whether it is progressive;
+        of samples of 16 bits that use fewer, how many, as `12 bits`.
       luma_step: mean of a JPEG's quantisation table for luminance; 0 for other formats.
       chroma_step: the same for chrominance; 0 where there is no such table.
       profile: 1 if the file has an ICC profile, else 0.

@@ -19,10 +19,12 @@ from artjax.data import prepared
 from artjax.data.reports import SPLITS_CSV, read_split_rows, remember_splits
 from artjax.data.splits import SHARES, SPLITS, shares_of
 from artjax.errors import ConfigError, DataError, plain_if_uncaught
-from artjax.prepare import tfds_program
+from artjax.prepare import previous, reuse, tfds_program
 from artjax.prepare.apart import stay_lines
+from artjax.prepare.beam_runner import without_download
 from artjax.prepare.catalogue import Catalogue, Work
-from artjax.prepare.cleaning import CleanedWork, clean_works
+from artjax.prepare.cleaning import CleanedWork
+from artjax.prepare.growth import growth_lines
 from artjax.prepare.missing_urls import command, write_missing_urls
 from artjax.prepare.origin import check_origin, origin
 from artjax.prepare.picture_decoding import MAX_PIXELS, SHORT_SIDE_PX
@@ -40,6 +42,14 @@ class WorksInfo(tfds.core.DatasetInfo):
 
     def __repr__(self) -> str:
         return f"{self.full_name} is in {self.data_dir}" if self.built_here else super().__repr__()
+
+
+class _SetAside(type(tfds.core.Path("/"))):  # type: ignore[misc]
+    """The path of a prepared set, which is kept until another one is complete."""
+
+    def rmtree(self, missing_ok: bool = False) -> None:
+        if self.exists() or not missing_ok:
+            previous.set_aside(Path(self))
 
 
 class InOrderWriter(ExampleWriter):
@@ -215,6 +225,12 @@ class WorksBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # 
             **described,
         )
 
+    @property
+    def data_path(self) -> Any:
+        """As TFDS has it; but `--overwrite`, which begins with its `rmtree`, sets the folder aside."""
+        path = super().data_path
+        return _SetAside(path) if path.name == str(self.VERSION) else path
+
     @plain_if_uncaught()
     def download_and_prepare(self, **settings: Any) -> None:
         """As TFDS does; at the end, prints what was prepared and what was left out."""
@@ -223,13 +239,17 @@ class WorksBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # 
             "(--overwrite builds it again)"
         ]
         if Path(self.data_dir).exists():
-            self._summary += self._changes_since(settings.get("download_config"))
+            self._check_unchanged(settings.get("download_config"))
             self._prepare(**settings)
         else:
             with locks.after_others(Path(self.data_dir).parent, f"building {self.info.full_name}"):
                 if Path(self.data_dir).exists():  # another process has built it meanwhile
                     self.info.read_from_directory(self.data_dir)
-                self._prepare(**settings)
+                try:
+                    self._prepare(**settings)
+                except BaseException:
+                    previous.put_back(Path(self.data_dir))
+                    raise
         for line in self._summary:
             print(line, flush=True)
         self.info.built_here = True
@@ -239,18 +259,19 @@ class WorksBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # 
         if (folder / SPLITS_CSV).is_file():
             with locks.after_others(folder.parent, f"noting the splits of {self.info.full_name}"):
                 remember_splits(folder / SPLITS_CSV, folder.parent / SPLITS_CSV)
-        shutil.rmtree(self._cleaned_dir(folder), ignore_errors=True)
+        shutil.rmtree(reuse.cleaned_dir(folder), ignore_errors=True)
+        previous.remove(folder)
 
-    def _changes_since(self, download_config: Any) -> list[str]:
-        """What the given folder, if one is given, lists that the prepared data do not have."""
+    def _check_unchanged(self, download_config: Any) -> None:
+        """Raises `ChangedListError` if the given folder, if one is given, has other works by now."""
         manual_dir = getattr(download_config, "manual_dir", None)
         metadata = Path(self.data_dir) / "metadata.json"
         if self.MANUAL_DOWNLOAD_INSTRUCTIONS is None or not manual_dir or not metadata.is_file():
-            return []
+            return
         folder = Path(manual_dir)
         if not folder.is_dir():
             raise DataError(f"the folder {folder} does not exist")
-        return check_origin(
+        check_origin(
             Path(self.data_dir),
             self.info.full_name,
             self.builder_config,
@@ -277,7 +298,9 @@ class WorksBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # 
         # Either of them makes Beam distribute the work; TFDS's writer follows `_generate_examples`.
         self._beam = None
         if download_config.beam_options or download_config.beam_runner:
-            self._beam = (download_config.beam_runner, download_config.beam_options)
+            options = download_config.beam_options
+            download_config.beam_runner = without_download(download_config.beam_runner, options)
+            self._beam = (download_config.beam_runner, options)
         super()._download_and_prepare(dl_manager, download_config)
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:
@@ -287,13 +310,10 @@ class WorksBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # 
             print(f"reading: {line}", flush=True)
         folder = Path(self.data_dir)  # the unfinished one, which is renamed when all is written
         settings = self.settings
-        cleaned = clean_works(
-            catalogue.works,
-            self._cleaned_dir(folder),
-            settings.short_side_px,
-            settings.max_pixels,
-            beam=self._beam,
-        )
+        written = folder.parent / str(self.VERSION)  # where the folder will be
+        before = previous.read_previous(written)
+        sizes = (settings.short_side_px, settings.max_pixels)
+        cleaned = reuse.clean_new(catalogue.works, written, before, sizes, self._beam)
         # Only the builder's version decides about works that nobody brings, such as the studio's.
         placed = [] if manual_dir is None else read_split_rows(folder.parent / SPLITS_CSV)
         selection = select(
@@ -318,8 +338,10 @@ class WorksBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # 
                 **(origin(catalogue, manual_dir) if manual_dir else {}),
             }
         )
-        written = folder.parent / str(self.VERSION)  # where the folder will be
-        self._summary = selection.summary(written) + source_warnings(selection)
+        kept = (pair for works in selection.kept.values() for pair in works)
+        reuse.write(reuse.file_beside(written), sizes, kept)
+        self._summary = [*growth_lines(before, selection), *selection.summary(written)]
+        self._summary += source_warnings(selection)
         self._summary += stay_lines(placed, settings.split_by, folder.parent / SPLITS_CSV)
         if selection.missing_urls and manual_dir is not None:
             urls_file = written / write_missing_urls(selection.missing_urls, [folder]).name
@@ -359,9 +381,6 @@ class WorksBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # 
             there = not where or Path(where).is_dir()
             problem = "no pictures in {}" if there else "the folder {} does not exist"
             raise DataError(f"{problem.format(where or '--manual_dir')}. {instructions}") from error
-
-    def _cleaned_dir(self, data_dir: Path) -> Path:
-        return data_dir.parent / f"cleaned.{self.VERSION}"
 
 
 def _example(picked: tuple[Work, CleanedWork], labels: Sequence[str]) -> tuple[str, dict[str, Any]]:

@@ -11,7 +11,7 @@ from artjax.data.reports import Double, Skipped
 from artjax.data.splits import SPLITS, named
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)  # a museum has half a million
 class Work:
     """One picture of a collection, as the catalogue has it.
 
@@ -168,7 +168,9 @@ def _ids_by_class(catalogue: Catalogue, works: Iterable[Work]) -> dict[str, dict
 
 def _with_classes(catalogue: Catalogue, kept: Mapping[str, set[str]]) -> Catalogue:
     works = [
-        replace(work, labels={k: v for k, v in work.labels.items() if v in kept[k]})
+        work
+        if all(v in kept[k] for k, v in work.labels.items())
+        else replace(work, labels={k: v for k, v in work.labels.items() if v in kept[k]})
         for work in catalogue.works
     ]
     names = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import errno
 import hashlib
+import logging
 import os
 import pickle
 import platform
@@ -14,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from tqdm import tqdm
 
@@ -22,12 +23,41 @@ from artjax.data.reports import SourceFacts
 from artjax.errors import DataError, ImageError
 from artjax.files import replacing
 from artjax.prepare import picture_decoding
+from artjax.prepare.beam_runner import counted
 from artjax.prepare.catalogue import Work
+from artjax.prepare.forecast import Forecast, sample_first
 from artjax.prepare.near_duplicates import Fingerprint, fingerprint_of
+from artjax.prepare.previous import StoredPicture
 from artjax.prepare.processes import map_in_processes
 from artjax.prepare.source_facts import facts_of_file, source_facts
 
+NO_SUCH_FILE = "no such file"
 _FEW_WORKS = 64
+
+
+class SourceFile(NamedTuple):
+    """A picture file as it was cleaned: size in bytes, times in nanoseconds, SHA-256 of its content.
+
+    `changed_ns` is of the content, `status_ns` of the file: copying or unpacking another file over it
+    can set the first back, but not the second.
+    """
+
+    bytes: int
+    changed_ns: int
+    status_ns: int
+    sha256: str
+
+    @classmethod
+    def of(cls, file: Path, sha256: str) -> SourceFile:
+        """Of a file whose digest is known."""
+        status = file.stat()
+        return cls(status.st_size, status.st_mtime_ns, status.st_ctime_ns, sha256)
+
+
+def digest_of_file(file: Path) -> str:
+    """The SHA-256 of the content of a file, hex."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 @dataclass(frozen=True)
@@ -35,22 +65,23 @@ class CleanedWork:
     """A picture that was cleaned.
 
     Attributes:
-      jpeg: its file; None if there is none.
+      jpeg: its file, or its place in the set of the build before; None if there is none.
       problem: the reason if there is none.
       sha256: of the bytes of the JPEG, hex.
       size: width and height of the original picture in pixels, upright.
-      fingerprint: for finding near-duplicates. Made anew in each build, not kept on the disk, so
-        those of two versions never meet.
-      facts: what is no painting, of the file and of the JPEG; None for a picture that is drawn. Made
-        anew in each build, too.
+      fingerprint: for finding near-duplicates. Those of two versions of the code never meet, see
+        `artjax.prepare.reuse`.
+      facts: what is no painting, of the file and of the JPEG; None for a picture that is drawn.
+      source: the file that was cleaned; None for a picture that is drawn.
     """
 
-    jpeg: Path | None
+    jpeg: Path | StoredPicture | None
     problem: str = ""
     sha256: str = ""
     size: tuple[int, int] = (0, 0)
     fingerprint: Fingerprint | None = None
     facts: SourceFacts | None = None
+    source: SourceFile | None = None
 
 
 def clean_works(
@@ -60,6 +91,7 @@ def clean_works(
     max_pixels: int = picture_decoding.MAX_PIXELS,
     processes: int | None = None,
     beam: tuple[Any, Any] | None = None,
+    stored: int = 0,
 ) -> list[CleanedWork]:
     """Cleans pictures to upright sRGB JPEGs in `folder`. Those that exist already are not cleaned again.
 
@@ -71,23 +103,30 @@ def clean_works(
       processes: default: one for each core. The bytes do not depend on it.
       beam: a runner and options of Apache Beam (either may be None), which then distribute the work
         instead; `folder` must be the same for all its workers.
+      stored: bytes of pictures that are used as they are, to say what the build needs; see `Forecast`.
 
     Returns:
       For each work, in order, its JPEG or the reason why there is none.
 
     Raises:
-      DataError: if `folder` cannot be written, or workers of Beam do not see it or the pictures.
+      DataError: if `folder` cannot be written or is too small, or workers of Beam do not see it or the
+        pictures.
     """
     folder = folder.absolute()  # Beam's workers may have been started anywhere
     folder.mkdir(parents=True, exist_ok=True)
     clean = partial(clean_work, folder=folder, short_side_px=short_side_px, max_pixels=max_pixels)
     if beam is not None:
         return _by_beam(works, clean, folder, *beam)
+    processes = processes or os.cpu_count() or 1
+    there = sum(work.picture is not None for work in works)
+    forecast = Forecast(folder.parent, there, processes, stored)
     results: list[CleanedWork | None] = [None] * len(works)
     with tqdm(total=len(works), desc="cleaning pictures", unit="work", delay=1) as bar:
-        for i, result in _results(works, clean, processes or os.cpu_count() or 1):
+        for i, result in _results(works, clean, processes):
             results[i] = result
             bar.update()
+            if works[i].picture is not None:
+                forecast.add(result.jpeg)
     return [result for result in results if result is not None]
 
 
@@ -102,7 +141,10 @@ def _by_beam(
 
     # A name of its own, since workers of a run that was killed may still be writing theirs.
     results_dir = folder / f"results.{uuid.uuid4().hex}"
-    with beam.Pipeline(runner=runner, options=options) as pipeline:
+    with (
+        counted(folder, len(works)),
+        beam.Pipeline(runner=runner, options=options) as pipeline,
+    ):
         (
             pipeline
             | beam.Create(list(enumerate(works)))
@@ -120,6 +162,8 @@ def _by_beam(
 
 def _line(numbered: tuple[int, Work], clean: Callable[[Work], CleanedWork]) -> str:
     number, work = numbered
+    # Beam's workers show what libraries log as INFO: of libvips six lines a picture.
+    logging.getLogger("pyvips").setLevel(logging.WARNING)
     result: CleanedWork | DataError
     try:
         result = clean(work)
@@ -133,7 +177,7 @@ def _checked(work: Work, result: CleanedWork | DataError | None, folder: Path) -
     if isinstance(result, DataError):
         raise result
     unseen = None
-    if result is None or (result.jpeg is not None and not result.jpeg.is_file()):
+    if result is None or (isinstance(result.jpeg, Path) and not result.jpeg.is_file()):
         unseen = folder
     elif result.problem == os.strerror(errno.ENOENT) and work.picture.is_file():
         unseen = work.picture
@@ -148,10 +192,10 @@ def _checked(work: Work, result: CleanedWork | DataError | None, folder: Path) -
 def _results(
     works: Sequence[Work], clean: Callable[[Work], CleanedWork], processes: int
 ) -> Iterator[tuple[int, CleanedWork]]:
-    there = [i for i, work in enumerate(works) if work.picture is not None]
+    there = sample_first([i for i, work in enumerate(works) if work.picture is not None])
     for i, work in enumerate(works):
         if work.picture is None:
-            yield i, CleanedWork(None, problem="no such file")
+            yield i, CleanedWork(None, problem=NO_SUCH_FILE)
     if processes == 1 or len(there) <= _FEW_WORKS:  # fewer than it takes to start a process
         for i in there:
             yield i, clean(works[i])
@@ -171,13 +215,16 @@ def _results(
 def clean_work(work: Work, folder: Path, short_side_px: int, max_pixels: int) -> CleanedWork:
     """Cleans one picture into `folder`, as `clean_works` does, unless it is there already."""
     if work.picture is None:
-        return CleanedWork(None, problem="no such file")
-    of_file = None
+        return CleanedWork(None, problem=NO_SUCH_FILE)
+    of_file = source = None
     try:
         path = folder / f"{_key(work, short_side_px)}.jpg"
         there = path.is_file()
         if isinstance(work.picture, Path):
+            # Before it is read: a file that changes meanwhile is then cleaned again.
+            source = SourceFile.of(work.picture, "")
             size = picture_decoding.upright_size(work.picture)
+            source = source._replace(sha256=digest_of_file(work.picture))
             of_file = facts_of_file(work.picture)
             jpeg = (
                 b""
@@ -205,6 +252,7 @@ def clean_work(work: Work, folder: Path, short_side_px: int, max_pixels: int) ->
         size=size,
         fingerprint=fingerprint_of(jpeg),
         facts=of_file and source_facts(size, of_file, jpeg),
+        source=source,
     )
 
 

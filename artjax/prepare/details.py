@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -20,12 +21,13 @@ from artjax.prepare.near_duplicates import (
     NearDuplicate,
     aligned_correlations,
 )
+from artjax.prepare.previous import StoredPicture
 
 
 def with_details(
     pairs: Sequence[NearDuplicate],
     fingerprints: Mapping[int, Fingerprint],
-    jpegs: Mapping[int, Path],
+    jpegs: Mapping[int, Path | StoredPicture],
 ) -> list[NearDuplicate]:
     """The pairs, and those that share local features, sorted by index.
 
@@ -51,8 +53,8 @@ def with_details(
     return sorted(result.values())
 
 
-def _of_file(jpeg: Path) -> LocalFeatures:
-    with Image.open(jpeg, formats=PILLOW_FORMATS) as picture:
+def _of_file(jpeg: Path | StoredPicture) -> LocalFeatures:
+    with Image.open(io.BytesIO(jpeg.read_bytes()), formats=PILLOW_FORMATS) as picture:
         aspect = picture.width / picture.height
         # Twice the size that is needed: a JPEG is scaled down faster than it is decoded.
         picture.draft("L", (2 * SIDE_PX, 2 * SIDE_PX))

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from artjax.data.reports import SPLITS_CSV, read_skipped, read_split_rows
-from artjax.errors import DataError
+from artjax.errors import ChangedListError, DataError
 from artjax.prepare.catalogue import Catalogue
+from artjax.prepare.cleaning import NO_SUCH_FILE
 
 _BASE_FIELDS = ("name", "version", "release_notes", "supported_versions", "description", "tags")
 
@@ -27,7 +28,7 @@ def origin(catalogue: Catalogue, manual_dir: Path) -> dict[str, str]:
 
 def check_origin(
     prepared: Path, name: str, config: Any, catalogue: Catalogue, manual_dir: Path
-) -> list[str]:
+) -> None:
     """Compares a folder with the one that a prepared set was built from.
 
     Args:
@@ -37,23 +38,25 @@ def check_origin(
       catalogue: what is listed in the folder now.
       manual_dir: the folder that the user gave.
 
-    Returns:
-      Lines for the user: what changed in the list since the build, if anything.
-
     Raises:
+      ChangedListError: if the folder lists other works now, or has pictures that were missing.
       DataError: if the set was built from another folder, with other works.
     """
     metadata = json.loads((prepared / "metadata.json").read_text(encoding="utf-8"))
     now = origin(catalogue, manual_dir)
-    if metadata["listing_sha256"] == now["listing_sha256"]:
-        return []
-    if metadata["manual_dir"] != now["manual_dir"]:
+    same_list = metadata["listing_sha256"] == now["listing_sha256"]
+    if not same_list and metadata["manual_dir"] != now["manual_dir"]:
         raise DataError(
             f"{name} is prepared already, from another folder: {metadata['manual_dir']}, not "
             f"{now['manual_dir']}\nto keep both, give this one a name of its own: "
             f"--config {_named_config(config, manual_dir)!r}"
         )
-    return [f"warning: {name} is not what the folder lists now: {_changes(prepared, catalogue)}"]
+    changes = _changes(prepared, catalogue, same_list)
+    if changes:
+        raise ChangedListError(
+            f"{name} is prepared already and stays as it is, but its folder has changed: {changes}; "
+            "--overwrite builds it again"
+        )
 
 
 def _named_config(config: Any, manual_dir: Path) -> str:
@@ -70,14 +73,29 @@ def _named_config(config: Any, manual_dir: Path) -> str:
     return json.dumps({"name": name or "mine", **settings}, ensure_ascii=False)
 
 
-def _changes(prepared: Path, catalogue: Catalogue) -> str:
+def _changes(prepared: Path, catalogue: Catalogue, same_list: bool) -> str:
+    """What differs from the build, in words; empty if nothing does."""
+    skipped = read_skipped(prepared)
     before = {row.file_name for row in read_split_rows(prepared / SPLITS_CSV)}
-    before |= {row.file_name for row in read_skipped(prepared)}
+    before |= {row.file_name for row in skipped}
     now = {work.file_name for work in catalogue.works}
     now |= {row.file_name for row in catalogue.skipped}
+    missing = {row.file_name for row in skipped if row.reason == NO_SUCH_FILE}
+    there = {work.file_name for work in catalogue.works if work.picture is not None}
     parts = [
-        f"{len(names):,} works {what} (the first: {min(names)})"
-        for what, names in (("are new", now - before), ("are gone", before - now))
-        if names
+        _counted(names, what)
+        for names, what in (
+            (now - before, "new"),
+            (before - now, "gone"),
+            (missing & there, "there whose picture was missing"),
+        )
+        if names and not (same_list and what in ("new", "gone"))
     ]
-    return "; ".join(parts) or "the same works, with other labels, titles, years or work_ids"
+    if not parts and not same_list:
+        return "the same works, with other labels, titles, years or work_ids"
+    return "; ".join(parts)
+
+
+def _counted(names: set[str], what: str) -> str:
+    works = "1 work is" if len(names) == 1 else f"{len(names):,} works are"
+    return f"{works} {what} (the first: {min(names)})"

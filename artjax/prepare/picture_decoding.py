@@ -19,6 +19,7 @@ from PIL import ExifTags, Image, ImageCms
 
 from artjax.data.decoding import PILLOW_FORMATS
 from artjax.errors import DataError, ImageError
+from artjax.prepare import deep_samples
 
 SHORT_SIDE_PX = 512
 MAX_PIXELS = 250_000_000
@@ -31,6 +32,7 @@ NOT_A_FILE = "not a regular file"
 _WHITE = (255, 255, 255)
 _SRGB = ImageCms.createProfile("sRGB")
 _LAB = ImageCms.createProfile("LAB")
+_DEPTH = "artjax depth"  # where the `info` of a picture has it, in words
 # Modes that can be resized before their colours are converted.
 _PLAIN_MODES = ("L", "RGB", "CMYK", "LAB", "YCbCr")
 # Formats that libvips reads and scales instead, in a fraction of the time and a few rows at a time.
@@ -72,13 +74,14 @@ def clean(
     Raises:
       ImageError: with the reason, if it is no usable picture.
     """
-    return encode(decode(path, short_side_px, max_pixels))
+    return encode(*_decoded(path, short_side_px, max_pixels))
 
 
-def encode(picture: np.ndarray) -> EncodedPicture:
-    """Encodes uint8 RGB [H, W, 3] as JPEG."""
+def encode(picture: np.ndarray, comment: str = "") -> EncodedPicture:
+    """Encodes uint8 RGB [H, W, 3] as JPEG, with a comment if there is one."""
     buffer = io.BytesIO()
-    Image.fromarray(picture).save(buffer, "JPEG", quality=JPEG_QUALITY, subsampling=0)
+    settings: dict[str, Any] = {"comment": comment} if comment else {}
+    Image.fromarray(picture).save(buffer, "JPEG", quality=JPEG_QUALITY, subsampling=0, **settings)
     return EncodedPicture(buffer.getvalue(), picture.shape[1], picture.shape[0])
 
 
@@ -102,6 +105,11 @@ def decode(
     Raises:
       ImageError: with the reason, if it is no usable picture.
     """
+    return _decoded(path, short_side_px, max_pixels)[0]
+
+
+def _decoded(path: Path, short_side_px: int, max_pixels: int) -> tuple[np.ndarray, str]:
+    """What `decode` returns, and in words how many bits its samples used, where that says something."""
     try:
         with opened(path) as image:
             width, height = image.size
@@ -111,7 +119,8 @@ def decode(
                 )
             if not width or not height:
                 raise ImageError(f"it has {width} x {height} pixels")
-            return np.asarray(_upright_srgb(path, image, short_side_px))
+            picture = np.asarray(_upright_srgb(path, image, short_side_px))
+            return picture, image.info.get(_DEPTH, "")
     except DataError:
         raise
     except OSError as error:
@@ -214,8 +223,36 @@ def _upright_srgb(path: Path, image: Image.Image, short_side_px: int) -> Image.I
     profile = image.info.get("icc_profile")
     longest_px = _LONGEST_SIDE_IN_SHORT_SIDES * short_side_px
     scale = min(1.0, short_side_px / min(image.size), longest_px / max(image.size))
-    picture = _scaled_by_vips(path, image, scale) if scale < 1 else None
-    return _oriented(_to_srgb(picture or _scaled_by_pillow(image, scale), profile), image)
+    shallow = _of_fewer_bits(path, image) if deep_samples.is_deep(image) else None
+    if shallow is not None:
+        picture = _scaled_by_pillow(shallow, scale)
+    else:
+        vips = _scaled_by_vips(path, image, scale) if scale < 1 else None
+        picture = vips or _scaled_by_pillow(image, scale)
+    return _oriented(_to_srgb(picture, profile), image)
+
+
+def _of_fewer_bits(path: Path, image: Image.Image) -> Image.Image | None:
+    """Colours of 16 bits that use fewer, scaled to 8; None for others, and for files with any defect."""
+    loader = _VIPS_LOADERS.get(image.format or "")
+    if loader is None or image.has_transparency_data:
+        return None
+    pyvips = _pyvips()
+    try:
+        with path.open("rb") as file:
+            source = pyvips.Source.new_from_descriptor(file.fileno())
+            read = getattr(pyvips.Image, loader)(source, fail_on="warning")
+            if read.bands != _VIPS_BANDS["RGB"] or read.format != "ushort":
+                return None
+            bits = deep_samples.depth_of(read.max())
+            words = deep_samples.in_words(bits)
+            if not words:
+                return None
+            pixels = (read * (255 / (2**bits - 1))).rint().cast("uchar").numpy()
+    except pyvips.Error:
+        return None  # Pillow decides what is wrong with it, if anything is
+    image.info[_DEPTH] = words
+    return Image.fromarray(pixels)
 
 
 def _scaled_by_vips(path: Path, image: Image.Image, scale: float) -> Image.Image | None:
@@ -312,17 +349,8 @@ def _converter(image: Image.Image) -> Callable[[Image.Image], Image.Image]:
         return _over_white
     if not image.mode.startswith("I") and image.mode != "F":
         return lambda band: band.convert("RGB")
-    # 16-bit integers keep their upper byte; floats are taken for [0, 1] where they fit in it.
-    largest = np.max(
-        image.getextrema()
-    )  # (lowest, highest) of the one band that such pictures have
-    if image.mode == "F" and largest <= 1:
-        unit = 1 / 255
-    else:
-        unit = 257.0 if largest > 255 or image.mode.startswith("I;16") else 1.0
-    return lambda band: Image.fromarray(
-        np.clip(np.rint(np.asarray(band, np.float32) / unit), 0, 255).astype(np.uint8)
-    )
+    convert, image.info[_DEPTH] = deep_samples.converter(image)
+    return convert
 
 
 def _over_white(image: Image.Image) -> Image.Image:

@@ -39,6 +39,7 @@ from artjax.prepare.cleaning import CleanedWork
 from artjax.prepare.details import with_details
 from artjax.prepare.near_duplicates import NearDuplicate, find_near_duplicates
 from artjax.prepare.placing import splits_of_works, straddling_lines
+from artjax.prepare.source_facts import depth_lines
 
 
 @dataclass(frozen=True)
@@ -135,6 +136,7 @@ class Selection:
             report = folder / SKIPPED_CSV
             lines.append(f"skipped: {len(self.skipped):,} works ({shown}), named in {report}")
         lines += self._double_lines(folder / LIKELY_DOUBLES_CSV)
+        lines += depth_lines(picture.facts for works in self.kept.values() for _, picture in works)
         return lines + self._near_duplicate_lines(folder / NEAR_DUPLICATES_CSV)
 
     def _double_lines(self, report: Path) -> list[str]:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import io
 import re
+from collections import Counter
+from collections.abc import Iterable
 from datetime import date
 from itertools import pairwise
 from pathlib import Path
@@ -15,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import ExifTags, Image
 
-from artjax.data.reports import SourceFacts
+from artjax.data.reports import SOURCE_FACTS_CSV, SourceFacts
 from artjax.prepare.borders import inside_border
 from artjax.prepare.picture_decoding import opened
 
@@ -68,13 +70,29 @@ def source_facts(size: tuple[int, int], of_file: OfFile, cleaned: bytes) -> Sour
       cleaned: the bytes of the JPEG that is prepared from it.
     """
     with Image.open(io.BytesIO(cleaned)) as image:
+        depth = image.info.get("comment", b"").decode("ascii", "replace")
         image.draft("L", image.size)
         grey = image.convert("L")
+    if depth:  # which cleaning has found, and noted there
+        of_file = of_file._replace(format=f"{of_file.format} {depth}")
     small = grey.resize((_BORDER_SIDE_PX, _BORDER_SIDE_PX), Image.Resampling.BOX)
     left, upper, right, lower = inside_border(np.asarray(small))
     border = 1 - (right - left) * (lower - upper) / _BORDER_SIDE_PX**2
     width, height = size
     return SourceFacts(width, height, *of_file, *sharpness(grey), border=round(border, 4))
+
+
+def depth_lines(facts: Iterable[SourceFacts | None]) -> list[str]:
+    """How many pictures were scaled by the range of their samples, and by which; for the user."""
+    found = (re.search(r"\d+ bits$", of_picture.format) for of_picture in facts if of_picture)
+    depths = Counter(match[0] for match in found if match)
+    if not depths:
+        return []
+    shown = ", ".join(f"{count:,} × {depth}" for depth, count in depths.most_common())
+    return [
+        f"samples: {depths.total():,} pictures use fewer bits than their files have ({shown}), and were "
+        f"scaled by that range; see the column format of {SOURCE_FACTS_CSV}"
+    ]
 
 
 def sharpness(grey: Image.Image) -> tuple[float, float, float]:

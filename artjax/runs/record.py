@@ -126,9 +126,21 @@ class Record:
         if self.fingerprint != prepared.fingerprint:
             raise WorkdirError(
                 f"{workdir} was trained on other data of '{self.collection}' than those in "
-                f"{prepared.directory} (the fingerprint differs)\n"
-                "set the --data_dir of the data it was trained on, or train again in another --workdir"
+                f"{prepared.directory}: the set was built again since, or is another "
+                f"({self._differs_in(prepared)})\n"
+                "set the --data_dir of the data it was trained on, or start a run in another --workdir: "
+                f"with --config.model.weights={workdir} it goes on from this network (--mode predict "
+                "needs no data)"
             )
+
+    def _differs_in(self, prepared: Prepared) -> str:
+        words = []
+        for task, names in self.classes.items():
+            now = prepared.labels.get(task, names)
+            new, gone = len(set(now) - set(names)), len(set(names) - set(now))
+            words += [f"{new:,} new classes of {task}"] * bool(new)
+            words += [f"{gone:,} classes of {task} fewer"] * bool(gone)
+        return "; ".join(["the fingerprint differs", *words])
 
 
 _TYPES: Mapping[str, type] = {

@@ -18,7 +18,7 @@ from PIL import Image
 from processes import kill_while_cleaning
 
 from artjax.data import prepared
-from artjax.errors import ConfigError, DataError
+from artjax.errors import ChangedListError, ConfigError, DataError
 from artjax.prepare import builder as builder_module
 from artjax.runtime import locks
 from collection import collection_dataset_builder
@@ -290,24 +290,56 @@ def test_the_way_out_names_the_settings_too(tmp_path):
         build(tmp_path / "data", tmp_path / "B", config)
 
 
-def test_a_list_that_changed_says_what_changed(tmp_path, capsys):
+def test_a_list_that_changed_says_what_changed(tmp_path):
     museum = make_pictures(tmp_path / "museum")
     build(tmp_path / "data", museum)
     rows = (museum / "works.csv").read_text(encoding="utf-8-sig").splitlines()
     for changed, says in (
         (
             [*rows[:1], *rows[3:], "pictures/z.jpg;Ada;;"],
-            "1 works are new (the first: pictures/z.jpg)",
+            "1 work is new (the first: pictures/z.jpg); 2 works are gone",
         ),
         ([*rows[:1], *rows[3:]], "2 works are gone (the first: pictures/000.jpg)"),
         ([*rows[:1], rows[1].replace("Ada", "Bö"), *rows[2:]], "the same works, with other labels"),
     ):
         (museum / "works.csv").write_text("\n".join(changed), encoding="utf-8")
-        capsys.readouterr()
+        with pytest.raises(ChangedListError) as caught:
+            build(tmp_path / "data", museum)
+        assert says in str(caught.value)
+        assert str(caught.value).endswith("--overwrite builds it again")
+        assert "\n" not in str(caught.value)
+
+
+def test_a_picture_that_is_no_longer_missing_is_a_change(tmp_path):
+    museum = make_pictures(tmp_path / "museum")
+    build(tmp_path / "data", museum)
+    (museum / "pictures" / "000.jpg").rename(museum / "pictures" / "lost.jpg")
+    with pytest.raises(ChangedListError, match="1 work is there whose picture was missing"):
         build(tmp_path / "data", museum)
-        said = capsys.readouterr().out
-        assert says in said
-        assert "--overwrite builds it again" in said
+
+
+def test_a_changed_list_ends_the_programs_with_a_status_of_its_own(tmp_path):
+    museum = make_pictures(tmp_path / "museum")
+    build(tmp_path / "data", museum)
+    repository = Path(__file__).parents[2]
+    data = ["--data_dir", str(tmp_path / "data")]
+    tfds_build = [
+        *(sys.executable, "-m", "tensorflow_datasets.scripts.cli.main", "build"),
+        *(str(Path(__file__).parent), "--manual_dir", str(museum), *data),
+    ]
+    ours = [sys.executable, "launch.py", "--mode", "prepare", str(museum), *data]
+
+    def run(command):
+        return subprocess.run(command, cwd=repository, capture_output=True, text=True, check=False)
+
+    assert run(ours).returncode == 0
+    with (museum / "works.csv").open("a", encoding="utf-8") as file:
+        file.write("pictures/new.jpg;Ada;;\n")
+    for command in (tfds_build, ours):
+        done = run(command)
+        assert done.returncode == 3
+        assert "1 work is new (the first: pictures/new.jpg)" in done.stderr.splitlines()[-1]
+        assert "next:" not in done.stdout
 
 
 def test_the_fingerprint_does_not_depend_on_where_the_pictures_were(tmp_path):

@@ -51,7 +51,10 @@ def oracle(path):
         white = Image.new("RGBA", picture.size, "white")
         picture = Image.alpha_composite(white, picture.convert("RGBA")).convert("RGB")
     if picture.mode == "I;16":
-        picture = Image.fromarray((np.asarray(picture) / 257).round().astype(np.uint8))
+        samples = np.asarray(picture)
+        # As docs/preparing.md says: what a scanner of 8, 10, 12 or 14 bits can have made is its.
+        bits = next(bits for bits in (8, 10, 12, 14, 16) if samples.max() < 2**bits)
+        picture = Image.fromarray((samples / (2**bits - 1) * 255).round().astype(np.uint8))
     if picture.mode not in ("L", "RGB", "CMYK", "LAB"):
         picture = picture.convert("RGB")
     if profile is None and picture.mode == "LAB":

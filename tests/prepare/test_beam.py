@@ -11,13 +11,16 @@ import apache_beam
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
-from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
+from apache_beam.runners.portability import prism_runner
 from collection import collection_dataset_builder
 from PIL import Image
 from processes import kill_while_cleaning, slow_cleaning, times_of, wait_for
+from tqdm import tqdm
 
 from artjax.errors import DataError
-from artjax.prepare import cleaning, picture_decoding
+from artjax.prepare import beam_runner, cleaning, picture_decoding
+from artjax.prepare.beam_runner import without_download
 from artjax.prepare.catalogue import Work
 from artjax.prepare.cleaning import clean_works
 
@@ -71,7 +74,7 @@ def test_a_killed_build_is_continued_in_another_process(
     museum, without_beam, tmp_path, monkeypatch
 ):
     folder = tmp_path / "collection" / "works" / "cleaned.2.0.0"
-    slow = slow_cleaning(museum, folder, '{"beam": ["DirectRunner", null]}')
+    slow = slow_cleaning(museum, folder, '{"beam": ["FnApiRunner", null]}')
     kill_while_cleaning(slow, folder, pictures=5)
     left, at_the_end, remove = times_of(folder), {}, shutil.rmtree
 
@@ -82,7 +85,7 @@ def test_a_killed_build_is_continued_in_another_process(
 
     monkeypatch.setattr(shutil, "rmtree", watched)
     another = {"direct_running_mode": "multi_processing", "direct_num_workers": 1}
-    assert build(tmp_path, museum, "DirectRunner", **another) == without_beam
+    assert build(tmp_path, museum, "FnApiRunner", **another) == without_beam
     assert 5 <= len(left) < len(at_the_end) == 77
     assert left.items() <= at_the_end.items()
     assert not folder.exists()
@@ -116,6 +119,45 @@ def test_through_a_job_service_the_bytes_are_the_same(museum, without_beam, tmp_
     assert build(tmp_path / "data", museum, "PortableRunner", **service) == without_beam
 
 
+def test_no_program_is_downloaded(museum, without_beam, tmp_path, monkeypatch):
+    """What Beam calls `DirectRunner` begins with a download, and goes on without where that fails."""
+    started = []
+    monkeypatch.setattr(prism_runner.PrismRunner, "__init__", lambda *_: started.append("prism"))
+    assert build(tmp_path, museum, "DirectRunner") == without_beam
+    assert not started
+
+
+@pytest.mark.parametrize(
+    ("runner", "named", "given", "then"),
+    [
+        (None, None, "FnApiRunner", None),
+        ("direct", "", "FnApiRunner", "FnApiRunner"),
+        (None, "", None, "FnApiRunner"),
+        (None, "apache_beam.runners.DirectRunner", None, "FnApiRunner"),
+        (None, "FlinkRunner", None, "FlinkRunner"),
+        ("PortableRunner", None, "PortableRunner", None),
+    ],
+)
+def test_only_the_runner_that_downloads_is_replaced(runner, named, given, then):
+    options = None
+    if named is not None:
+        options = PipelineOptions.from_dictionary({"runner": named} if named else {})
+    assert without_download(runner, options) == given
+    assert options is None or options.view_as(StandardOptions).runner == then
+
+
+def test_progress_is_counted_by_the_pictures_that_are_there(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(beam_runner, "_SECONDS", 0.01)
+    monkeypatch.setattr(
+        beam_runner, "tqdm", lambda **options: tqdm(**options | {"delay": 0, "mininterval": 0})
+    )
+    with beam_runner.counted(tmp_path, 4):
+        for name in ("a.jpg", "b.jpg", "c.txt"):
+            (tmp_path / name).touch()
+        wait_for(lambda: "2/4" in capsys.readouterr().err)
+    assert "4/4" in capsys.readouterr().err
+
+
 def make_works(folder, count):
     return [Work(f"{i:02d}.png", {}, folder / f"{i:02d}.png") for i in range(count)]
 
@@ -129,7 +171,7 @@ def test_a_decoder_that_fails_in_an_unforeseen_way_costs_one_picture(museum, tmp
         return oriented(picture, original)
 
     monkeypatch.setattr(picture_decoding, "_oriented", failing)
-    cleaned = clean_works(make_works(museum, 6), tmp_path, 512, beam=("DirectRunner", None))
+    cleaned = clean_works(make_works(museum, 6), tmp_path, 512, beam=("FnApiRunner", None))
     assert [c.problem for c in cleaned if c.problem] == [
         "cannot be decoded (RuntimeError: unforeseen)"
     ]
@@ -137,7 +179,7 @@ def test_a_decoder_that_fails_in_an_unforeseen_way_costs_one_picture(museum, tmp
 
 def says(works, folder):
     with pytest.raises(DataError) as caught:
-        clean_works(works, folder, 512, beam=("DirectRunner", None))
+        clean_works(works, folder, 512, beam=("FnApiRunner", None))
     assert "\n" not in str(caught.value)
     return str(caught.value)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import pyvips
 from PIL import EpsImagePlugin, Image, ImageCms, ImageOps
 
 from artjax.errors import ImageError
@@ -67,6 +68,42 @@ def test_sixteen_bits_keep_their_tones(tmp_path):
     for name in ("a.png", "a.tif"):
         picture = picture_decoding.decode(save(tmp_path, Image.fromarray(grey), name))
         assert np.abs(picture[..., 0].astype(float) - grey / 257).max() <= 1
+
+
+def in_sixteen_bits(folder, eight, bits, kind):
+    """A file whose samples of 16 bits hold a uint8 picture in the lowest bits."""
+    samples = np.rint(eight * ((2**bits - 1) / 255)).astype(np.uint16)
+    if kind.startswith("grey"):
+        order, suffix = kind.split()[1:]
+        return save(folder, Image.fromarray(samples[..., 0].astype(f"{order}u2")), f"a.{suffix}")
+    path = folder / f"a.{kind.split()[1]}"
+    pyvips.Image.new_from_array(samples).copy(interpretation="rgb16").write_to_file(str(path))
+    return path
+
+
+@pytest.mark.parametrize("kind", ["grey < png", "grey < tif", "grey > tif", "RGB png", "RGB tif"])
+@pytest.mark.parametrize("bits", [8, 10, 12, 14, 16])
+def test_samples_of_sixteen_bits_are_scaled_by_what_they_use(tmp_path, kind, bits):
+    eight = scene()
+    path = in_sixteen_bits(tmp_path, eight, bits, kind)
+    expected = eight[..., :1].repeat(3, -1) if kind.startswith("grey") else eight
+    decoded = picture_decoding.decode(path)
+    assert np.abs(decoded.astype(int) - expected).max() <= 1
+    small = picture_decoding.decode(path, short_side_px=20)
+    theirs = Image.fromarray(expected).resize((30, 20), Image.Resampling.LANCZOS)
+    assert_close(small, theirs, 2)
+    with Image.open(io.BytesIO(picture_decoding.clean(path).jpeg)) as image:
+        said = image.info.get("comment", b"")
+    assert said == (b"" if bits == 16 else b"%d bits" % bits)
+
+
+@pytest.mark.parametrize("bits", [16, 24, 32])
+def test_integers_of_thirty_two_bits_are_scaled_by_what_they_use(tmp_path, bits):
+    eight = scene()[..., 0]
+    samples = (eight * ((2**bits - 1) / 255 / (1 + (bits == 32)))).astype(np.int32)  # signed
+    decoded = picture_decoding.decode(save(tmp_path, Image.fromarray(samples), "a.tif"))
+    shown = decoded[..., 0].astype(int) * (1 + (bits == 32))
+    assert np.abs(shown - eight).max() <= 2
 
 
 def test_lab_becomes_srgb(tmp_path):

@@ -53,7 +53,7 @@ def begins_like_picture(file: Path) -> bool:
 
 def is_picture(name: str) -> bool:
     """Whether the suffix is one of a picture."""
-    return PurePosixPath(name).suffix.lower() in PICTURE_SUFFIXES
+    return _suffix(name) in PICTURE_SUFFIXES
 
 
 class PictureFiles:
@@ -68,9 +68,14 @@ class PictureFiles:
         self._passed_over: Counter[str] = Counter()
         self._names = sorted(self._files_below(folder))
         self._exact = frozenset(self._names)
-        self._alike: dict[str, list[str]] = {}
+
+    @cached_property
+    def _alike(self) -> dict[str, list[str]]:
+        # Made where a list names a file that is not there: mostly, all are.
+        alike: dict[str, list[str]] = {}
         for name in self._names:
-            self._alike.setdefault(canonical_name(name), []).append(name)
+            alike.setdefault(canonical_name(name), []).append(name)
+        return alike
 
     def __len__(self) -> int:
         return len(self._names)
@@ -84,8 +89,7 @@ class PictureFiles:
         pictures = [
             name
             for name in self._names
-            if is_picture(name)
-            or (not PurePosixPath(name).suffix and begins_like_picture(self.folder / name))
+            if is_picture(name) or (not _suffix(name) and begins_like_picture(self.folder / name))
         ]
         return frozenset(name for name in pictures if not _in_copies(name)) or frozenset(pictures)
 
@@ -111,15 +115,20 @@ class PictureFiles:
         return list(self._names)
 
     def find(self, name: str) -> Path | None:
-        """The file that a catalogue calls `name`, or None.
+        """The file that a catalogue calls `name`, or None; see `find_name`."""
+        found = self.find_name(name)
+        return None if found is None else self.folder / found
+
+    def find_name(self, name: str) -> str | None:
+        """The relative path of the file that a catalogue calls `name`, or None.
 
         A file of exactly that name comes first. One with a similar spelling is taken if it is the only
         one, since a guess between `IMG.jpg` and `img.jpg` might show the wrong picture.
         """
         if name in self._exact:
-            return self.folder / name
+            return name
         alike = self._alike.get(canonical_name(name), [])
-        return self.folder / alike[0] if len(alike) == 1 else None
+        return alike[0] if len(alike) == 1 else None
 
     def _files_below(self, folder: Path) -> Iterator[str]:
         for parent, folders, names in os.walk(folder, followlinks=True):
@@ -134,10 +143,11 @@ class PictureFiles:
                 and name.lower() not in _OF_PROGRAMS
                 and os.path.realpath(Path(parent, name)) not in above
             )
-            relative = Path(parent).relative_to(folder)
+            relative = Path(parent).relative_to(folder).as_posix()
+            start = "" if relative == "." else f"{relative}/"
             for name in names:
                 if not name.startswith("."):
-                    yield (relative / name).as_posix()
+                    yield start + name
 
 
 class ListedPictures:
@@ -149,11 +159,15 @@ class ListedPictures:
         self._names = [
             name for name in files.names() if is_picture(name) and name in files.pictures
         ]
-        self._called: dict[str, list[str]] = {}
+
+    @cached_property
+    def _called(self) -> dict[str, list[str]]:
+        called: dict[str, list[str]] = {}
         for name in self._names:
             path = PurePosixPath(canonical_name(name))
             for key in (path.name, path.stem):  # ids come without a suffix
-                self._called.setdefault(key, []).append(name)
+                called.setdefault(key, []).append(name)
+        return called
 
     def __len__(self) -> int:
         return len(self._names)
@@ -180,11 +194,11 @@ class ListedPictures:
         """
         paths = tuple(path.replace("\\", "/") for path in listed)
         # Of Ada/1.jpg and Bo/1.jpg one may be missing; then the other is not it.
-        times = Counter(PurePosixPath(path).name for path in set(paths))
+        times = Counter(map(_last_part, set(paths)))
         anywhere = {
             path
             for path in paths
-            if times[PurePosixPath(path).name] == 1 and (other_folders or "/" not in path)
+            if times[_last_part(path)] == 1 and (other_folders or "/" not in path)
         }
         found = [
             self._find(path, str(folder), split, by_name=path in anywhere) if path else None
@@ -205,9 +219,9 @@ class ListedPictures:
 
     def _find(self, path: str, folder: str, split: str | None, *, by_name: bool) -> str | None:
         for start in (folder, ""):
-            file = self._files.find(posixpath.normpath(posixpath.join(start, path)))
+            file = self._files.find_name(posixpath.normpath(posixpath.join(start, path)))
             if file is not None:
-                return file.relative_to(self.folder).as_posix()
+                return file
         key = "/" + canonical_name(path).strip("/")
         called = self._called.get(PurePosixPath(key).name, [])
         ends = [name for name in called if _ends_in(name, key)]
@@ -218,6 +232,15 @@ class ListedPictures:
                 if len(few) == 1:
                     return few[0]
         return None
+
+
+def _suffix(name: str) -> str:
+    # Not PurePosixPath, which takes ten times as long: seconds for half a million files.
+    return posixpath.splitext(name)[1].lower().rstrip(".")
+
+
+def _last_part(path: str) -> str:
+    return path.rstrip("/").rpartition("/")[2]
 
 
 def _ends_in(name: str, key: str) -> bool:

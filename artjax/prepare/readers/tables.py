@@ -7,8 +7,9 @@ import csv
 import io
 import json
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,6 +19,8 @@ from artjax.prepare.readers.json_arrays import records_of
 
 # So many NUL bytes are another encoding, such as UTF-16; a few are dirt in a row.
 _NULS = 0.01
+
+_KEPT_CELLS = 1 << 16
 
 # Quotation marks and dashes of cp1252, the superset of ISO-8859-1 that Windows writes.
 _TYPOGRAPHIC = "\x91\x92\x93\x94\x96\x97"
@@ -150,6 +153,7 @@ def read_bytes(file: Path) -> bytes:
         raise DataError(f"{file} cannot be read: {error.strerror}") from error
 
 
+@lru_cache(maxsize=_KEPT_CELLS)  # also for memory: one object for all works of a painter
 def tidy(text: str) -> str:
     """One spelling for names that look the same: composed accents, single spaces, no line breaks."""
     return unicodedata.normalize("NFC", " ".join(text.split()))
@@ -175,27 +179,25 @@ def delimiter_of(text: str) -> str:
 
 def _csv(file: Path, text: str) -> Table:
     # Strict, because a quotation mark that is never closed would swallow all works below it.
-    reader = csv.reader(io.StringIO(text, newline=None), delimiter=delimiter_of(text), strict=True)
-    records: list[list[str]] = []
-    line = 1
-    try:
-        for record in reader:
-            records.append(record)
-            line = reader.line_num + 1
-    except csv.Error as error:
-        raise DataError(
-            f"{file}, line {line}: its quotation marks do not match ({error}); a cell that opens with "
-            "one ends with one, and inside it each is written twice"
-        ) from error
-    if not records:
+    # Not io.StringIO, which has four bytes for each character of the whole list.
+    lines = io.TextIOWrapper(io.BytesIO(text.encode()), encoding="utf-8", newline=None)
+    reader = csv.reader(lines, delimiter=delimiter_of(text), strict=True)
+    records = _records(file, reader)
+    header = tuple(column_name(name) for name in next(records, ()))
+    if not header:
         raise DataError(f"{file} is empty; its first line names the columns")
-    header = tuple(column_name(name) for name in records[0])
     rows, bad = [], []
-    for number, record in enumerate(records[1:], start=2):
-        if not any(cell.strip() for cell in record):
+    one: dict[
+        str, str
+    ] = {}  # object for cells that occur again and again, such as those of a label
+    for number, record in enumerate(records, start=2):
+        record = [cell.strip() for cell in record]
+        if not any(record):
             continue
-        cells = dict(zip(header, (cell.strip() for cell in record), strict=False))
-        if any(cell.strip() for cell in record[len(header) :]):
+        if len(one) < _KEPT_CELLS:
+            one.update(zip(record, record, strict=True))
+        cells = {name: one.get(cell, cell) for name, cell in zip(header, record, strict=False)}
+        if any(record[len(header) :]):
             reason = (
                 f"{len(record)} cells below a header of {len(header)}; a cell that contains the "
                 "separator must be in quotation marks"
@@ -207,6 +209,19 @@ def _csv(file: Path, text: str) -> Table:
         else:
             rows.append((number, cells))
     return Table(file, header, tuple(rows), bad=tuple(bad))
+
+
+def _records(file: Path, reader: Any) -> Iterator[list[str]]:
+    line = 1
+    try:
+        for record in reader:
+            yield record
+            line = reader.line_num + 1
+    except csv.Error as error:
+        raise DataError(
+            f"{file}, line {line}: its quotation marks do not match ({error}); a cell that opens with "
+            "one ends with one, and inside it each is written twice"
+        ) from error
 
 
 def _json_lines(file: Path, text: str) -> Table:
