@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from artjax.config.fields import FIELDS, LABELS, Field, NameIn, OneOf, leaves
+from artjax.config.fields import FIELDS, Field, NameIn, OneOf, leaves
 from artjax.config.reading import nearest
 from artjax.errors import ConfigError
 
@@ -104,12 +105,15 @@ def _check_value(field: Field, value: Any, tables: Mapping[str, Iterable[str]]) 
 
 
 def _check_task(config: ConfigDict) -> None:
-    require(len(config.task) > 0, config, "task", "at least one label")
+    require(len(config.task) > 0, config, "task", "a label, as in --config.task=medium")
     for task in config.task:
-        if task not in LABELS and not config.label_feature:
+        # Any column of a list can be a label; whether the collection has it, its data say.
+        written = "_".join(task.lower().split())
+        if not re.fullmatch(r"\w+", task) or (task != written and not config.label_feature):
             raise ConfigError(
-                f"--config.task={','.join(config.task)}: '{task}' is not a label; valid are "
-                f"{', '.join(LABELS)}{nearest(task, LABELS)}, or set --config.label_feature"
+                f"--config.task={','.join(config.task)}: '{task}' is not a label; labels have small "
+                "letters, digits and _"
+                + (f"; did you mean {written}?" if re.fullmatch(r"\w+", written) else "")
             )
     require(len(set(config.task)) == len(config.task), config, "task", "without duplicates")
     one_task = not config.label_feature or len(config.task) == 1

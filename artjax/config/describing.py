@@ -69,7 +69,7 @@ def _format_value(value: object) -> str:
 
 def _valid(field: Field, tables: Mapping[str, Iterable[str]]) -> str:
     if field.name == "task":
-        return f"one or more of {', '.join(LABELS)}"
+        return f"one or more labels of the collection: {', '.join(LABELS)} or any other"
     if isinstance(field.valid, NameIn):
         return str(OneOf(tuple(tables[field.valid.table])))
     if field.valid is not None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from artjax.config import nearest
 from artjax.data import collections, resolution
 from artjax.errors import DataError
 
@@ -52,7 +53,18 @@ class Prepared:
                 has = ", ".join(sorted(self.labels)) or "no label at all"
                 raise DataError(
                     f"'{self.name}' has no label '{feature}' for the task '{task}'; it has {has}"
+                    + self._instead_of(feature)
                 )
+
+    def _instead_of(self, feature: str) -> str:
+        """What else may be meant by a label that it has not: a column of its list, or a similar name."""
+        columns = self.metadata.get("possible_labels", {})
+        if feature in columns:
+            return (
+                f"; its list has a column '{feature}', which is a label if the collection is built with "
+                f'"labels": ["{feature}"]'
+            )
+        return nearest(feature, [*self.labels, *columns])
 
 
 def default_data_dir() -> Path:

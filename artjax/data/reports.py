@@ -15,6 +15,7 @@ from artjax.files import replacing
 SKIPPED_CSV, SPLITS_CSV = "skipped.csv", "splits.csv"
 NEAR_DUPLICATES_CSV = "near_duplicates.csv"
 SOURCE_FACTS_CSV = "source_facts.csv"
+LIKELY_DOUBLES_CSV = "likely_doubles.csv"
 SAME_PICTURE = "the same picture"
 # Which row of which list a reason is about, at its end; a list is called as its user called it.
 ROW = re.compile(r" \([^()]*, row \d+[^()]*\)$")
@@ -66,6 +67,24 @@ class NearDuplicateRow(NamedTuple):
     correlation: float
     conflict: str
     shared_points: int | None = None
+
+
+class Double(NamedTuple):
+    """A class name that is likely another spelling of a larger class; a row of `likely_doubles.csv`.
+
+    Attributes:
+      label: of both.
+      name: the spelling with fewer works.
+      works: the number of its works.
+      use: the spelling to use instead.
+      why: in a few words.
+    """
+
+    label: str
+    name: str
+    works: int
+    use: str
+    why: str
 
 
 class SourceFacts(NamedTuple):
@@ -168,9 +187,16 @@ def read_near_duplicates(folder: Path) -> list[NearDuplicateRow] | None:
     ]
 
 
+def read_likely_doubles(folder: Path) -> list[Double]:
+    """The rows of `likely_doubles.csv`; none where there is no such file."""
+    rows = _read_csv(folder / LIKELY_DOUBLES_CSV) or []
+    return [Double(**row | {"works": int(row["works"])}) for row in rows]
+
+
 def copy_reports(source: Path, target: Path) -> None:
     """Copies the reports that are in one folder into another."""
-    for name in (SKIPPED_CSV, SPLITS_CSV, NEAR_DUPLICATES_CSV, SOURCE_FACTS_CSV):
+    names = (SKIPPED_CSV, SPLITS_CSV, NEAR_DUPLICATES_CSV, SOURCE_FACTS_CSV, LIKELY_DOUBLES_CSV)
+    for name in names:
         if (source / name).is_file():
             shutil.copyfile(source / name, target / name)
 

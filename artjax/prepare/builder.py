@@ -164,6 +164,7 @@ class WorksBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # 
         "1.0.0": "Initial release.",
     }
     LABELS: ClassVar[tuple[str, ...]] = ()
+    OTHER_CONFIGS: ClassVar[str] = ""  # how to write what is none of the configs
     # For builders without configs.
     SETTINGS: ClassVar[WorksConfig] = WorksConfig(name="default")
     METADATA: ClassVar[dict[str, Any]] = {}
@@ -174,7 +175,9 @@ class WorksBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # 
         if isinstance(config, str) and config.partition(":")[0] not in self.builder_configs:
             valid = ", ".join(self.builder_configs)
             near = nearest(config, self.builder_configs)
-            raise ConfigError(f"--config {config}: {self.name} has the configs {valid}{near}")
+            raise ConfigError(
+                f"--config {config}: {self.name} has the configs {valid}{near}{self.OTHER_CONFIGS}"
+            )
         if not isinstance(config, str | None) and config is not self.builder_configs.get(
             config.name, config
         ):
@@ -212,6 +215,7 @@ class WorksBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # 
                     **{label: tfds.features.ClassLabel() for label in self.LABELS},
                     "title": tfds.features.Text(),
                     "year": np.int32,
+                    "year_uncertainty": np.int32,
                     "file_name": tfds.features.Text(),
                     "work_id": tfds.features.Text(),
                 }
@@ -325,7 +329,7 @@ class WorksBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # 
         selection.check()
         selection.write_reports(folder)
         for label in self.LABELS:
-            self.info.features[label].names = list(selection.catalogue.class_names[label])
+            self.info.features[label].names = list(selection.catalogue.class_names.get(label, ()))
         self.info.metadata.update(
             {
                 **selection.metadata(),
@@ -388,6 +392,7 @@ def _example(picked: tuple[Work, CleanedWork], labels: Sequence[str]) -> tuple[s
         **{label: work.labels.get(label, -1) for label in labels},
         "title": work.title,
         "year": work.year,
+        "year_uncertainty": work.year_uncertainty,
         "file_name": work.file_name,
         "work_id": work.work_id,
     }

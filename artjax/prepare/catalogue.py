@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from artjax.config import LABELS
-from artjax.data.reports import Skipped
+from artjax.data.reports import Double, Skipped
 from artjax.data.splits import SPLITS, named
 
 
@@ -21,6 +21,8 @@ class Work:
       picture: a file, or an object whose `draw()` returns uint8 RGB [H, W, 3]; None if it is missing.
       title: or an empty string.
       year: or -1.
+      year_uncertainty: how many years it may be off; -1 if nobody says, or it is not known.
+      date: as the catalogue writes it, where a reader leaves it to `labels.settled`.
       work_id: shared by details and second photographs of one work.
       split: the one that an official list gives; otherwise None.
       columns: other cells of its row in the catalogue, by column.
@@ -34,6 +36,8 @@ class Work:
     work_id: str = ""
     split: str | None = None
     columns: Mapping[str, str] = field(default_factory=dict)
+    year_uncertainty: int = -1
+    date: str = ""
 
 
 @dataclass
@@ -53,6 +57,8 @@ class Catalogue:
       reading: lines for the user about how the folder was read, before a picture is opened.
       skipped: what is listed in rows that cannot be used, and is no work.
       urls: where missing pictures can be downloaded, if anywhere, by file_name.
+      doubles: class names that are likely the same.
+      possible_labels: columns that are no labels and could be, with the number of their classes.
     """
 
     works: list[Work]
@@ -66,6 +72,8 @@ class Catalogue:
     reading: list[str] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
     urls: dict[str, str] = field(default_factory=dict)
+    doubles: Sequence[Double] = ()
+    possible_labels: dict[str, int] = field(default_factory=dict)
 
 
 def without_small_classes(
@@ -173,7 +181,7 @@ def _with_classes(catalogue: Catalogue, kept: Mapping[str, set[str]]) -> Catalog
 
 
 def class_names(works: Iterable[Work]) -> dict[str, tuple[str, ...]]:
-    """The sorted class names that occur, for each of `LABELS`; empty for a label that does not occur."""
+    """The sorted class names that occur, for each of `LABELS` (none, perhaps) and any other label."""
     occurring: dict[str, set[str]] = {label: set() for label in LABELS}
     for work in works:
         for label, name in work.labels.items():

@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from artjax.data.reports import (
+    LIKELY_DOUBLES_CSV,
     NEAR_DUPLICATES_CSV,
     SAME_PICTURE,
     SKIPPED_CSV,
     SOURCE_FACTS_CSV,
     SPLITS_CSV,
+    Double,
     NearDuplicateRow,
     Skipped,
     SourceFacts,
@@ -76,12 +78,13 @@ class Selection:
             "conflicts": self.conflicts,
             "split_by": self._by,
             "left_out_classes": self.catalogue.left_out_classes,
+            "possible_labels": self.catalogue.possible_labels,
             "uncovered": {label: without for label, without in self.uncovered().items() if without},
             "content_sha256": self._digest(),
         }
 
     def write_reports(self, folder: Path) -> None:
-        """Writes `skipped.csv`, `splits.csv` and, where there are any, the other two reports."""
+        """Writes `skipped.csv`, `splits.csv` and, where there are any, the other reports."""
         placed = [
             SplitRow(
                 *(work.file_name, work.work_id, split, *picture.size),
@@ -100,6 +103,8 @@ class Selection:
         ]
         if facts:
             write_csv(folder / SOURCE_FACTS_CSV, ["file_name", *SourceFacts._fields], facts)
+        if self.catalogue.doubles:
+            write_csv(folder / LIKELY_DOUBLES_CSV, Double._fields, self.catalogue.doubles)
         if self.near_duplicates is not None:
             rows = [
                 row._replace(correlation=round(row.correlation, 4)) for row in self.near_duplicates
@@ -130,8 +135,20 @@ class Selection:
             shown = "; ".join(f"{count:,} × {reason}" for reason, count in reasons)
             report = folder / SKIPPED_CSV
             lines.append(f"skipped: {len(self.skipped):,} works ({shown}), named in {report}")
+        lines += self._double_lines(folder / LIKELY_DOUBLES_CSV)
         lines += depth_lines(picture.facts for works in self.kept.values() for _, picture in works)
         return lines + self._near_duplicate_lines(folder / NEAR_DUPLICATES_CSV)
+
+    def _double_lines(self, report: Path) -> list[str]:
+        doubles = self.catalogue.doubles
+        if not doubles:
+            return []
+        first = doubles[0]
+        return [
+            f"warning: {len(doubles):,} class names are likely spellings of another, such as the "
+            f"{first.label} '{first.name}' of '{first.use}'. {report} lists them: copy it, delete the "
+            'rows that are wrong, and build with "same": "THE COPY"'
+        ]
 
     def _near_duplicate_lines(self, report: Path) -> list[str]:
         if not self.near_duplicates:
@@ -220,8 +237,9 @@ class Selection:
         digest = hashlib.sha256()
         for split, works in sorted(self.kept.items()):
             for work, picture in sorted(works, key=lambda pair: pair[0].file_name):
-                row = [split, work.file_name, work.work_id, work.year, sorted(work.labels.items())]
-                digest.update(json.dumps([*row, picture.sha256]).encode())
+                row = [split, work.file_name, work.work_id, work.year, work.year_uncertainty]
+                labels = sorted(work.labels.items())
+                digest.update(json.dumps([*row, labels, picture.sha256]).encode())
         return digest.hexdigest()
 
 

@@ -67,10 +67,12 @@ def next_command(prepared: Prepared, data_dir: Path, program: str = "") -> str:
     """
     apart = prepared.metadata.get("split_by")  # no network can be tested on it
     known = [
-        label for label in LABELS if len(prepared.labels.get(label, ())) > 1 and label != apart
+        label
+        for label in (*LABELS, *prepared.labels)
+        if len(prepared.labels.get(label, ())) > 1 and label != apart
     ]
     label = [*known, *prepared.labels][0]
-    file = f"configs/{label if label in LABELS_WITH_CONFIG else LABELS_WITH_CONFIG[0]}.py"
+    file = f"configs/{label if label in LABELS_WITH_CONFIG else 'any'}.py"
     words = [*(shlex.split(program) or _program()), "--config"]
     words.append(f"{file}:{_shortest_name(prepared, label, data_dir)}")
     if label not in LABELS_WITH_CONFIG:

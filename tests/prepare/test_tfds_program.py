@@ -42,7 +42,7 @@ def after_launch(found, data_dir):
     assert command.mode == "describe"
     assert command.flags.get("data_dir") in (None, data_dir)
     for name, value in command.fields:
-        assert (name, value in LABELS) == ("task", True)
+        assert (name, value in found.labels) == ("task", True)
     file, collection = command.config_file, command.collection
     assert load_config_file(file, collection).collection == collection
     return shlex.join(words[3:])
@@ -63,7 +63,8 @@ def test_the_next_command_is_for_a_label_that_the_set_has(put, tmp_path):
     for name, classes, config in (
         ("a/x", {"style": 3}, "configs/style.py:a"),
         ("b/x", {"artist": 1, "location": 3, "style": 3}, "configs/location.py:b"),
-        ("c/x", {"period": 3}, "configs/artist.py:c --config.task=period"),
+        ("c/x", {"period": 3}, "configs/any.py:c --config.task=period"),
+        ("d/x", {"artist": 1, "medium": 3}, "configs/any.py:d --config.task=medium"),
     ):
         said = after_launch(put(name, **classes), tmp_path / "data")
         assert said.startswith(f"{config} --mode describe")

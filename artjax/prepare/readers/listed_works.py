@@ -187,7 +187,8 @@ def _work(item: PictureList, row: Mapping[str, str], found: str | None, root: Pa
         },
         picture=root / found if found else None,
         title=meaning.cell(row, "title", museum.title if museum else "title"),
-        year=year_of(meaning.cell(row, "year", *years)),
+        year=year_of(date := meaning.cell(row, "year", *years)),
+        date=date,
         work_id=meaning.cell(row, "work_id", "work_id") or name,
         columns={name: tidy(cell) for name, cell in row.items() if cell},
     )

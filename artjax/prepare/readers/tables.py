@@ -6,7 +6,6 @@ import ast
 import csv
 import io
 import json
-import re
 import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -15,10 +14,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from artjax.errors import DataError
+from artjax.prepare.dates import year_of as year_of
 from artjax.prepare.readers.json_arrays import records_of
-
-# "c. 1480", "1505-07", "1520s", but neither the day in "14 May 1880" nor "16th century".
-_YEAR = re.compile(r"(?<!\d)\d{3,4}(?!\d)")
 
 # So many NUL bytes are another encoding, such as UTF-16; a few are dirt in a row.
 _NULS = 0.01
@@ -262,11 +259,3 @@ def _cell(value: Any) -> str:
 def column_name(name: str) -> str:
     """The name of a column in lower case, with `_` for spaces."""
     return "_".join(name.lower().split())
-
-
-def year_of(text: str) -> int:
-    """A whole number of up to four digits, or the first of three or four in a text; otherwise -1."""
-    if re.fullmatch(r"-?\d{1,4}", text):
-        return int(text)
-    match = _YEAR.search(text)
-    return int(match[0]) if match else -1

@@ -10,8 +10,8 @@ from urllib.parse import quote
 
 from artjax.errors import DataError
 from artjax.prepare.catalogue import Catalogue, Work, class_names, only_classes
+from artjax.prepare.dates import read_date
 from artjax.prepare.readers.file_index import PictureFiles, no_pictures
-from artjax.prepare.readers.tables import year_of
 from artjax.prepare.readers.wga_rows import read_rows
 
 SITE = "https://www.wga.hu"
@@ -83,7 +83,8 @@ def read(
             labels=_labels(row, spelling),
             picture=files.find(row["picture"]) or files.find(row["picture"].removeprefix("art/")),
             title=row["title"],
-            year=year_of(row["date"]),
+            year=date.year if (date := read_date(row["date"])) else -1,
+            year_uncertainty=date.uncertainty if date else -1,
             work_id=work_id,
         )
         for row, work_id in zip(rows, _work_ids(rows), strict=True)

@@ -33,7 +33,7 @@ def read_works_csv(
     """Reads a `works.csv`: UTF-8, separated by comma, semicolon or tab.
 
     Its columns are `path` (relative to the file's folder) and any of artist, genre, location, style,
-    period, title, year and work_id, in any order; others are no labels, as a note says. Rows that cannot
+    period, title, year and work_id, in any order; others are in `Work.columns`. Rows that cannot
     be used are skipped and named. A file that is spelt alike is taken where it is the only one.
 
     Args:
@@ -54,7 +54,8 @@ def read_works_csv(
     labels = [label for label in (*LABELS, *wanted) if label in table.header]
     if not labels and needs_label:
         raise DataError(
-            f"{file} has no column with a label {table.found}; add one of {', '.join(LABELS)}"
+            f"{file} has no column with a label {table.found}; add one of {', '.join(LABELS)}, or "
+            'name a column that is one: "labels": ["…"]'
         )
     table.check_once((*COLUMNS, *wanted))
     files = files or PictureFiles(file.parent)
@@ -75,7 +76,8 @@ def read_works_csv(
             labels={label: tidy(values[label]) for label in labels if values.get(label)},
             picture=picture,
             title=values.get("title", ""),
-            year=year_of(values.get("year", "")),
+            year=year_of(date := values.get("year") or values.get("date", "")),
+            date=date,
             work_id=values.get("work_id") or path,
             columns={name: tidy(values[name]) for name in unknown if values.get(name)},
         )
@@ -87,10 +89,6 @@ def read_works_csv(
     if not any(work.picture for work in works):
         raise DataError(no_pictures(works, files))
     notes += [*found.lines(), *of_bad]
-    if unknown:
-        notes.append(
-            f'columns of {file.name} that are no label, for "split_by" only: {", ".join(unknown)}'
-        )
     return Catalogue(
         works,
         class_names(works),
@@ -105,31 +103,30 @@ class _Gathered:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._first: dict[str, tuple[str, int]] = {}
+        self._first: dict[str, int] = {}
         self.works: dict[str, Work] = {}
         self.bad: list[tuple[str, BadRow]] = []
 
-    def add(self, work: Work, name: str | None, number: int) -> None:
+    def add(self, work: Work, name: str | None, row: int) -> None:
         """Adds the work of a row, unless its file `name` is listed already or is none of the folder."""
-        row = (work.file_name, number)
         key = name or f"\0{canonical_name(work.file_name)}"  # of a file, or of none
         if name and _leads_out(self._folder, name):
-            self._refuse(row, "a link that leads out of the folder")
+            self._refuse(work, row, "a link that leads out of the folder")
         elif key in self._first:
-            earlier = self._first[key]
-            same = key in self.works and self.works[key].labels == work.labels
+            first = self.works.get(key)
+            same = first is not None and first.labels == work.labels
             reason = _AGAIN if same else _OTHER_LABELS
-            self._refuse(row, reason, other=earlier[1])
+            self._refuse(work, row, reason, other=self._first[key])
             # Which of two labels is right, nobody knows but the user.
-            if not same and key in self.works:
+            if first is not None and not same:
                 del self.works[key]
-                self._refuse(earlier, reason, other=number)
+                self._refuse(first, self._first[key], reason, other=row)
         else:
             self.works[key], self._first[key] = work, row
 
-    def _refuse(self, row: tuple[str, int], reason: str, other: int = 0) -> None:
-        path, number = row
-        self.bad.append((path, BadRow(number, {}, reason, f"row {other}" if other else "")))
+    def _refuse(self, work: Work, row: int, reason: str, other: int = 0) -> None:
+        bad = BadRow(row, {}, reason, f"row {other}" if other else "")
+        self.bad.append((work.file_name, bad))
 
 
 def _with_paths(

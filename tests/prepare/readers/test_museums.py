@@ -198,7 +198,7 @@ def test_a_list_of_the_label_that_finds_no_picture_is_not_passed_over(tmp_path):
                 **{
                     "accession_number": "2002.19",
                     "full_name": "Jo Baer",
-                    "creation_date": "1964-1965",
+                    "creation_date": "1964",
                 },
                 "id": "cmoa:things/871505af-a072-4a84-ab09-3abf932951b8",
             },

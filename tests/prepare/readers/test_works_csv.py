@@ -4,7 +4,6 @@ import pytest
 from PIL import Image
 
 from artjax.errors import DataError
-from artjax.prepare.readers.tables import year_of
 from artjax.prepare.readers.works_csv import read_works_csv
 
 
@@ -90,9 +89,11 @@ def test_other_columns_are_labels_where_they_are_wanted(folder):
     assert catalogue.class_names["medium"] == ("oil",)
 
 
-def test_unknown_columns_are_noted(folder):
-    notes = read(folder, "path,artist,price\na.jpg,Ada,3\n").notes
-    assert notes == ['columns of works.csv that are no label, for "split_by" only: price']
+def test_other_columns_and_the_date_are_kept_for_the_choice_of_labels(folder):
+    work = read(folder, "path,artist,Price in  EUR,date\na.jpg,Ada,3,c. 1480\n").works[0]
+    assert (work.columns, work.date) == ({"price_in_eur": "3", "date": "c. 1480"}, "c. 1480")
+    (folder / "works.csv").write_text("path,medium\na.jpg,oil\n")
+    assert read_works_csv(folder / "works.csv", ["medium"]).works[0].columns == {"medium": "oil"}
 
 
 @pytest.mark.parametrize(
@@ -195,14 +196,3 @@ def test_a_linked_folder_of_pictures_is_followed(folder, tmp_path_factory):
     os.symlink("a.jpg", store / "again.jpg")
     works = read(folder, "path,artist\nscans/a.jpg,Ada\nscans/again.jpg,Bo\n").works
     assert [work.picture for work in works] == [folder / "scans/a.jpg", folder / "scans/again.jpg"]
-
-
-@pytest.mark.parametrize(
-    ("text", "year"),
-    [
-        *(("1505-07", 1505), ("c. 1480", 1480), ("1520s", 1520), ("14 May 1880", 1880), ("79", 79)),
-        *(("-30", -30), ("", -1), ("unknown", -1), ("12345", -1), ("16th century", -1)),
-    ],
-)
-def test_years(text, year):
-    assert year_of(text) == year
