@@ -135,7 +135,7 @@ def _create(
 
 
 def _translate(name: str, arrays: Mapping[str, np.ndarray], side: int) -> Translated:
-    """Knows torchvision's `features.0.weight` …, also without `features.`, and Caffe's names in Keras."""
+    """Knows torchvision's `features.0.weight` …, also without `features.`, and Caffe's, in Keras."""
     translated = _from_torchvision(name, arrays) or _from_caffe(name, arrays)
     if translated is None:
         raise ValueError(f"its names are not those of {name} in torchvision or Caffe")

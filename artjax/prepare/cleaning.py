@@ -126,7 +126,7 @@ def clean_works(
             results[i] = result
             bar.update()
             if works[i].picture is not None:
-                forecast.add(result.jpeg)
+                forecast.add(result.jpeg if isinstance(result.jpeg, Path) else None)
     return [result for result in results if result is not None]
 
 

@@ -134,7 +134,7 @@ def _listed(folder: Path) -> list[Picture]:
                 "where you have them), or leave --catalogue out: all files are predicted then"
             )
         catalogue = read_folder(folder, Asked())
-    return [
+    listed = [
         Picture(
             work.picture or folder / work.file_name,
             table_name(work.picture or folder / work.file_name, _absolute(folder)),
@@ -145,3 +145,8 @@ def _listed(folder: Path) -> list[Picture]:
         )
         for work in catalogue.works
     ]
+    bad_rows = [
+        Picture(folder / row.file_name, harmless(row.file_name), False, "", "", row.reason)
+        for row in catalogue.skipped
+    ]
+    return [*listed, *bad_rows]
