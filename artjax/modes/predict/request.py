@@ -146,7 +146,9 @@ def _listed(folder: Path) -> list[Picture]:
         for work in catalogue.works
     ]
     bad_rows = [
-        Picture(folder / row.file_name, harmless(row.file_name), False, "", "", row.reason)
+        Picture(
+            folder / row.file_name, harmless(row.file_name or row.reason), False, reason=row.reason
+        )
         for row in catalogue.skipped
     ]
     return [*listed, *bad_rows]
