@@ -268,7 +268,11 @@ def _possible_labels(works: Sequence[Work], settings: LabelSettings) -> dict[str
     for column in columns:
         if column in _NO_LABELS or column in settings.labels or column in LABELS:
             continue
-        cells = Counter(cell for work in works if (cell := work.columns.get(column)))
+        cells = Counter(
+            cell
+            for work in works
+            if (cell := work.columns.get(column)) and folded(cell) not in settings.missing
+        )
         large = [count for count in cells.values() if count >= least]
         is_label = any(
             all(work.labels.get(label) == work.columns.get(column) for work in works)
