@@ -244,7 +244,12 @@ def _no_classes(cells: Counter[str]) -> str:
     if works < _FEW:
         return ""
     numbers = [cell for cell in cells if re.fullmatch(r"-?\d+([.,]\d+)?", cell)]
-    dates = [cell for cell in cells if (date := read_date(cell)) and date.year > 1000]
+    dates = [
+        cell
+        for cell in cells
+        # "1928.3" is an inventory number or a measurement.
+        if not re.fullmatch(r"\d+[.,]\d+", cell) and (date := read_date(cell)) and date.year > 1000
+    ]
     if len(cells) > _FEW and len(dates) >= _MOST * len(cells):
         return (
             f"holds dates, such as '{first}'; \"period_years\": 50 makes classes of the column year"
