@@ -34,8 +34,8 @@ def read_folder(manual_dir: Path, asked: Asked) -> Catalogue:
     files = PictureFiles(manual_dir)
     mapped = asked.catalogue or asked.picture or asked.columns
     if (manual_dir / "works.csv").exists() and not mapped:
-        listed = read_works_csv(manual_dir / "works.csv", asked.max_bad_rows, files)
-        return _noted(listed, files, [])
+        own = read_works_csv(manual_dir / "works.csv", asked.max_bad_rows, files)
+        return _noted(own, files, [])
     if asked.classes == FOLDERS:
         catalogue = read_class_folders(
             files, _label_of_folders(asked.label, manual_dir), insist=True
