@@ -85,7 +85,9 @@ def test_wrong_overrides_name_the_field_and_the_nearest(field, text, says):
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"task": ("artists",)}, "did you mean artist?"),
+        ({"task": ("Object Type",)}, "'Object Type' is not a label; labels have small letters"),
+        ({"task": ("Object Type",)}, "did you mean object_type?"),
+        ({"task": ()}, "it must be a label, as in --config.task=medium"),
         ({"task": ("genre", "genre")}, "without duplicates"),
         ({"model__name": "vgg15"}, "valid are auto, "),
         ({"steps": 0}, "exactly one of them must be above 0"),
@@ -233,7 +235,7 @@ def test_all_labels_checks_for_every_collection(pytestconfig):
 
 def test_missing_config_file_lists_the_existing_ones(pytestconfig):
     with pytest.raises(
-        ConfigError, match=r"no config file .*artst.py.* has all_labels.py, artist.py"
+        ConfigError, match=r"no config file .*artst.py.* has all_labels.py, any.py, artist.py"
     ):
         config_lib.load_config_file(pytestconfig.rootpath / "configs" / "artst.py", "studio")
 

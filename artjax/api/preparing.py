@@ -81,7 +81,10 @@ def prepare(
                 f"in config='{listed[0]}'"
             )
     prepared = build(collection, given(folder), data_dir, config, overwrite, _SPELLING)[0]
-    names = (reports.SKIPPED_CSV, reports.SPLITS_CSV, reports.NEAR_DUPLICATES_CSV)
+    names = (
+        *(reports.SKIPPED_CSV, reports.SPLITS_CSV, reports.NEAR_DUPLICATES_CSV),
+        reports.LIKELY_DOUBLES_CSV,
+    )
     return PreparedCollection(
         collection=prepared.name,
         version=prepared.version,

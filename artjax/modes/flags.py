@@ -51,8 +51,8 @@ class Flag:
 
 def _help_of_config() -> str:
     return (
-        "the task: configs/artist.py, genre.py, location.py, style.py or all_labels.py; the collection "
-        f"is {', '.join(collections.names())} or any prepared TFDS image set (default: "
+        "the task: configs/artist.py, genre.py, location.py, style.py, all_labels.py or any.py; the "
+        f"collection is {', '.join(collections.names())} or any prepared TFDS image set (default: "
         f"{collections.preferred(('artist',))}, or {collections.preferred(('location',))} for location, "
         f"if it is prepared; else the embedded {collections.sample()})"
     )

@@ -244,7 +244,12 @@ def _no_classes(cells: Counter[str]) -> str:
     if works < _FEW:
         return ""
     numbers = [cell for cell in cells if re.fullmatch(r"-?\d+([.,]\d+)?", cell)]
-    dates = [cell for cell in cells if (date := read_date(cell)) and date.year > 1000]
+    dates = [
+        cell
+        for cell in cells
+        # "1928.3" is an inventory number or a measurement.
+        if not re.fullmatch(r"\d+[.,]\d+", cell) and (date := read_date(cell)) and date.year > 1000
+    ]
     if len(cells) > _FEW and len(dates) >= _MOST * len(cells):
         return (
             f"holds dates, such as '{first}'; \"period_years\": 50 makes classes of the column year"
@@ -268,7 +273,11 @@ def _possible_labels(works: Sequence[Work], settings: LabelSettings) -> dict[str
     for column in columns:
         if column in _NO_LABELS or column in settings.labels or column in LABELS:
             continue
-        cells = Counter(cell for work in works if (cell := work.columns.get(column)))
+        cells = Counter(
+            cell
+            for work in works
+            if (cell := work.columns.get(column)) and folded(cell) not in settings.missing
+        )
         large = [count for count in cells.values() if count >= least]
         is_label = any(
             all(work.labels.get(label) == work.columns.get(column) for work in works)

@@ -460,6 +460,50 @@ def test_a_catalogue_in_own_words_with_a_label_of_its_own(tmp_path):
     assert builder.info.splits.total_num_examples == 39
 
 
+def test_named_columns_dates_and_the_file_of_same_names_are_in_the_prepared_set(tmp_path, capsys):
+    museum = make_pictures(tmp_path / "museum")
+    rows = (museum / "works.csv").read_text(encoding="utf-8-sig").splitlines()
+    columns = ["Medium", *(("oil", "ink", "unknown")[i % 3] for i in range(len(rows) - 1))]
+    dated = [row.replace("1800", "c. 1800") for row in rows]
+    text = "\n".join(f"{row};{cell}" for row, cell in zip(dated, columns, strict=True))
+    (museum / "works.csv").write_text(text.replace("Ada", "Ada Ek", 1).replace("Ada;", "Ek, Ada;"))
+    settings = {"labels": ["Medium"], "near_duplicates": False}
+    config = collection_dataset_builder.CollectionConfig(name="mine", **settings)
+    first = build(tmp_path / "data", museum, config)
+    found = prepared.read(Path(first.data_dir), tmp_path / "data")
+    assert found.labels["medium"] == ("ink", "oil")
+    doubles = Path(first.data_dir) / "likely_doubles.csv"
+    assert str(doubles) in capsys.readouterr().out
+    doubles.rename(museum / "same.csv")
+    config = collection_dataset_builder.CollectionConfig(
+        name="joined", same="same.csv", min_works=1
+    )
+    joined = build(tmp_path / "data", museum, config)
+    found = prepared.read(Path(joined.data_dir), tmp_path / "data")
+    assert found.labels["artist"] == ("Bö", "Cy", "Ek, Ada")
+    assert found.metadata["possible_labels"] == {"medium": 2}
+    with pytest.raises(DataError, match=r"built with \"labels\": \[\"medium\"\]$"):
+        found.check_labels({"medium": "medium"})
+    with pytest.raises(DataError, match=r"it has artist; did you mean artist\?$"):
+        found.check_labels({"artits": "artits"})
+    works = tfds.as_numpy(joined.as_dataset(split="all"))
+    years = {work["file_name"].decode(): (work["year"], work["year_uncertainty"]) for work in works}
+    assert years["pictures/000.jpg"] == (1800, 5)
+    assert years["pictures/001.jpg"] == (1801, 0)
+    assert years["pictures/once.jpg"] == (-1, -1)
+
+
+def test_folders_are_classes_of_any_label(tmp_path):
+    for i in range(12):
+        path = tmp_path / "museum" / ("fresco", "unknown", "oil")[i % 3] / f"{i}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        noise = np.random.default_rng(i).integers(0, 256, (9, 9, 3), np.uint8)
+        Image.fromarray(noise).save(path)
+    config = collection_dataset_builder.CollectionConfig(name="mine", label="technique")
+    builder = build(tmp_path / "data", tmp_path / "museum", config)
+    assert builder.info.features["technique"].names == ["fresco", "oil"]
+
+
 def test_settings_come_with_the_config(tmp_path):
     config = collection_dataset_builder.CollectionConfig(name="all", min_works=1, short_side_px=6)
     builder = build(tmp_path / "data", make_pictures(tmp_path / "museum"), config)
@@ -479,7 +523,18 @@ def test_unknown_configs_are_one_line_with_the_nearest(tmp_path):
         ({"name": "mine", "min_work": 5}, r"no setting 'min_work'; did you mean min_works\?"),
         ({"min_works": 5}, "give the settings a name"),
         ({"name": "mine", "min_works": "5"}, "min_works must be a whole number from 1, not '5'"),
-        ({"name": "mine", "label": "painter"}, "label 'painter' is none of artist, genre"),
+        ({"name": "mine", "label": "a/b"}, "'a/b' cannot be a label: letters, digits and _"),
+        (
+            {"name": "mine", "labels": ["Work ID"]},
+            "'work_id' cannot be a label: a set has other data",
+        ),
+        (
+            {"name": "mine", "labels": "medium"},
+            r'labels must be a list, as in \["medium", "school"\]',
+        ),
+        ({"name": "mine", "qualifiers": "joins"}, r"none of keep, join, drop; did you mean join\?"),
+        ({"name": "mine", "several": "all"}, "several 'all' is none of keep, first, drop"),
+        ({"name": "mine", "period_years": "50"}, "period_years must be a whole number from 1"),
         (
             {"name": "mine", "conflicts": "drip"},
             r"'drip' is none of train, keep, drop; did you mean drop\?",

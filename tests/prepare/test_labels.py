@@ -54,6 +54,7 @@ def test_columns_that_could_be_labels_are_named_and_the_others_are_not():
     [
         ([f"inv. {i}" for i in range(40)], "names each work apart (40 values in 40 works, such as"),
         ([f"{i}.5" for i in range(30)] * 2, "holds numbers, 30 different ones such as '0.5'"),
+        ([f"1928.{i}" for i in range(30)], "holds numbers, 30 different ones such as '1928.0'"),
         (
             [f"c. {1600 + i}" for i in range(30)] * 2,
             "holds dates, such as 'c. 1600'; \"period_years\"",

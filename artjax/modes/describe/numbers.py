@@ -61,6 +61,11 @@ def numbers_of(config: ConfigDict, data: Canvases, splits: Mapping[str, Split]) 
         "short_sides_px": _short_sides(data),
         "skipped": _skipped(data),
         "left_out_classes": prepared.metadata.get("left_out_classes", {}),
+        "likely_doubles": [
+            row._asdict()
+            for row in reports.read_likely_doubles(data.reports)
+            if row.label in features.values()
+        ],
     }
 
 

@@ -64,6 +64,10 @@ def render(
             (row["reason"], row["works"], ", ".join(row["examples"]))
             for row in summary["skipped"]["reasons"][:_MOST_REASONS]
         ],
+        doubles=[
+            (row["label"], row["name"], row["works"], row["use"], row["why"])
+            for row in summary["likely_doubles"]
+        ],
         sheets=sheets,
         near_duplicates=shown,
         labels=_labels(named, splits, class_names),
