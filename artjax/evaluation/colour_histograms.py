@@ -78,7 +78,7 @@ def _digest(
     return digest.hexdigest()[:16]
 
 
-@on_one_thread
+@on_one_thread("sklearn.linear_model")
 def colour_baseline(
     counts: Mapping[str, np.ndarray], labels: Mapping[str, np.ndarray]
 ) -> dict[str, Any] | None:

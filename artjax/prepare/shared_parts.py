@@ -94,7 +94,7 @@ def verify(
         ]
 
 
-@on_one_thread
+@on_one_thread()
 def find_candidates(queries: Sequence[LocalFeatures], works: Sequence[LocalFeatures]) -> np.ndarray:
     """Pairs of a query and a work that have two features or more in common, as they are or mirrored.
 

@@ -228,7 +228,7 @@ def shown_better(top1: float, works: float, share: float, level: float = LEVEL) 
     return bool(binomtest(right, n, min(share, 1.0), alternative="greater").pvalue <= level)
 
 
-@on_one_thread
+@on_one_thread("sklearn.ensemble")
 def _named(features: np.ndarray, labels: np.ndarray, others: np.ndarray, trees: int) -> np.ndarray:
     """The classes that trees name for other works, int [M]."""
     # Imported here, because it takes a second that other modes need not wait.

@@ -18,7 +18,7 @@ STRENGTHS = (0.001, 0.01, 0.1)
 _MOST_TRAIN_WORKS = 10_000
 
 
-@on_one_thread
+@on_one_thread("sklearn.linear_model")
 def cross_validated(
     features: np.ndarray, labels: np.ndarray, groups: np.ndarray, classes: int, seed: int
 ) -> tuple[Predictions, np.ndarray]:
