@@ -19,7 +19,7 @@ from processes import kill_while_cleaning
 
 from artjax.data import prepared
 from artjax.errors import ChangedListError, ConfigError, DataError
-from artjax.prepare import builder as builder_module
+from artjax.prepare import reuse
 from artjax.runtime import locks
 from collection import collection_dataset_builder
 
@@ -408,13 +408,13 @@ def test_a_hugging_face_folder_keeps_its_splits(tmp_path, capsys):
 
 def test_the_reading_is_said_before_a_picture_is_cleaned(tmp_path, capsys, monkeypatch):
     said = []
-    clean_works = builder_module.clean_works
+    clean_works = reuse.clean_works
 
     def clean(*args, **settings):
         said.append(capsys.readouterr().out)
         return clean_works(*args, **settings)
 
-    monkeypatch.setattr(builder_module, "clean_works", clean)
+    monkeypatch.setattr(reuse, "clean_works", clean)
     museum = make_pictures(tmp_path / "museum")
     (museum / "pictures" / "000.jpg").rename(museum / "pictures" / "000 .jpg")
     with (museum / "works.csv").open("a", encoding="utf-8") as file:
