@@ -111,6 +111,8 @@ class Training:
         self._class_counts = class_counts
         self.steps_per_epoch = train_works / config.batch_size
         self.steps = config.steps or max(1, math.ceil(config.epochs * self.steps_per_epoch))
+        if optim.is_solved(config):
+            self.steps = 1  # a checkpoint, a validation and an evaluation, as of any run
         self.schedule = schedule or optim.create_schedule(
             config.optim, self.steps, self.steps_per_epoch
         )
@@ -152,7 +154,7 @@ class Training:
             network.preprocessing,
             network.stages,
             network.boundary,
-            self._class_weights(),
+            self.class_weights,
         )
 
     def _compiled_later(self, step: Callable[..., Any], *batch_shardings: Any) -> Any:
@@ -167,7 +169,9 @@ class Training:
             compiler_options=self._options,
         )
 
-    def _class_weights(self) -> dict[str, np.ndarray] | None:
+    @property
+    def class_weights(self) -> dict[str, np.ndarray] | None:
+        """The weight of each class in the loss, by task, float32 [classes]; None if they are 1."""
         loss = self.config.loss
         if self._class_counts is None or loss.class_weights == "none":
             return None
