@@ -233,8 +233,8 @@ def open_setup(
     """
     if mode == "lr_find" and is_solved(config):
         raise ConfigError(
-            "--mode lr_find: heads that are solved (--config.optim.name=lbfgs) have no learning rate; for "
-            "one that is trained in steps add --config.optim.name=adamw --config.features.views=4"
+            "--mode lr_find: heads that are solved (--config.optim.name=lbfgs) have no learning rate; "
+            "for one that is trained in steps add --config.optim.name=adamw --config.features.views=4"
         )
     if mode in _IN_STEPS and is_solved(config):
         config = config_lib.changed(config, solving.IN_STEPS)

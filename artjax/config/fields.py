@@ -438,9 +438,9 @@ GROUPS: Mapping[str, Sequence[Field]] = {
         Field(
             "optim.l2",
             (),
-            "For lbfgs: L2 penalties that are tried, in features of mean variance 1, as in (0.1,1.0); of "
-            "several the one with the lowest loss in a cross-validation of train. Empty = 9 from 0.01 "
-            "to 100.",
+            "For lbfgs: L2 penalties that are tried, in features of mean variance 1, as in (0.1,1.0); "
+            "of several the one with the lowest loss in a cross-validation of train. Empty = 9 from "
+            "0.01 to 100.",
             also=("l2",),
             item=float,
         ),

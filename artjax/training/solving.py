@@ -52,7 +52,7 @@ class Solved(NamedTuple):
     """
 
     state: TrainState
-    metrics: dict[str, np.ndarray]
+    metrics: dict[str, np.float32]
     rows: list[dict[str, float]]
     lines: list[str]
 
