@@ -28,7 +28,7 @@ from artjax.runs import Record, latest_record, read_config, seen
 from artjax.runs.seen import LearntFrom
 from artjax.runtime import mesh as mesh_lib
 from artjax.runtime.resources import format_bytes
-from artjax.training import memory
+from artjax.training import memory, solving
 from artjax.training.checkpoint import library_versions
 from artjax.training.checks import check_config
 from artjax.training.features import Features, features_of
@@ -36,7 +36,7 @@ from artjax.training.groups import flat
 from artjax.training.logs import Console
 from artjax.training.losses import class_counts
 from artjax.training.network import Network
-from artjax.training.optim import peak_lr
+from artjax.training.optim import is_solved, peak_lr
 from artjax.training.state import TrainState, variables_of
 from artjax.training.training import Training, TrainStep, bytes_on_each_device, create_training
 
@@ -142,7 +142,8 @@ class Setup:
         if features is None:
             return self, None
         splits = self.splits | {name: features.seen(self.splits[name]) for name in seen}
-        train = features.views(self.splits["train"], config.features.views)
+        of_train = features.seen_and_views if is_solved(config) else features.views
+        train = of_train(self.splits["train"], config.features.views)
         choice = sources.choose_for(config, self.data, train, self.network.mesh)
         self.console.say(
             f"features: {format_bytes(train.nbytes)} for {config.features.views} views of "
@@ -233,6 +234,16 @@ def open_setup(
       WeightsError: if the pretrained weights cannot be read, or belong to another network.
       DataError: if the data cannot be opened.
     """
+    if mode == "lr_find" and is_solved(config):
+        raise ConfigError(
+            "--mode lr_find: heads that are solved (--config.optim.name=lbfgs) have no learning rate; "
+            "for one that is trained in steps add --config.optim.name=adamw --config.features.views=4"
+        )
+    if mode in _IN_STEPS and is_solved(config):
+        config = config_lib.changed(config, solving.IN_STEPS)
+        (say or print)(
+            f"--mode {mode} takes steps: in place of lbfgs adamw, with a peak learning rate of 0.003"
+        )
     check_config(config)
     if mode and mode not in _FOR_SEVERAL_PROCESSES and jax.process_count() > 1:
         raise ConfigError(f"--mode {mode} is for one process; leave --coordinator out")
@@ -266,6 +277,8 @@ def open_setup(
         config, nominal = _with_batch_size(config, places, counted, choice, say, find_batch_size)
     config, lines = pretrained_lib.with_preprocessing(config, weights, earlier)
     training = counted.training(config)
+    if is_solved(config):
+        solving.check(training)
     pretrained = weights.for_network(training.network, classes) if weights else None
     if pretrained is not None:
         lines = [*pretrained_lib.describe(pretrained), *lines]
@@ -311,6 +324,8 @@ def open_setup(
 _NOMINAL_BATCH_SIZE = 16
 # Modes that need no weights, only what follows from them, and so can do without their file.
 _OF_THE_RUN = ("describe", "benchmark")
+# Modes that take steps also where a training solves its heads.
+_IN_STEPS = ("check", "benchmark")
 # Modes that try a set-up out on all devices of all processes.
 _FOR_SEVERAL_PROCESSES = ("benchmark",)
 

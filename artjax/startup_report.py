@@ -23,7 +23,7 @@ from artjax.runtime.resources import format_bytes
 from artjax.setup import Setup
 from artjax.training import switches
 from artjax.training.network import Network
-from artjax.training.optim import create_schedule, peak_lr
+from artjax.training.optim import create_schedule, is_solved, peak_lr
 from artjax.training.training import Training, training_steps
 
 if TYPE_CHECKING:  # benchmarks run where ml_collections is not installed
@@ -81,11 +81,14 @@ def introduce(setup: Setup, say: Callable[[str], None]) -> None:
     of = f"{trained + fixed:,} parameters ({trained:,} of them trained)" if fixed else ""
     of = of or f"{trained:,} parameters"
     say(f"model: {config.model.name}, {of}, images of {config.image_size} px")
-    if not network.groups.uniform:
+    if not network.groups.uniform and not is_solved(config):
         for line in network.groups.table(peak_lr(config.optim), config.optim.weight_decay):
             say(line)
     for line in switches.in_words(config):
         say(line)
+    if is_solved(config):
+        say(f"run: the heads are solved; workdir {setup.places.workdir}")
+        return
     say(
         f"run: {training.steps:,} steps of {config.batch_size} images "
         f"({training.steps / training.steps_per_epoch:.1f} epochs), validation every "

@@ -14,7 +14,9 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import jax
+import numpy as np
 
+from artjax import config as config_lib
 from artjax.data import batches
 from artjax.data.sources import Source
 from artjax.errors import TrainingError, WorkdirError
@@ -30,12 +32,12 @@ from artjax.runtime.compilation_cache import CompilationCounter
 from artjax.setup import Setup, open_setup
 from artjax.startup_report import initial_loss, introduce, lengthened, trunk_health
 from artjax.training import frozen as frozen_lib
-from artjax.training import memory, switches
+from artjax.training import memory, solving, switches
 from artjax.training.best import BestSoFar, Validation
 from artjax.training.checkpoint import Checkpoints
 from artjax.training.features import Features
 from artjax.training.logs import read_rows
-from artjax.training.optim import peak_lr
+from artjax.training.optim import is_solved, peak_lr
 from artjax.training.progress import Progress
 from artjax.training.state import TrainState
 from artjax.training.stepping import Stepping
@@ -121,6 +123,7 @@ class _Run:
         self.ready_at = time.perf_counter()  # data and canvases are ready
         self.frozen: dict[str, Any] = {}
         self.features: Features | None = None
+        self.solved: solving.Solved | None = None
 
     def run(self) -> Outcome:
         setup, workdir = self.setup, self.setup.places.workdir
@@ -198,9 +201,27 @@ class _Run:
     def _compile(self, source: Source) -> TrainStep:
         """Compiles the step before the state is allocated, to report early that it is too large."""
         setup = self.setup
+        if is_solved(setup.config):
+            return self._solve
         free = memory.free_bytes(setup.network.mesh)
         self.say(memory.describe_estimate(self.training, setup.choice, free))
         return setup.compile(source, self.frozen)
+
+    def _solve(self, state: TrainState, batch: Any) -> tuple[TrainState, dict[str, Any]]:
+        """The one step of a run whose heads are solved; it looks at all of train, not at a batch."""
+        setup = self.setup
+        # Not `setup.train`: the rows of features are no longer those of the pictures.
+        train = setup.data.split("train", config_lib.label_features(setup.config))
+        groups = np.tile(setup.data.groups(train, setup.data.split_by), setup.config.features.views)
+        self.solved = solving.solve(self.training, state, setup.train, groups)
+        return self.solved.state, dict(self.solved.metrics)
+
+    def _report_solved(self, step: int, progress: Progress) -> None:
+        if self.solved is not None:
+            for row in self.solved.rows:
+                progress.write(step, row)
+            for line in self.solved.lines:
+                self.say(line)
 
     def _newest(self, read: Callable[[int], Any]) -> tuple[int | None, Any]:
         """The newest checkpoint that can be read, and what was read; (None, None) if there is none.
@@ -260,6 +281,7 @@ class _Run:
                 for metrics in stepping:
                     step = stepping.step
                     progress.add(step, metrics)
+                    self._report_solved(step, progress)
                     if step == first_step + 1:
                         jax.block_until_ready(metrics)
                         progress.start_clock(step)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -49,6 +50,12 @@ def check(config: ConfigDict, tables: Mapping[str, Iterable[str]]) -> None:
         config,
         "model.head_layers",
         "widths of 1 or more, as in (512,)",
+    )
+    require(
+        all(isinstance(l2, int | float) and 0 < l2 < math.inf for l2 in config.optim.l2),
+        config,
+        "optim.l2",
+        "penalties above 0, as in (0.1,1.0)",
     )
     drops = tuple(config.optim.drop_at)
     require(

@@ -340,7 +340,8 @@ GROUPS: Mapping[str, Sequence[Field]] = {
             "features.views",
             0,
             "With a frozen trunk: its outputs are computed once, for so many augmented views of each "
-            "work, and kept on the disk; a step computes the rest. 0 = a step computes everything.",
+            "work, and kept on the disk; a step computes the rest. With lbfgs the first view is what "
+            "evaluation sees. 0 = a step computes everything.",
             Range(0, 1000),
         ),
     ),
@@ -443,6 +444,15 @@ GROUPS: Mapping[str, Sequence[Field]] = {
             5e-4,
             "Weight decay of kernels; biases and BatchNorm have none (VGG paper, section 3.1).",
             Range(0),
+        ),
+        Field(
+            "optim.l2",
+            (),
+            "For lbfgs: L2 penalties that are tried, in features of mean variance 1, as in (0.1,1.0); "
+            "of several the one with the lowest loss in a cross-validation of train. Empty = 9 from "
+            "0.01 to 100.",
+            also=("l2",),
+            item=float,
         ),
         Field(
             "optim.clip_norm",

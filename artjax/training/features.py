@@ -85,6 +85,10 @@ class Features:
         """The split as training sees it: every work `count` times, each with another augmentation."""
         return self._of(split, list(range(count)))
 
+    def seen_and_views(self, split: Split, count: int) -> Split:
+        """Every work `count` times: as evaluation sees it, and else as in `views`."""
+        return self._of(split, [None, *range(count - 1)])
+
     def _of(self, split: Split, views: list[int | None]) -> Split:
         rows = self._data.rows_in_collection(split)
         arrays = [self._array(split, rows, view) for view in views]

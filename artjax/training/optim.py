@@ -19,6 +19,9 @@ if TYPE_CHECKING:  # benchmarks run where ml_collections is not installed
     from ml_collections import ConfigDict
 
 
+SOLVER = "lbfgs"
+"""The name under which heads on features are solved, in `solving.py`, and no step is taken."""
+
 _Given = ParamSpec("_Given")
 _Result = TypeVar("_Result")
 
@@ -63,6 +66,11 @@ def create_schedule(optim: ConfigDict, steps: int, steps_per_epoch: float) -> op
 def peak_lr(optim: ConfigDict) -> float:
     """The highest learning rate: as set, else the optimizer's own."""
     return float(optim.peak_lr or OPTIMIZERS[optim.name].peak_lr)
+
+
+def is_solved(config: ConfigDict) -> bool:
+    """Whether the heads of a configuration are solved, and not trained in steps."""
+    return bool(config.optim.name == SOLVER)
 
 
 def warmup_steps(optim: ConfigDict, steps: int, steps_per_epoch: float) -> int:
@@ -280,6 +288,13 @@ OPTIMIZERS: Mapping[str, Optimizer] = {
         "takes only the sign of the update: half of Adam's memory; wants more weight decay than adamw",
         0.0001,
         0.005,
+    ),
+    SOLVER: Optimizer(
+        lambda optim, decay: [],
+        "solves the heads on features exactly, by L-BFGS; epochs, learning rate and weight decay do not "
+        "count",
+        0.0,
+        math.inf,
     ),
     # You et al. (2020), for ResNet-50: 4 / (2^3 * 100) for a batch of 512, 0.04 for 32,768.
     "lamb": Optimizer(

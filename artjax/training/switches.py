@@ -30,7 +30,8 @@ SWITCHES = (
         lambda c: c.optim.name != "sgd",
         lambda c: c.optim.name,
         lambda c: (
-            f"{optim.OPTIMIZERS[c.optim.name].words}; learning rate {optim.peak_lr(c.optim):g}"
+            optim.OPTIMIZERS[c.optim.name].words
+            + ("" if optim.is_solved(c) else f"; learning rate {optim.peak_lr(c.optim):g}")
         ),
     ),
     Switch(

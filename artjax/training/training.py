@@ -74,7 +74,9 @@ def create_training(
 
 
 def training_steps(config: ConfigDict, steps_per_epoch: float) -> int:
-    """The length of a run in steps: as set, else of its epochs."""
+    """The length of a run in steps: as set, else of its epochs; of a solved head it is one."""
+    if optim.is_solved(config):
+        return 1  # a checkpoint, a validation and an evaluation, as of any run
     return int(config.steps) or max(1, math.ceil(config.epochs * steps_per_epoch))
 
 
@@ -158,7 +160,7 @@ class Training:
             network.preprocessing,
             network.stages,
             network.boundary,
-            self._class_weights(),
+            self.class_weights,
         )
 
     def _compiled_later(self, step: Callable[..., Any], *batch_shardings: Any) -> Any:
@@ -173,7 +175,9 @@ class Training:
             compiler_options=self._options,
         )
 
-    def _class_weights(self) -> dict[str, np.ndarray] | None:
+    @property
+    def class_weights(self) -> dict[str, np.ndarray] | None:
+        """The weight of each class in the loss, by task, float32 [classes]; None if they are 1."""
         loss = self.config.loss
         if self._class_counts is None or loss.class_weights == "none":
             return None

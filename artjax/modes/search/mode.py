@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import jax
@@ -15,8 +16,9 @@ from artjax.modes.search.single import Found, Typed, search_split
 from artjax.modes.search.space import space_of
 from artjax.places import Places
 from artjax.runs import is_cross_validation
+from artjax.training import solving
 from artjax.training.checks import check_config
-from artjax.training.optim import peak_lr
+from artjax.training.optim import is_solved, peak_lr
 
 if TYPE_CHECKING:
     from ml_collections import ConfigDict
@@ -74,6 +76,12 @@ def search(
       ArtjaxError: for an error that the user can fix.
     """
     check_config(config)
+    if is_solved(config):
+        print("search: trials take steps, in place of lbfgs with adamw")
+        config = config_lib.changed(config, solving.IN_STEPS)
+        flags = [f"--config.{name}={value}" for name, value in solving.IN_STEPS.items() if value]
+        if typed is not None and typed.next:
+            typed = replace(typed, next=[*typed.next, *flags])
     config = config_lib.changed(config, {"optim.peak_lr": peak_lr(config.optim)})
     if config.seeds:
         raise ConfigError(
