@@ -18,7 +18,7 @@ MEMORY = 10  # Liu & Nocedal (1989), section 4: 3 to 7 suffice; optax and SciPy 
 MOST_ITERATIONS = 500
 # Norms of the gradient in the scaled variables. With the first, probabilities agree to 1e-4 with
 # scikit-learn's; the second is enough to tell strengths apart.
-EXACT, ROUGH = 2e-5, 1e-3
+EXACT, ROUGH = 5e-6, 1e-3
 # A loss in float32 that no longer falls is as low as it gets.
 _STALLED_AFTER = 10
 # Directions in which the features vary less than this share of the widest are rounding.
