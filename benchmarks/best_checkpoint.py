@@ -202,13 +202,9 @@ def main() -> None:
     compares.add_argument("--sizes", type=int, nargs="+", default=[15, 30, 60])
     compares.add_argument("--draws", type=int, default=200, help="validation splits for each run")
     compares.add_argument("--json", type=Path, help="write the results to this file as well")
-    args, rest = parser.parse_known_args()
-    unknown = [flag for flag in rest if not (flag.startswith("--config.") and "=" in flag)]
-    if unknown:
-        parser.error(f"unknown flag {unknown[0]}; fields are set as --config.FIELD=VALUE")
-    pairs = [flag.removeprefix("--config.").partition("=") for flag in rest]
+    args, overrides = common.parse_with_fields(parser)
     if args.command == "train":
-        train(args, [(name, value) for name, _, value in pairs])
+        train(args, overrides)
     else:
         compare(args)
 

@@ -146,6 +146,18 @@ def create_parser(doc: str | None, name: str, platform: str = "cpu") -> argparse
     return parser
 
 
+def parse_with_fields(
+    parser: argparse.ArgumentParser,
+) -> tuple[argparse.Namespace, list[tuple[str, str]]]:
+    """The parsed command line, and the fields of the configuration that it sets: names and values."""
+    args, rest = parser.parse_known_args()
+    unknown = [flag for flag in rest if not (flag.startswith("--config.") and "=" in flag)]
+    if unknown:
+        parser.error(f"unknown flag {unknown[0]}; fields are set as --config.FIELD=VALUE")
+    pairs = [flag.removeprefix("--config.").partition("=") for flag in rest]
+    return args, [(name, value) for name, _, value in pairs]
+
+
 def default_size(size: Size, platform: str) -> Any:
     """The default of a flag on a platform."""
     return size.cpu if platform == "cpu" else size.accelerator

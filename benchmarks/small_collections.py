@@ -91,16 +91,12 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--folds", type=int, default=5)
     parser.add_argument("--json", type=Path, help="write the results to this file as well")
-    args, rest = parser.parse_known_args()
-    unknown = [flag for flag in rest if not (flag.startswith("--config.") and "=" in flag)]
-    if unknown:
-        parser.error(f"unknown flag {unknown[0]}; fields are set as --config.FIELD=VALUE")
-    pairs = [flag.removeprefix("--config.").partition("=") for flag in rest]
-    overrides = [(name, value) for name, _, value in pairs]
+    args, overrides = common.parse_with_fields(parser)
     compilation_cache.use_cache("")
     result = common.heading(str(jax.devices()[0]), jax)
     result |= {"settings": dict(overrides), "seeds": args.seeds, "jobs": {}}
-    print(f"settings: {' '.join(rest) or 'the defaults'}; seeds {args.seeds}, {args.folds} folds")
+    settings = " ".join(f"--config.{name}={value}" for name, value in overrides)
+    print(f"settings: {settings or 'the defaults'}; seeds {args.seeds}, {args.folds} folds")
     for job in args.jobs:
         scores = [score(job, overrides, seed, args) for seed in args.seeds]
         result["jobs"][job] = scores

@@ -13,7 +13,10 @@ import numpy as np
 import pytest
 import scripts
 
+from artjax.config import apply_overrides, load_config_file
 from artjax.errors import ConfigError
+from artjax.modes.folds import cross_validate
+from artjax.places import Places
 from artjax.training.best import BestSoFar, Validation
 
 pytestmark = pytest.mark.slow
@@ -357,7 +360,7 @@ def test_torch_side_answers_with_seconds(folder):
 
 def test_every_benchmark_is_tried(folder):
     scripts_there = {p.stem for p in folder.glob("*.py") if "__main__" in p.read_text()}
-    by_itself = {"intervals", "small_collections", "best_checkpoint"}
+    by_itself = {"intervals", "small_collections", "best_checkpoint", "heads"}
     by_itself |= {"train_step_torch", "features_torch"}
     assert scripts_there == SMALLEST.keys() | by_itself
 
@@ -388,6 +391,32 @@ def test_a_recipe_is_cross_validated_and_continued(folder, data_dir, tmp_path, c
     (scores,) = json.loads((tmp_path / "result.json").read_text())["jobs"].values()
     assert [row["n"] for row in scores] == [99]
     assert run_here(folder / "small_collections.py", "artist:none", *flags[1:]) == 2
+    assert "no prepared data set 'none'" in capsys.readouterr().err
+
+
+def test_heads_are_compared_on_the_works_that_a_probe_is_tested_on(
+    folder, data_dir, tmp_path, capsys, pytestconfig
+):
+    file, fields = tmp_path / "result.json", [("image_size", "32"), ("canvas_size", "40")]
+    flags = [f"--config.{name}={value}" for name, value in fields]
+    flags += ["--data_dir", str(data_dir), "--folds", "2", "--json", str(file)]
+    assert run_here(folder / "heads.py", "tiny", "artist", *flags) == 0
+    said, result = capsys.readouterr().out, json.loads(file.read_text())
+    assert len(result["heads"]) == 7
+    for name, row in result["heads"].items():
+        assert re.search(
+            rf"^\| {re.escape(name)} \| {100 * row['top1']:.1f} % ", said, re.MULTILINE
+        )
+        assert 0.5 < row["top1"] <= 1 or name == "colour histograms"
+        first, second, _ = row["paired"].values()
+        ours = result["heads"]["artjax, solved head"]["top1"]
+        assert first - second == round((ours - row["top1"]) * result["n"])
+    config = load_config_file(pytestconfig.rootpath / "configs" / "probe.py", "tiny")
+    apply_overrides(config, [*fields, ("folds", "2")])
+    outcome = cross_validate(config, Places(tmp_path / "run", data_dir))
+    probe = outcome.results["folds"]["tasks"]["artist"]
+    assert (probe["n"], probe["top1"]) == (result["n"], ours)
+    assert run_here(folder / "heads.py", "none", "artist", *flags) == 2
     assert "no prepared data set 'none'" in capsys.readouterr().err
 
 

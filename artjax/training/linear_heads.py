@@ -92,15 +92,19 @@ def solve(
     works, classes = targets.shape
     lanes = len(weights) * len(strengths)
     at_once = int(np.clip(_MOST_LOGITS // (works * classes), 1, lanes))
-    # Rows of weight 0 make the splits of a cross-validation equally long: they share one program.
-    rows = -(-works // 64) * 64 - works
-    values, targets = (np.pad(of, ((0, rows), (0, 0))) for of in (scaled.values, targets))
+    # Rows of weight 0 and axes of zeros make the splits of a cross-validation equally large: they
+    # share one program, whose compilation takes longer than solving it for a few hundred works.
+    axes = len(scaled.variances)
+    rows, more = (-(-of // 64) * 64 - of for of in (works, axes))
+    values = np.pad(scaled.values, ((0, rows), (0, more)))
+    variances = np.pad(scaled.variances, (0, more))
+    targets = np.pad(targets, ((0, rows), (0, 0)))
     weights = np.pad(weights, ((0, 0), (0, rows)))
     # Optax's search mixes integers with floats, which strict promotion refuses.
     with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
         solved = _solve_all(
             jnp.asarray(values, jnp.float32),
-            jnp.asarray(scaled.variances, jnp.float32),
+            jnp.asarray(variances, jnp.float32),
             jnp.asarray(targets, jnp.float32),
             jnp.asarray(np.repeat(weights, len(strengths), axis=0), jnp.float32),
             jnp.asarray(np.tile(strengths, len(weights)), jnp.float32),
@@ -110,7 +114,7 @@ def solve(
     kernel, bias, iterations, norm = (
         np.asarray(part).reshape(len(weights), len(strengths), *part.shape[1:]) for part in solved
     )
-    kernel = np.einsum("cr,wsrk->wsck", scaled.back, kernel)
+    kernel = np.einsum("cr,wsrk->wsck", scaled.back, kernel[:, :, :axes])
     # What the features were centred by is a part of the bias.
     bias = bias - np.einsum("c,wsck->wsk", scaled.mean, kernel)
     return Heads(kernel.astype(np.float32), bias.astype(np.float32), iterations, norm)

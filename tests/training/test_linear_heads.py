@@ -35,6 +35,16 @@ def test_a_solved_head_is_that_of_scikit_learn(works, channels):
             np.testing.assert_allclose(ours, oracle.predict_proba(features), atol=1e-4)
 
 
+@pytest.mark.slow
+def test_splits_of_about_the_same_size_share_a_program():
+    before = linear_heads._solve_all._cache_size()
+    for works, channels in ((120, 90), (125, 100), (128, 70), (70, 200)):
+        features, labels = drawn(works, channels, 3)
+        weights, strengths = np.ones((1, works)), np.ones(1)
+        linear_heads.solve(features, np.eye(3)[labels], weights, strengths, 0.01)
+    assert linear_heads._solve_all._cache_size() == before + 1
+
+
 def test_parts_hold_groups_together_and_classes_apart():
     labels = np.repeat([0, 1], 50)
     groups = np.arange(100) // 2
