@@ -12,7 +12,9 @@ from sklearn.linear_model import LogisticRegression
 from tiny import stripes, tiny_config, write_tiny
 
 from artjax.errors import ConfigError
-from artjax.evaluation import evaluate
+from artjax.evaluation import evaluate, nearest_neighbours
+from artjax.evaluation.embeddings import unit
+from artjax.evaluation.report import report_lines
 from artjax.modes.folds import cross_validate
 from artjax.modes.lr_find.mode import lr_find
 from artjax.places import Places
@@ -65,6 +67,11 @@ def features_and_labels(workdir, split, task):
     return works.images[works.rows][known].astype(float), works.labels[task][known]
 
 
+def results_of_folds(workdir):
+    files = sorted(workdir.glob("fold?/evaluation/test/metrics.json"))
+    return [json.loads(file.read_text())["tasks"]["artist"] for file in files]
+
+
 def head(workdir, task):
     return Run.load(workdir).variables["params"][f"head_{task}"]
 
@@ -99,6 +106,25 @@ def test_the_heads_of_a_run_are_those_of_scikit_learn(task, both):
     loss = -np.log(expected[np.arange(len(truth)), truth]).mean()
     assert row["tasks"][task]["loss"] == pytest.approx(loss, abs=2e-3)
     assert row["tasks"][task]["top1"] == pytest.approx((expected.argmax(1) == truth).mean())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("task", BOTH)
+def test_neighbours_in_the_same_features_are_to_be_beaten(task, both):
+    known = {}
+    for split in ("train", "validation", "test"):
+        features, labels = features_and_labels(both[0], split, task)
+        known[split] = nearest_neighbours.Works(unit(features), labels)
+    right, _ = nearest_neighbours.right_works(*known.values(), {"artist": 3, "genre": 2}[task])
+    row = both[1].results["test"]["tasks"][task]
+    assert row["baselines"]["nearest_neighbours"] == right.mean()
+    compared = row["paired"]["nearest_neighbours"]
+    ours, theirs = round(row["top1"] * len(right)), right.sum()
+    assert compared["only_first"] - compared["only_second"] == ours - theirs
+    share = f"nearest neighbours in the same features ({right.mean():.1%}): "
+    assert sum(share in line for line in report_lines(both[1].results["test"])) == 1
+    last = evaluate.evaluate_workdir(both[0], "train")["tasks"][task]
+    assert last["baselines"]["nearest_neighbours"] is None
 
 
 @pytest.mark.slow
@@ -161,7 +187,11 @@ def test_class_weights_and_a_single_penalty_count(trunk, tmp_path, capsys):
 @pytest.mark.slow
 def test_folds_are_solved_and_pooled(trunk, data_dir, tmp_path):
     outcome = cross_validate(solved(trunk, folds=3), Places(tmp_path, data_dir), **ONE)
-    assert outcome.results["folds"]["tasks"]["artist"]["n"] == 99
+    row = outcome.results["folds"]["tasks"]["artist"]
+    assert row["n"] == 99
+    shares = [of["baselines"]["nearest_neighbours"] for of in results_of_folds(tmp_path)]
+    assert row["baselines"]["nearest_neighbours"] == pytest.approx(np.mean(shares))
+    assert "nearest_neighbours" in row["paired"]
     kernels = [np.asarray(head(tmp_path / f"fold{fold}", "artist")["kernel"]) for fold in range(3)]
     assert (kernels[0] != kernels[1]).any()
 
