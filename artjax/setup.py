@@ -240,7 +240,8 @@ def open_setup(
             "for one that is trained in steps add --config.optim.name=adamw --config.features.views=4"
         )
     if mode in _IN_STEPS and is_solved(config):
-        config = config_lib.changed(config, solving.IN_STEPS)
+        computed = {} if config.features.views else {"features.views": 0}  # all in each step
+        config = config_lib.changed(config, {**solving.IN_STEPS, **computed})
         (say or print)(
             f"--mode {mode} takes steps: in place of lbfgs adamw, with a peak learning rate of 0.003"
         )

@@ -137,10 +137,7 @@ class _Run:
         self.best = self.checkpoints.best_so_far(self.training.warmup_steps)
         if latest is not None and self._is_complete(latest):
             why = self._why_stopped_early(latest)
-            length = "steps" if setup.config.steps else "epochs"
-            more = f"a higher --config.{length} trains it longer"
-            done = f"{latest:,} of {self.steps:,} steps done; {more}"
-            self.say(f"this run is finished: {why or done}")
+            self.say(f"this run is finished: {why or self._done(latest)}")
             results = self._earlier_results() or self._evaluate_best()
             self._conclude(results)
             return Outcome(latest, finished=True, results=results)
@@ -181,6 +178,14 @@ class _Run:
             f"stopped early at step {step:,} of {self.steps:,}: neither a better checkpoint nor a lower "
             f"loss in {self.best.since_better} validations"
         )
+
+    def _done(self, step: int) -> str:
+        """How far a run is that went to its end."""
+        config = self.setup.config
+        if is_solved(config):
+            return "its heads are solved"
+        length = "steps" if config.steps else "epochs"
+        return f"{step:,} of {self.steps:,} steps done; a higher --config.{length} trains it longer"
 
     def _keep_learnt_from(self, new: bool) -> None:
         """Writes which works the run learns from; also if the file of a run that is resumed is lost."""
@@ -308,7 +313,8 @@ class _Run:
 
     def _report_first_step(self) -> None:
         seconds = time.perf_counter() - self.ready_at
-        self.say(f"first step after {seconds:.1f} s: {self.compilations.describe()}")
+        what = "first step" if self.solved is None else "solved"
+        self.say(f"{what} after {seconds:.1f} s: {self.compilations.describe()}")
 
     def _evaluate(self, stepping: Stepping[TrainState], progress: Progress) -> list[Validation]:
         """Runs the evaluators that are due; returns the validations that choose the checkpoint."""
@@ -412,9 +418,10 @@ class _Run:
         step, workdir = self.checkpoints.best_step, self.setup.places.workdir
         if brief := switches.in_brief(self.setup.config):
             self.say(brief)
-        self.say(
-            f"best checkpoint by validation: step {step:,} of {self.steps:,} ({self.best.reason()})"
-        )
+        if not is_solved(self.setup.config):  # there is one checkpoint, which nothing had to choose
+            self.say(
+                f"best checkpoint by validation: step {step:,} of {self.steps:,} ({self.best.reason()})"
+            )
         for name, result in results.items():
             said = looks.lines(evaluate.folder_of(workdir, name))
             for line in [*report.report_lines(result), *said]:

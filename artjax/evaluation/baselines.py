@@ -1,4 +1,4 @@
-"""What a score has to beat: chance, answers that are always the same, colour, facts of the files."""
+"""What a score has to beat: chance, answers that are always the same, colour, files, neighbours."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ WORDS: Mapping[str, str] = {
     "train_majority": "always train's most frequent class",
     "colour_histograms": "colour histograms",
     "source_facts": "facts of the files",
+    "nearest_neighbours": "nearest neighbours in the same features",
 }
 """The baselines of top-1, in the order of a report."""
 
 CONSTANTS = ("chance", "best_constant", "train_majority")
 """Those that ignore the picture. Their top-1 is taken as exact."""
 
-FITTED = ("colour_histograms", "source_facts")
+FITTED = ("colour_histograms", "source_facts", "nearest_neighbours")
 """Those that answer for each work. A test of the same works is paired."""
 
 LOSS_WORDS: Mapping[str, str] = {

@@ -22,6 +22,7 @@ from artjax.evaluation import (
     judging,
     looks,
     metrics,
+    nearest_neighbours,
     reliability,
     source_facts,
     train_embeddings,
@@ -144,6 +145,7 @@ def predict_and_evaluate(
     judge = judging.Judge(reliability.of_run(run, settings), views)
     cluster_by = cluster_label(run.config, settings)
     predictions = in_context(judge.calibrated(raw), data, splits, name, cluster_by)
+    predictions = _with_neighbours(predictions, nearest_neighbours.of_run(opened, splits, name))
     of_test = train_embeddings.of_works(opened, split) if name == "test" else None
     unlike_train = None if of_test is None else judge.reliability.unlikeness(of_test)
     judged = judging.numbers([judge], raw, predictions, unlike_train)
@@ -224,6 +226,17 @@ def in_context(
             if source is not None:
                 others["source_facts"] = right_works(source, name)
         result[task] = known, of_task._replace(clusters=clusters, others=others)
+    return result
+
+
+def _with_neighbours(
+    predictions: TaskPredictions, right: Mapping[str, np.ndarray]
+) -> TaskPredictions:
+    """The predictions, beside which neighbours answer too, where `right` has their task."""
+    result = {}
+    for task, (known, of_task) in predictions.items():
+        others = {nearest_neighbours.NAME: right[task]} if task in right else {}
+        result[task] = known, of_task._replace(others={**of_task.others, **others})
     return result
 
 

@@ -76,9 +76,10 @@ def solve(
         sum_i w_i cross_entropy(t_i, kernel' x_i + bias) / sum_i w_i + strength s² / 2 |kernel|²
 
     The bias has no penalty. So with weights of 1 this is scikit-learn's LogisticRegression (User
-    Guide, section 1.1.11, whose loss is that sum times C) with C = 1 / (N strength s²). Features whose
-    variances differ by a common factor need the same strength. L-BFGS: Liu & Nocedal, On the Limited
-    Memory BFGS Method for Large Scale Optimization (1989), algorithm 2.1; the line search is optax's
+    Guide, section 1.1.11, whose loss is that sum times C) with C = 1 / (N strength s²); of two classes
+    it penalises only the difference of their kernels, so C is twice that. Features whose variances
+    differ by a common factor need the same strength. L-BFGS: Liu & Nocedal, On the Limited Memory BFGS
+    Method for Large Scale Optimization (1989), algorithm 2.1; the line search is optax's
     `zoom` (Nocedal & Wright, Numerical Optimization (2006), algorithms 3.5 and 3.6).
 
     Args:

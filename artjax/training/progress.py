@@ -12,6 +12,7 @@ from artjax.data.batches import Timed
 from artjax.runtime import throughput
 from artjax.runtime.mesh import is_first_process
 from artjax.training.logs import Clock, Console, MetricsLog, Window
+from artjax.training.optim import is_solved
 from artjax.training.training import Training
 
 MAX_STEPS_AHEAD = 16
@@ -91,6 +92,10 @@ class Progress:
 
     def _write_row(self, step: int, learning_rate: float) -> None:
         training, network = self._training, self._training.network
+        if is_solved(training.config):  # no step was taken, so there is no rate and no speed
+            means = self._window.means()
+            self._log.write(step, {f"train/{name}": means[name] for name in ("loss", "top1")})
+            return
         means = self._window.means() | {"learning_rate": learning_rate}
         seconds = self._clock.seconds
         trained = max(seconds - self._last_row_seconds, 1e-9)

@@ -152,7 +152,7 @@ def _solve_task(
     loss = -float((of_works[:, None] * targets * log_p).sum() / max(of_works.sum(), 1e-12))
     of = f" of {task}" if len(training.network.classes) > 1 else ""
     line = f"head{of}: L2 penalty {strengths[chosen]:g}"
-    if len(strengths) > 1:
+    if rows:
         named = f"{task}/" if of else ""
         row = rows[chosen]
         line += (

@@ -126,8 +126,8 @@ def result_of(row, **changes):
         "loss": 0.3, "brier": 0.1, "ece": 0.05, "top1_deviation": 0.046, "top1_ci95": [0.7, 0.98],
         "top1_works_share": 0.25, "ensemble_top1": 0.95,
         "baselines": {"chance": 1 / 12, "best_constant": 0.71, "train_majority": 0.0,
-                      "colour_histograms": 0.99, "source_facts": None, "uniform_loss": 2.5,
-                      "train_frequencies_loss": None},
+                      "colour_histograms": 0.99, "source_facts": None, "nearest_neighbours": None,
+                      "uniform_loss": 2.5, "train_frequencies_loss": None},
         "by_seed": [
             {"seed": 0, "n": 217, "top1": 0.883, "top1_ci95": [0.832, 0.919], "loss": 0.4},
             {"seed": 4, "n": 217, "top1": 0.948, "top1_ci95": [0.91, 0.971], "loss": 0.2},
