@@ -32,12 +32,12 @@ def in_the_repository(pytestconfig, monkeypatch):
         ([], "nothing to train: set --config"),
         (
             ["--config", "configs/artst.py"],
-            "no config file configs/artst.py; configs/ has all_labels.py, artist.py",
+            "no config file configs/artst.py; configs/ has all_labels.py, any.py, artist.py",
         ),
         (["--wrkdir", "x"], "unknown flag --wrkdir; did you mean --workdir?"),
         (
             ["--mode", "evalute"],
-            "benchmark, search, evaluate, predict; did you mean evaluate?",
+            "benchmark, search, evaluate, predict, features; did you mean evaluate?",
         ),
         (["--mode", "evaluate"], "--mode evaluate needs the --workdir of a run"),
         (["--mode", "evaluate", "--workdir", "NEW"], "no checkpoint in"),
@@ -62,6 +62,10 @@ def in_the_repository(pytestconfig, monkeypatch):
         ),
         (
             ["--mode", "predict", "--workdir", "NEW", "--workdir", "OTHER", "a.jpg"],
+            "a.jpg is not a usable image: no such file or folder",
+        ),
+        (
+            ["--mode", "predict", "--workdir", "NEW", "--workdir", "OTHER", __file__],
             "no checkpoint in",
         ),
         (
