@@ -145,8 +145,9 @@ class Setup:
         of_train = features.seen_and_views if is_solved(config) else features.views
         train = of_train(self.splits["train"], config.features.views)
         choice = sources.choose_for(config, self.data, train, self.network.mesh)
+        count = config.features.views
         self.console.say(
-            f"features: {format_bytes(train.nbytes)} for {config.features.views} views of "
+            f"features: {format_bytes(train.nbytes)} for {count} view{'s' * (count > 1)} of "
             f"train, computed once up to {self.network.boundary}, in {features.directory}"
         )
         return replace(self, splits=splits, train=train, choice=choice), features

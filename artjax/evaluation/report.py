@@ -27,7 +27,7 @@ FEWEST_TO_CHOOSE_BY = 30
 FAR_APART = 0.15
 NO_RESULTS: Mapping[str, str] = {
     "train": "  learnt from these works: the score says nothing of other works",
-    "validation": "  chosen on these works: the best checkpoint was picked by them",
+    "validation": "  no unseen works: checkpoint, temperature and thresholds were chosen by them",
 }
 """What is said of the splits that a run has used, in place of an interval and of what is to beat.
 
@@ -116,7 +116,7 @@ def cautions(
         if row["n"] < FEWEST_TO_CHOOSE_BY:
             lines.append(
                 f"warning: {row['n']} validation works with a known {task} are too few to choose a "
-                f"checkpoint by ({FEWEST_TO_CHOOSE_BY} or more are better)"
+                f"checkpoint or thresholds by ({FEWEST_TO_CHOOSE_BY} or more are better)"
             )
     tasks = results["test"]["tasks"] if "test" in results else {}
     for task, row in tasks.items():

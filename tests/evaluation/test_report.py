@@ -150,7 +150,10 @@ def test_numbers_that_are_no_whole_ones_are_rounded_to_the_harder_side(wanted):
     ("split", "said"),
     [
         ("train", "  learnt from these works: the score says nothing of other works"),
-        ("validation", "  chosen on these works: the best checkpoint was picked by them"),
+        (
+            "validation",
+            "  no unseen works: checkpoint, temperature and thresholds were chosen by them",
+        ),
     ],
 )
 def test_works_that_the_run_has_used_give_no_result(split, said):
