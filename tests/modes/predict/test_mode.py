@@ -115,9 +115,14 @@ def test_ctrl_c_keeps_what_is_done_and_the_same_command_continues(
             on_disk.append(len(rows_of(out)))
             signal.raise_signal(signal.SIGINT)
 
-    with monkeypatch.context() as patch:
-        patch.setattr(table.Table, "add", interrupted)
-        assert predicted(workdir, folder, "--out", out) == 130
+    # Whatever ran before in this process: Ctrl-C raises, as where a person types it.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with monkeypatch.context() as patch:
+            patch.setattr(table.Table, "add", interrupted)
+            assert predicted(workdir, folder, "--out", out) == 130
+    finally:
+        signal.signal(signal.SIGINT, before)
     said = capsys.readouterr().err
     assert f"interrupted; 65 of 150 pictures are done and kept in {out}: the same command" in said
     assert on_disk == [65]  # before the file is closed
