@@ -244,7 +244,8 @@ def open_setup(
         computed = {} if config.features.views else {"features.views": 0}  # all in each step
         config = config_lib.changed(config, {**solving.IN_STEPS, **computed})
         (say or print)(
-            f"--mode {mode} takes steps: in place of lbfgs adamw, with a peak learning rate of 0.003"
+            f"--mode {mode} takes steps: in place of lbfgs {config.optim.name}, with a peak learning "
+            f"rate of {config.optim.peak_lr:g}"
         )
     check_config(config)
     if mode and mode not in _FOR_SEVERAL_PROCESSES and jax.process_count() > 1:

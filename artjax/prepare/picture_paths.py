@@ -28,9 +28,8 @@ def files_of(paths: Sequence[Path]) -> Found:
     """
     found = Found([], [])
     for path in paths:
-        if os.path.isdir(
-            path
-        ):  # unlike Path.is_dir, it raises nothing where a folder above is closed
+        # Unlike Path.is_dir it raises nothing where a folder above is closed.
+        if os.path.isdir(path):
             inside, unreadable = _files_below(path)
             if not inside and not unreadable:
                 found.missing.append((path, "the folder has no files"))
@@ -63,13 +62,13 @@ def _files_below(folder: Path) -> Found:
     for parent, folders, names in os.walk(folder, onerror=note, followlinks=True):
         here = Path(parent)
         folders[:] = [
-            name for name in folders if not (name.startswith(".") or _leads_up(here / name))
+            name for name in folders if not (name.startswith(".") or leads_up(here / name))
         ]
         files += [here / name for name in names if not name.startswith(".")]
     return Found(sorted(files), unreadable)
 
 
-def _leads_up(folder: Path) -> bool:
+def leads_up(folder: Path) -> bool:
     """Whether a folder is a link to one that it lies in: to follow it would have no end."""
     if not folder.is_symlink():
         return False

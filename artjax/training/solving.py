@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import numpy as np
+from scipy.special import log_softmax
 
 from artjax.data.works import Split
 from artjax.errors import ConfigError
@@ -147,7 +148,7 @@ def _solve_task(
     )
     best = linear_heads.solve(features, targets, of_works[None], strengths[chosen : chosen + 1])
     kernel, bias = best.kernel[0, 0], best.bias[0, 0]
-    log_p = _log_softmax(features @ kernel + bias)
+    log_p = log_softmax(features @ kernel + bias, axis=-1)
     top1 = float((log_p.argmax(-1) == labels).mean()) if len(labels) else 0.0
     loss = -float((of_works[:, None] * targets * log_p).sum() / max(of_works.sum(), 1e-12))
     of = f" of {task}" if len(training.network.classes) > 1 else ""
@@ -195,10 +196,9 @@ def _cross_validated(
     losses, right, total = np.zeros(len(strengths)), np.zeros(len(strengths)), 0.0
     for number in range(tried):
         unseen = np.flatnonzero(part == number)
-        log_p = _log_softmax(
-            np.einsum("nc,sck->snk", features[unseen], found.kernel[number])
-            + found.bias[number][:, None]
-        )
+        kernels, biases = found.kernel[number], found.bias[number][:, None]
+        logits = np.einsum("nc,sck->snk", features[unseen], kernels) + biases
+        log_p = log_softmax(logits, axis=-1)
         weight = of_works[unseen]
         total += weight.sum()
         losses -= (weight * log_p[:, np.arange(len(unseen)), labels[unseen]]).sum(1)
@@ -209,9 +209,3 @@ def _cross_validated(
         for s, loss, r in zip(strengths, losses, right, strict=True)
     ]
     return rows, int(np.argmin(losses))
-
-
-def _log_softmax(logits: np.ndarray) -> np.ndarray:
-    shifted = logits - logits.max(-1, keepdims=True)
-    result: np.ndarray = shifted - np.log(np.exp(shifted).sum(-1, keepdims=True))
-    return result

@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 
 from artjax.data.splits import split_of_folders
 from artjax.prepare.catalogue import Work
+from artjax.prepare.picture_paths import leads_up
 from artjax.prepare.readers.filename_repair import canonical_name
 from artjax.prepare.readers.similar_names import Found, SimilarNames
 
@@ -132,16 +133,14 @@ class PictureFiles:
 
     def _files_below(self, folder: Path) -> Iterator[str]:
         for parent, folders, names in os.walk(folder, followlinks=True):
-            above = {os.path.realpath(path) for path in (Path(parent), *Path(parent).parents)}
             for name in [name for name in folders if name.lower() in _OF_PROGRAMS]:
                 self._passed_over[name] += _pictures_below(Path(parent, name))
             folders[:] = sorted(
                 name
                 for name in folders
-                # A link to a folder above itself would have no end.
                 if not name.startswith(".")
                 and name.lower() not in _OF_PROGRAMS
-                and os.path.realpath(Path(parent, name)) not in above
+                and not leads_up(Path(parent, name))
             )
             relative = Path(parent).relative_to(folder).as_posix()
             start = "" if relative == "." else f"{relative}/"
