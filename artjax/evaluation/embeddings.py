@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -29,7 +29,16 @@ class Neighbours(NamedTuple):
 def embed(network: Network, variables: Mapping[str, Any], split: Split) -> np.ndarray:
     """The embeddings of the works of a split, float32 [N, C], each of length 1.
 
-    They are the outputs of the last stage, averaged over height and width where these are left.
+    They are the outputs of the last stage, averaged over height and width where these are left. The
+    arguments and errors are those of `outputs_of`.
+    """
+    return np.concatenate([unit(outputs) for outputs in outputs_of(network, variables, split)])
+
+
+def outputs_of(
+    network: Network, variables: Mapping[str, Any], split: Split
+) -> Iterator[np.ndarray]:
+    """Yields the outputs of the last stage for some works of a split after others, float16 [n, …, C].
 
     Args:
       network: the network.
@@ -40,16 +49,14 @@ def embed(network: Network, variables: Mapping[str, Any], split: Split) -> np.nd
       ValueError: for the features of an earlier stage.
     """
     if isinstance(split.images, np.ndarray) and split.images.dtype == np.float16:
-        if network.boundary != network.stages[-1]:
+        if not network.freezes_trunk:
             raise ValueError(f"features of {network.boundary} are no outputs of the last stage")
-        return unit(split.images[split.rows])
-    parts = [
-        unit(np.asarray(network.trunk_outputs(variables, batch))[: len(real)])
-        for real, batch in batches.evaluation_batches(
-            split, network.eval_batch_size, network.batch_sharding
-        )
-    ]
-    return np.concatenate(parts)
+        yield split.images[split.rows]
+        return
+    for real, batch in batches.evaluation_batches(
+        split, network.eval_batch_size, network.batch_sharding
+    ):
+        yield np.asarray(network.trunk_outputs(variables, batch))[: len(real)]
 
 
 def unit(outputs: np.ndarray) -> np.ndarray:

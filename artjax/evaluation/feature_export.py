@@ -8,13 +8,14 @@ from pathlib import Path
 import numpy as np
 
 from artjax import config as config_lib
-from artjax.data import batches
 from artjax.data.canvases import Canvases
 from artjax.data.joined import JoinedImages
 from artjax.data.reports import write_csv
 from artjax.data.splits import SPLITS
 from artjax.data.works import Split
 from artjax.errors import ConfigError, WorkdirError
+from artjax.evaluation import train_embeddings
+from artjax.evaluation.embeddings import outputs_of
 from artjax.files import replacing
 from artjax.runs import OpenRun, folds_in, open_run, runs_in
 
@@ -55,8 +56,7 @@ def export_features(
     """
     members = runs_in(workdir)
     opened = open_run(members[0], which, data_dir, canvas_dir)
-    network = opened.run.network
-    frozen = network.boundary == network.stages[-1]
+    frozen = opened.run.network.freezes_trunk
     if len(members) > 1 and not (frozen and folds_in(workdir)):
         raise ConfigError(
             f"features are those of one network, and {workdir} has {len(members)}; give one of them: "
@@ -126,16 +126,7 @@ def _columns(data: Canvases, works: Split, splits: Mapping[str, str]) -> dict[st
 
 def _outputs(opened: OpenRun, works: Split) -> np.ndarray:
     """The outputs of the last stage, float16 [N, C]."""
-    network, features = opened.run.network, opened.features
-    if features is not None and network.boundary == network.stages[-1]:
-        seen = features.seen(works)
-        outputs = np.asarray(seen.images)[seen.rows]
-    else:
-        size, sharding = network.eval_batch_size, network.batch_sharding
-        outputs = np.concatenate(
-            [
-                np.asarray(network.trunk_outputs(opened.run.variables, batch))[: len(real)]
-                for real, batch in batches.evaluation_batches(works, size, sharding)
-            ]
-        )
-    return outputs.reshape(len(outputs), -1).astype(np.float16, copy=False)
+    seen = train_embeddings.as_features(opened, works)
+    parts = outputs_of(opened.run.network, opened.run.variables, seen)
+    outputs = np.concatenate([part.reshape(len(part), -1) for part in parts])
+    return outputs.astype(np.float16, copy=False)

@@ -100,7 +100,7 @@ def of_run(opened: OpenRun, splits: Mapping[str, Split], name: str) -> dict[str,
       Nothing for another run, and for train, whose works would be their own neighbours.
     """
     network = opened.run.network
-    if name == "train" or opened.features is None or network.boundary != network.stages[-1]:
+    if name == "train" or opened.features is None or not network.freezes_trunk:
         return {}
     embeddings = {
         of: train_embeddings.of_works(opened, splits[of]) for of in {"train", "validation", name}

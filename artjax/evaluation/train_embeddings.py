@@ -41,12 +41,17 @@ def of_works(opened: OpenRun, split: Split, indices: np.ndarray | None = None) -
       split: a whole split of it.
       indices: of some of its works, int [N]; None for all.
     """
-    network, features = opened.run.network, opened.features
-    if features is not None and network.boundary == network.stages[-1]:
-        split = features.seen(split)  # of the whole split, whose features are on the disk
+    split = as_features(opened, split)  # of the whole split, whose features are on the disk
     if indices is not None:
         split = split.only(indices)
-    return embed(network, opened.run.variables, split)
+    return embed(opened.run.network, opened.run.variables, split)
+
+
+def as_features(opened: OpenRun, split: Split) -> Split:
+    """A split whose images are the outputs of the last stage, where the run keeps these; else itself."""
+    if opened.features is None or not opened.run.network.freezes_trunk:
+        return split
+    return opened.features.seen(split)
 
 
 def of_train(opened: OpenRun, most: int) -> TrainEmbeddings:

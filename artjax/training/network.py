@@ -285,6 +285,11 @@ class Network:
             compiler_options=self._options_forward,
         )
 
+    @property
+    def freezes_trunk(self) -> bool:
+        """Whether all stages are frozen, so that features are the outputs of the last one."""
+        return self.boundary == self.stages[-1]
+
     @cached_property
     def feature_shape(self) -> tuple[int, ...]:
         """Shape of the outputs of the stage `boundary` for one image."""

@@ -77,7 +77,7 @@ def check(training: Training) -> None:
         raise ConfigError(
             f"{name}: set --config.features.views=1 and a frozen trunk (configs/probe.py)"
         )
-    if trained != heads or network.boundary != network.stages[-1]:
+    if trained != heads or not network.freezes_trunk:
         raise ConfigError(
             f"{name}, and {', '.join(sorted(trained - heads)) or 'a stage after them'} is to be "
             "trained, too; use --config.optim.name=adamw"
