@@ -28,6 +28,7 @@ from artjax.runtime.mesh import create_mesh
 from artjax.training.network import Network
 
 WORKER = Path(__file__).with_name("features_torch.py")
+_PAUSE_S = 0.2
 
 
 def artjax_step(model: str, args: Any) -> tuple[Callable[[], float], dict[str, float]]:
@@ -80,6 +81,8 @@ def measure(model: str, args: Any) -> dict[str, Any]:
     seconds: dict[str, list[float]] = {name: [] for name in contestants}
     for _ in range(args.rounds):
         for name, run in contestants.items():
+            # OpenMP's threads wait actively for a moment after each run, and would disturb the next.
+            time.sleep(_PAUSE_S)
             seconds[name].append(run())
     for worker in workers:
         worker.close()

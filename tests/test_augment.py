@@ -65,6 +65,31 @@ def test_views_are_the_corners_and_the_centre_of_the_whole_picture(aspect, share
             assert np.abs(np.asarray(theirs, np.float32) - our).max() <= limit
 
 
+@pytest.mark.parametrize("size", [20, 64, 90])
+@pytest.mark.parametrize("interpolation", FILTERS)
+def test_a_crop_anywhere_equals_the_product_with_dense_matrices(interpolation, size):
+    images = canvases()
+    # A square of a wide, a high and a square picture, at both ends and between.
+    aspects, across, down = jnp.asarray([2.7, 0.4, 1.0, 1.6]), 1.0, 0.3
+    ours = augment.placed_crop(images, aspects, size, across, down, 0.4, interpolation)
+    for image, aspect, our in zip(images, np.asarray(aspects), ours, strict=True):
+        width, height = 0.4 * min(1, 1 / aspect), 0.4 * min(1, aspect)
+        scale = size / (72 * np.asarray([height, width]))
+        theirs = jax.image.scale_and_translate(
+            jnp.asarray(image, jnp.float32),
+            (size, size, 3),
+            spatial_dims=(0, 1),
+            scale=jnp.asarray(scale, jnp.float32),
+            translation=jnp.asarray(
+                -72 * scale * [down * (1 - height), across * (1 - width)], jnp.float32
+            ),
+            method=interpolation,
+        )
+        if interpolation == "cubic":
+            theirs = jnp.clip(theirs, 0, 255)
+        np.testing.assert_allclose(our, theirs, rtol=0, atol=0.02)
+
+
 def crop(key, images, aspect, **changes):
     settings = {"min_area": 0.3, "max_stretch": 4 / 3} | changes
     cut = partial(augment.random_resized_crop, size=32, **settings)
