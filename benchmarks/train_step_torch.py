@@ -23,7 +23,7 @@ except ModuleNotFoundError:
     torch = None  # `start` reports it
 try:
     import torchvision
-except ImportError:
+except (ImportError, RuntimeError):  # RuntimeError: its compiled part does not match torch
     torchvision = None
 
 STAGES = {
