@@ -179,8 +179,8 @@ def _checked(work: Work, result: CleanedWork | DataError | None, folder: Path) -
     unseen = None
     if result is None or (isinstance(result.jpeg, Path) and not result.jpeg.is_file()):
         unseen = folder
-    elif result.problem == os.strerror(errno.ENOENT) and work.picture.is_file():
-        unseen = work.picture
+    elif result.problem == os.strerror(errno.ENOENT) and (file := work.file) and file.is_file():
+        unseen = file
     if result is None or unseen is not None:
         raise DataError(
             f"workers of Apache Beam do not see {unseen}; pictures and --data_dir must be on a disk "
@@ -220,17 +220,13 @@ def clean_work(work: Work, folder: Path, short_side_px: int, max_pixels: int) ->
     try:
         path = folder / f"{_key(work, short_side_px)}.jpg"
         there = path.is_file()
-        if isinstance(work.picture, Path):
+        if file := work.file:
             # Before it is read: a file that changes meanwhile is then cleaned again.
-            source = SourceFile.of(work.picture, "")
-            size = picture_decoding.upright_size(work.picture)
-            source = source._replace(sha256=digest_of_file(work.picture))
-            of_file = facts_of_file(work.picture)
-            jpeg = (
-                b""
-                if there
-                else picture_decoding.clean(work.picture, short_side_px, max_pixels).jpeg
-            )
+            source = SourceFile.of(file, "")
+            size = picture_decoding.upright_size(file)
+            source = source._replace(sha256=digest_of_file(file))
+            of_file = facts_of_file(file)
+            jpeg = b"" if there else picture_decoding.clean(file, short_side_px, max_pixels).jpeg
         else:
             picture = work.picture.draw()
             size = (picture.shape[1], picture.shape[0])
@@ -266,9 +262,9 @@ def _write_whole(path: Path, data: bytes) -> None:
 def _key(work: Work, short_side_px: int) -> str:
     """Changes when the file, or what is done to it, does."""
     described = repr(work.picture)
-    if isinstance(work.picture, Path):
-        status = work.picture.stat()
-        described = f"{work.picture.absolute()}\0{status.st_size}\0{status.st_mtime_ns}"
+    if file := work.file:
+        status = file.stat()
+        described = f"{file.absolute()}\0{status.st_size}\0{status.st_mtime_ns}"
     return hashlib.sha256(
         f"{described}\0{short_side_px}".encode("utf-8", "surrogateescape")
     ).hexdigest()

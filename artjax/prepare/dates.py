@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable
+from functools import lru_cache
 from typing import NamedTuple
 
 CIRCA_YEARS = 5
@@ -118,6 +119,7 @@ _RANGE = re.compile(
 _YEAR_IN_TEXT = re.compile(r"(?<!\d)[12]\d{3}(?!\d)")
 
 
+@lru_cache(maxsize=1 << 16)  # a large list has each of its dates again and again
 def read_date(text: str) -> Date | None:
     """The years that a cell such as "c. 1650–55" means; None if it cannot be read.
 
@@ -146,10 +148,13 @@ def read_date(text: str) -> Date | None:
     return found
 
 
-def year_of(text: str) -> int:
-    """The middle of the years that a cell means, see `read_date`; -1 if it cannot be read."""
+def year_of(text: str) -> tuple[int, int]:
+    """The middle of the years that a cell means, see `read_date`, and how many years it may be off.
+
+    Both are -1 if it cannot be read.
+    """
     date = read_date(text)
-    return date.year if date else -1
+    return (date.year, date.uncertainty) if date else (-1, -1)
 
 
 def _plain(text: str) -> str:

@@ -11,6 +11,7 @@ from artjax.config import LABELS, nearest
 from artjax.data.splits import named
 from artjax.errors import DataError
 from artjax.prepare.catalogue import Catalogue, Work, class_names
+from artjax.prepare.cells import SharedLabels
 from artjax.prepare.dates import Date, read_date
 from artjax.prepare.names import PEOPLE, SCHOOL, folded, names_in, qualified
 from artjax.prepare.spellings import likely_doubles, same_words
@@ -66,31 +67,29 @@ class LabelSettings:
 def settled(catalogue: Catalogue, settings: LabelSettings) -> Catalogue:
     """The catalogue with its final labels and years; its notes say what became of which cells.
 
+    Takes the works out of `catalogue` itself: half a million would not have to be there twice.
+
     Raises:
       DataError: if a column that is named as a label is none, or not there.
     """
     possible = _possible_labels(catalogue.works, settings)
-    works = _with_labels(catalogue.works, settings.labels)
-    works, date_notes = _with_years(works)
+    works = catalogue.works
+    _add_labels(works, settings.labels)
+    date_notes = _set_years(works)
     if settings.period_years:
-        works, period_notes = _with_periods(works, settings.period_years)
-        date_notes += period_notes
+        date_notes += _add_periods(works, settings.period_years)
     counts: dict[str, Counter[str]] = {}
     for work in works:
         for label, name in work.labels.items():
             counts.setdefault(label, Counter())[name] += 1
     names = {label: _Names(label, of_label, settings) for label, of_label in counts.items()}
-    works = [
-        replace(
-            work,
-            labels={
-                label: name
-                for label, cell in work.labels.items()
-                if (name := names[label].use[cell])
-            },
-        )
-        for work in works
-    ]
+    shared = SharedLabels()
+    for i, work in enumerate(works):
+        labels = {
+            label: name for label, cell in work.labels.items() if (name := names[label].use[cell])
+        }
+        if labels != work.labels:
+            works[i] = replace(work, labels=shared(labels))
     notes = [*catalogue.notes, *_possible_lines(possible), *date_notes]
     doubles = []
     for label, of_label in names.items():
@@ -208,7 +207,9 @@ class _Names:
         return max(sorted(set(cells)), key=lambda cell: self._counts[cell])
 
 
-def _with_labels(works: Sequence[Work], labels: Sequence[str]) -> list[Work]:
+def _add_labels(works: list[Work], labels: Sequence[str]) -> None:
+    if not labels:
+        return
     columns = {name for work in works for name in (*work.columns, *work.labels)}
     for label in labels:
         if label not in columns:
@@ -224,16 +225,10 @@ def _with_labels(works: Sequence[Work], labels: Sequence[str]) -> list[Work]:
         )
         if problem := _no_classes(cells):
             raise DataError(f'"labels": the column "{label}" {problem}')
-    return [
-        replace(
-            work,
-            labels={
-                **{label: cell for label in labels if (cell := work.columns.get(label, ""))},
-                **work.labels,
-            },
-        )
-        for work in works
-    ]
+    shared = SharedLabels()
+    for i, work in enumerate(works):
+        added = {label: cell for label in labels if (cell := work.columns.get(label, ""))}
+        works[i] = replace(work, labels=shared({**added, **work.labels}))
 
 
 def _no_classes(cells: Counter[str]) -> str:
@@ -296,20 +291,19 @@ def _possible_lines(possible: Mapping[str, int]) -> list[str]:
     return [f'columns that could be labels, too: {shown}; name them, as in "labels": ["{first}"]']
 
 
-def _with_years(works: Sequence[Work]) -> tuple[list[Work], list[str]]:
+def _set_years(works: list[Work]) -> list[str]:
     dates = _each_once(read_date, (work.date for work in works if work.date))
     unread: Counter[str] = Counter()
     uncertain = 0
-    dated = []
-    for work in works:
+    for i, work in enumerate(works):
         date = dates.get(work.date)
         if date is not None:
             uncertain += date.uncertainty > 0
-            work = replace(work, year=date.year, year_uncertainty=date.uncertainty)
+            if (work.year, work.year_uncertainty) != (date.year, date.uncertainty):
+                works[i] = replace(work, year=date.year, year_uncertainty=date.uncertainty)
         elif work.date:
             unread[work.date] += 1
-            work = replace(work, year=-1)
-        dated.append(work)
+            works[i] = replace(work, year=-1)
     all_dates = sum(bool(work.date) for work in works)
     lines = []
     if unread:
@@ -322,7 +316,7 @@ def _with_years(works: Sequence[Work]) -> tuple[list[Work], list[str]]:
             f"{uncertain:,} of {all_dates:,} dates are spans or uncertain: the year is the middle, "
             "year_uncertainty says how far it may be off"
         )
-    return dated, lines
+    return lines
 
 
 def _each_once(
@@ -331,7 +325,7 @@ def _each_once(
     return {text: function(text) for text in set(texts)}
 
 
-def _with_periods(works: Sequence[Work], years: int) -> tuple[list[Work], list[str]]:
+def _add_periods(works: list[Work], years: int) -> list[str]:
     """The label `period`, where all years that a work may be from are in one."""
     if any("period" in work.labels for work in works):
         raise DataError(
@@ -341,21 +335,19 @@ def _with_periods(works: Sequence[Work], years: int) -> tuple[list[Work], list[s
         raise DataError('"period_years": the list has no dates, in a column year or date')
     dates = _each_once(read_date, (work.date for work in works if work.date))
     spanning = 0
-    with_period = []
-    for work in works:
+    for i, work in enumerate(works):
         date = dates.get(work.date)
         if date is not None and date.first // years == date.last // years:
             first = date.first // years * years
             period = f"{first}-{first + years - 1}"
-            work = replace(work, labels={**work.labels, "period": period})
+            works[i] = replace(work, labels={**work.labels, "period": period})
         else:
             spanning += date is not None
-        with_period.append(work)
-    found = sum("period" in work.labels for work in with_period)
+    found = sum("period" in work.labels for work in works)
     line = f"period: {found:,} works by their date, in steps of {years} years"
     if spanning:
         line += f"; {spanning:,} dates are in two or more: no period"
-    return with_period, [line]
+    return [line]
 
 
 def _unused_lines(

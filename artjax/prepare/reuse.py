@@ -195,7 +195,7 @@ def unchanged(
         # The JPEG decides: records may belong to a build that failed.
         if before is None or stored is None or before.sha256 != stored.sha256:
             continue
-        if isinstance(work.picture, Path) and (now := _same(work.picture, before.source)):
+        if (file := work.file) and (now := _same(file, before.source)):
             found[i] = CleanedWork(
                 stored.jpeg,
                 sha256=before.sha256,

@@ -120,7 +120,7 @@ def test_dates_as_museums_write_them(text, years):
 @pytest.mark.parametrize("text", UNREADABLE)
 def test_what_is_no_date_is_none(text):
     assert read_date(text) is None
-    assert year_of(text) == -1
+    assert year_of(text) == (-1, -1)
 
 
 @pytest.mark.parametrize(

@@ -136,8 +136,8 @@ def _listed(folder: Path) -> list[Picture]:
         catalogue = read_folder(folder, Asked())
     listed = [
         Picture(
-            work.picture or folder / work.file_name,
-            table_name(work.picture or folder / work.file_name, _absolute(folder)),
+            work.file or folder / work.file_name,
+            table_name(work.file or folder / work.file_name, _absolute(folder)),
             False,
             harmless(work.work_id),
             harmless(work.title),

@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 
 from artjax.data.splits import split_named
 from artjax.errors import DataError
-from artjax.prepare.catalogue import Catalogue, Work, class_names
+from artjax.prepare.catalogue import Catalogue, FileBelow, Work, class_names
 from artjax.prepare.readers.file_index import PictureFiles
 from artjax.prepare.readers.filename_repair import readable_name, repaired_name
 from artjax.prepare.readers.tables import tidy
@@ -65,7 +65,7 @@ def read_class_folders(files: PictureFiles, label: str, *, insist: bool = False)
                 Work(
                     file_name=readable_name(name),
                     labels={label: class_name},
-                    picture=files.folder / name,
+                    picture=FileBelow(files.folder, name),
                     work_id=readable_name(name),
                     split=levels[level],
                 )

@@ -92,7 +92,9 @@ class PictureFiles:
             for name in self._names
             if is_picture(name) or (not _suffix(name) and begins_like_picture(self.folder / name))
         ]
-        return frozenset(name for name in pictures if not _in_copies(name)) or frozenset(pictures)
+        originals = [name for name in pictures if not _in_copies(name)] or pictures
+        # Where all are, no second set of half a million.
+        return self._exact if len(originals) == len(self._names) else frozenset(originals)
 
     @cached_property
     def copies(self) -> frozenset[str]:
@@ -155,8 +157,13 @@ class ListedPictures:
     def __init__(self, files: PictureFiles) -> None:
         self.folder = files.folder
         self._files = files
-        self._names = [
-            name for name in files.names() if is_picture(name) and name in files.pictures
+
+    @cached_property
+    def _names(self) -> list[str]:
+        return [
+            name
+            for name in self._files.names()
+            if is_picture(name) and name in self._files.pictures
         ]
 
     @cached_property
@@ -192,6 +199,9 @@ class ListedPictures:
           other_folders: whether a picture may lie in another folder than its path says.
         """
         paths = tuple(path.replace("\\", "/") for path in listed)
+        found = [self._called_so(path, str(folder)) if path else None for path in paths]
+        if None not in found:
+            return Found(paths, tuple(found))
         # Of Ada/1.jpg and Bo/1.jpg one may be missing; then the other is not it.
         times = Counter(map(_last_part, set(paths)))
         anywhere = {
@@ -200,8 +210,8 @@ class ListedPictures:
             if times[_last_part(path)] == 1 and (other_folders or "/" not in path)
         }
         found = [
-            self._find(path, str(folder), split, by_name=path in anywhere) if path else None
-            for path in paths
+            self._find(path, split, by_name=path in anywhere) if path and file is None else file
+            for path, file in zip(paths, found, strict=True)
         ]
         missing = [path for path, file in zip(paths, found, strict=True) if path and file is None]
         if not missing:
@@ -216,11 +226,14 @@ class ListedPictures:
             self._similar.nearest(lost[:_NAMED]),
         )
 
-    def _find(self, path: str, folder: str, split: str | None, *, by_name: bool) -> str | None:
+    def _called_so(self, path: str, folder: str) -> str | None:
         for start in (folder, ""):
             file = self._files.find_name(posixpath.normpath(posixpath.join(start, path)))
             if file is not None:
                 return file
+        return None
+
+    def _find(self, path: str, split: str | None, *, by_name: bool) -> str | None:
         key = "/" + canonical_name(path).strip("/")
         called = self._called.get(PurePosixPath(key).name, [])
         ends = [name for name in called if _ends_in(name, key)]

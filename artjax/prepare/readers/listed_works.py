@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from artjax.data.reports import Skipped
 from artjax.data.splits import SPLITS, split_named, split_of_folders
-from artjax.prepare.catalogue import Catalogue, Work, class_names
+from artjax.prepare.catalogue import Catalogue, FileBelow, Work, class_names
+from artjax.prepare.cells import Cells, SharedLabels
+from artjax.prepare.dates import year_of
 from artjax.prepare.readers.asked import ALL_ROWS
 from artjax.prepare.readers.bad_rows import skipped_rows
 from artjax.prepare.readers.filename_repair import readable_name
 from artjax.prepare.readers.list_columns import SPLIT_COLUMNS, Meaning
 from artjax.prepare.readers.similar_names import Found
-from artjax.prepare.readers.tables import BadRow, Table, first_of_list, tidy, year_of
+from artjax.prepare.readers.tables import BadRow, Table, first_of_list, tidy
 
 _OTHER_LABELS = "its picture is listed with other labels; a picture has one of each"
 _ORDER = {split: place for place, split in enumerate(SPLITS)}
@@ -128,6 +130,7 @@ class _Gathered:
         """Adds the works of a list; `several`: whether it is one of several."""
         file = item.table.file
         self.bad[file], self.elsewhere[file] = [], []
+        shared = SharedLabels()
         split_column = _split_column(item)
         lists_have = f"the {'names of the lists' if split_in_stem(file.name) else 'folders'} have"
         for (number, row), found in zip(item.table.rows, item.found.paths, strict=True):
@@ -140,7 +143,7 @@ class _Gathered:
                 reason = f"the cell below '{item.column}' is empty"
                 self.bad[file].append(("", BadRow(number, row, reason)))
                 continue
-            work = _work(item, row, found, self.folder)
+            work = _work(item, row, found, self.folder, shared)
             split_by = (
                 (f"the column '{split_column}' has", split_named(row.get(split_column, ""))),
                 # One list alone divides nothing.
@@ -172,25 +175,31 @@ class _Gathered:
             self.works[name] = max(first, work, key=lambda w: _ORDER[w.split or "train"])
 
 
-def _work(item: PictureList, row: Mapping[str, str], found: str | None, root: Path) -> Work:
+def _work(
+    item: PictureList, row: Cells, found: str | None, root: Path, shared: SharedLabels
+) -> Work:
     meaning, museum = item.meaning, item.meaning.museum
     listed = row[item.column].replace("\\", "/")
     folder = item.table.file.parent.relative_to(root).as_posix()
     name = readable_name(found or posixpath.normpath(posixpath.join(folder, listed)))
     years = museum.year if museum else ("year", "date")
+    year, uncertainty = year_of(date := meaning.cell(row, "year", *years))
     return Work(
         file_name=name,
-        labels={
-            label: tidy(said)
-            for label, column in item.labels.items()
-            if (said := _said(meaning, column, row.get(column, "")))
-        },
-        picture=root / found if found else None,
+        labels=shared(
+            {
+                label: tidy(said)
+                for label, column in item.labels.items()
+                if (said := _said(meaning, column, row.get(column, "")))
+            }
+        ),
+        picture=FileBelow(root, found) if found else None,
         title=meaning.cell(row, "title", museum.title if museum else "title"),
-        year=year_of(date := meaning.cell(row, "year", *years)),
+        year=year,
+        year_uncertainty=uncertainty,
         date=date,
         work_id=meaning.cell(row, "work_id", "work_id") or name,
-        columns={name: tidy(cell) for name, cell in row.items() if cell},
+        columns=row.tidied(tidy),
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from artjax.prepare.cells import Cells
 from artjax.prepare.readers.tables import Table, column_name, read_table
 
 # …/iiif/IDENTIFIER/full/!200,200/0/default.jpg (IIIF Image API 3.0, section 2.1)
@@ -160,11 +161,22 @@ def with_images(table: Table) -> Table:
     column, cell = images.first
     for _, row in sorted(second.rows, key=lambda row: row[1].get(column) != cell):
         named.setdefault(row.get(images.object, ""), row.get(images.column, ""))
+    header = (*table.header, images.called)
+    places = {name: place for place, name in enumerate(header)}
     rows = tuple(
-        (number, {**row, images.called: named.get(row.get(images.key, ""), "")})
+        (
+            number,
+            Cells(
+                places,
+                [
+                    named.get(row.get(images.key), "") if name == images.called else row.get(name)
+                    for name in header
+                ],
+            ),
+        )
         for number, row in table.rows
     )
-    return replace(table, rows=rows, header=(*table.header, images.called))
+    return replace(table, rows=rows, header=header)
 
 
 def picture_name(cell: str) -> str:

@@ -9,17 +9,19 @@ from pathlib import Path, PurePosixPath
 
 from artjax.config import LABELS
 from artjax.errors import DataError
-from artjax.prepare.catalogue import Catalogue, Work, class_names
+from artjax.prepare.catalogue import Catalogue, FileBelow, Work, class_names
+from artjax.prepare.cells import Cells, SharedLabels
+from artjax.prepare.dates import year_of
 from artjax.prepare.readers.bad_rows import MAX_SHARE, skipped_rows
 from artjax.prepare.readers.file_index import ListedPictures, PictureFiles, no_pictures
 from artjax.prepare.readers.filename_repair import canonical_name
-from artjax.prepare.readers.tables import BadRow, Table, read_table, tidy, year_of
+from artjax.prepare.readers.tables import BadRow, Table, read_table, tidy
 
 COLUMNS = ("path", *LABELS, "title", "year", "work_id")
 _AGAIN = "its picture is listed already; keep one of the rows"
 _OTHER_LABELS = "its picture is listed with other labels; keep the right row"
 
-_Row = tuple[str, int, dict[str, str]]  # the path that is listed, the number, and the cells
+_Row = tuple[str, int, Cells]  # the path that is listed, the number, and the cells
 
 
 def read_works_csv(
@@ -68,18 +70,23 @@ def read_works_csv(
     )
     gathered = _Gathered(files.folder)
     rows.reverse()
+    places = {name: place for place, name in enumerate(unknown)}
+    shared = SharedLabels()
     for name in found.paths:
         path, number, values = rows.pop()
-        picture = files.folder / name if name else None
+        if name == path:
+            path = name  # one object of the two
+        year, uncertainty = year_of(date := values.get("year") or values.get("date"))
         work = Work(
             file_name=path,
-            labels={label: tidy(values[label]) for label in labels if values.get(label)},
-            picture=picture,
+            labels=shared({label: tidy(cell) for label in labels if (cell := values.get(label))}),
+            picture=FileBelow(files.folder, name) if name else None,
             title=values.get("title", ""),
-            year=year_of(date := values.get("year") or values.get("date", "")),
+            year=year,
+            year_uncertainty=uncertainty,
             date=date,
             work_id=values.get("work_id") or path,
-            columns={name: tidy(values[name]) for name in unknown if values.get(name)},
+            columns=Cells(places, [tidy(values.get(name)) for name in unknown]),
         )
         gathered.add(work, name, number)
     works, bad = list(gathered.works.values()), bad + gathered.bad

@@ -26,7 +26,7 @@ def read(folder):
 
 def test_names_that_differ_only_in_case_are_different_pictures(folder):
     make(folder, "more/C é.JPG")
-    assert {work.picture.name for work in read(folder).works} == {"c é.jpg", "C é.JPG"}
+    assert {work.file.name for work in read(folder).works} == {"c é.jpg", "C é.JPG"}
 
 
 def test_names_that_are_not_utf8_on_disk_can_be_written(tmp_path):
@@ -40,7 +40,7 @@ def test_names_that_are_not_utf8_on_disk_can_be_written(tmp_path):
         "ada/x.jpg": "ada",
         "b\u00f6c/\u00e9.jpg": "b\u00f6c",
     }
-    assert all(work.picture.is_file() for work in works)
+    assert all(work.file.is_file() for work in works)
 
 
 def test_class_folders(folder):

@@ -26,7 +26,7 @@ def listed(catalogue, label="artist"):
     """{file name: class}, where every picture was found where its name says."""
     for work in catalogue.works:
         assert work.picture is not None, work.file_name
-        assert work.picture.as_posix().endswith("/" + work.file_name)
+        assert work.file.as_posix().endswith("/" + work.file_name)
     return {work.file_name: work.labels[label] for work in catalogue.works}
 
 

@@ -253,7 +253,7 @@ def test_known_catalogues(tmp_path, header, row, picture, artist, year):
     write(tmp_path, "objects.csv", header, row)
     (work,) = read_folder(tmp_path, Asked()).works
     assert work.file_name == f"pictures/{picture}"
-    assert work.picture == tmp_path / "pictures" / picture
+    assert work.file == tmp_path / "pictures" / picture
     assert work.labels == {"artist": artist}
     assert work.year == year
 

@@ -21,8 +21,8 @@ def found(folder, paths, name="works.csv", column="path"):
     (folder / name).write_text(f"{column},artist\n{rows}", encoding="utf-8")
     catalogue = read_folder(folder, Asked())
     listed = {
-        work.columns.get(column, work.file_name): work.picture
-        and work.picture.relative_to(folder).as_posix()
+        work.columns.get(column, work.file_name): work.file
+        and work.file.relative_to(folder).as_posix()
         for work in catalogue.works
     }
     return listed, catalogue.notes

@@ -37,7 +37,7 @@ def test_lists_are_read_as_they_are(tmp_path):
     assert len(by_split[None]) == 200
     assert catalogue.divided_into == ("train", "validation")
     found = by_split["test"][0]
-    assert found.picture.is_file()
+    assert found.file.is_file()
     assert (found.title, found.year, found.labels) == ("beach", 1904, {"artist": "Bo_Ek"})
     assert by_split[None][0].picture is None
 

@@ -36,17 +36,17 @@ def test_works_csv_in_every_dialect(folder, delimiter, encoding, newline):
         *("a.jpg", "Hills, and; a\tlake", 1480, "w1"),
     )
     assert first.labels == {"artist": "Ada"}
-    assert first.picture == folder / "a.jpg"
+    assert first.file == folder / "a.jpg"
     assert (second.file_name, second.work_id, second.year) == ("more/c é.jpg", "more/c é.jpg", -1)
     assert second.labels == {"artist": "Bö", "genre": "portrait"}
-    assert second.picture == folder / "more" / "c é.jpg"
-    assert (third.picture, third.work_id) == (None, "w1")
+    assert second.file == folder / "more" / "c é.jpg"
+    assert (third.file, third.work_id) == (None, "w1")
 
 
 def test_names_that_differ_only_in_case_are_different_pictures(folder):
     Image.new("RGB", (8, 8)).save(folder / "A.JPG")
     works = read(folder, "path,artist\na.jpg,Ada\nA.JPG,Bo\n").works
-    assert [work.picture.name for work in works] == ["a.jpg", "A.JPG"]
+    assert [work.file.name for work in works] == ["a.jpg", "A.JPG"]
 
 
 def test_a_picture_that_is_only_spelt_alike_is_one_picture(folder):
@@ -55,7 +55,7 @@ def test_a_picture_that_is_only_spelt_alike_is_one_picture(folder):
     Image.new("RGB", (8, 8)).save(folder / "A.JPG")
     works = read(folder, "path,artist\nA.jpg,Ada\na.jpg,Ada\n").works
     assert works[0].picture is None  # which of the two?
-    assert works[1].picture == folder / "a.jpg"
+    assert works[1].file == folder / "a.jpg"
 
 
 def test_no_picture_at_all_says_where_they_were_looked_for(folder):
@@ -136,9 +136,30 @@ def test_other_encodings_are_read_and_noted(folder, encoding, said):
     assert f"works.csv is not UTF-8, and was read as {said}" in catalogue.notes
 
 
-def test_utf16_is_refused(folder):
-    with pytest.raises(DataError, match=r"unreadable encoding .*; save it as UTF-8"):
-        read(folder, "path,artist\na.jpg,Ada\nb.jpg,Bö\n", "utf-16")
+def test_utf16_is_read_where_it_has_its_mark(folder):
+    catalogue = read(folder, "path\tartist\r\na.jpg\tBö\r\n", "utf-16")
+    assert catalogue.works[0].labels == {"artist": "Bö"}
+    assert catalogue.notes == ["works.csv is not UTF-8, and was read as UTF-16"]
+    with pytest.raises(DataError, match="unreadable encoding"):
+        read(folder, "path,artist\na.jpg,Ada\n", "utf-16-le")
+
+
+@pytest.mark.parametrize(
+    ("begins", "says"),
+    [(b"PK\x03\x04", "an .xlsx or .ods file"), (b"\xd0\xcf\x11\xe0", "an .xls file of Excel")],
+)
+def test_a_spreadsheet_called_csv_is_one_line(folder, begins, says):
+    (folder / "works.csv").write_bytes(begins + b"\0" * 99)
+    with pytest.raises(DataError, match=f"is no text: it is {says}.*save it as 'CSV UTF-8'"):
+        read_works_csv(folder / "works.csv")
+
+
+def test_excels_line_with_the_separator_is_no_header(folder):
+    text = 'sep=;\npath;artist;title\na.jpg;Ada;"1,5 m, wide"\n'
+    (work,) = read(folder, text).works
+    assert (work.labels, work.title) == ({"artist": "Ada"}, "1,5 m, wide")
+    with pytest.raises(DataError, match="row 4: the path is empty"):
+        read(folder, f"{text};Bo;\n")
 
 
 def test_bad_rows_are_named_and_the_rest_is_read(folder, tmp_path_factory):
@@ -195,4 +216,4 @@ def test_a_linked_folder_of_pictures_is_followed(folder, tmp_path_factory):
     os.symlink(store, folder / "scans")
     os.symlink("a.jpg", store / "again.jpg")
     works = read(folder, "path,artist\nscans/a.jpg,Ada\nscans/again.jpg,Bo\n").works
-    assert [work.picture for work in works] == [folder / "scans/a.jpg", folder / "scans/again.jpg"]
+    assert [work.file for work in works] == [folder / "scans/a.jpg", folder / "scans/again.jpg"]
