@@ -104,6 +104,24 @@ class Setup:
         ema = None if state.ema is None else network.with_arrays(state.ema, self.arrays)
         return state.replace(params=params, model_state=variables, ema=ema)
 
+    def with_solved_heads(
+        self, state: TrainState, frozen: Mapping[str, Any]
+    ) -> tuple[TrainState, list[str]]:
+        """The state of a new run with the heads of a linear probe, and a line on each.
+
+        Args:
+          state: from `initial_state`.
+          frozen: the frozen variables, on the devices.
+        """
+        training = self.training
+        network = solving.probe_of(training)
+        variables = self.network.whole(variables_of(state.params, state.model_state), frozen)
+        # Not `self.train`: with features, its rows are no longer those of the pictures.
+        train = self.data.split("train", config_lib.label_features(self.config))
+        features = Features(network, variables, self.data, self.places.features)
+        groups = self.data.groups(train, self.data.split_by)
+        return solving.solve_start(training, state, features.seen(train), groups)
+
     def initial_frozen(self) -> dict[str, Any]:
         """The frozen variables of a new run; `{}` if it trains everything."""
         network = self.network
@@ -282,6 +300,8 @@ def open_setup(
     training = counted.training(config)
     if is_solved(config):
         solving.check(training)
+    if config.optim.head_solved:
+        solving.check_start(training)
     pretrained = weights.for_network(training.network, classes) if weights else None
     if pretrained is not None:
         lines = [*pretrained_lib.describe(pretrained), *lines]

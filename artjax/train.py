@@ -255,6 +255,10 @@ class _Run:
         )
         if latest is None:
             state, saved_window = setup.initial_state(), None
+            if setup.config.optim.head_solved:
+                state, lines = setup.with_solved_heads(state, self.frozen)
+                for line in lines:
+                    self.say(f"before the first step: {line}")
             variables = self._whole(state)
             self.say(initial_loss(setup, variables))
             if setup.pretrained is not None:

@@ -1,21 +1,24 @@
 """Heads on the same features: artjax's solved head beside scikit-learn's, on the same tested works.
 
-    python benchmarks/heads.py collection/landscapes period --data_dir DATA
+    python benchmarks/heads.py collection/landscapes period --data_dir DATA --runs fine-tuned=WORKDIR
 
-The features are those of `configs/probe.py`, the folds those of `--config.folds`. Each head sees the
-train works of a fold, and chooses what it has to choose there or on validation; the test works of all
-folds together are one score. Features are computed once, and kept in DATA.
+Finished cross-validations with the same folds stand beside them, each with a name. The features are
+those of `configs/probe.py`, the folds those of `--config.folds`. Each head sees the train works of a
+fold, and chooses what it has to choose there or on validation; the test works of all folds together are
+one score. Features are computed once, and kept in DATA.
 """
 
 from __future__ import annotations
 
 import argparse
+import csv
 import sys
 import tempfile
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -154,6 +157,30 @@ def colours(fold: Fold) -> np.ndarray:
     return right_works(baseline, "test")
 
 
+def of_run(workdir: Path, fold: Fold) -> np.ndarray:
+    """Which test works of a fold a finished cross-validation names rightly, bool [N].
+
+    Raises:
+      CannotRunError: if there is none, or it has tested other works.
+    """
+    table = workdir / "evaluation" / "folds" / "predictions.csv"
+    if not table.is_file():
+        raise common.CannotRunError(f"no finished cross-validation in {workdir}: no {table}")
+    with table.open(newline="", encoding="utf-8") as file:
+        right = {
+            row["file_name"]: row["predicted"] == row["label"]
+            for row in csv.DictReader(file)
+            if row["task"] == fold.task and int(row["fold"]) == fold.setup.config.fold
+        }
+    tested = fold.setup.splits["test"].file_names[fold.known["test"]].tolist()
+    if right.keys() != set(tested):
+        raise common.CannotRunError(
+            f"{workdir} has tested other works in fold {fold.setup.config.fold}: it needs the same "
+            "data, folds, seed and split_by"
+        )
+    return np.asarray([right[name] for name in tested])
+
+
 def _regression(**settings: Any) -> LogisticRegression:
     return LogisticRegression(max_iter=2000, **settings)
 
@@ -175,7 +202,7 @@ def _right(answers: np.ndarray, fold: Fold) -> np.ndarray:
 
 
 OURS = "artjax, solved head"
-HEADS: Mapping[str, Callable[[Fold], np.ndarray]] = {
+HEADS: dict[str, Callable[[Fold], np.ndarray]] = {
     OURS: solved,
     "LogisticRegression, C by the loss on validation": regression_by_validation,
     "LogisticRegression, C by GridSearchCV": by_grid_search(_scaled(_regression()), STRENGTHS),
@@ -187,10 +214,17 @@ HEADS: Mapping[str, Callable[[Fold], np.ndarray]] = {
 """By name, which test works of a fold the head names rightly, bool [N]."""
 
 
-def compare(config: Any, places: Places) -> dict[str, Any]:
-    """Every head on every fold: `n`, the seconds for opening and features, and `heads` by name."""
-    right: dict[str, list[np.ndarray]] = {name: [] for name in HEADS}
-    seconds = dict.fromkeys(["features", *HEADS], 0.0)
+def compare(config: Any, places: Places, runs: Mapping[str, Path]) -> dict[str, Any]:
+    """Every head on every fold: `n`, the seconds for opening and features, and `heads` by name.
+
+    Args:
+      config: of the probe.
+      places: the folders.
+      runs: finished cross-validations by the names that they get; theirs took no seconds here.
+    """
+    heads = HEADS | {name: partial(of_run, workdir) for name, workdir in runs.items()}
+    right: dict[str, list[np.ndarray]] = {name: [] for name in heads}
+    seconds = dict.fromkeys(["features", *heads], 0.0)
     groups_of = []
     for number in range(config.folds):
         since = time.perf_counter()
@@ -200,7 +234,7 @@ def compare(config: Any, places: Places) -> dict[str, Any]:
         group_of = fold.setup.data.group_of_works()
         ids = fold.setup.splits["test"].work_ids[fold.known["test"]]
         groups_of.append([group_of[work] for work in ids.tolist()])
-        for name, head in HEADS.items():
+        for name, head in heads.items():
             since = time.perf_counter()
             # Threads of scikit-learn wait for each other where other programs use the cores.
             with warnings.catch_warnings(), one_thread():
@@ -216,7 +250,7 @@ def compare(config: Any, places: Places) -> dict[str, Any]:
             name: {
                 "top1": float(of.mean()),
                 "top1_ci95": share_interval(of, groups),
-                "seconds": seconds[name],
+                "seconds": None if name in runs else seconds[name],
                 "paired": paired(pooled[OURS], of, groups)._asdict(),
             }
             for name, of in pooled.items()
@@ -237,7 +271,7 @@ def table(result: Mapping[str, Any]) -> str:
         pairs = " | " if name == OURS else f"{first}, {second} | {shown}"
         lines.append(
             f"| {name} | {100 * row['top1']:.1f} % ({100 * low:.1f} to {100 * high:.1f}) | {pairs} "
-            f"| {row['seconds']:.1f} |"
+            f"| {'' if row['seconds'] is None else format(row['seconds'], '.1f')} |"
         )
     return "\n".join(lines)
 
@@ -249,14 +283,18 @@ def main() -> None:
     parser.add_argument("task", help="a label of it")
     parser.add_argument("--data_dir", type=Path, required=True, help="TFDS's data directory")
     parser.add_argument("--folds", type=int, default=5)
+    parser.add_argument(
+        "--runs", nargs="+", default=[], metavar="NAME=WORKDIR", help="cross-validations to compare"
+    )
     parser.add_argument("--json", type=Path, help="write the results to this file as well")
     args, overrides = common.parse_with_fields(parser)
     config = config_lib.load_config_file(PROBE, args.collection)
     config.task, config.folds = (args.task,), args.folds
     config_lib.apply_overrides(config, overrides)
+    runs = {name: Path(folder) for name, _, folder in (run.partition("=") for run in args.runs)}
     compilation_cache.use_cache("")
     with tempfile.TemporaryDirectory() as workdir:
-        result = compare(config, Places(Path(workdir), args.data_dir))
+        result = compare(config, Places(Path(workdir), args.data_dir), runs)
     print(
         f"{args.collection}, {args.task}: {result['n']} works tested in {args.folds} folds; opening "
         f"them, with features that were not kept, took {result['features_s']:.1f} s"

@@ -416,6 +416,17 @@ def test_heads_are_compared_on_the_works_that_a_probe_is_tested_on(
     outcome = cross_validate(config, Places(tmp_path / "run", data_dir))
     probe = outcome.results["folds"]["tasks"]["artist"]
     assert (probe["n"], probe["top1"]) == (result["n"], ours)
+    beside = ["--runs", f"probed={tmp_path / 'run'}"]
+    assert run_here(folder / "heads.py", "tiny", "artist", *flags, *beside) == 0
+    same = json.loads(file.read_text())["heads"]["probed"]
+    assert (same["top1"], same["paired"]["only_first"], same["seconds"]) == (ours, 0, None)
+    capsys.readouterr()
+    for more, message in (
+        ([*beside, "--config.seed=1"], "has tested other works in fold 0"),
+        (["--runs", f"none={tmp_path / 'none'}"], "no finished cross-validation in"),
+    ):
+        assert run_here(folder / "heads.py", "tiny", "artist", *flags, *more) == 2
+        assert message in capsys.readouterr().err
     assert run_here(folder / "heads.py", "none", "artist", *flags) == 2
     assert "no prepared data set 'none'" in capsys.readouterr().err
 

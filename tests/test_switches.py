@@ -170,6 +170,7 @@ ON = {
     "optim.schedule": "restarts",
     "optim.sam_rho": 0.05,
     "optim.label_smoothing": 0.1,
+    "optim.head_solved": True,
     "ema_decay": 0.9,
     "sampling": "balanced",
     "loss.class_weights": "balanced",

@@ -448,9 +448,9 @@ GROUPS: Mapping[str, Sequence[Field]] = {
         Field(
             "optim.l2",
             (),
-            "For lbfgs: L2 penalties that are tried, in features of mean variance 1, as in (0.1,1.0); "
-            "of several the one with the lowest loss in a cross-validation of train. Empty = 9 from "
-            "0.01 to 100.",
+            "For lbfgs and optim.head_solved: L2 penalties that are tried, in features of mean variance "
+            "1, as in (0.1,1.0); of several the one with the lowest loss in a cross-validation of "
+            "train. Empty = 9 from 0.01 to 100.",
             also=("l2",),
             item=float,
         ),
@@ -553,6 +553,12 @@ GROUPS: Mapping[str, Sequence[Field]] = {
             0.0,
             "Share of the run in which only the heads are trained, before the whole network is.",
             Range(0, 1, high_open=True),
+        ),
+        Field(
+            "optim.head_solved",
+            False,
+            "Whether the heads start as a linear probe of the pretrained trunk: solved by L-BFGS, as "
+            "with optim.name=lbfgs, before the first step.",
         ),
         Field(
             "ema_decay",

@@ -5,6 +5,8 @@ To add one, add a folder to `datasets/` and an entry to `COLLECTIONS`.
 
 from __future__ import annotations
 
+import json
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -27,6 +29,8 @@ class Collection:
         prepared; of several the first.
       recipe: the size that the recipe in `configs/common.py` is made for.
       synthetic: whether its pictures are drawn by a program; such a collection is the sample.
+      own_configs: names of the builder's configs, where others are made by settings; None if all are
+        the builder's.
       one_source: whether a work id means the same work in all its configs, whoever prepared them.
     """
 
@@ -36,6 +40,7 @@ class Collection:
     preferred_for: Callable[[Tasks], bool] = lambda tasks: False
     recipe: Literal["small", "large"] = "large"
     synthetic: bool = False
+    own_configs: tuple[str, ...] | None = None
     one_source: bool = True
 
 
@@ -51,7 +56,12 @@ COLLECTIONS = (
         preferred_for=lambda tasks: tasks in (("artist",), ("genre",), ("style",)),
     ),
     Collection("wga", default_config=lambda tasks: "baumer_chen", preferred_for=lambda tasks: True),
-    Collection("collection", recipe="small", one_source=False),
+    Collection(
+        "collection",
+        recipe="small",
+        own_configs=("works", "artist", "genre", "location", "style", "period"),
+        one_source=False,
+    ),
     Collection("studio", manual_dir=False, recipe="small", synthetic=True),
 )
 
@@ -93,6 +103,8 @@ def build_command(collection: str, tasks: Tasks, data_dir: object) -> str | None
     config = collection.partition("/")[2]
     if not config and entry.default_config:
         config = entry.default_config(tasks)
+    elif entry.own_configs and config and config not in entry.own_configs:
+        config = shlex.quote(json.dumps({"name": config}))
     folder = "FOLDER_WITH_THE_PICTURES" if entry.manual_dir else ""
     if has_repository():
         words = [f"tfds build datasets/{entry.name}"]

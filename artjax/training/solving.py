@@ -12,13 +12,17 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from scipy.special import log_softmax
 
+from artjax import config as config_lib
 from artjax.data.works import Split
 from artjax.errors import ConfigError
-from artjax.training import linear_heads
+from artjax.training import linear_heads, optim
 from artjax.training.groups import flat, nested
+from artjax.training.network import Network
+from artjax.training.networks import network_of
 from artjax.training.state import TrainState
 
 if TYPE_CHECKING:
@@ -96,6 +100,43 @@ def check(training: Training) -> None:
             raise ConfigError(
                 f"{name}: --config.{field}={value:g} needs steps; set it to 0, or use adamw"
             )
+
+
+def check_start(training: Training) -> None:
+    """Raises `ConfigError` unless `optim.head_solved` can solve the heads before the first step."""
+    config = training.config
+    name = "--config.optim.head_solved"
+    if not config.model.weights:
+        raise ConfigError(
+            f"{name} needs a pretrained trunk, whose outputs tell the classes apart: set "
+            "--config.model.weights, or head_solved to false"
+        )
+    if optim.is_solved(config):
+        raise ConfigError(f"{name}: with --config.optim.name=lbfgs nothing is trained after it")
+    if jax.process_count() > 1:
+        raise ConfigError(
+            f"{name} is for one process; set it to false, and --config.optim.head_first=0.3"
+        )
+
+
+def probe_of(training: Training) -> Network:
+    """The network of a training as one whose trunk is frozen as a whole."""
+    network = training.network
+    changes = {"optim.groups": (("(?!head_).*", 0.0),), "features.views": 1}
+    config = config_lib.changed(training.config, changes)
+    return network_of(config, network.classes, network.mesh)
+
+
+def solve_start(
+    training: Training, state: TrainState, train: Split, groups: np.ndarray
+) -> tuple[TrainState, list[str]]:
+    """The state at step 0 with solved heads, and a line on each; the arguments are those of `solve`."""
+    solved = solve(training, state, train, groups)
+    params = solved.state.params
+    ema = state.ema
+    if ema is not None:
+        ema = {**ema, "params": jax.tree.map(jnp.copy, params)}  # donated, as in `create_state`
+    return state.replace(params=params, ema=ema), solved.lines
 
 
 def solve(training: Training, state: TrainState, train: Split, groups: np.ndarray) -> Solved:

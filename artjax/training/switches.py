@@ -45,6 +45,12 @@ SWITCHES = (
         "looks for flat minima, which often generalise better; a step takes twice the time",
     ),
     Switch(
+        lambda c: c.optim.head_solved,
+        lambda c: "solved heads first",
+        "starts as a linear probe of the pretrained trunk, so the first loss is already low; with few "
+        "works training further may make the probabilities worse",
+    ),
+    Switch(
         lambda c: c.ema_decay > 0,
         lambda c: f"EMA {c.ema_decay:g}",
         "the average of the parameters is evaluated, which varies less from step to step",

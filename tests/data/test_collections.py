@@ -1,5 +1,7 @@
 """One table names the collections; all that is said of them follows from it."""
 
+import shlex
+
 import pytest
 
 import launch
@@ -23,6 +25,20 @@ def test_there_is_one_sample_and_it_needs_no_pictures():
 @pytest.mark.parametrize("tasks", [(label,) for label in LABELS] + [("artist", "genre")])
 def test_preferred_collection_is_one_that_has_to_be_prepared(tasks):
     assert collections.find(collections.preferred(tasks)).manual_dir
+
+
+def test_the_command_for_a_name_of_ones_own_is_one_that_the_builder_takes(monkeypatch):
+    from collection.collection_dataset_builder import Builder  # imports TFDS
+
+    entry = collections.find("collection")
+    assert set(entry.own_configs) == set(Builder.builder_configs)
+    command = collections.build_command("collection/mine", ("artist",), "D")
+    assert shlex.split(command)[3:5] == ["--config", '{"name": "mine"}']
+    command = collections.build_command("collection/style", ("artist",), "D")
+    assert shlex.split(command)[3:5] == ["--config", "style"]
+    monkeypatch.setattr(collections, "has_repository", lambda: False)
+    command = collections.build_command("collection/mine", ("artist",), "D")
+    assert """ --builder_config '{"name": "mine"}' """ in command
 
 
 def test_made_up_entry_is_in_the_messages_the_help_the_defaults_and_the_recipes(

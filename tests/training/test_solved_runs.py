@@ -221,3 +221,39 @@ def test_modes_that_take_steps_say_so_or_refuse(trunk, data_dir, tmp_path):
     with pytest.raises(ConfigError, match="have no learning rate; for one that is") as caught:
         lr_find(solved(trunk), places, **ONE)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.slow
+def test_fine_tuning_starts_from_solved_heads(trunk, both, data_dir, tmp_path, capsys, monkeypatch):
+    changes = {"task": BOTH, "optim__name": "adamw", "optim__groups": (), "features__views": 0}
+    changes |= {"optim__head_solved": True, "optim__peak_lr": 1e-9, "ema_decay": 0.5, "steps": 2}
+    config, places = solved(trunk, **changes), Places(tmp_path, data_dir)
+    train(config, places, stop_after_steps=1, **ONE)
+    said = capsys.readouterr().out
+    penalties = re.findall(r"^before the first step: head of (\S+): L2 penalty (\S+),", said, re.M)
+    assert penalties == [(task, f"{penalty(both[0], task):g}") for task in BOTH]
+    monkeypatch.setattr(solving, "solve", None)  # once
+    train(config, places, **ONE)
+    run = open_run(tmp_path, which="last").run
+    for task in BOTH:
+        for leaf, value in head(both[0], task).items():
+            # Evaluation has the average of the parameters, so that starts there, too.
+            found = run.variables["params"][f"head_{task}"][leaf]
+            np.testing.assert_allclose(found, value, atol=1e-6, err_msg=f"{task}/{leaf}")
+    assert run.network.boundary == ""
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"model__weights": ""}, "head_solved needs a pretrained trunk"),
+        ({}, "head_solved: with --config.optim.name=lbfgs nothing is trained after it"),
+    ],
+)
+def test_what_cannot_start_from_solved_heads_is_refused(
+    changes, message, trunk, data_dir, tmp_path
+):
+    config = solved(trunk, **{"optim__head_solved": True} | changes)
+    with pytest.raises(ConfigError, match=message) as caught:
+        open_setup(config, Places(tmp_path, data_dir), **ONE)
+    assert "\n" not in str(caught.value)
