@@ -96,6 +96,12 @@ FLAGS: Mapping[str, Flag] = {
         "work_id and title",
         switch=True,
     ),
+    "host": Flag(
+        "the address to listen at; only this machine reaches the default (default: 127.0.0.1)"
+    ),
+    "port": Flag("the port; 0 takes any that is free (default: 8000)", type=int),
+    "max_mb": Flag("the largest picture file, in MB (default: 50)", type=int, metavar="MB"),
+    "per_minute": Flag("pictures a minute from one address (default: 120)", type=int),
     "stop_after_steps": Flag(
         "save a checkpoint and stop after this total number of steps, to try things out", type=int
     ),

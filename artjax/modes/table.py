@@ -111,6 +111,14 @@ MODES: Mapping[str, Mode] = {
         fields="eval.",
         several_workdirs=True,
     ),
+    "serve": Mode(
+        "serve a page on this machine to drop pictures on; several workdirs are an ensemble",
+        "--workdir runs/artist-studio --mode serve",
+        later("artjax.modes.serve.mode"),
+        flags=(*_DATA, "checkpoint", "host", "port", "max_mb", "per_minute"),
+        fields="eval.",
+        several_workdirs=True,
+    ),
     "features": Mode(
         "write the features of all works of a run's collection, as features.npy and works.csv",
         "--workdir runs/artist-studio --mode features",
