@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from scipy.ndimage import gaussian_filter
 
 from artjax.data import batches
 from artjax.errors import ConfigError
@@ -25,6 +26,8 @@ from artjax.training.network import Network
 _AT_ONCE = 16  # pictures; a gradient of so many at 224 px takes less memory than a training step
 _HIGHEST = 99.0  # per cent: Smilkov et al. (2017), section 3.1, cut what is above
 
+_BLUR = 1 / 64  # deviation of the blur of attributions, as a share of the side
+
 _PIXELS = "pixels"
 
 
@@ -32,8 +35,8 @@ class HeatMaps(NamedTuple):
     """Heat maps of N pictures.
 
     Attributes:
-      maps: of the square that the network sees, float32 [N, h, w] in [0, 1], row by row from the top. The
-        highest value of a map is 1, unless nothing speaks for its class: then all are 0.
+      maps: of the square that the network sees, float32 [N, h, w] in [0, 1], row by row from the top.
+        The highest value of a map is 1, unless nothing speaks for its class: then all are 0.
       layer: the stage that they are of; `pixels`, or `attention` of all blocks.
       method: a key of `METHODS`.
       classes: that they explain, int32 [N]; -1 where the map is that of no class.
@@ -65,7 +68,7 @@ def heat_maps(
 
     Args:
       run: the run.
-      images: canvases as in its collection, uint8 [N, S, S, 3]: whole pictures, squashed. N is 1 or more.
+      images: canvases as in its collection, uint8 [N, S, S, 3], N ≥ 1: whole pictures, squashed.
       classes: of each picture the class to explain, int [N]; -1, and by default, the most probable.
       method: `gradcam`, `integrated_gradients` or `rollout` (of vision transformers only; it looks at no
         class).
@@ -88,8 +91,11 @@ def heat_maps(
     given = _layer_of(network, method, layer)
     found = _computed(_program(network, method, task, given, copies), run, images, aspect, classes)
     if isinstance(found, Attributions):
-        # What speaks for the class; what speaks against it would look the same in one colour.
-        found = np.maximum(found.values.sum(axis=-1), 0), found.classes
+        # What speaks for the class; what speaks against it would look the same in one colour. Single
+        # pixels are noise, and too small for the eye: `attributions` has them.
+        speaking = np.maximum(found.values.sum(axis=-1), 0)
+        sigma = _BLUR * speaking.shape[1]
+        found = gaussian_filter(speaking, sigma, axes=(1, 2)), found.classes
     maps, chosen = found
     quantile = _HIGHEST if method == "integrated_gradients" else 100.0
     return HeatMaps(_scaled(maps, quantile), given, method, chosen, run.preprocessing.crop_share)
@@ -211,8 +217,8 @@ def _computed(
         }
         put = batches.put_rows(partial(_part, batch), at_once, run.network.batch_sharding)
         found = program(run.variables, put["image"], put["aspect"], put["classes"])
-        parts.append(jax.tree.map(lambda array: np.asarray(array)[: count - start], found))
-    return jax.tree.map(lambda *arrays: np.concatenate(arrays), *parts)
+        parts.append(jax.tree.map(np.asarray, found))
+    return jax.tree.map(lambda *arrays: np.concatenate(arrays)[:count], *parts)
 
 
 def _part(batch: Mapping[str, np.ndarray], rows: slice) -> Mapping[str, np.ndarray]:

@@ -21,7 +21,7 @@ class Attributions(NamedTuple):
     """What each value of the inputs adds to a logit.
 
     Attributes:
-      values: float32 [B, S, S, 3]; their sum over a picture is `rise`, up to the error of the quadrature.
+      values: float32 [B, S, S, 3]; their sum over a picture is `rise`, up to the quadrature's error.
       rise: the logit of the picture less that of the baseline, float32 [B].
       classes: int32 [B].
     """

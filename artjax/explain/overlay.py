@@ -37,7 +37,7 @@ def overlay(picture: Image.Image, heat: np.ndarray, share: float = 1.0) -> Image
         (right - left, bottom - top), Image.Resampling.BICUBIC
     )
     hot = np.clip(np.asarray(wide), 0, 1)
-    opacity = _STRENGTH * np.sqrt(hot)[..., None]
+    opacity = _STRENGTH * hot[..., None]
     result[top:bottom, left:right] = colours * (1 - opacity) + _colour_of(hot) * opacity
     return Image.fromarray(np.round(result).astype(np.uint8))
 

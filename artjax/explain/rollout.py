@@ -15,8 +15,8 @@ def attention_rollout(model: ViT, variables: Any, inputs: jax.Array) -> jax.Arra
     """Abnar & Zuidema, Quantifying Attention Flow in Transformers (2020), section 3.
 
     The attention of each block, averaged over its heads, is mixed with the identity, half and half, for
-    the residual connection, and the blocks are multiplied. The map is what the class token takes from the
-    patches; in a network with an attention pool, what its query takes.
+    the residual connection, and the blocks are multiplied. The map is what the class token takes from
+    the patches; in a network with an attention pool, what its query takes.
 
     Args:
       model: the network.
