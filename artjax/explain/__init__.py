@@ -1,0 +1,6 @@
+"""What a network looks at: heat maps, laid over pictures; and pictures of its classes."""
+
+from artjax.explain.heat import HeatMaps, attributions, heat_maps, methods_of
+from artjax.explain.overlay import overlay, seen_box
+
+__all__ = ["HeatMaps", "attributions", "heat_maps", "methods_of", "overlay", "seen_box"]
