@@ -52,10 +52,10 @@ def class_pictures(
 
     What is climbed is the logit of the class (Simonyan et al., Deep Inside Convolutional Networks
     (2014), section 2) less the mean of all logits, which a softmax leaves open. Without a prior such
-    pictures are noise. Here the priors are: a random shift before each step (Mordvintsev et al., Inceptionism (2015)), a
-    blur after it (Yosinski et al., Understanding Neural Networks Through Deep Visualization (2015),
-    section 3), which becomes weaker, and a penalty on the total variation (Mahendran & Vedaldi,
-    Understanding Deep Image Representations by Inverting Them (2015), section 3).
+    pictures are noise. The priors are: a random shift before each step (Mordvintsev et al.,
+    Inceptionism (2015)); a blur after it, which becomes weaker (Yosinski et al., Understanding Neural
+    Networks Through Deep Visualization (2015), section 3); and a penalty on the total variation
+    (Mahendran & Vedaldi, Understanding Deep Image Representations by Inverting Them (2015), section 3).
 
     A picture depends on the seed and its class, not on the other classes.
 

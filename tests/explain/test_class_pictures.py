@@ -6,7 +6,9 @@ from planted import COLOURS, SIDE, run_on
 
 from artjax.explain import class_pictures
 
-STEPS = 24
+pytestmark = pytest.mark.slow
+
+STEPS = 16
 
 
 @pytest.fixture(scope="module")

@@ -53,7 +53,7 @@ def run():
 
 @pytest.fixture(scope="module")
 def pictures():
-    return planted(16, np.random.default_rng(5))
+    return planted(8, np.random.default_rng(5))
 
 
 def drawn(model, images):
@@ -85,7 +85,7 @@ def test_every_place_of_the_chosen_layer_counts_and_has_its_value(name):
         logits = model.apply(variables, images)["a"]
         return maps, chosen, slopes, model.places_of(outputs), logits
 
-    images = jax.random.normal(jax.random.key(2), (3, 32, 32, 3))
+    images = jax.random.normal(jax.random.key(2), (3, 48, 48, 3))
     maps, chosen, slopes, places, logits = all_of(images)
     assert maps.shape == places.shape[:3] == slopes.shape[:3]
     assert maps.shape[1] == maps.shape[2] > 1
@@ -108,7 +108,7 @@ def test_every_network_has_a_layer_to_look_at(name):
 @pytest.mark.parametrize("name", TINY)
 def test_all_methods_compute_in_bfloat16_and_return_float32(name):
     model = TINY[name].clone(dtype=jnp.bfloat16)
-    images = jax.ShapeDtypeStruct((2, 32, 32, 3), jnp.float32)
+    images = jax.ShapeDtypeStruct((2, 48, 48, 3), jnp.float32)
     variables = jax.eval_shape(model.init, jax.random.key(0), images)
     classes = jax.ShapeDtypeStruct((2,), jnp.int32)
 
@@ -127,6 +127,7 @@ def test_all_methods_compute_in_bfloat16_and_return_float32(name):
     assert chosen.dtype == jnp.int32
 
 
+@pytest.mark.slow
 def test_the_map_of_a_planted_patch_lies_on_the_patch(run, pictures):
     images, classes, corners = pictures
     for method, margin in (("gradcam", 5), ("integrated_gradients", 2)):
@@ -151,6 +152,7 @@ def test_the_map_of_a_planted_patch_lies_on_the_patch(run, pictures):
         assert np.mean(hits) > 0.8, (method, hits)
 
 
+@pytest.mark.slow
 def test_integrated_gradients_add_up_to_the_rise_of_the_logit(run, pictures):
     images = pictures[0]
     found = explain.attributions(run, images, aspect=np.full(len(images), 1.3))
@@ -182,6 +184,7 @@ def test_smoothgrad_is_the_mean_over_noisy_copies(pictures):
     )
 
 
+@pytest.mark.slow
 def test_other_weights_give_another_map(run, pictures):
     """Adebayo et al., Sanity Checks for Saliency Maps (2018), section 4: a map that stays is empty."""
     images, classes, _ = pictures
@@ -189,17 +192,21 @@ def test_other_weights_give_another_map(run, pictures):
     rng = np.random.default_rng(0)
     drawn = [jax.device_put(rng.permuted(leaf.ravel()).reshape(leaf.shape)) for leaf in leaves]
     other = replace(run, variables={**run.variables, "params": tree.unflatten(drawn)})
-    for method in ("gradcam", "integrated_gradients"):
-        before, after = (explain.heat_maps(of, images, classes, method).maps for of in (run, other))
+    cams = [explain.heat_maps(of, images, classes).maps for of in (run, other)]
+    # With their signs: what is shown of attributions follows the edges of a picture, as Adebayo et al.
+    # found of all that is multiplied by the input.
+    signed = [explain.attributions(of, images, classes).values for of in (run, other)]
+    for before, after in (cams, signed):
         alike = [
             np.corrcoef(a.ravel(), b.ravel())[0, 1]
             for a, b in zip(before, after, strict=True)
             if a.any() and b.any()
         ]
-        assert len(alike) > 4
-        assert np.mean(alike) < 0.5, (method, alike)
+        assert len(alike) > 2
+        assert np.mean(alike) < 0.5, alike
 
 
+@pytest.mark.slow
 def test_maps_are_of_the_given_class_and_do_not_depend_on_the_batch(run, pictures):
     images, classes, _ = pictures
     own = explain.heat_maps(run, images)
@@ -207,15 +214,16 @@ def test_maps_are_of_the_given_class_and_do_not_depend_on_the_batch(run, picture
     assert not np.allclose(own.maps, against.maps, atol=0.1)
     np.testing.assert_array_equal(against.classes, 1 - classes)
     # 18 pictures are two batches, the second of them padded; 3 are one of four.
-    many = explain.heat_maps(run, np.concatenate([images, images[:2]]))
+    many = explain.heat_maps(run, np.resize(images, (18, *images.shape[1:])))
     np.testing.assert_allclose(many.maps[16:], own.maps[:2], atol=1e-4)
     few = explain.heat_maps(run, images[:3])
     np.testing.assert_allclose(few.maps, own.maps[:3], atol=1e-4)
 
 
+@pytest.mark.slow
 def test_maps_see_the_crop_that_evaluation_sees(run, pictures):
     """A picture twice as wide as high: its left and right quarter are not seen."""
-    images = pictures[0].copy()
+    images = pictures[0][:2].copy()
     wide = np.full(len(images), 2.0)
     before = explain.attributions(run, images, aspect=wide)
     images[:, :, : SIDE // 4 - 1] = 0
