@@ -16,7 +16,7 @@ COLOURS = np.asarray([(230, 40, 40), (40, 40, 230)])
 
 
 def planted(count, rng):
-    """Canvases uint8 [N, SIDE, SIDE, 3], classes [N], and row and column of the patch's corner, [N, 2]."""
+    """Canvases uint8 [N, SIDE, SIDE, 3], classes [N], and row and column of a patch's corner, [N, 2]."""
     images = rng.integers(90, 160, (count, SIDE, SIDE, 3)).astype(np.uint8)
     classes = rng.integers(0, len(COLOURS), count)
     corners = rng.integers(2, SIDE - PATCH - 2, (count, 2))

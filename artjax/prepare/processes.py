@@ -191,7 +191,7 @@ class Workers:
             self._free.put(kept)
         if isinstance(result, _Raised):
             raise result.error
-        return result  # type: ignore[no-any-return]
+        return result
 
     def close(self) -> None:
         """Ends all processes, once nobody uses them any more."""

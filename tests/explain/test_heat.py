@@ -14,7 +14,8 @@ from artjax.errors import ConfigError
 from artjax.explain.grad_cam import grad_cam
 from artjax.explain.integrated_gradients import integrated_gradients
 from artjax.explain.rollout import attention_rollout
-from artjax.models import convnext, create_model, efficientnet, family_of, names, resnet, squeezenet
+from artjax.models import convnext, create_model, efficientnet, names, resnet, squeezenet
+from artjax.models.staged import stage_names
 from artjax.models.vgg import VGG
 from artjax.models.vit import Design, ViT
 
@@ -27,7 +28,7 @@ TINY = {
         squeezenet.Plan(4, 3, ((1,), (1,), (1,))), classes={"a": 3}
     ),
     "vgg": VGG(((4,), (8,)), (), classes={"a": 3}),
-    "vgg with hidden layers": VGG(((4,), (8,)), (4,), batch_norm=True, classes={"a": 3}),
+    "vgg with hidden layers": VGG(((4,), (8,)), (32,), batch_norm=True, classes={"a": 3}),
     "vit": ViT(Design(8, 8, 2, 2), classes={"a": 3}),
     "vit with registers": ViT(Design(8, 8, 2, 2, registers=2), classes={"a": 3}),
     "vit with a pool": ViT(Design(8, 8, 2, 2, attention_pool=True), classes={"a": 3}),
@@ -52,7 +53,7 @@ def run():
 
 @pytest.fixture(scope="module")
 def pictures():
-    return planted(16, np.random.default_rng(5))
+    return planted(8, np.random.default_rng(5))
 
 
 def drawn(model, images):
@@ -84,7 +85,7 @@ def test_every_place_of_the_chosen_layer_counts_and_has_its_value(name):
         logits = model.apply(variables, images)["a"]
         return maps, chosen, slopes, model.places_of(outputs), logits
 
-    images = jax.random.normal(jax.random.key(2), (3, 32, 32, 3))
+    images = jax.random.normal(jax.random.key(2), (3, 48, 48, 3))
     maps, chosen, slopes, places, logits = all_of(images)
     assert maps.shape == places.shape[:3] == slopes.shape[:3]
     assert maps.shape[1] == maps.shape[2] > 1
@@ -97,12 +98,17 @@ def test_every_place_of_the_chosen_layer_counts_and_has_its_value(name):
         np.testing.assert_allclose(maps[i], expected, rtol=1e-3, atol=1e-5 * expected.max() + 1e-9)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", names())
-def test_every_network_has_a_map_in_the_proportions_of_its_input(name):
-    side = 2 * family_of(name).size_multiple(name)
-    model = create_model(name, {"a": 3}, dtype=jnp.dtype("bfloat16"), platform="gpu")
-    images = jax.ShapeDtypeStruct((2, side, side, 3), jnp.float32)
+def test_every_network_has_a_layer_to_look_at(name):
+    model = create_model(name, {"a": 3}, dtype=jnp.dtype("float32"), platform="cpu")
+    stages = stage_names(model)
+    assert model.last_place() in stages[-3:-1]
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_all_methods_compute_in_bfloat16_and_return_float32(name):
+    model = TINY[name].clone(dtype=jnp.bfloat16)
+    images = jax.ShapeDtypeStruct((2, 48, 48, 3), jnp.float32)
     variables = jax.eval_shape(model.init, jax.random.key(0), images)
     classes = jax.ShapeDtypeStruct((2,), jnp.int32)
 
@@ -117,35 +123,36 @@ def test_every_network_has_a_map_in_the_proportions_of_its_input(name):
     assert maps.shape[0] == 2
     assert maps.shape[1] == maps.shape[2] >= 2
     assert {of.dtype for of in (maps, values, rolled)} == {jnp.dtype("float32")}
-    assert values.shape == (2, side, side, 3)
+    assert values.shape == images.shape
     assert chosen.dtype == jnp.int32
 
 
+@pytest.mark.slow
 def test_the_map_of_a_planted_patch_lies_on_the_patch(run, pictures):
     images, classes, corners = pictures
-    shares = {}
-    for method in ("gradcam", "integrated_gradients"):
+    for method, margin in (("gradcam", 5), ("integrated_gradients", 2)):
         found = explain.heat_maps(run, images, method=method)
         assert found.maps.dtype == np.float32
         assert found.maps.max() == 1
         assert found.maps.min() >= 0
         np.testing.assert_array_equal(found.classes, classes)  # the network has learnt the task
-        scale = found.maps.shape[1] / SIDE
-        rows = (np.arange(found.maps.shape[1]) + 0.5) / scale
-        within = []
-        for heat, (top, left) in zip(found.maps, corners, strict=True):
-            # A receptive field reaches over the patch; a place of the last stage is 10 px wide.
-            margin = 5 if method == "gradcam" else 2
-            down, across = (
-                (rows >= begin - margin) & (rows < begin + PATCH + margin) for begin in (top, left)
+        side = found.maps.shape[1]
+        places = (np.arange(side) + 0.5) * SIDE / side
+        shares, hits = [], []
+        for heat, corner in zip(found.maps, corners, strict=True):
+            # A place of the last stage is 10 px wide, and sees more than that.
+            rows, columns = (
+                (places >= begin - margin) & (places < begin + PATCH + margin) for begin in corner
             )
-            within.append(heat[np.ix_(down, across)].sum() / heat.sum())
-        shares[method] = np.mean(within)
-    # The patch is 6 % of the picture, with the margins 25 % and 12 %.
-    assert shares["gradcam"] > 0.7, shares
-    assert shares["integrated_gradients"] > 0.7, shares
+            shares.append(heat[np.ix_(rows, columns)].sum() / heat.sum())
+            row, column = np.unravel_index(heat.argmax(), heat.shape)
+            hits.append(rows[row] and columns[column])
+        # With the margin the patch is 25 % of the picture, and 12 %.
+        assert np.mean(shares) > 0.5, (method, shares)
+        assert np.mean(hits) > 0.8, (method, hits)
 
 
+@pytest.mark.slow
 def test_integrated_gradients_add_up_to_the_rise_of_the_logit(run, pictures):
     images = pictures[0]
     found = explain.attributions(run, images, aspect=np.full(len(images), 1.3))
@@ -177,24 +184,29 @@ def test_smoothgrad_is_the_mean_over_noisy_copies(pictures):
     )
 
 
+@pytest.mark.slow
 def test_other_weights_give_another_map(run, pictures):
-    """Adebayo et al., Sanity Checks for Saliency Maps (2018), section 4: a map that stays says nothing."""
+    """Adebayo et al., Sanity Checks for Saliency Maps (2018), section 4: a map that stays is empty."""
     images, classes, _ = pictures
     leaves, tree = jax.tree.flatten(run.variables["params"])
     rng = np.random.default_rng(0)
     drawn = [jax.device_put(rng.permuted(leaf.ravel()).reshape(leaf.shape)) for leaf in leaves]
     other = replace(run, variables={**run.variables, "params": tree.unflatten(drawn)})
-    for method in ("gradcam", "integrated_gradients"):
-        before, after = (explain.heat_maps(of, images, classes, method).maps for of in (run, other))
+    cams = [explain.heat_maps(of, images, classes).maps for of in (run, other)]
+    # With their signs: what is shown of attributions follows the edges of a picture, as Adebayo et al.
+    # found of all that is multiplied by the input.
+    signed = [explain.attributions(of, images, classes).values for of in (run, other)]
+    for before, after in (cams, signed):
         alike = [
             np.corrcoef(a.ravel(), b.ravel())[0, 1]
             for a, b in zip(before, after, strict=True)
             if a.any() and b.any()
         ]
-        assert len(alike) > 4
-        assert np.mean(alike) < 0.5, (method, alike)
+        assert len(alike) > 2
+        assert np.mean(alike) < 0.5, alike
 
 
+@pytest.mark.slow
 def test_maps_are_of_the_given_class_and_do_not_depend_on_the_batch(run, pictures):
     images, classes, _ = pictures
     own = explain.heat_maps(run, images)
@@ -202,15 +214,16 @@ def test_maps_are_of_the_given_class_and_do_not_depend_on_the_batch(run, picture
     assert not np.allclose(own.maps, against.maps, atol=0.1)
     np.testing.assert_array_equal(against.classes, 1 - classes)
     # 18 pictures are two batches, the second of them padded; 3 are one of four.
-    many = explain.heat_maps(run, np.concatenate([images, images[:2]]))
+    many = explain.heat_maps(run, np.resize(images, (18, *images.shape[1:])))
     np.testing.assert_allclose(many.maps[16:], own.maps[:2], atol=1e-4)
     few = explain.heat_maps(run, images[:3])
     np.testing.assert_allclose(few.maps, own.maps[:3], atol=1e-4)
 
 
+@pytest.mark.slow
 def test_maps_see_the_crop_that_evaluation_sees(run, pictures):
     """A picture twice as wide as high: its left and right quarter are not seen."""
-    images = pictures[0].copy()
+    images = pictures[0][:2].copy()
     wide = np.full(len(images), 2.0)
     before = explain.attributions(run, images, aspect=wide)
     images[:, :, : SIDE // 4 - 1] = 0
