@@ -360,7 +360,7 @@ def test_torch_side_answers_with_seconds(folder):
 
 def test_every_benchmark_is_tried(folder):
     scripts_there = {p.stem for p in folder.glob("*.py") if "__main__" in p.read_text()}
-    by_itself = {"intervals", "small_collections", "best_checkpoint", "heads"}
+    by_itself = {"intervals", "small_collections", "best_checkpoint", "heads", "serve"}
     by_itself |= {"train_step_torch", "features_torch"}
     assert scripts_there == SMALLEST.keys() | by_itself
 

@@ -111,6 +111,24 @@ MODES: Mapping[str, Mode] = {
         fields="eval.",
         several_workdirs=True,
     ),
+    "serve": Mode(
+        "serve a page on this machine to drop pictures on; several workdirs are an ensemble",
+        "--workdir runs/artist-studio --mode serve",
+        later("artjax.modes.serve.mode"),
+        flags=(*_DATA, "checkpoint", "host", "port", "max_mb", "per_minute"),
+        fields="eval.",
+        several_workdirs=True,
+    ),
+    "explain": Mode(
+        "show what a run looks at: heat maps, nearest works of train; pictures of its classes; a map",
+        "--workdir runs/artist-studio --mode explain a.jpg folder/",
+        later("artjax.modes.explain.mode"),
+        flags=(
+            *("workdir", "data_dir", "canvas_dir", "checkpoint", "pictures", "split", "out"),
+            *("works", "neighbours", "class_pictures", "map"),
+        ),
+        fields="eval.",
+    ),
     "features": Mode(
         "write the features of all works of a run's collection, as features.npy and works.csv",
         "--workdir runs/artist-studio --mode features",

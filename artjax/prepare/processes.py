@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import queue
 import signal
 import subprocess
 import sys
@@ -137,6 +138,67 @@ def map_in_order(
             while awaited in ready:
                 yield ready.pop(awaited)
                 awaited += 1
+
+
+class Workers:
+    """Processes for callers in several threads; each call has one for itself, and may wait for it.
+
+    A process that crashes, or takes too long, costs only the call that it was working for.
+    """
+
+    def __init__(self, processes: int) -> None:
+        """Starts none: each is started when it is needed first.
+
+        Args:
+          processes: how many work at the same time, at most.
+        """
+        self._free: queue.Queue[_Process | None] = queue.Queue()
+        for _ in range(processes):
+            self._free.put(None)
+        self._count = processes
+
+    def apply(
+        self, function: Callable[[Item], Result], item: Item, seconds: float
+    ) -> Result | None:
+        """What a function returns for an item.
+
+        Args:
+          function: can be pickled, as can its item and result.
+          item: as for `map_in_processes`.
+          seconds: the function may take.
+
+        Returns:
+          None where the process crashed or took longer.
+
+        Raises:
+          Exception: what the function raised.
+        """
+        process = self._free.get()
+        kept: _Process | None = None
+        try:
+            process = process or _Process()
+            process.connection.send((function, item))
+            if process.connection.poll(seconds):
+                result = process.connection.recv()
+                kept = process
+            else:
+                result = None
+        except (EOFError, ConnectionResetError, BrokenPipeError):
+            result = None
+        finally:
+            if kept is None and process is not None:
+                process.end()
+            self._free.put(kept)
+        if isinstance(result, _Raised):
+            raise result.error
+        return result
+
+    def close(self) -> None:
+        """Ends all processes, once nobody uses them any more."""
+        for _ in range(self._count):
+            process = self._free.get()
+            if process is not None:
+                process.end()
 
 
 def serve(descriptor: int) -> None:
