@@ -12,7 +12,7 @@ import numpy as np
 from artjax.data.canvases import Canvases
 from artjax.data.works import Split
 from artjax.errors import ConfigError, WorkdirError
-from artjax.evaluation import evaluate, judging, looks, metrics, reliability
+from artjax.evaluation import curves, evaluate, judging, looks, metrics, reliability
 from artjax.evaluation.evaluate import Evaluated, TaskPredictions
 from artjax.evaluation.metrics import Predictions
 from artjax.evaluation.report import predictions_csv
@@ -133,7 +133,8 @@ def _evaluate(
     seen_by = [member.look for member in members if member.look is not None]
     look = looks.together(seen_by) if seen_by else None
     folder = evaluate.folder_of(workdirs[0], f"ensemble-{split}", which)
-    written = evaluate.write_results(folder, result, table, look)
+    drawn = curves.tables({task: of for task, (_, of) in predictions.items()}, first.classes)
+    written = evaluate.write_results(folder, result, table, look, drawn)
     train = first.splits["train"]
     return Evaluated(works, predictions, written, first.classes, first.data, train, look)
 

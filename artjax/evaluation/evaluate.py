@@ -19,6 +19,7 @@ from artjax.errors import ConfigError
 from artjax.evaluation import (
     baselines,
     copies,
+    curves,
     judging,
     looks,
     metrics,
@@ -104,7 +105,7 @@ def evaluate_split(
     views: int | None = None,
     settings: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Evaluates a run on one split; writes `metrics.json` and `predictions.csv`."""
+    """Evaluates a run on one split; writes `metrics.json`, `predictions.csv` and `curves.tables`."""
     return predict_and_evaluate(opened, name, views, settings).result
 
 
@@ -170,7 +171,8 @@ def predict_and_evaluate(
     }
     table = predictions_csv(predictions, split, run.classes)
     look = looks.of_run(opened, splits, views) if name == "test" else None
-    written = write_results(folder, result, table, look)
+    drawn = curves.tables({task: of for task, (_, of) in predictions.items()}, run.classes)
+    written = write_results(folder, result, table, look, drawn)
     return Evaluated(split, predictions, written, run.classes, data, splits["train"], look)
 
 
@@ -303,16 +305,28 @@ def _left_out(
 
 
 def write_results(
-    folder: Path, result: Mapping[str, Any], table: str, look: looks.Look | None = None
+    folder: Path,
+    result: Mapping[str, Any],
+    table: str,
+    look: looks.Look | None = None,
+    more: Mapping[str, str] = MappingProxyType({}),
 ) -> dict[str, Any]:
     """Writes `metrics.json` and `predictions.csv`, and notes a look at test, in process 0.
+
+    Args:
+      folder: made if it does not exist.
+      result: what `metrics.json` shall hold.
+      table: what `predictions.csv` shall hold.
+      look: at test, if it is one.
+      more: the contents of further files by name, such as those of `curves.tables`.
 
     Returns:
       The result as it is written. JSON has no nan and no infinity, so None takes their place.
     """
     written: dict[str, Any] = finite(result)
     if is_first_process():
-        write_atomically(folder / "predictions.csv", table)
+        for name, text in {**more, "predictions.csv": table}.items():
+            write_atomically(folder / name, text)
         write_atomically(folder / "metrics.json", json_text(written, sort_keys=True))
         if look is not None:
             looks.note(folder, look)

@@ -13,6 +13,8 @@ from artjax.evaluation import bootstrap
 from artjax.evaluation.calibration import brier_score, expected_calibration_error
 from artjax.evaluation.intervals import independent_trials, share_interval
 from artjax.evaluation.paired import paired
+from artjax.evaluation.risk_coverage import area_under_risk_coverage
+from artjax.evaluation.roc import average_precision as precision_of_steps
 from artjax.evaluation.roc import placements
 
 
@@ -180,11 +182,36 @@ def auroc(predictions: Predictions) -> float | None:
     return float(np.mean([placements(scores, own)[own].mean() for scores, own in of_classes]))
 
 
-def by_class(predictions: Predictions, names: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Precision, recall and F1 of each class, ready for JSON.
+def average_precision(predictions: Predictions) -> float | None:
+    """Mean average precision: of each class against all others, in [0, 1]; the unweighted mean.
 
-    Manning et al., Introduction to Information Retrieval (2008), section 8.3. Equals scikit-learn's
-    `precision_recall_fscore_support(zero_division=nan)`.
+    Over the classes that have a work; see `roc.average_precision`. Unlike the area under the ROC curve
+    it falls when many others stand before the works of a rare class: a score that tells nothing has
+    the share of the class. Equals the mean of scikit-learn's `average_precision_score` over the classes
+    that occur as a label.
+
+    Returns:
+      None if a probability is not a number.
+    """
+    found = _average_precisions(predictions)
+    return float(np.mean(list(found.values()))) if found else None
+
+
+def _average_precisions(predictions: Predictions) -> dict[int, float]:
+    """The average precision of each class that has a work; empty if a probability is not a number."""
+    if np.isnan(predictions.log_probabilities).any():
+        return {}
+    return {
+        int(c): precision_of_steps(predictions.log_probabilities[:, c], predictions.labels == c)
+        for c in np.unique(predictions.labels)
+    }
+
+
+def by_class(predictions: Predictions, names: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Precision, recall, F1 and average precision of each class, ready for JSON.
+
+    Manning et al., Introduction to Information Retrieval (2008), sections 8.3 and 8.4. Equals
+    scikit-learn's `precision_recall_fscore_support(zero_division=nan)` and `average_precision_score`.
 
     Args:
       predictions: of one task.
@@ -192,9 +219,11 @@ def by_class(predictions: Predictions, names: Sequence[str]) -> dict[str, dict[s
 
     Returns:
       For each class: `precision`, None where it was never predicted; `recall`, None where it has no
-      work; `f1`, None where both are so; `n`, its number of images; and `works`, its number of works.
+      work; `f1`, None where both are so; `average_precision`, None where it has no work; `n`, its number
+      of images; and `works`, its number of works.
     """
     hits, labelled, predicted = _counts(predictions)
+    precisions = _average_precisions(predictions)
     ids = predictions.work_ids
 
     def works(c: int) -> int:
@@ -208,6 +237,7 @@ def by_class(predictions: Predictions, names: Sequence[str]) -> dict[str, dict[s
             "precision": share(hits[c], predicted[c]),
             "recall": share(hits[c], labelled[c]),
             "f1": share(2 * hits[c], labelled[c] + predicted[c]),
+            "average_precision": precisions.get(c),
             "n": int(labelled[c]),
             "works": works(c),
         }
@@ -249,9 +279,11 @@ METRICS: Mapping[str, Metric] = {
     ),
     "macro_f1": Metric(macro_f1, "macro-F1 {:.3f}"),
     "auroc": Metric(auroc, "AUROC {:.3f}"),
+    "average_precision": Metric(average_precision, "mean average precision {:.3f}"),
     "loss": Metric(loss, "loss {:.3f}"),
     "brier": Metric(brier_score, "Brier score {:.3f}"),
     "ece": Metric(expected_calibration_error, "ECE {:.3f}"),
+    "aurc": Metric(area_under_risk_coverage, "AURC {:.3f}"),
 }
 """All metrics, in the order of a report. A metric that is added here appears in every `metrics.json`."""
 
@@ -293,6 +325,7 @@ def summary(predictions: Predictions, names: Sequence[str] | None = None) -> dic
     }
     if names is not None:
         row |= class_intervals(predictions) | {"by_class": by_class(predictions, names)}
+        row["class_names"] = list(names)  # in their order, which the sorted keys of JSON lose
     return row
 
 
