@@ -107,6 +107,7 @@ def test_metrics_json_has_the_documented_fields(finished):
     assert set(result["tasks"]["artist"]) == {
         *("n", "official_n", "loss", "top1", "top1_ci95", "top1_trials", "top5", "macro_f1"),
         *("baselines", "classes", "labelled_classes", "predicted_classes", "works", "not_finite"),
+        *("aurc", "average_precision", "class_names"),
         *("auroc", "auroc_classes", "balanced_accuracy", "by_class", "brier", "ece", "clusters"),
         *("auroc_ci95", "balanced_accuracy_ci95", "macro_f1_ci95", "paired"),
         *("temperature", "loss_uncalibrated", "brier_uncalibrated", "ece_uncalibrated"),

@@ -2,15 +2,55 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+
+from artjax.evaluation.intervals import share_interval
 
 if TYPE_CHECKING:  # metrics imports this file
     from artjax.evaluation.metrics import Predictions
 
 BINS = 15
 """As many as in Guo et al., On Calibration of Modern Neural Networks (2017), table 1."""
+
+
+class Bin(NamedTuple):
+    """Works that are about as sure as each other.
+
+    Attributes:
+      works: their number.
+      probability: the mean probability of their most probable class, in [0, 1].
+      right: the share of them that is named rightly, in [0, 1].
+      interval: the 95 % interval of that share.
+    """
+
+    works: int
+    probability: float
+    right: float
+    interval: tuple[float, float]
+
+
+def reliability_curve(predictions: Predictions, bins: int = BINS) -> list[Bin]:
+    """The bins of the expected calibration error, those of the least sure works first.
+
+    Plotted, right answers against probability, they are the reliability diagram: DeGroot & Fienberg, The
+    Comparison and Evaluation of Forecasters (1983). The ECE is the mean, over works, of
+    |right - probability|. No bin is empty. There is none where the ECE is not defined.
+    """
+    number = _bin_of(predictions, bins)
+    if number is None:
+        return []
+    confidence = np.exp(predictions.log_probabilities.max(axis=1))
+    right = predictions.predicted == predictions.labels
+    groups = predictions.groups
+    curve = []
+    for b in np.unique(number):
+        own = number == b
+        interval = share_interval(right[own], None if groups is None else groups[own])
+        shares = float(confidence[own].mean()), float(right[own].mean())
+        curve.append(Bin(int(own.sum()), *shares, interval))
+    return curve
 
 
 def expected_calibration_error(predictions: Predictions, bins: int = BINS) -> float | None:
@@ -31,16 +71,24 @@ def expected_calibration_error(predictions: Predictions, bins: int = BINS) -> fl
       None for fewer works than bins, where it would be no more than the mean error of single works, or
       if a work has no finite output.
     """
-    works = len(predictions.labels)
-    if works < bins or not predictions.finite.all():
+    number = _bin_of(predictions, bins)
+    if number is None:
         return None
     confidence = np.exp(predictions.log_probabilities.max(axis=1))
     right = predictions.predicted == predictions.labels
+    # The number of works of a bin is its weight and also divides its sums, so it falls out.
+    distances = np.bincount(number, confidence - right)
+    return float(np.abs(distances).sum() / len(number))
+
+
+def _bin_of(predictions: Predictions, bins: int) -> np.ndarray | None:
+    """The number of each work's bin, int [N]; None for fewer works than bins, or no finite output."""
+    if len(predictions.labels) < bins or not predictions.finite.all():
+        return None
+    confidence = np.exp(predictions.log_probabilities.max(axis=1))
     edges = np.quantile(confidence, np.linspace(0, 1, bins + 1)[1:-1])
     # Only the inner edges: the first and the last bin have no end, so that a probability of 1 is in one.
-    # The number of works of a bin is its weight and also divides its sums, so it falls out.
-    distances = np.bincount(np.searchsorted(edges, confidence), confidence - right)
-    return float(np.abs(distances).sum() / works)
+    return np.searchsorted(edges, confidence)
 
 
 def brier_score(predictions: Predictions) -> float | None:

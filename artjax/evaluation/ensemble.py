@@ -12,8 +12,9 @@ import numpy as np
 from artjax.data.canvases import Canvases
 from artjax.data.works import Split
 from artjax.errors import ConfigError, WorkdirError
-from artjax.evaluation import evaluate, judging, looks, metrics, reliability
+from artjax.evaluation import curves, evaluate, judging, looks, metrics, reliability
 from artjax.evaluation.evaluate import Evaluated, TaskPredictions
+from artjax.evaluation.mc_dropout import number_of_passes
 from artjax.evaluation.metrics import Predictions
 from artjax.evaluation.report import predictions_csv
 from artjax.evaluation.views import number_of_views
@@ -119,11 +120,13 @@ def _evaluate(
         predictions, first.data, first.splits, split, first.classes, _learnt_from(members)
     )
     numbers = {member.row["views"] for member in members}
+    passes = {member.row["mc_dropout"] for member in members}
     result = {
         "split": split,
         "checkpoint_step": None,
         "collection": f"{first.data.prepared.name}/{first.data.prepared.version}",
         "views": numbers.pop() if len(numbers) == 1 else None,
+        "mc_dropout": passes.pop() if len(passes) == 1 else None,
         "cluster_by": cluster_by,
         "tasks": {task: row | judged[task] for task, row in tasks.items()},
         "members": [member.row for member in members],
@@ -133,7 +136,8 @@ def _evaluate(
     seen_by = [member.look for member in members if member.look is not None]
     look = looks.together(seen_by) if seen_by else None
     folder = evaluate.folder_of(workdirs[0], f"ensemble-{split}", which)
-    written = evaluate.write_results(folder, result, table, look)
+    drawn = curves.tables({task: of for task, (_, of) in predictions.items()}, first.classes)
+    written = evaluate.write_results(folder, result, table, look, drawn)
     train = first.splits["train"]
     return Evaluated(works, predictions, written, first.classes, first.data, train, look)
 
@@ -185,14 +189,16 @@ def _predict(
     run, data = opened.run, opened.data
     views = number_of_views(run.config, views)
     splits = evaluate.open_splits(run.config, data, split)
-    raw = evaluate.predict_works(opened, splits[split], views)
-    judge = judging.Judge(reliability.of_run(run, settings), views)
+    passes = number_of_passes(run.config, settings)
+    raw = evaluate.predict_works(opened, splits[split], views, passes)
+    judge = judging.Judge(reliability.of_run(run, settings), views, passes)
     predictions = judge.calibrated(raw)
     unlike_train = judging.unlikeness(opened, splits[split], judge.reliability)
     row = {
         "workdir": str(workdir),
         "checkpoint_step": run.step,
         "views": views,
+        "mc_dropout": passes,
         "top1": {
             task: metrics.top1(of_task)
             for task, (known, of_task) in predictions.items()
@@ -223,7 +229,8 @@ def mean_predictions(members: Sequence[Predictions]) -> Predictions:
       members: one or more predictions of one task, with the same labels and number of classes.
 
     Returns:
-      Their labels and work ids, with the logarithms of the mean probabilities, float64 [N, classes].
+      Their labels and work ids, with the logarithms of the mean probabilities, float64 [N, classes],
+      and the mean of the entropies.
 
     Raises:
       ValueError: if there is no member, or the labels, works or numbers of classes differ.
@@ -240,10 +247,17 @@ def mean_predictions(members: Sequence[Predictions]) -> Predictions:
         shapes = first.log_probabilities.shape, other.log_probabilities.shape
         if shapes[0] != shapes[1]:
             raise ValueError(f"the members of an ensemble predict {shapes[0]} and {shapes[1]}")
-    mean = metrics.mean_log_probabilities(
-        [np.asarray(member.log_probabilities, np.float64) for member in members]
+    logs = [np.asarray(member.log_probabilities, np.float64) for member in members]
+    if len(members) == 1:
+        return first._replace(log_probabilities=logs[0])
+    entropies = [
+        metrics.entropy(of_member) if member.expected_entropy is None else member.expected_entropy
+        for member, of_member in zip(members, logs, strict=True)
+    ]
+    return first._replace(
+        log_probabilities=metrics.mean_log_probabilities(logs),
+        expected_entropy=np.mean(entropies, axis=0),
     )
-    return first._replace(log_probabilities=mean)
 
 
 def member_lines(result: Mapping[str, Any]) -> list[str]:

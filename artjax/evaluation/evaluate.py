@@ -19,8 +19,10 @@ from artjax.errors import ConfigError
 from artjax.evaluation import (
     baselines,
     copies,
+    curves,
     judging,
     looks,
+    mc_dropout,
     metrics,
     nearest_neighbours,
     reliability,
@@ -78,13 +80,15 @@ def evaluate_workdir(
         images are streamed.
       views: 1, 5 or 10 views of each work; default: as the run's `eval.views` says.
       settings: fields of the section `eval` in place of the run's own, by name: `error_rate`,
-        `foreign_rate`, and `cluster_by`, the label whose works the intervals keep together, or "".
+        `foreign_rate`, `mc_dropout`, and `cluster_by`, the label whose works the intervals keep
+        together, or "".
 
     Returns:
       The contents of `metrics.json`.
 
     Raises:
-      ConfigError: for an unknown split or checkpoint, or another number of views.
+      ConfigError: for an unknown split or checkpoint, another number of views, or passes with dropout
+        of a network without it.
       WorkdirError: if there is no checkpoint, or the run was trained on other data.
       DataError: if the data cannot be found, or has no label `cluster_by`.
     """
@@ -104,7 +108,7 @@ def evaluate_split(
     views: int | None = None,
     settings: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Evaluates a run on one split; writes `metrics.json` and `predictions.csv`."""
+    """Evaluates a run on one split; writes `metrics.json`, `predictions.csv` and `curves.tables`."""
     return predict_and_evaluate(opened, name, views, settings).result
 
 
@@ -141,8 +145,9 @@ def predict_and_evaluate(
     views = number_of_views(run.config, views)
     splits = open_splits(run.config, data, name)
     split = splits[name]
-    raw = predict_works(opened, split, views)
-    judge = judging.Judge(reliability.of_run(run, settings), views)
+    passes = mc_dropout.number_of_passes(run.config, settings)
+    raw = predict_works(opened, split, views, passes)
+    judge = judging.Judge(reliability.of_run(run, settings), views, passes)
     cluster_by = cluster_label(run.config, settings)
     predictions = in_context(judge.calibrated(raw), data, splits, name, cluster_by)
     predictions = _with_neighbours(predictions, nearest_neighbours.of_run(opened, splits, name))
@@ -164,13 +169,15 @@ def predict_and_evaluate(
         "checkpoint_step": run.step,
         "collection": f"{data.prepared.name}/{data.prepared.version}",
         "views": views,
+        "mc_dropout": passes,
         "cluster_by": cluster_by,
         "tasks": {task: row | judged[task] for task, row in tasks.items()},
         **of_copies,
     }
     table = predictions_csv(predictions, split, run.classes)
     look = looks.of_run(opened, splits, views) if name == "test" else None
-    written = write_results(folder, result, table, look)
+    drawn = curves.tables({task: of for task, (_, of) in predictions.items()}, run.classes)
+    written = write_results(folder, result, table, look, drawn)
     return Evaluated(split, predictions, written, run.classes, data, splits["train"], look)
 
 
@@ -240,14 +247,15 @@ def _with_neighbours(
     return result
 
 
-def predict_works(opened: OpenRun, split: Split, views: int) -> TaskPredictions:
+def predict_works(opened: OpenRun, split: Split, views: int, passes: int = 0) -> TaskPredictions:
     """Predicts all works of a split, from the features of the run where it has some.
 
-    Features are of one view. For several, the trunk is computed on the images.
+    Features are of one view. For several, the trunk is computed on the images. The arguments are those
+    of `predict_split`.
     """
     features = None if views > 1 else opened.features
     seen = features.seen(split) if features else split
-    return predict_split(opened.run.network, opened.run.variables, seen, views)
+    return predict_split(opened.run.network, opened.run.variables, seen, views, passes)
 
 
 def scores(
@@ -303,16 +311,28 @@ def _left_out(
 
 
 def write_results(
-    folder: Path, result: Mapping[str, Any], table: str, look: looks.Look | None = None
+    folder: Path,
+    result: Mapping[str, Any],
+    table: str,
+    look: looks.Look | None = None,
+    more: Mapping[str, str] = MappingProxyType({}),
 ) -> dict[str, Any]:
     """Writes `metrics.json` and `predictions.csv`, and notes a look at test, in process 0.
+
+    Args:
+      folder: made if it does not exist.
+      result: what `metrics.json` shall hold.
+      table: what `predictions.csv` shall hold.
+      look: at test, if it is one.
+      more: the contents of further files by name, such as those of `curves.tables`.
 
     Returns:
       The result as it is written. JSON has no nan and no infinity, so None takes their place.
     """
     written: dict[str, Any] = finite(result)
     if is_first_process():
-        write_atomically(folder / "predictions.csv", table)
+        for name, text in {**more, "predictions.csv": table}.items():
+            write_atomically(folder / name, text)
         write_atomically(folder / "metrics.json", json_text(written, sort_keys=True))
         if look is not None:
             looks.note(folder, look)
@@ -320,7 +340,11 @@ def write_results(
 
 
 def predict_split(
-    network: Network, variables: Mapping[str, Any], split: Split, views: int = 1
+    network: Network,
+    variables: Mapping[str, Any],
+    split: Split,
+    views: int = 1,
+    passes: int = 0,
 ) -> TaskPredictions:
     """Predicts all works of a split, as the mean of the probabilities of 1, 5 or 10 views of each.
 
@@ -329,19 +353,31 @@ def predict_split(
       variables: whole ones.
       split: the works; its images may be features.
       views: 1, 5 or 10.
+      passes: with dropout on, whose probabilities are averaged; 0 = one without it.
     """
     collected: dict[str, list[np.ndarray]] = {task: [] for task in split.labels}
+    entropies: dict[str, list[np.ndarray]] = {task: [] for task in split.labels}
     sharding = network.batch_sharding
+    words = mc_dropout.words_of_names(split.file_names) if passes else np.empty(0, np.uint32)
     for real, batch in batches.evaluation_batches(split, network.eval_batch_size, sharding):
+        if passes:
+            given = network, variables, batch, words[real], passes, views
+            for task, found in mc_dropout.sampled(*given).items():
+                collected[task].append(found.log_probabilities)
+                entropies[task].append(found.expected_entropy)
+            continue
         for task, logits in logits_of_views(network, variables, batch, views).items():
             collected[task].append(logits[: len(real)])
     result = {}
     for task, batch_logits in collected.items():
         known = np.flatnonzero(split.labels[task] >= 0)
-        log_probabilities = metrics.log_softmax(np.concatenate(batch_logits)[known])
-        ids = split.work_ids[known] if len(split.work_ids) else None
-        labels = split.labels[task][known]
-        result[task] = known, metrics.Predictions(labels, log_probabilities, ids)
+        predictions = metrics.Predictions(
+            split.labels[task][known],
+            metrics.log_softmax(np.concatenate(batch_logits)[known]),
+            split.work_ids[known] if len(split.work_ids) else None,
+            expected_entropy=np.concatenate(entropies[task])[known] if passes else None,
+        )
+        result[task] = known, predictions
     return result
 
 

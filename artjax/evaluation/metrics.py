@@ -13,6 +13,8 @@ from artjax.evaluation import bootstrap
 from artjax.evaluation.calibration import brier_score, expected_calibration_error
 from artjax.evaluation.intervals import independent_trials, share_interval
 from artjax.evaluation.paired import paired
+from artjax.evaluation.risk_coverage import area_under_risk_coverage
+from artjax.evaluation.roc import average_precision as precision_of_steps
 from artjax.evaluation.roc import placements
 
 
@@ -27,6 +29,8 @@ class Predictions(NamedTuple):
       clusters: what images share that are right or wrong together, str [N]: those of a work, and others;
         None where there are no others.
       others: by the name of a baseline, whether it names each image rightly, bool [N].
+      expected_entropy: the mean of the entropies of the answers whose mean these are, in nats, float64
+        [N]; None of a single answer.
     """
 
     labels: np.ndarray
@@ -34,6 +38,7 @@ class Predictions(NamedTuple):
     work_ids: np.ndarray | None = None
     clusters: np.ndarray | None = None
     others: Mapping[str, np.ndarray] = MappingProxyType({})
+    expected_entropy: np.ndarray | None = None
 
     def only(self, indices: Sequence[int]) -> Predictions:
         """The predictions of some of the works."""
@@ -43,7 +48,20 @@ class Predictions(NamedTuple):
             None if self.work_ids is None else self.work_ids[indices],
             None if self.clusters is None else self.clusters[indices],
             {name: right[indices] for name, right in self.others.items()},
+            None if self.expected_entropy is None else self.expected_entropy[indices],
         )
+
+    @property
+    def mutual_information(self) -> np.ndarray | None:
+        """How far the answers are from each other whose mean these are, in nats, [N]; 0 if not at all.
+
+        The entropy of the mean less the mean of the entropies: Houlsby et al., Bayesian Active Learning
+        for Classification (2011), section 3; Smith & Gal, Understanding Measures of Uncertainty for
+        Adversarial Example Detection (2018), section 2.2. None of a single answer.
+        """
+        if self.expected_entropy is None:
+            return None
+        return np.maximum(entropy(self.log_probabilities) - self.expected_entropy, 0.0)
 
     @property
     def groups(self) -> np.ndarray | None:
@@ -93,6 +111,7 @@ def joined(parts: Sequence[Predictions]) -> Predictions:
             for name in parts[0].others
             if name in in_all
         },
+        together([part.expected_entropy for part in parts]),
     )
 
 
@@ -103,6 +122,17 @@ def log_softmax(logits: np.ndarray) -> np.ndarray:
     logits = np.where(np.isfinite(logits).all(axis=-1, keepdims=True), logits, np.nan)
     shifted = logits - logits.max(axis=-1, keepdims=True)
     return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+
+
+def entropy(log_probabilities: np.ndarray) -> np.ndarray:
+    """Entropy of the last axis in nats, float64, in [0, ln classes]; nan where a probability is nan.
+
+    Shannon, A Mathematical Theory of Communication (1948), section 6. A probability of 0 adds nothing.
+    """
+    probabilities = np.exp(log_probabilities)
+    with np.errstate(invalid="ignore"):  # 0 times an infinite logarithm
+        terms = np.where(probabilities == 0, 0.0, probabilities * log_probabilities)
+    return np.maximum(-terms.sum(axis=-1), 0.0)
 
 
 def mean_log_probabilities(parts: Sequence[np.ndarray]) -> np.ndarray:
@@ -180,11 +210,36 @@ def auroc(predictions: Predictions) -> float | None:
     return float(np.mean([placements(scores, own)[own].mean() for scores, own in of_classes]))
 
 
-def by_class(predictions: Predictions, names: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Precision, recall and F1 of each class, ready for JSON.
+def average_precision(predictions: Predictions) -> float | None:
+    """Mean average precision: of each class against all others, in [0, 1]; the unweighted mean.
 
-    Manning et al., Introduction to Information Retrieval (2008), section 8.3. Equals scikit-learn's
-    `precision_recall_fscore_support(zero_division=nan)`.
+    Over the classes that have a work; see `roc.average_precision`. Unlike the area under the ROC curve
+    it falls when many others stand before the works of a rare class: a score that tells nothing has
+    the share of the class. Equals the mean of scikit-learn's `average_precision_score` over the classes
+    that occur as a label.
+
+    Returns:
+      None if a probability is not a number.
+    """
+    found = _average_precisions(predictions)
+    return float(np.mean(list(found.values()))) if found else None
+
+
+def _average_precisions(predictions: Predictions) -> dict[int, float]:
+    """The average precision of each class that has a work; empty if a probability is not a number."""
+    if np.isnan(predictions.log_probabilities).any():
+        return {}
+    return {
+        int(c): precision_of_steps(predictions.log_probabilities[:, c], predictions.labels == c)
+        for c in np.unique(predictions.labels)
+    }
+
+
+def by_class(predictions: Predictions, names: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Precision, recall, F1 and average precision of each class, ready for JSON.
+
+    Manning et al., Introduction to Information Retrieval (2008), sections 8.3 and 8.4. Equals
+    scikit-learn's `precision_recall_fscore_support(zero_division=nan)` and `average_precision_score`.
 
     Args:
       predictions: of one task.
@@ -192,9 +247,11 @@ def by_class(predictions: Predictions, names: Sequence[str]) -> dict[str, dict[s
 
     Returns:
       For each class: `precision`, None where it was never predicted; `recall`, None where it has no
-      work; `f1`, None where both are so; `n`, its number of images; and `works`, its number of works.
+      work; `f1`, None where both are so; `average_precision`, None where it has no work; `n`, its number
+      of images; and `works`, its number of works.
     """
     hits, labelled, predicted = _counts(predictions)
+    precisions = _average_precisions(predictions)
     ids = predictions.work_ids
 
     def works(c: int) -> int:
@@ -208,6 +265,7 @@ def by_class(predictions: Predictions, names: Sequence[str]) -> dict[str, dict[s
             "precision": share(hits[c], predicted[c]),
             "recall": share(hits[c], labelled[c]),
             "f1": share(2 * hits[c], labelled[c] + predicted[c]),
+            "average_precision": precisions.get(c),
             "n": int(labelled[c]),
             "works": works(c),
         }
@@ -249,9 +307,11 @@ METRICS: Mapping[str, Metric] = {
     ),
     "macro_f1": Metric(macro_f1, "macro-F1 {:.3f}"),
     "auroc": Metric(auroc, "AUROC {:.3f}"),
+    "average_precision": Metric(average_precision, "mean average precision {:.3f}"),
     "loss": Metric(loss, "loss {:.3f}"),
     "brier": Metric(brier_score, "Brier score {:.3f}"),
     "ece": Metric(expected_calibration_error, "ECE {:.3f}"),
+    "aurc": Metric(area_under_risk_coverage, "AURC {:.3f}"),
 }
 """All metrics, in the order of a report. A metric that is added here appears in every `metrics.json`."""
 
@@ -291,9 +351,19 @@ def summary(predictions: Predictions, names: Sequence[str] | None = None) -> dic
             for name, other in predictions.others.items()
         },
     }
+    if (apart := predictions.mutual_information) is not None:
+        # Images without a finite output have none.
+        row["predictive_entropy"] = _mean_of_finite(entropy(predictions.log_probabilities))
+        row["mutual_information"] = _mean_of_finite(apart)
     if names is not None:
         row |= class_intervals(predictions) | {"by_class": by_class(predictions, names)}
+        row["class_names"] = list(names)  # in their order, which the sorted keys of JSON lose
     return row
+
+
+def _mean_of_finite(values: np.ndarray) -> float | None:
+    finite = values[np.isfinite(values)]
+    return float(finite.mean()) if len(finite) else None
 
 
 def _number(groups: np.ndarray | None, n: int) -> int:

@@ -18,6 +18,7 @@ from artjax import config as config_lib
 from artjax.data import folds as folds_lib
 from artjax.evaluation import (
     baselines,
+    curves,
     ensemble,
     evaluate,
     judging,
@@ -168,10 +169,12 @@ def pool_folds(
     look = of_fold.look  # that of any fold is that of all
     assert look is not None
     target = evaluate.folder_of(workdir, "folds", given["which"])
-    result = evaluate.write_results(target, result, table, look)
+    together = {task: metrics.joined(of_task) for task, of_task in pooled.items()}
+    drawn = curves.tables(together, classes)
+    result = evaluate.write_results(target, result, table, look, drawn)
     return Tested(
         {task: np.concatenate(of_task) for task, of_task in file_names.items()},
-        {task: metrics.joined(of_task) for task, of_task in pooled.items()},
+        together,
         result,
         table,
         look,

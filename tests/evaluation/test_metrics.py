@@ -92,7 +92,8 @@ def test_numbers_of_each_class_equal_scikit_learn():
     assert ours["d"]["precision"] is None
     assert ours["d"]["f1"] == 0
     assert ours["e"]["recall"] is None
-    assert ours["f"] == {"precision": None, "recall": None, "f1": None, "n": 0, "works": 0}
+    nothing = dict.fromkeys(("precision", "recall", "f1", "average_precision"))
+    assert ours["f"] == nothing | {"n": 0, "works": 0}
     works = [len(set(ids[labels == c])) for c in range(6)]
     assert [ours[name]["works"] for name in names] == works
     assert "by_class" not in metrics.summary(given)
@@ -117,7 +118,8 @@ def test_all_metrics_are_formatted_in_the_order_of_a_report():
     assert metrics.format_metrics(row) == (
         "top-1 50.0% (95 % interval 9.5% to 90.5%, of this network on other works), "
         "balanced accuracy 50.0% (chance 50.0%), "
-        "macro-F1 0.333, AUROC 0.500, loss 0.693, Brier score 0.500, ECE undefined"
+        "macro-F1 0.333, AUROC 0.500, mean average precision 0.500, loss 0.693, Brier score 0.500, "
+        "ECE undefined, AURC 0.500"
     )
 
 

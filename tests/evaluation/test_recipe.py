@@ -123,6 +123,7 @@ def result_of(row, **changes):
     row = {
         "n": 217, "works": 207, "classes": 12, "labelled_classes": 12, "official_n": None,
         "top1": 0.915, "top5": 0.99, "balanced_accuracy": 0.9, "macro_f1": 0.9, "auroc": None,
+        "average_precision": None, "aurc": None,
         "loss": 0.3, "brier": 0.1, "ece": 0.05, "top1_deviation": 0.046, "top1_ci95": [0.7, 0.98],
         "top1_works_share": 0.25, "ensemble_top1": 0.95,
         "baselines": {"chance": 1 / 12, "best_constant": 0.71, "train_majority": 0.0,
