@@ -77,6 +77,23 @@ class StagedNetwork(nn.Module, kw_only=True):
                 return x
         return self._head_logits(x, train)
 
+    def last_place(self) -> str:
+        """The last stage whose outputs belong to places of the picture, each of which counts afterwards.
+
+        It is the stage that explanations look at. The last stage of all has pooled or flattened them.
+        """
+        return stage_names(self)[-2]
+
+    def places_of(self, outputs: jax.Array) -> jax.Array:
+        """Outputs of `last_place`, or of another stage with places, as they lie: [B, h, w, C].
+
+        Raises:
+          ValueError: if these outputs belong to no places.
+        """
+        if outputs.ndim != 4:
+            raise ValueError(f"outputs of shape {outputs.shape} belong to no places of the picture")
+        return outputs
+
     def _head_logits(self, features: jax.Array, train: bool) -> dict[str, jax.Array]:
         """Features [B, …] → logits for each task, float32 [B, classes]."""
         x = features.reshape(features.shape[0], -1)

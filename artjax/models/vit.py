@@ -35,7 +35,7 @@ from artjax.models.preprocessing import Preprocessing
 from artjax.models.presets import CLIP, SIGLIP
 from artjax.models.registry import Family, Translated, register
 from artjax.models.resampling import resize_grid
-from artjax.models.staged import Stage, StagedNetwork, part_in_name
+from artjax.models.staged import Stage, StagedNetwork, part_in_name, stage_names
 from artjax.models.translation import TORCHVISION
 
 
@@ -151,6 +151,26 @@ class ViT(StagedNetwork):
         for n in range(1, self.design.depth + 1):
             yield f"block{n}", partial(self._block, f"block{n}")
         yield "pooled", self._attention_pool if self.design.attention_pool else self._class_token
+
+    @property
+    def prefix(self) -> int:
+        """Number of tokens before those of the patches: the class token, and registers."""
+        return 0 if self.design.attention_pool else 1 + self.design.registers
+
+    def last_place(self) -> str:
+        """The stage before the last block, after which the class token takes from no other token.
+
+        The query of an attention pool takes from all: there it is the last block.
+        """
+        return stage_names(self)[-2 if self.design.attention_pool else -3]
+
+    def places_of(self, outputs: jax.Array) -> jax.Array:
+        """The tokens [B, N, C] of the patches: [B, h, w, C]. The picture is a square."""
+        if outputs.ndim != 3:
+            raise ValueError(f"outputs of shape {outputs.shape} belong to no places of the picture")
+        patches = outputs[:, self.prefix :]
+        side = math.isqrt(patches.shape[1])
+        return patches.reshape(len(patches), side, side, -1)
 
     def _embedding(self, images: jax.Array) -> jax.Array:
         design = self.design

@@ -82,18 +82,33 @@ FLAGS: Mapping[str, Flag] = {
         metavar="NAME_OR_JSON",
     ),
     "overwrite": Flag("build again what is prepared already", switch=True),
-    "split": Flag("train, validation or test (default: test)"),
+    "split": Flag("train, validation or test (default: test; with --mode explain validation)"),
     "checkpoint": Flag("best (by validation) or last (default: best)"),
     "out": Flag(
-        "the table to write, a row for each picture; the same command continues it (default: "
-        "WORKDIR/predict/predictions.csv)",
+        "with --mode predict the table to write, a row for each picture; the same command continues it "
+        "(default: WORKDIR/predict/predictions.csv); with --mode explain the folder (default: in "
+        "WORKDIR/explanations)",
         type=Path,
-        metavar="FILE.csv",
+        metavar="PATH",
     ),
     "top": Flag("labels of each picture, the most probable first (default: 5)", type=int),
     "catalogue": Flag(
         "predict the works that the works.csv (or another list) of the one folder names, with their "
         "work_id and title",
+        switch=True,
+    ),
+    "works": Flag("works of the split to explain, drawn at random (default: 24)", type=int),
+    "neighbours": Flag(
+        "nearest works of train to show for each picture; 0 for none (default: 5)", type=int
+    ),
+    "class_pictures": Flag(
+        "draw what the network would most like to see of each class, from noise, or from the one "
+        "picture that is given",
+        switch=True,
+    ),
+    "map": Flag(
+        "draw the works of the split as a map, on which those lie near each other that the network "
+        "takes for alike",
         switch=True,
     ),
     "stop_after_steps": Flag(

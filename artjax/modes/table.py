@@ -111,6 +111,16 @@ MODES: Mapping[str, Mode] = {
         fields="eval.",
         several_workdirs=True,
     ),
+    "explain": Mode(
+        "show what a run looks at: heat maps, nearest works of train; pictures of its classes; a map",
+        "--workdir runs/artist-studio --mode explain a.jpg folder/",
+        later("artjax.modes.explain.mode"),
+        flags=(
+            *("workdir", "data_dir", "canvas_dir", "checkpoint", "pictures", "split", "out"),
+            *("works", "neighbours", "class_pictures", "map"),
+        ),
+        fields="eval.",
+    ),
     "features": Mode(
         "write the features of all works of a run's collection, as features.npy and works.csv",
         "--workdir runs/artist-studio --mode features",

@@ -56,7 +56,7 @@ def create_eval_step(
             return of_features
 
         def logits_of(works: tuple[jax.Array, jax.Array]) -> dict[str, jax.Array]:
-            images = _evaluated(*works, image_size, preprocessing, view)
+            images = evaluated(*works, image_size, preprocessing, view)
             logits: Any = model.apply(variables, preprocessing.normalise(images))
             return logits
 
@@ -98,7 +98,7 @@ def create_feature_step(
 
         images, aspect = batch["image"], batch["aspect"]
         if keys is None:
-            seen = _evaluated(images, aspect, image_size, preprocessing)
+            seen = evaluated(images, aspect, image_size, preprocessing)
         else:
             seen = jax.vmap(one)(keys, images, aspect)
         features: Any = model.apply(variables, preprocessing.normalise(seen), until=boundary)
@@ -107,7 +107,7 @@ def create_feature_step(
     return feature_step
 
 
-def _evaluated(
+def evaluated(
     images: jax.Array,
     aspect: jax.Array,
     size: int,
