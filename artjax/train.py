@@ -24,6 +24,7 @@ from artjax.evaluation import evaluate, judging, looks, reliability, report
 from artjax.evaluation.during_training import EVALUATORS, Evaluated
 from artjax.evaluation.establishing import establish
 from artjax.places import Places
+from artjax.report.writing import Evaluation, wants_report, write_report
 from artjax.runs import OpenRun, Run, claim, seen, whole_of
 from artjax.runs.run import read_record
 from artjax.runtime import locks
@@ -32,7 +33,7 @@ from artjax.runtime.compilation_cache import CompilationCounter
 from artjax.setup import Setup, open_setup
 from artjax.startup_report import initial_loss, introduce, lengthened, trunk_health
 from artjax.training import frozen as frozen_lib
-from artjax.training import memory, solving, switches
+from artjax.training import history, memory, solving, switches
 from artjax.training.best import BestSoFar, Validation
 from artjax.training.checkpoint import Checkpoints
 from artjax.training.features import Features
@@ -124,6 +125,7 @@ class _Run:
         self.frozen: dict[str, Any] = {}
         self.features: Features | None = None
         self.solved: solving.Solved | None = None
+        self.reported: Evaluation | None = None  # of test, or of validation if that is held back
 
     def run(self) -> Outcome:
         setup, workdir = self.setup, self.setup.places.workdir
@@ -144,6 +146,7 @@ class _Run:
         with_images = self.setup
         self.setup, self.features = with_images.with_features(self.frozen)
         source = self.setup.open_source()
+        self._note(history.STARTED if latest is None else history.RESUMED, latest or 0)
         with self.compilations:
             train_step = self._compile(source)
             stepping, progress = self._resume_or_start(train_step, source, with_images)
@@ -151,6 +154,7 @@ class _Run:
         step = stepping.step
         if not self._is_complete(step):
             why = f"stopped by {signal.Signals(signal_number).name}" if signal_number else "stopped"
+            self._note(history.STOPPED, step, why)
             self.say(
                 f"{why} at step {step:,} of {self.steps:,}, and saved a checkpoint; the same command "
                 "resumes from it"
@@ -159,9 +163,22 @@ class _Run:
         del stepping  # and with it the state
         if why := self._why_stopped_early(step):
             self.say(why)
+            self._note(history.STOPPED, step, why)
         results = self._evaluate_best()
         self._conclude(results)
         return Outcome(step, finished=True, results=results)
+
+    def _note(self, what: str, step: int, text: str = "") -> None:
+        """Writes an event to the history of the run, after the warnings since the last one."""
+        if not mesh_lib.is_first_process():
+            return
+        workdir, warnings = self.setup.places.workdir, self.setup.console.take_warnings()
+        try:
+            for warning in warnings:
+                history.note(workdir, history.WARNED, step, warning)
+            history.note(workdir, what, step, text)
+        except OSError as error:  # it is not worth a training
+            self.say(f"note: {workdir / history.FILE} cannot be written: {error.strerror}")
 
     def _is_complete(self, step: int) -> bool:
         return step == self.steps or self._is_stale()
@@ -383,7 +400,14 @@ class _Run:
         # Before the evaluations, which take the temperature from it.
         for line in judging.said_of([judging.Judge(establish(opened), setup.config.eval.views)]):
             self.say(line)
-        return {name: evaluate.evaluate_split(opened, name) for name in self.evaluated}
+        workdir, results = setup.places.workdir, {}
+        for name in self.evaluated:
+            found = evaluate.predict_and_evaluate(opened, name)
+            results[name] = found.result
+            self.reported = Evaluation(
+                workdir, name, found.result, [found], [workdir], opened=opened
+            )
+        return results
 
     def _with_advice(self, error: TrainingError) -> TrainingError:
         latest = self.checkpoints.latest_step
@@ -437,3 +461,9 @@ class _Run:
         if self.held_back and whole_of(workdir) == workdir:
             self.say(looks.not_looked_at(workdir, "--split test"))
         self.say(f"results: {workdir / 'evaluation'}, curves: {workdir}/metrics.jsonl")
+        if self.reported is None:
+            return  # it was evaluated before
+        self._note(history.FINISHED, self.checkpoints.latest_step or 0)
+        # Of a fold there is none: the page is about all of them.
+        if wants_report(self.setup.config) and whole_of(workdir) == workdir:
+            write_report(self.reported, self.say)

@@ -1,10 +1,15 @@
-"""Draws the pictures of README.md and docs/: the studio, the augmentations, the curves of a run.
+"""Draws the pictures of README.md and docs/: studio, augmentations, the curves of a run, its report.
+
+The report is drawn by Chromium, where there is one.
 
 make train && make figures
 """
 
 import io
+import shutil
+import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import jax
@@ -96,10 +101,41 @@ def draw_curves(workdir: Path, path: Path) -> None:
     figure.savefig(path, dpi=110)
 
 
+def draw_report(workdir: Path, path: Path, height_px: int = 1800) -> None:
+    """The top of the report, and beside it its surest errors, as Chromium shows them."""
+    names = ("chromium", "chromium-browser", "google-chrome", "chrome")
+    browser = next(filter(None, map(shutil.which, names)), None)
+    if browser is None:
+        print(f"{path} stays as it is: it needs Chromium to show the report")
+        return
+    page = workdir / "report" / "index.html"
+    only_errors = (
+        "<style>h1, nav, h1 + div, #task-1 > :not(#errors-1, #errors-1 ~ *) { display: none }"
+    )
+    parts = []
+    for style in ("", f"{only_errors} #errors-1 {{ margin-top: 0 }}</style>"):
+        copy = page.with_name("shown.html")
+        copy.write_text(page.read_text().replace("</head>", f"{style}</head>"))
+        with tempfile.TemporaryDirectory() as folder:
+            picture = Path(folder) / "page.png"
+            flags = ["--headless", "--disable-gpu", "--no-sandbox", "--hide-scrollbars"]
+            flags += [f"--screenshot={picture}", f"--window-size=1160,{height_px}"]
+            subprocess.run(
+                [browser, *flags, copy.resolve().as_uri()], check=True, capture_output=True
+            )
+            parts.append(Image.open(picture).convert("RGB"))
+        copy.unlink()
+    both = Image.new("RGB", (2 * parts[0].width, height_px), "white")
+    for number, part in enumerate(parts):
+        both.paste(part, (number * part.width, 0))
+    small = both.resize((1500, 1500 * height_px // both.width), Image.Resampling.LANCZOS)
+    small.quantize(160).save(path, optimize=True)
+
+
 if __name__ == "__main__":
+    workdir = Path(sys.argv[1] if sys.argv[1:] else "runs/artist-studio")
     IMAGES.mkdir(exist_ok=True)
     draw_contact_sheet(IMAGES / "studio.jpg")
     draw_augmentations(IMAGES / "augmentations.jpg")
-    draw_curves(
-        Path(sys.argv[1] if sys.argv[1:] else "runs/artist-studio"), IMAGES / "training.png"
-    )
+    draw_curves(workdir, IMAGES / "training.png")
+    draw_report(workdir, IMAGES / "report.png")

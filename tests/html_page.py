@@ -18,7 +18,7 @@ class Page(HTMLParser):
       headings: the level of each heading.
     """
 
-    VOID = frozenset(("meta", "br", "img", "link", "input", "hr", "wbr"))
+    VOID = frozenset(("meta", "br", "img", "link", "input", "hr", "wbr", "col"))
 
     def __init__(self, file):
         super().__init__()

@@ -136,6 +136,7 @@ def tiny_config(**changes: object) -> ConfigDict:
     config.log_every = 4
     config.model.name = "vgg_small"
     config.model.dropout = 0.2
+    config.eval.report = False  # it takes longer than the training
     config.optim.peak_lr = 0.05
     for name, value in changes.items():
         section, _, leaf = name.rpartition("__")

@@ -711,6 +711,12 @@ GROUPS: Mapping[str, Sequence[Field]] = {
             "a work and its near-duplicates. --mode evaluate may set it for a finished run.",
             also=("cluster_by",),
         ),
+        Field(
+            "eval.report",
+            True,
+            "Whether an evaluation ends with a page for people, report/index.html. --mode evaluate may "
+            "set it for a finished run.",
+        ),
     ),
     "Logs and checkpoints": (
         Field(

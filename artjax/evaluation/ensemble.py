@@ -67,11 +67,22 @@ def evaluate_ensemble(
       WorkdirError: if a run has no checkpoint, other tasks, classes or data, or other folds.
       DataError: if the data cannot be found, or has no label `cluster_by`.
     """
+    given = Given(which, data_dir, canvas_dir)
+    return check_and_evaluate(workdirs, split, given, views, settings).result
+
+
+def check_and_evaluate(
+    workdirs: Sequence[Path],
+    split: str,
+    given: Given,
+    views: int | None = None,
+    settings: Mapping[str, Any] | None = None,
+) -> Evaluated:
+    """As `evaluate_ensemble`; what the runs say as one of the works."""
     evaluate.check_split(split)
     workdirs = [Path(workdir) for workdir in workdirs]
     _check_distinct(workdirs)
-    given = Given(which, data_dir, canvas_dir)
-    return _evaluate(workdirs, split, given, views, settings).result
+    return _evaluate(workdirs, split, given, views, settings)
 
 
 class Given(NamedTuple):

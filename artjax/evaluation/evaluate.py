@@ -92,9 +92,23 @@ def evaluate_workdir(
       WorkdirError: if there is no checkpoint, or the run was trained on other data.
       DataError: if the data cannot be found, or has no label `cluster_by`.
     """
+    given = which, data_dir, canvas_dir
+    return open_and_evaluate(workdir, split, *given, views, settings)[1].result
+
+
+def open_and_evaluate(
+    workdir: Path,
+    split: str,
+    which: str = "best",
+    data_dir: Path | None = None,
+    canvas_dir: Path | None = None,
+    views: int | None = None,
+    settings: Mapping[str, Any] | None = None,
+) -> tuple[OpenRun, Evaluated]:
+    """As `evaluate_workdir`; the run with its data, and what it says of the works."""
     check_split(split)
     opened = open_run(workdir, which, data_dir, canvas_dir)
-    return evaluate_split(opened, split, views, settings)
+    return opened, predict_and_evaluate(opened, split, views, settings)
 
 
 def folder_of(workdir: Path, name: str, which: str = "best") -> Path:

@@ -42,7 +42,7 @@ def report_lines(result: Mapping[str, Any]) -> list[str]:
     """
     lines = []
     used = NO_RESULTS.get(result["split"])
-    covers = "" if used else _covers(result)
+    covers = "" if used else f"{subject(result)} on other works"
     for task, row in result["tasks"].items():
         official = row["official_n"]
         works = f"{row['n']:,} works"
@@ -88,14 +88,14 @@ def report_lines(result: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def _covers(result: Mapping[str, Any]) -> str:
-    """What the interval speaks of: how these networks would do on other works; not other trainings."""
+def subject(result: Mapping[str, Any]) -> str:
+    """What an interval speaks of: these networks, on other works; not other trainings."""
     networks = "this network"
     if "members" in result:
         networks = "this ensemble"
     elif result["split"] == "folds":
         networks = "the networks of these folds"
-    return f"{networks} on other works"
+    return networks
 
 
 def cautions(

@@ -6,7 +6,7 @@ workdir. The predictions of all folds together are one score.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,6 +32,7 @@ from artjax.modes import parts as parts_lib
 from artjax.modes.labels.of_folds import LabelsOfFolds
 from artjax.modes.parts import Part, Tested, claimed, conclude, train_parts
 from artjax.places import Places
+from artjax.report.writing import Evaluation, wants_report, write_report
 from artjax.runs import parts_of, read_config, runs_in
 from artjax.train import Outcome, train
 
@@ -89,8 +90,9 @@ def evaluate_folds(
     which: str = "best",
     views: int | None = None,
     settings: Mapping[str, Any] | None = None,
+    say: Callable[[str], None] = print,
 ) -> dict[str, Any]:
-    """Pools what the folds' networks say of their test works; writes `evaluation/folds/`.
+    """Pools what the folds' networks say of their test works; writes `evaluation/folds/` and the report.
 
     Those of the last checkpoints are written to `evaluation/folds-last/`.
 
@@ -102,6 +104,7 @@ def evaluate_folds(
       which: the checkpoint of each fold, `best` or `last`.
       views: 1, 5 or 10 views of each work; default: as `eval.views` says.
       settings: fields of `eval` in place of the runs' own; see `evaluate.evaluate_workdir`.
+      say: gets the line about the report.
 
     Returns:
       What `metrics.json` holds. It has the form of every other one; the baselines are means over the
@@ -113,7 +116,13 @@ def evaluate_folds(
       WorkdirError: if a fold has no checkpoint, or the data has changed since training.
     """
     given = {"data_dir": data_dir, "canvas_dir": canvas_dir, "which": which}
-    return pool_folds(workdir, folds, given, views, settings).result
+    tested = pool_folds(workdir, folds, given, views, settings)
+    runs = runs_in(workdir)
+    config = read_config(runs[0])
+    if wants_report(config, settings):
+        name = evaluate.folder_of(workdir, "folds", which).name
+        write_report(Evaluation(workdir, name, tested.result, tested.parts, runs, which), say)
+    return tested.result
 
 
 def pool_folds(
@@ -127,7 +136,7 @@ def pool_folds(
     tables: list[str] = []
     pooled: dict[str, list[metrics.Predictions]] = {}
     file_names: dict[str, list[np.ndarray]] = {}
-    by_fold: list[dict[str, Any]] = []
+    of_folds: list[evaluate.Evaluated] = []
     labels = LabelsOfFolds()
     for fold in range(folds):
         runs = runs_in(workdir / f"fold{fold}")
@@ -139,8 +148,9 @@ def pool_folds(
             file_names.setdefault(task, []).append(of_fold.split.file_names[known])
         classes = of_fold.classes
         tables.append(report.predictions_csv(of_fold.predictions, of_fold.split, classes, fold))
-        by_fold.append(of_fold.result)
+        of_folds.append(of_fold)
         labels.add(of_fold)
+    by_fold = [of.result for of in of_folds]
     config = read_config(runs[0])
     assert config is not None
     features = config_lib.label_features(config)
@@ -178,6 +188,7 @@ def pool_folds(
         result,
         table,
         look,
+        of_folds,
     )
 
 

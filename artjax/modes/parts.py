@@ -48,6 +48,7 @@ class Tested(NamedTuple):
       result: what `metrics.json` holds.
       table: what `predictions.csv` holds.
       look: at test.
+      parts: what was evaluated: a run, or each fold.
     """
 
     file_names: Mapping[str, np.ndarray]
@@ -55,6 +56,7 @@ class Tested(NamedTuple):
     result: dict[str, Any]
     table: str
     look: looks.Look
+    parts: Sequence[evaluate.Evaluated]
 
 
 def checked(config: ConfigDict) -> ConfigDict:
@@ -169,4 +171,5 @@ def on_test(
         found.result,
         report.predictions_csv(found.predictions, found.split, found.classes),
         found.look,
+        [found],
     )

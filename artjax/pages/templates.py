@@ -23,6 +23,7 @@ def _environment() -> jinja2.Environment:
     )
     environment.filters["count"] = lambda number: f"{number:,}"
     environment.filters["percent"] = lambda share: f"{share:.1%}"
+    environment.filters["capitalize_first"] = lambda text: text[:1].upper() + text[1:]
     return environment
 
 
@@ -30,8 +31,8 @@ def render(template: str, **values: Any) -> str:
     """A page as HTML. It needs no script, no server and no network.
 
     A template belongs to the room that fills it. It extends `pages/base.html`, which has the style
-    sheet, and imports parts such as tables and bars from `pages/parts.html`. Two filters are known
-    everywhere: `count` (1,234) and `percent` (of a share in [0, 1]: 12.3%).
+    sheet, and imports parts such as tables and bars from `pages/parts.html`. Three filters are known
+    everywhere: `count` (1,234), `percent` (of a share in [0, 1]: 12.3%), and `capitalize_first`.
 
     Args:
       template: its path inside the package, such as `modes/describe/page.html`.

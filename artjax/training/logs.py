@@ -15,6 +15,8 @@ from artjax.errors import TrainingError, WorkdirError
 from artjax.files import write_atomically
 from artjax.training.events import Events
 
+_WARNING = "warning: "
+
 
 class MetricsLog:
     """Rows of numbers, written to `metrics.jsonl` and as TensorBoard events.
@@ -153,12 +155,23 @@ class Console:
     def __init__(self, *, enabled: bool = True) -> None:
         self._enabled = enabled
         self._bar: tqdm | None = None
+        self._warnings: list[str] = []
 
     def say(self, text: str) -> None:
         """Prints a line above the bar."""
+        if text.startswith(_WARNING):
+            self._warnings.append(text.removeprefix(_WARNING))
         if self._enabled:
             tqdm.write(text, file=sys.stdout)
             sys.stdout.flush()
+
+    def take_warnings(self) -> list[str]:
+        """The warnings about the training that were said since the last call.
+
+        Those below a result, which are indented, are of the evaluation, and are not among them.
+        """
+        taken, self._warnings = self._warnings, []
+        return taken
 
     def start(self, step: int, steps: int) -> None:
         """Opens the bar if standard error is a terminal."""
