@@ -204,7 +204,7 @@ def _explained(
     aspect = np.asarray([one.aspect for one in seen])
     answers = answers_of([run], seen, judges)
     near = [()] * len(items) if train is None else _near(run, train, items, settings.neighbours)
-    works = [
+    works: list[dict[str, Any]] = [
         {
             "picture": item.picture,
             "unlike": answers.unlikeness is not None and answers.unlikeness[row] > 1,

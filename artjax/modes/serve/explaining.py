@@ -10,10 +10,11 @@ import numpy as np
 from PIL import Image
 
 from artjax import config as config_lib
-from artjax.data.works import Split, take
+from artjax.data.works import take
 from artjax.errors import ArtjaxError
-from artjax.evaluation import embeddings, train_embeddings
-from artjax.evaluation.predict import Answers, batch_of
+from artjax.evaluation import alike
+from artjax.evaluation.alike import TrainWorks, embeddings_of
+from artjax.evaluation.predict import Answers
 from artjax.explain import heat_maps, overlay
 from artjax.pages.pictures import small_size
 from artjax.prepare.seeing import Seen
@@ -70,21 +71,12 @@ class Explainer:
           canvas_dir: the present folder for canvases, if it is another.
         """
         self._run = run
-        self._train: Split | None = None
-        self._embeddings = np.empty((0, 0), np.float32)
+        self._train: TrainWorks | None = None
         self.why_no_nearest = ""
-        kept = train_embeddings.kept(run.workdir, run.step)
-        if kept is None:
-            self.why_no_nearest = "no embeddings of train are kept with this run"
-            return
         try:
-            data = with_data(run, data_dir, canvas_dir).data
-            train = data.split("train", config_lib.label_features(run.config))
+            self._train = TrainWorks.of(with_data(run, data_dir, canvas_dir))
         except ArtjaxError as error:
             self.why_no_nearest = str(error)
-            return
-        self._train = train.only(kept.indices)
-        self._embeddings = kept.works.astype(np.float32)
 
     def explain(self, pictures: Sequence[Seen], found: Answers) -> list[Explanation]:
         """What is shown beside the answers.
@@ -114,30 +106,15 @@ class Explainer:
     def _nearest(self, pictures: Sequence[Seen]) -> list[tuple[Near, ...]]:
         if self._train is None:
             return [()] * len(pictures)
-        outputs = self._run.network.trunk_outputs(
-            self._run.variables, batch_of(self._run, pictures)
-        )
-        queries = embeddings.unit(np.asarray(outputs)[: len(pictures)])
-        found = embeddings.nearest(queries, self._embeddings, NEAREST)
-        return [
-            tuple(
-                self._near(int(index), float(similarity))
-                for index, similarity in zip(indices, similarities, strict=True)
-            )
-            for indices, similarities in zip(found.indices, found.similarities, strict=True)
-        ]
+        found = self._train.near(embeddings_of(self._run, pictures), NEAREST)
+        return [tuple(self._shown(work) for work in of_picture) for of_picture in found]
 
-    def _near(self, index: int, similarity: float) -> Near:
-        train = self._train
-        assert train is not None
-        labels = {
-            task: names[train.labels[task][index]]
-            for task, names in self._run.classes.items()
-            if train.labels[task][index] >= 0
-        }
-        image = take(train.images, train.rows[[index]])[0]
-        picture = _small(image, float(train.aspect[index]))
-        return Near(similarity, str(train.file_names[index]), labels, picture)
+    def _shown(self, work: alike.Near) -> Near:
+        assert self._train is not None
+        split = self._train.split
+        image = take(split.images, split.rows[[work.row]])[0]
+        picture = _small(image, float(split.aspect[work.row]))
+        return Near(work.similarity, work.file_name, work.labels, picture)
 
 
 def _small(canvas: np.ndarray, aspect: float) -> Image.Image:
