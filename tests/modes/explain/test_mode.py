@@ -69,7 +69,7 @@ def test_files_are_explained_and_an_unreadable_one_is_one_line(workdir, pictures
                 assert laid.width / laid.height == pytest.approx(aspect, abs=0.02)
     # A file that was named by itself decides the status; the others are explained all the same.
     assert explained(workdir, pictures, pictures / "broken.png", "--out", out) == 2
-    with pytest.raises(DataError, match="broken.png is not a usable image"):
+    with pytest.raises(DataError, match=r"broken.png is not a usable image"):
         explained(workdir, pictures / "broken.png", "--out", out)
     assert (out / "index.html").read_text().count("<section") == 3  # the page before stays
 
