@@ -247,6 +247,7 @@ def test_what_cannot_be_explained_is_one_line(run, pictures):
     assert explain.heat_maps(run, images, layer="stage2").maps.shape == (2, 8, 8)
 
 
+@pytest.mark.slow
 def test_rollout_follows_attention():
     """Two blocks by hand, from the network's own layers, in float64."""
     model = TINY["vit with registers"]
