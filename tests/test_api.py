@@ -476,3 +476,18 @@ def test_a_collection_is_built_whatever_else_has_its_name(tmp_path, museum):
     described = json.loads((tmp_path / "collection/artist/2.0.0/dataset_info.json").read_text())
     assert described["moduleName"] == "collection.collection_dataset_builder"
     assert described["description"].startswith("Anybody's own pictures.")  # its README.md
+
+
+@pytest.mark.slow
+def test_explained_pictures_are_the_pictures_with_heat(loaded, pictures, runs):
+    file = sorted(pictures.iterdir())[0]
+    (laid,) = loaded.explain(file)
+    with Image.open(file) as picture:
+        assert laid.size == picture.size
+        # Somewhere it is coloured by the map.
+        changed = np.abs(np.asarray(laid, int) - np.asarray(picture.convert("RGB"), int)).max()
+    assert changed > 60
+    with pytest.raises(ConfigError, match="heat maps are those of one network, and 2 are loaded"):
+        artjax.load([runs / "first", runs / "second"]).explain(file)
+    with pytest.raises(DataError, match=r"nowhere.png is not a usable image: no such file"):
+        loaded.explain([file, pictures / "nowhere.png"])

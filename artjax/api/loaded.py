@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
@@ -10,17 +11,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from PIL import Image
 
+from artjax import config as config_lib
 from artjax.api.paths import AnyPath, given
 from artjax.api.pictures import Pictures, Prediction, Ranked, as_files, named
 from artjax.api.quiet import quiet_libraries
-from artjax.errors import ConfigError, DataError
+from artjax.data import decoding
+from artjax.errors import ConfigError, DataError, ImageError
 from artjax.evaluation import evaluate, looks, mc_dropout, predict, reliability
 from artjax.evaluation.feature_export import export_features
 from artjax.evaluation.judging import Judge
 from artjax.evaluation.predict import Answer
 from artjax.evaluation.views import number_of_views
+from artjax.explain import heat_maps, overlay
 from artjax.modes.evaluate import evaluate_workdirs
+from artjax.prepare import picture_decoding
 from artjax.runs import Run, runs_in, with_data
 from artjax.runtime import mesh
 
@@ -187,12 +193,7 @@ class Loaded:
           ConfigError: for several networks.
           DataError: if a picture cannot be used.
         """
-        if len(self.runs) > 1:
-            raise ConfigError(
-                f"features are those of one network, and {len(self.runs)} are loaded; load one of them, "
-                f"such as {self.runs[0].workdir}"
-            )
-        run = self.runs[0]
+        run = self._only_run("features are")
         rows = []
         with as_files(pictures) as all_given:
             for one in all_given:
@@ -210,6 +211,54 @@ class Loaded:
                     of_batch = np.asarray(outputs, np.float32)[: len(batch)]
                     rows.append(of_batch.reshape(len(batch), -1))
         return np.concatenate(rows)
+
+    def _only_run(self, what: str) -> Run:
+        if len(self.runs) > 1:
+            raise ConfigError(
+                f"{what} those of one network, and {len(self.runs)} are loaded; load one of them, "
+                f"such as {self.runs[0].workdir}"
+            )
+        return self.runs[0]
+
+    @quiet_libraries()
+    def explain(
+        self, pictures: Pictures, method: str = "gradcam", task: str = ""
+    ) -> list[Image.Image]:
+        """Shows where the network looks for its first answer: pictures with a heat map over them.
+
+        What the network does not see is pale and grey. `artjax.explain` has the maps as numbers, and
+        those of other classes.
+
+        Args:
+          pictures: as for `predict`; all of them must be usable.
+          method: `gradcam`, `integrated_gradients`, or `rollout` of a vision transformer.
+          task: whose answer; default: the first task.
+
+        Returns:
+          RGB images in true proportions, as large as the cleaned pictures.
+
+        Raises:
+          ConfigError: for several networks, an unknown task or method, or rollout without attention.
+          DataError: if a picture cannot be used.
+        """
+        run = self._only_run("heat maps are")
+        side = config_lib.canvas_size(run.config)
+        laid = []
+        with as_files(pictures) as all_given:
+            for one in all_given:
+                _check_usable(one.picture, one.reason)
+                try:
+                    jpeg = picture_decoding.clean(one.file, run.record.short_side_px).jpeg
+                except ImageError as error:
+                    _check_usable(one.picture, str(error))
+                    raise
+                canvas, aspect = decoding.squash(jpeg, side)
+                found = heat_maps(
+                    run, canvas[None], method=method, aspect=np.asarray([aspect]), task=task
+                )
+                with Image.open(io.BytesIO(jpeg)) as picture:
+                    laid.append(overlay(picture, found.maps[0], found.share))
+        return laid
 
     @quiet_libraries()
     def save_features(

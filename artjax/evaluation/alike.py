@@ -24,13 +24,13 @@ class Near(NamedTuple):
     """A work of train that is near a picture.
 
     Attributes:
-      row: in `TrainWorks.split`.
+      work: its number in `TrainWorks.split`.
       file_name: in the collection.
       labels: by task; without those that are not known.
       similarity: cosine of the embeddings, in [-1, 1].
     """
 
-    row: int
+    work: int
     file_name: str
     labels: dict[str, str]
     similarity: float

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import numpy as np
@@ -26,6 +26,9 @@ from artjax.evaluation.judging import Judge
 from artjax.evaluation.views import logits_of_views, number_of_views
 from artjax.prepare.seeing import Seen, see_all
 from artjax.runs import Run
+
+if TYPE_CHECKING:  # it imports this module
+    from artjax.evaluation.alike import Near
 
 BATCH_SIZE = 64
 
@@ -55,6 +58,7 @@ class Answer(NamedTuple):
       reason: why the picture is not usable; empty if it is.
       spread: of each task how far the answers are from each other whose mean this is; empty of a single
         answer.
+      near: the nearest works of train, the nearest first; empty if they were not asked for.
     """
 
     file: Path
@@ -63,6 +67,7 @@ class Answer(NamedTuple):
     unlikeness: float | None = None
     reason: str = ""
     spread: Mapping[str, Spread] = {}
+    near: Sequence[Near] = ()
 
 
 class Answers(NamedTuple):
@@ -106,6 +111,7 @@ def answers(
     files: Sequence[Path],
     judges: Sequence[Judge],
     processes: int | None = None,
+    near: Callable[[Sequence[Seen]], Sequence[Sequence[Near]]] | None = None,
 ) -> Generator[list[Answer], None, None]:
     """Predicts the labels of image files, some at a time, while the next ones are being cleaned.
 
@@ -114,6 +120,7 @@ def answers(
       files: of the images.
       judges: from `judges_of`, of the same runs.
       processes: that clean; see `seeing.see_all`.
+      near: finds the nearest works of train of some pictures, if they are asked for.
 
     Yields:
       The answers for some files, in the order of the files, also for those that are not usable.
@@ -122,11 +129,12 @@ def answers(
         for batch in several:
             usable = [seen for _, seen in batch if not seen.reason]
             found = answers_of(runs, usable, judges) if usable else None
+            nearest = near(usable) if near and usable else [()] * len(usable)
             rows = iter(range(len(usable)))
             yield [
                 Answer(file, reason=seen.reason)
                 if seen.reason or found is None
-                else found.of_row(file, next(rows))
+                else found.of_row(file, row := next(rows))._replace(near=nearest[row])
                 for file, seen in batch
             ]
 

@@ -10,7 +10,7 @@ from threadpoolctl import threadpool_limits
 
 SIDE_PX = 2000
 _PERPLEXITY = 30.0  # van der Maaten & Hinton (2008), section 2, name 5 to 50
-_COVERED = 0.6  # share of the map that thumbnails would cover if none lay on another
+_COVERED = 0.2  # share of the map that thumbnails would cover if none lay on another
 _FRAME_PX = 3
 
 

@@ -105,7 +105,9 @@ FLAGS: Mapping[str, Flag] = {
     "per_minute": Flag("pictures a minute from one address (default: 120)", type=int),
     "works": Flag("works of the split to explain, drawn at random (default: 24)", type=int),
     "neighbours": Flag(
-        "nearest works of train to show for each picture; 0 for none (default: 5)", type=int
+        "nearest works of train to name for each picture (default: 0 with --mode predict, 5 with "
+        "--mode explain)",
+        type=int,
     ),
     "class_pictures": Flag(
         "draw what the network would most like to see of each class, from noise, or from the one "

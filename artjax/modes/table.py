@@ -106,7 +106,7 @@ MODES: Mapping[str, Mode] = {
         later("artjax.modes.predict.mode"),
         flags=(
             *("config", "workdir", "data_dir", "canvas_dir", "checkpoint", "pictures"),
-            *("out", "top", "catalogue"),
+            *("out", "top", "catalogue", "neighbours"),
         ),
         fields="eval.",
         several_workdirs=True,

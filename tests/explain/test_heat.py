@@ -138,17 +138,18 @@ def test_the_map_of_a_planted_patch_lies_on_the_patch(run, pictures):
         np.testing.assert_array_equal(found.classes, classes)  # the network has learnt the task
         side = found.maps.shape[1]
         places = (np.arange(side) + 0.5) * SIDE / side
-        shares, hits = [], []
+        gains, hits = [], []
         for heat, corner in zip(found.maps, corners, strict=True):
             # A place of the last stage is 10 px wide, and sees more than that.
             rows, columns = (
                 (places >= begin - margin) & (places < begin + PATCH + margin) for begin in corner
             )
-            shares.append(heat[np.ix_(rows, columns)].sum() / heat.sum())
+            on_patch = heat[np.ix_(rows, columns)]
+            gains.append(on_patch.mean() / heat.mean())
             row, column = np.unravel_index(heat.argmax(), heat.shape)
             hits.append(rows[row] and columns[column])
-        # With the margin the patch is 25 % of the picture, and 12 %.
-        assert np.mean(shares) > 0.5, (method, shares)
+        # With the margin the patch is about 25 % of the picture, and 12 %.
+        assert np.mean(gains) > 1.5, (method, gains)
         assert np.mean(hits) > 0.8, (method, hits)
 
 
@@ -246,6 +247,7 @@ def test_what_cannot_be_explained_is_one_line(run, pictures):
     assert explain.heat_maps(run, images, layer="stage2").maps.shape == (2, 8, 8)
 
 
+@pytest.mark.slow
 def test_rollout_follows_attention():
     """Two blocks by hand, from the network's own layers, in float64."""
     model = TINY["vit with registers"]

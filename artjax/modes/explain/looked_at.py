@@ -57,11 +57,13 @@ class Item(NamedTuple):
       picture: its small copy.
       seen: its canvas.
       labels: what is known of it, by task.
+      file_name: in the collection; empty for a file.
     """
 
     picture: Picture
     seen: Seen
     labels: Mapping[str, str]
+    file_name: str = ""
 
 
 def of_files(folder: Path, run: Run, paths: Sequence[Path], settings: Settings) -> Page:
@@ -111,7 +113,8 @@ def of_split(folder: Path, run: Run, name: str, count: int, settings: Settings) 
         for i in range(len(split)):
             image = split.gather(np.asarray([i]))["image"][0]
             seen = Seen({side: image}, float(split.aspect[i]))
-            yield Item(small[str(split.file_names[i])], seen, labels_of(run, split, i))
+            name = str(split.file_names[i])
+            yield Item(small[name], seen, labels_of(run, split, i), name)
 
     return _page(folder, run, items(), len(split), train, settings)
 
@@ -166,8 +169,8 @@ def _page(
             interrupted = True
     if train is not None:
         _add_pictures(folder, train, works)
-    lines = [f"{len(works):,} of {total:,} pictures explained" if interrupted else ""]
-    lines[0] = lines[0] or f"{len(works):,} pictures explained"
+    of_all = f" of {total:,}" if interrupted else ""
+    lines = [f"{len(works):,}{of_all} pictures explained"]
     lines += [f"{_IN_WORDS[method]}: {layer}" for method, layer in layers.items()]
     if why_none:
         lines.append(f"the nearest works of train are not shown: {why_none}")
@@ -251,7 +254,7 @@ def _near(run: Run, train: TrainWorks, items: Sequence[Item], count: int) -> lis
     """The nearest works of train; a work of train is not its own neighbour."""
     queries = embeddings_of(run, [item.seen for item in items])
     return [
-        tuple(one for one in found if one.file_name != item.picture.file_name)[:count]
+        tuple(one for one in found if one.file_name != item.file_name)[:count]
         for item, found in zip(items, train.near(queries, count + 1), strict=True)
     ]
 

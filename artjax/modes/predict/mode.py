@@ -7,7 +7,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from artjax.errors import ConfigError
 from artjax.evaluation import judging
+from artjax.evaluation.alike import Near, TrainWorks, embeddings_of
 from artjax.evaluation.judging import Judge
 from artjax.evaluation.predict import (
     Answer,
@@ -29,10 +30,12 @@ from artjax.modes.predict import table
 from artjax.modes.predict.request import Request, request_for
 from artjax.modes.predict.rows import Layout
 from artjax.modes.predict.screen import Summary, shown_path
-from artjax.runs import Run, runs_in
+from artjax.prepare.seeing import Seen
+from artjax.runs import Run, runs_in, with_data
 from artjax.training.groups import flat, update_digest
 
 _TOP = 5
+_Nearest = Callable[[Sequence[Seen]], Sequence[Sequence[Near]]]
 _SECONDS_WITHOUT_BAR = 2
 
 
@@ -60,13 +63,15 @@ def run(command: Command) -> int:
     check_same_classes(runs)
     judges = judges_of(runs, views, settings)
     several = len(runs) > 1 or any(judge.passes for judge in judges)
-    layout = Layout(runs[0].classes, top, "catalogue" in command.flags, several)
+    neighbours = command.flags.get("neighbours", 0)
+    near = _nearest(command, runs, neighbours)
+    layout = Layout(runs[0].classes, top, "catalogue" in command.flags, several, neighbours)
     summary = Summary(layout, request)
     origin = _origin(runs, judges, layout, request)
     kept = layout.columns, origin, request, "out" not in command.flags
     with table.alone(file), table.opened(file, *kept, summary.add) as rows:
         done_before = summary.usable
-        if not _all_predicted(runs, judges, layout, request, rows, summary):
+        if not _all_predicted(runs, judges, layout, request, rows, summary, near):
             return 128 + signal.SIGINT
     if len(runs) > 1:
         print(f"the mean of {len(runs)} runs: {', '.join(map(str, members))}")
@@ -78,6 +83,23 @@ def run(command: Command) -> int:
             )
     print(command.next("evaluate"))
     return 2 if summary.named_unusable else 0
+
+
+def _nearest(command: Command, runs: Sequence[Run], count: int) -> _Nearest | None:
+    """What finds the nearest works of train, if they are asked for."""
+    if count < 0:
+        raise ConfigError(f"--neighbours {count}: it must be 0 or more")
+    if not count:
+        return None
+    if len(runs) > 1:
+        raise ConfigError(
+            f"--neighbours: the nearest works are those of one network, and {len(runs)} are given"
+        )
+    (run,) = runs
+    train = TrainWorks.of(
+        with_data(run, command.flags.get("data_dir"), command.flags.get("canvas_dir"))
+    )
+    return lambda pictures: train.near(embeddings_of(run, pictures), count)
 
 
 def _check_any_file(request: Request) -> None:
@@ -93,6 +115,7 @@ def _all_predicted(
     request: Request,
     rows: table.Table,
     summary: Summary,
+    near: _Nearest | None,
 ) -> bool:
     """Predicts the pictures that have no row yet; False if it was interrupted."""
     done_before = summary.usable
@@ -109,7 +132,12 @@ def _all_predicted(
         disable=None,  # where standard error is no terminal
     )
     try:
-        with bar, closing(answers(runs, [picture.file for picture in todo], judges)) as batches:
+        with (
+            bar,
+            closing(
+                answers(runs, [picture.file for picture in todo], judges, near=near)
+            ) as batches,
+        ):
             _add(rows, summary, known)
             pictures = iter(todo)
             for batch in batches:
@@ -166,6 +194,7 @@ def _origin(
             "folder": "" if request.folder is None else str(request.folder),
             "--catalogue": layout.catalogue,
             "--top": layout.top,
+            "--neighbours": layout.neighbours,
             "eval.views": [judge.views for judge in judges],
             "eval.error_rate": [judge.reliability.error_rate for judge in judges],
             "eval.foreign_rate": [judge.reliability.foreign_rate for judge in judges],

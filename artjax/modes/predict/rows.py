@@ -24,12 +24,14 @@ class Layout:
       top: how many labels of each task have a column; fewer where it has fewer.
       catalogue: whether there are columns for what a catalogue says.
       spread: whether there are columns for how far several answers are from each other.
+      neighbours: how many nearest works of train have columns.
     """
 
     classes: Mapping[str, Sequence[str]]
     top: int
     catalogue: bool = False
     spread: bool = False
+    neighbours: int = 0
 
     @property
     def columns(self) -> list[str]:
@@ -42,6 +44,8 @@ class Layout:
         for task in self.classes:
             for rank in range(2, self.labels(task) + 1):
                 names += self.of_label(task, rank)
+        for rank in range(1, self.neighbours + 1):
+            names += self._of_neighbour(rank)
         return [*names, "error"]
 
     def labels(self, task: str) -> int:
@@ -52,6 +56,11 @@ class Layout:
         """The columns of a label of a task and of its probability, from rank 1."""
         name = _prefix(task) if rank == 1 else f"{_prefix(task)}_{rank}"
         return name, f"{name}_probability"
+
+    def _of_neighbour(self, rank: int) -> list[str]:
+        """The columns of a nearest work of train: its file, its labels, and its similarity."""
+        name = f"near_{rank}"
+        return [name, *(f"{name}_{task}" for task in self.classes), f"{name}_similarity"]
 
     def row(self, picture: Picture, answer: Answer) -> Row:
         """The cells of a picture; those that it leaves out are empty."""
@@ -67,6 +76,10 @@ class Layout:
         if answer.unlikeness is not None:
             row["unlike_train"] = _YES_NO[answer.unlikeness > 1]
             row["unlikeness"] = f"{answer.unlikeness:.4f}"
+        for rank, near in enumerate(answer.near, start=1):
+            labels = [harmless(near.labels.get(task, "")) for task in self.classes]
+            cells = [harmless(near.file_name), *labels, f"{near.similarity:.4f}"]
+            row |= dict(zip(self._of_neighbour(rank), cells, strict=True))
         return row
 
     def _of_task(self, task: str, probabilities: np.ndarray) -> Row:

@@ -107,14 +107,14 @@ class Explainer:
         if self._train is None:
             return [()] * len(pictures)
         found = self._train.near(embeddings_of(self._run, pictures), NEAREST)
-        return [tuple(self._shown(work) for work in of_picture) for of_picture in found]
+        return [tuple(self._shown(near) for near in of_picture) for of_picture in found]
 
-    def _shown(self, work: alike.Near) -> Near:
+    def _shown(self, near: alike.Near) -> Near:
         assert self._train is not None
         split = self._train.split
-        image = take(split.images, split.rows[[work.row]])[0]
-        picture = _small(image, float(split.aspect[work.row]))
-        return Near(work.similarity, work.file_name, work.labels, picture)
+        image = take(split.images, split.rows[[near.work]])[0]
+        picture = _small(image, float(split.aspect[near.work]))
+        return Near(near.similarity, near.file_name, near.labels, picture)
 
 
 def _small(canvas: np.ndarray, aspect: float) -> Image.Image:

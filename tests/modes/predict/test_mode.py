@@ -62,9 +62,9 @@ def computed(monkeypatch):
     """The names of the files that each call predicts."""
     calls = []
 
-    def answers(runs, files, judges):
+    def answers(runs, files, judges, **options):
         calls.append([file.name for file in files])
-        return of_mode(runs, files, judges)
+        return of_mode(runs, files, judges, **options)
 
     of_mode = mode.answers
     monkeypatch.setattr(mode, "answers", answers)
@@ -337,3 +337,16 @@ def test_an_evaluation_with_dropout_has_its_own_columns(workdir, data_dir, capsy
         apart = [float(one["mutual_information"]) for one in csv.DictReader(stream)]
     assert row["mutual_information"] == pytest.approx(np.mean(apart))
     assert min(apart) > 0
+
+
+def test_the_nearest_works_of_train_have_columns(workdir, pictures, tmp_path):
+    assert predicted(workdir, pictures, "--neighbours", "2") == 0
+    rows = rows_of(workdir / "predict" / "predictions.csv")
+    assert len(rows) == 12
+    for row in rows.values():
+        assert row["near_1"].startswith("train/")
+        assert row["near_1_artist"] in ARTISTS
+        assert 1 >= float(row["near_1_similarity"]) >= float(row["near_2_similarity"])
+        assert "near_3" not in row
+    with pytest.raises(ConfigError, match="the nearest works are those of one network, and 2 are"):
+        predicted(workdir, "--workdir", workdir, pictures, "--neighbours", "2")
