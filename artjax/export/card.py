@@ -141,8 +141,8 @@ def _input(program: Program) -> list[str]:
             f"upright picture squashed to a square of {about['canvas_px']} px with a Lanczos filter, "
             "without cropping.",
             "- `aspect`, float32 [batch]: width / height of the picture before that.",
-            f"- The network cuts out {seen} in its true proportions, resamples to {config.image_size} px "
-            f"with {filters}, normalises with {numbers}, and returns probabilities for each task, "
+            f"- The network cuts out {seen} in its true proportions, resamples to "
+            f"{config.image_size} px with {filters}, normalises with {numbers}, and returns probabilities for each task, "
             "float32 [batch, classes].",
         ]
         for task in program.tasks:
@@ -153,8 +153,8 @@ def _input(program: Program) -> list[str]:
         order = preprocessing.channel_order
         lines += [
             f"- The picture, upright and in RGB: its central square ({share}the shorter side), "
-            f"resampled to {config.image_size} px with {filters}; then (x / 255 - mean) / std with {numbers}; "
-            f"channels in the order {order}. float32 [batch, {config.image_size}, "
+            f"resampled to {config.image_size} px with {filters}; then (x / 255 - mean) / std with "
+            f"{numbers}; channels in the order {order}. float32 [batch, {config.image_size}, "
             f"{config.image_size}, 3], or channels first for PyTorch.",
             "- It returns logits for each task, float32 [batch, classes].",
         ]
@@ -235,7 +235,8 @@ def _limits(program: Program, evaluated: Mapping[str, dict[str, Any]]) -> list[s
         "## Limits",
         "",
         f"- It knows {names}, and answers with one of them for every picture, also for one of "
-        "something else. The export does not tell unsure answers or foreign pictures; `--mode predict` does.",
+        "something else. The export does not tell unsure answers or foreign pictures; "
+        "`--mode predict` does.",
         "- Scores hold for works like those of the collection: the same kind of scans, the same choice "
         "of works. A probability is no attribution.",
     ]
@@ -279,8 +280,8 @@ def _verified(program: Program, verified: Verified) -> list[str]:
         "## Verified",
         "",
         f"After the export, on {_in_text(verified.on)}: the largest difference of a {what} from the "
-        f"run's own is {verified.largest_difference:.2g} (allowed: {TOLERANCE:g}); the first five labels are "
-        f"the same, in the same order, for {verified.same_top:,} of {verified.answers:,} answers.",
+        f"run's own is {verified.largest_difference:.2g} (allowed: {TOLERANCE:g}); the first five "
+        f"labels are the same, in the same order, for {verified.same_top:,} of {verified.answers:,} answers.",
     ]
 
 
