@@ -47,6 +47,10 @@ class WeightsError(ArtjaxError):
     """Pretrained weights that are missing, cannot be read, or belong to another network."""
 
 
+class ExportError(ArtjaxError):
+    """A network that a format cannot hold, or an export that does not compute what its run does."""
+
+
 class TrainingError(ArtjaxError):
     """A training run that cannot continue, for instance because its loss is not finite."""
 

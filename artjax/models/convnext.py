@@ -16,7 +16,7 @@ from artjax.models.depthwise import depthwise_convolution
 from artjax.models.normalization import LayerNorm
 from artjax.models.registry import Family, Translated, register
 from artjax.models.staged import Stage, StagedNetwork, part_in_name
-from artjax.models.translation import IMAGENET, TORCHVISION, from_torch, knows
+from artjax.models.translation import IMAGENET, TORCHVISION, TorchNames, from_torch, knows
 
 
 @dataclass(frozen=True)
@@ -149,6 +149,12 @@ def _torchvision_names(plan: Plan) -> tuple[dict[str, str], dict[str, str]]:
     return layers, scales
 
 
+def _torch_names(name: str) -> TorchNames:
+    layers, scales = _torchvision_names(PLANS[name])
+    vectors = {there: (here, (-1, 1, 1)) for there, here in scales.items()}
+    return TorchNames(layers, classifier="classifier.2", vectors=vectors)
+
+
 def _timm_names(plan: Plan) -> tuple[dict[str, str], dict[str, str]]:
     """Layers, and layer scales: name there → path here."""
     layers = {"stem.0": "stem_conv", "stem.1": "stem_norm", "head.norm": "pooled_norm"}
@@ -187,5 +193,6 @@ register(
         part_of=part_in_name,
         preprocessing=IMAGENET,
         translate=_translate,
+        torch_names=_torch_names,
     )
 )

@@ -20,7 +20,7 @@ from artjax.models.depthwise import depthwise_convolution
 from artjax.models.normalization import BatchNorm
 from artjax.models.registry import Family, Translated, register
 from artjax.models.staged import Stage, StagedNetwork, part_in_name
-from artjax.models.translation import IMAGENET, TORCHVISION, from_torch, knows
+from artjax.models.translation import IMAGENET, TORCHVISION, TorchNames, from_torch, knows
 
 
 class Group(NamedTuple):
@@ -229,13 +229,21 @@ def _translate(name: str, arrays: Mapping[str, np.ndarray], side: int) -> Transl
     for names in (_torchvision_names, _timm_names):
         layers = names(PLANS[name])
         if knows(arrays, layers):
-            # 1x1 convolutions of single pixels are dense layers here.
-            dense = {
-                path: _as_dense for path in layers.values() if path.endswith(("squeeze", "excite"))
-            }
+            dense = dict.fromkeys(_dense(layers), _as_dense)
             translated = from_torch(arrays, layers, unused={"classifier"}, layouts=dense)
             return Translated(*translated, replace(TORCHVISION, interpolation="cubic"))
     raise ValueError(f"its names are not those of {name} in torchvision or timm")
+
+
+def _torch_names(name: str) -> TorchNames:
+    layers = _torchvision_names(PLANS[name])
+    layouts = dict.fromkeys(_dense(layers), lambda kernel: kernel.T[..., None, None])
+    return TorchNames(layers, classifier="classifier.1", layouts=layouts)
+
+
+def _dense(layers: Mapping[str, str]) -> list[str]:
+    """The layers that are dense here, and 1x1 convolutions of single pixels there."""
+    return [path for path in layers.values() if path.endswith(("squeeze", "excite"))]
 
 
 def _as_dense(array: np.ndarray) -> np.ndarray:
@@ -252,5 +260,6 @@ register(
         part_of=part_in_name,
         preprocessing=IMAGENET,
         translate=_translate,
+        torch_names=_torch_names,
     )
 )

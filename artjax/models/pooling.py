@@ -91,7 +91,8 @@ def _with_margin(inputs: jax.Array, axis: int, margin: tuple[int, int]) -> jax.A
     if not any(margin):
         return inputs
     shapes = [(*inputs.shape[:axis], size, *inputs.shape[axis + 1 :]) for size in margin]
-    before, after = (jnp.full(shape, -jnp.inf, inputs.dtype) for shape in shapes)
+    # `jnp.full` does not survive jax2onnx with a free batch size.
+    before, after = (lax.full(shape, -jnp.inf, inputs.dtype) for shape in shapes)
     return jnp.concatenate([before, inputs, after], axis)
 
 

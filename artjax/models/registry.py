@@ -11,6 +11,7 @@ import numpy as np
 
 from artjax.models.preprocessing import Preprocessing
 from artjax.models.staged import HEAD_OPTIONS, StagedNetwork
+from artjax.models.translation import TorchNames
 
 AUTO = "auto"
 """As `--config.model.name`: the network of the pretrained weights."""
@@ -55,6 +56,8 @@ class Family:
       translate: (name, the arrays of a file by their names there, side of the images in pixels) → the
         same in the names of this package. It raises `ValueError`, with one line, if it knows no
         implementation with these names. None if there are no weights to read.
+      torch_names: name → how torchvision calls the layers; it raises `KeyError` for a network that
+        torchvision lacks. None if it has none of the family, or no way out is written.
     """
 
     names: tuple[str, ...]
@@ -64,6 +67,7 @@ class Family:
     options: tuple[str, ...] = ()
     preprocessing: Preprocessing = field(default_factory=Preprocessing)
     translate: Callable[[str, Mapping[str, np.ndarray], int], Translated] | None = None
+    torch_names: Callable[[str], TorchNames] | None = None
 
 
 _FAMILIES: dict[str, Family] = {}

@@ -15,7 +15,7 @@ from artjax.models.normalization import BatchNorm
 from artjax.models.pooling import max_pool_3x3
 from artjax.models.registry import Family, Translated, register
 from artjax.models.staged import Stage, StagedNetwork, part_in_name
-from artjax.models.translation import IMAGENET, TORCHVISION, from_torch, knows
+from artjax.models.translation import IMAGENET, TORCHVISION, TorchNames, from_torch, knows
 
 BLOCKS: Mapping[str, tuple[int, ...]] = {
     "resnet18": (2, 2, 2, 2),
@@ -194,5 +194,6 @@ register(
         part_of=part_in_name,
         preprocessing=IMAGENET,
         translate=_translate,
+        torch_names=lambda name: TorchNames(_layers(name, _PARTS[0]), classifier="fc"),
     )
 )

@@ -19,6 +19,7 @@ from artjax.models.translation import (
     CAFFE,
     IMAGENET,
     TORCHVISION,
+    TorchNames,
     alone,
     from_keras,
     from_torch,
@@ -143,6 +144,15 @@ def _translate(name: str, arrays: Mapping[str, np.ndarray], side: int) -> Transl
 
 
 def _from_torchvision(name: str, arrays: Mapping[str, np.ndarray]) -> Translated | None:
+    layers = _features(name)
+    for names in (layers, alone(layers)):
+        if knows(arrays, names):
+            return Translated(*from_torch(arrays, names, unused={"classifier"}), TORCHVISION)
+    return None
+
+
+def _features(name: str) -> dict[str, str]:
+    """Name in torchvision → path here."""
     layers = {"features.0": "stem_conv"}
     index = 3  # after the first convolution, its ReLU and a max-pool
     for s, fires in enumerate(PLANS[name].fires, start=1):
@@ -151,10 +161,7 @@ def _from_torchvision(name: str, arrays: Mapping[str, np.ndarray]) -> Translated
                 layers[f"features.{index}.{part}"] = f"stage{s}_fire{f}/{part}"
             index += 1
         index += 1  # the max-pool
-    for names in (layers, alone(layers)):
-        if knows(arrays, names):
-            return Translated(*from_torch(arrays, names, unused={"classifier"}), TORCHVISION)
-    return None
+    return layers
 
 
 def _from_caffe(name: str, arrays: Mapping[str, np.ndarray]) -> Translated | None:
@@ -180,5 +187,7 @@ register(
         part_of=part_in_name,
         preprocessing=IMAGENET,
         translate=_translate,
+        # Its own classifier is a convolution with a ReLU behind, before the mean: no linear layer.
+        torch_names=lambda name: TorchNames(_features(name)),
     )
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -19,8 +19,32 @@ CAFFE = Preprocessing(**PRESETS["caffe"], crop_share=224 / 256)
 
 Layout = Callable[[np.ndarray], np.ndarray]
 
+
+@dataclass(frozen=True)
+class TorchNames:
+    """How torchvision calls the layers of a network: the way out, as `Family.translate` is the way in.
+
+    Attributes:
+      layers: name of a layer there → its path here.
+      classifier: name of the linear layer there that is the head of a single task; empty if its own
+        classifier is something else.
+      vectors: name of a whole array there → its path here, and its shape there.
+      layouts: path of a layer here → what makes its kernel there, if not a transposition.
+      with_bias: layers there with a bias that those here lack, such as convolutions before BatchNorm.
+    """
+
+    layers: Mapping[str, str]
+    classifier: str = ""
+    vectors: Mapping[str, tuple[str, tuple[int, ...]]] = field(default_factory=dict)
+    layouts: Mapping[str, Layout] = field(default_factory=dict)
+    with_bias: Collection[str] = ()
+
+
 _KERAS_ORDER = {"0": "kernel", "1": "bias"}
 _STATISTICS = {"running_mean": "mean", "running_var": "var"}
+_LEAVES_THERE = {"kernel": "weight", "scale": "weight", "bias": "bias"} | {
+    here: there for there, here in _STATISTICS.items()
+}
 _BOOKKEEPING = "num_batches_tracked"
 
 
@@ -119,6 +143,40 @@ def from_keras(
     return variables, tuple(left)
 
 
+def to_torch(
+    variables: Mapping[str, np.ndarray], names: TorchNames
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """The inverse of `from_torch`.
+
+    Args:
+      variables: path here → array, such as `params/conv1_1/kernel` [3, 3, 3, 64].
+      names: how the layers are called there.
+
+    Returns:
+      The arrays in the names and layouts there, contiguous; and the variables that have no place there.
+    """
+    layer_there = {here: there for there, here in names.layers.items()}
+    vector_there = {here: (there, shape) for there, (here, shape) in names.vectors.items()}
+    arrays: dict[str, np.ndarray] = {}
+    left: dict[str, np.ndarray] = {}
+    for path, array in variables.items():
+        layer, _, leaf = path.partition("/")[2].rpartition("/")
+        vector = vector_there.get(path.partition("/")[2])
+        if vector:
+            arrays[vector[0]] = array.reshape(vector[1])
+        elif layer in layer_there and leaf in _LEAVES_THERE:
+            layout = names.layouts.get(layer, _layout_there) if leaf == "kernel" else np.asarray
+            name = f"{layer_there[layer]}.{_LEAVES_THERE[leaf]}"
+            arrays[name] = np.ascontiguousarray(layout(array))
+        else:
+            left[path] = array
+    for there in names.with_bias:
+        kernel = arrays.get(f"{there}.weight")
+        if kernel is not None:
+            arrays[f"{there}.bias"] = np.zeros(kernel.shape[0], kernel.dtype)
+    return arrays, left
+
+
 def _is_part_of(layer: str, owners: Collection[str]) -> bool:
     """Whether a layer is one of `owners`, or within one: many put a `Sequential` in a head's place."""
     return any(f"{layer}.".startswith(f"{owner}.") for owner in owners)
@@ -127,3 +185,8 @@ def _is_part_of(layer: str, owners: Collection[str]) -> bool:
 def _layout(array: np.ndarray) -> np.ndarray:
     """[out, in, h, w] → [h, w, in, out]; [out, in] → [in, out]; [C] → [C]."""
     return array.transpose(2, 3, 1, 0) if array.ndim == 4 else array.T
+
+
+def _layout_there(array: np.ndarray) -> np.ndarray:
+    """The inverse of `_layout`."""
+    return array.transpose(3, 2, 0, 1) if array.ndim == 4 else array.T

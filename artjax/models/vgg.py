@@ -18,7 +18,14 @@ from artjax.models.pooling import adaptive_average_pool, max_pool_2x2
 from artjax.models.preprocessing import Preprocessing
 from artjax.models.registry import HEAD, Family, Translated, register
 from artjax.models.staged import Stage, StagedNetwork
-from artjax.models.translation import TORCHVISION, alone, from_keras, from_torch, knows
+from artjax.models.translation import (
+    TORCHVISION,
+    TorchNames,
+    alone,
+    from_keras,
+    from_torch,
+    knows,
+)
 
 DEPTHS: Mapping[str, tuple[tuple[int, ...], ...]] = {
     "vgg11": ((64,), (128,), (256,) * 2, (512,) * 2, (512,) * 2),
@@ -168,6 +175,8 @@ def _part_of(path: str) -> str:
     return "hidden" if layer.startswith("fc") else f"stage{layer.partition('_')[0][-1]}"
 
 
+_HIDDEN = {"classifier.0": "fc1", "classifier.3": "fc2"}  # in torchvision
+
 # Keras subtracts the mean of ImageNet on the scale [0, 255], in BGR, and does not divide.
 KERAS = Preprocessing(
     mean=(123.68 / 255, 116.779 / 255, 103.939 / 255),
@@ -187,6 +196,26 @@ def _translate(name: str, arrays: Mapping[str, np.ndarray], side: int) -> Transl
 
 
 def _from_torch(name: str, arrays: Mapping[str, np.ndarray]) -> Translated | None:
+    layers = _features(name)
+    if not knows(arrays, layers):
+        layers = alone(layers)
+    if not knows(arrays, layers):
+        return None
+    layers |= _HIDDEN
+    layers |= {"pre_logits.fc1": "fc1", "pre_logits.fc2": "fc2"}  # timm
+    variables, unused = from_torch(
+        arrays,
+        layers,
+        unused={"classifier.6", "head.fc"},
+        layouts={"fc1": _first_dense_kernel, "fc2": _dense_kernel},
+    )
+    if name.endswith("_bn"):
+        _move_biases_into_means(variables)
+    return Translated(variables, unused, TORCHVISION)
+
+
+def _features(name: str) -> dict[str, str]:
+    """The convolutions: name in torchvision and timm → path here."""
     batch_norm = name.endswith("_bn")
     layers = {}
     index = 0  # of the layer within `features`, where ReLUs and max-pools count, too
@@ -197,21 +226,20 @@ def _from_torch(name: str, arrays: Mapping[str, np.ndarray]) -> Translated | Non
                 layers[f"features.{index + 1}"] = f"bn{s}_{c}"
             index += 3 if batch_norm else 2
         index += 1
-    if not knows(arrays, layers):
-        layers = alone(layers)
-    if not knows(arrays, layers):
-        return None
-    layers |= {"classifier.0": "fc1", "classifier.3": "fc2"}  # torchvision
-    layers |= {"pre_logits.fc1": "fc1", "pre_logits.fc2": "fc2"}  # timm
-    variables, unused = from_torch(
-        arrays,
-        layers,
-        unused={"classifier.6", "head.fc"},
-        layouts={"fc1": _first_dense_kernel, "fc2": _dense_kernel},
+    return layers
+
+
+def _torch_names(name: str) -> TorchNames:
+    if name == "vgg_small":
+        raise KeyError(name)
+    convolutions = _features(name)
+    layers = {there: here for there, here in convolutions.items() if here.startswith("conv")}
+    return TorchNames(
+        {**convolutions, **_HIDDEN},
+        classifier="classifier.6",
+        layouts={"fc1": _first_dense_kernel_there},
+        with_bias=tuple(layers) if name.endswith("_bn") else (),
     )
-    if batch_norm:
-        _move_biases_into_means(variables)
-    return Translated(variables, unused, TORCHVISION)
 
 
 def _move_biases_into_means(variables: dict[str, np.ndarray]) -> None:
@@ -232,6 +260,12 @@ def _first_dense_kernel(array: np.ndarray) -> np.ndarray:
     if array[0].size % 49:
         return array.T  # of a VGG for other images: its shape will be refused
     return array.reshape(out, -1, 7, 7).transpose(2, 3, 1, 0).reshape(-1, out)
+
+
+def _first_dense_kernel_there(kernel: np.ndarray) -> np.ndarray:
+    """[49 * C, out] → [out, C * 49], the inverse of `_first_dense_kernel`."""
+    out = kernel.shape[1]
+    return kernel.reshape(7, 7, -1, out).transpose(3, 2, 0, 1).reshape(out, -1)
 
 
 def _dense_kernel(array: np.ndarray) -> np.ndarray:
@@ -259,5 +293,6 @@ register(
         size_multiple=lambda name: 2 ** len(_stages_of(name)),
         part_of=_part_of,
         translate=_translate,
+        torch_names=_torch_names,
     )
 )

@@ -12,6 +12,9 @@ from artjax.data import collections
 DEFAULT_BUILDER = "collection"
 """Anybody's own pictures."""
 
+FORMATS = ("stablehlo", "onnx", "savedmodel", "safetensors")
+"""Of `--mode export`; the table is `artjax.export.formats`, which `--help` need not import."""
+
 VERBOSITIES = ("debug", "info", "warning", "error")
 
 
@@ -81,15 +84,27 @@ FLAGS: Mapping[str, Flag] = {
         '\'{"name": "few", "min_works": 2}\'; default: all that the builder lists',
         metavar="NAME_OR_JSON",
     ),
-    "overwrite": Flag("build again what is prepared already", switch=True),
+    "overwrite": Flag(
+        "build again what is prepared already; with --mode export: replace an earlier export",
+        switch=True,
+    ),
     "split": Flag("train, validation or test (default: test; with --mode explain validation)"),
     "checkpoint": Flag("best (by validation) or last (default: best)"),
     "out": Flag(
         "with --mode predict the table to write, a row for each picture; the same command continues it "
-        "(default: WORKDIR/predict/predictions.csv); with --mode explain the folder (default: in "
-        "WORKDIR/explanations)",
+        "(default: WORKDIR/predict/predictions.csv); else the folder (default: in WORKDIR/explanations; "
+        "WORKDIR/export/FORMAT)",
         type=Path,
         metavar="PATH",
+    ),
+    "format": Flag(
+        f"the kind of file: {', '.join(FORMATS)} (weights alone)",
+        choices=FORMATS,
+    ),
+    "preprocessing": Flag(
+        "inside: uint8 pictures in, probabilities out; outside: normalised pictures in, logits out "
+        "(default: inside)",
+        choices=("inside", "outside"),
     ),
     "top": Flag("labels of each picture, the most probable first (default: 5)", type=int),
     "catalogue": Flag(

@@ -136,4 +136,11 @@ MODES: Mapping[str, Mode] = {
         flags=(*_DATA, "checkpoint"),
         fields="eval.",
     ),
+    "export": Mode(
+        "write the network of a run as a file for other programs, with a model card",
+        "--workdir runs/artist-studio --mode export --format onnx",
+        later("artjax.modes.export"),
+        flags=(*_DATA, "checkpoint", "format", "preprocessing", "out", "overwrite"),
+        fields="eval.views",
+    ),
 }
