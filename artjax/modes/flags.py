@@ -65,7 +65,7 @@ FLAGS: Mapping[str, Flag] = {
     "config": Flag(_help_of_config, metavar="FILE[:COLLECTION]"),
     "workdir": Flag(
         "the run's folder (default: runs/<config>-<collection>); with --mode evaluate or predict, "
-        "several are an ensemble",
+        "several are an ensemble, and --mode compare sets them beside each other",
         type=Path,
         several=True,
     ),
@@ -92,8 +92,8 @@ FLAGS: Mapping[str, Flag] = {
     "checkpoint": Flag("best (by validation) or last (default: best)"),
     "out": Flag(
         "with --mode predict the table to write, a row for each picture; the same command continues it "
-        "(default: WORKDIR/predict/predictions.csv); else the folder (default: in WORKDIR/explanations; "
-        "WORKDIR/export/FORMAT)",
+        "(default: WORKDIR/predict/predictions.csv); else the folder (default: in WORKDIR/explanations, "
+        "WORKDIR/export/FORMAT, WORKDIR/compare)",
         type=Path,
         metavar="PATH",
     ),
