@@ -142,8 +142,8 @@ def _input(program: Program) -> list[str]:
             "without cropping.",
             "- `aspect`, float32 [batch]: width / height of the picture before that.",
             f"- The network cuts out {seen} in its true proportions, resamples to "
-            f"{config.image_size} px with {filters}, normalises with {numbers}, and returns probabilities "
-            "for each task, float32 [batch, classes].",
+            f"{config.image_size} px with {filters}, normalises with {numbers}, and returns "
+            "probabilities for each task, float32 [batch, classes].",
         ]
         for task in program.tasks:
             of = program.judge.temperature(task)
