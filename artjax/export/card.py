@@ -142,7 +142,8 @@ def _input(program: Program) -> list[str]:
             "without cropping.",
             "- `aspect`, float32 [batch]: width / height of the picture before that.",
             f"- The network cuts out {seen} in its true proportions, resamples to "
-            f"{config.image_size} px with {filters}, normalises with {numbers}, and returns probabilities for each task, "
+            f"{config.image_size} px with {filters}, normalises with {numbers}, and "
+            "returns probabilities for each task, "
             "float32 [batch, classes].",
         ]
         for task in program.tasks:
@@ -281,7 +282,8 @@ def _verified(program: Program, verified: Verified) -> list[str]:
         "",
         f"After the export, on {_in_text(verified.on)}: the largest difference of a {what} from the "
         f"run's own is {verified.largest_difference:.2g} (allowed: {TOLERANCE:g}); the first five "
-        f"labels are the same, in the same order, for {verified.same_top:,} of {verified.answers:,} answers.",
+        "labels are the same, in the same order, for "
+        f"{verified.same_top:,} of {verified.answers:,} answers.",
     ]
 
 
