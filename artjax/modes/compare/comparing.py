@@ -61,10 +61,9 @@ def pairs_of(runs: Sequence[Mapping[str, Predictions]]) -> list[Pair]:
 
 
 def _pair(task: str, first: int, second: int, a: Predictions, b: Predictions) -> Pair:
-    right = [of.predicted == of.labels for of in (a, b)]
-    found = paired(*right, a.groups)
-    f1 = [metrics.class_statistics(of)["macro_f1"] for of in (a, b._replace(clusters=a.clusters))]
-    shares = [_top1(of, a.groups) for of in right]
+    right_a, right_b = a.predicted == a.labels, b.predicted == b.labels
+    found = paired(right_a, right_b, a.groups)
+    f1_a, f1_b = (metrics.class_statistics(of)["macro_f1"] for of in (a, b))
     classes = len(np.unique(a.labels))
     return Pair(
         task,
@@ -73,10 +72,10 @@ def _pair(task: str, first: int, second: int, a: Predictions, b: Predictions) ->
         found.only_first,
         found.only_second,
         found.p,
-        float(right[0].mean() - right[1].mean()),
-        bootstrap.difference_interval(*shares, 1),
+        float(right_a.mean() - right_b.mean()),
+        bootstrap.difference_interval(_top1(right_a, a.groups), _top1(right_b, a.groups), 1),
         metrics.macro_f1(a) - metrics.macro_f1(b),
-        bootstrap.difference_interval(*f1, classes),
+        bootstrap.difference_interval(f1_a, f1_b, classes),
         False,
     )
 
