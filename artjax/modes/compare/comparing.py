@@ -61,11 +61,9 @@ def pairs_of(runs: Sequence[Mapping[str, Predictions]]) -> list[Pair]:
 
 
 def _pair(task: str, first: int, second: int, a: Predictions, b: Predictions) -> Pair:
-    right, other_right = a.predicted == a.labels, b.predicted == b.labels
-    found = paired(right, other_right, a.groups)
-    same_clusters = b._replace(clusters=a.clusters)
-    f1, other_f1 = (metrics.class_statistics(of)["macro_f1"] for of in (a, same_clusters))
-    share, other_share = _top1(right, a.groups), _top1(other_right, a.groups)
+    right_a, right_b = a.predicted == a.labels, b.predicted == b.labels
+    found = paired(right_a, right_b, a.groups)
+    f1_a, f1_b = (metrics.class_statistics(of)["macro_f1"] for of in (a, b))
     classes = len(np.unique(a.labels))
     return Pair(
         task,
@@ -74,10 +72,10 @@ def _pair(task: str, first: int, second: int, a: Predictions, b: Predictions) ->
         found.only_first,
         found.only_second,
         found.p,
-        float(right.mean() - other_right.mean()),
-        bootstrap.difference_interval(share, other_share, 1),
+        float(right_a.mean() - right_b.mean()),
+        bootstrap.difference_interval(_top1(right_a, a.groups), _top1(right_b, a.groups), 1),
         metrics.macro_f1(a) - metrics.macro_f1(b),
-        bootstrap.difference_interval(f1, other_f1, classes),
+        bootstrap.difference_interval(f1_a, f1_b, classes),
         False,
     )
 

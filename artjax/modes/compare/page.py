@@ -22,6 +22,7 @@ from artjax.files import json_text
 from artjax.modes.compare import comparing
 from artjax.modes.compare.comparing import Pair, Recipes
 from artjax.pages.pictures import write_pictures
+from artjax.runs import whole_of
 from artjax.training.logs import read_rows
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 _KIND = "artjax comparison"
 _MOST_PAIRS = 6  # whose works are shown as pictures; works.csv has all
 _MOST_WORKS = 12  # of each side
-WIDTH, HEIGHT, LEFT, BOTTOM = 520, 240, 48, 22
+WIDTH, HEIGHT, LEFT, BOTTOM = 330, 180, 44, 20
 
 
 class Comparison(NamedTuple):
@@ -72,9 +73,13 @@ def check_folder(folder: Path) -> None:
 
 
 def short_names(workdirs: Sequence[Path]) -> list[str]:
-    """Names that tell workdirs apart: their last parts, as many as it takes."""
+    """Names that tell workdirs apart: their last parts, as many as it takes.
+
+    A seed is never named alone: `seed0` would not say of what.
+    """
     parts = [workdir.absolute().parts for workdir in workdirs]
-    for count in range(1, max(map(len, parts))):
+    fewest = 2 if any(whole_of(workdir) != workdir for workdir in workdirs) else 1
+    for count in range(fewest, max(map(len, parts))):
         names = ["/".join(of[-count:]) for of in parts]
         if len(set(names)) == len(names):
             return names

@@ -26,7 +26,7 @@ def predictions(answers):
     return {"artist": Predictions(LABELS, logs, CLUSTERS)}
 
 
-def test_permuted_predictions_show_no_difference_in_95_of_100_tries(monkeypatch):
+def test_permuted_predictions_show_no_difference_in_95_percent_of_200_tries(monkeypatch):
     """Which of two networks gives an answer is drawn for each cluster: both are equally good."""
     monkeypatch.setattr("artjax.evaluation.bootstrap.RESAMPLES", 200)  # of the intervals
     rng = np.random.default_rng(0)
@@ -68,7 +68,7 @@ def test_the_same_answers_have_no_interval_and_no_difference():
 
 
 def test_many_comparisons_make_a_small_p_worthless():
-    """Five clusters more of 60 have p = 0.0625 / 2 …: alone shown, among ten not."""
+    """Six clusters to one side have p = 0.031: shown alone, and not among ten comparisons."""
     worse = LABELS.copy()
     worse[:12] = (worse[:12] + 1) % CLASSES
     two = [predictions(LABELS), predictions(worse)]
