@@ -15,7 +15,7 @@ from artjax.api.paths import AnyPath, given
 from artjax.api.pictures import Pictures, Prediction, Ranked, as_files, named
 from artjax.api.quiet import quiet_libraries
 from artjax.errors import ConfigError, DataError
-from artjax.evaluation import evaluate, looks, predict, reliability
+from artjax.evaluation import evaluate, looks, mc_dropout, predict, reliability
 from artjax.evaluation.feature_export import export_features
 from artjax.evaluation.judging import Judge
 from artjax.evaluation.predict import Answer
@@ -143,7 +143,9 @@ class Loaded:
           DataError: if none were given.
         """
         judges = [
-            Judge(known, number_of_views(run.config, views))
+            Judge(
+                known, number_of_views(run.config, views), mc_dropout.number_of_passes(run.config)
+            )
             for known, run in zip(self._known, self.runs, strict=True)
         ]
         with as_files(pictures) as all_given:

@@ -658,6 +658,16 @@ GROUPS: Mapping[str, Sequence[Field]] = {
             OneOf((1, 5, 10)),
         ),
         Field(
+            "eval.mc_dropout",
+            0,
+            "Passes with dropout on whose probabilities are averaged (Gal & Ghahramani, 2016), so that "
+            "their disagreement shows what the network does not know; 0 = one pass without dropout. "
+            "Without temperature and thresholds, which are those of the network without it. --mode "
+            "evaluate and predict may set it for a finished run. 30 are enough to see a trend.",
+            Range(0, 1000, words="in [0, 1000], 0 for none"),
+            also=("mc_dropout",),
+        ),
+        Field(
             "eval.test",
             "at_end",
             "When a training looks at the test split: at_end = once it is finished; never = not at all, "

@@ -142,3 +142,36 @@ def _mean_of_classes(part: np.ndarray, of: np.ndarray) -> np.ndarray:
     ratio = np.where(there, part, 0) / np.where(there, of, 1)
     number = there.sum(axis=1)
     return np.where(number > 0, ratio.sum(axis=1) / np.maximum(number, 1), np.nan)
+
+
+def difference_interval(first: Statistic, second: Statistic, classes: int) -> list[float] | None:
+    """95 % interval of the difference of one metric of two networks on the same works.
+
+    Both are computed on the same resamples of groups, so that what is hard for both falls out: Efron &
+    Tibshirani (1993), section 8.3, for pairs. Error, its correction for few groups and the quantile are
+    those of `bootstrap_interval`; the interval is symmetric, and cut at -1 and 1.
+
+    Args:
+      first: the metric of the first network; its groups are those of the second, in the same order.
+      second: that of the second.
+      classes: the number of classes over which the metric is a mean; 1 for a share of works.
+
+    Returns:
+      None for no more groups than classes, or where all resamples are alike.
+    """
+    from scipy.special import stdtrit
+
+    groups, columns = first.parts.shape
+    if groups <= classes:
+        return None
+    parts = np.concatenate([first.parts, second.parts], axis=1)
+
+    def value(sums: np.ndarray) -> np.ndarray:
+        return first.value(sums[:, :columns]) - second.value(sums[:, columns:])
+
+    error = np.nanstd(value(resampled(parts)), ddof=1) * np.sqrt(groups / (groups - classes))
+    if not error > _ROUNDING:
+        return None
+    whole = float(value(parts.sum(axis=0, keepdims=True))[0])
+    half = float(stdtrit(groups - classes, 1 - LEVEL) * error)
+    return [max(whole - half, -1.0), min(whole + half, 1.0)]

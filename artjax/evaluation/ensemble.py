@@ -14,6 +14,7 @@ from artjax.data.works import Split
 from artjax.errors import ConfigError, WorkdirError
 from artjax.evaluation import curves, evaluate, judging, looks, metrics, reliability
 from artjax.evaluation.evaluate import Evaluated, TaskPredictions
+from artjax.evaluation.mc_dropout import number_of_passes
 from artjax.evaluation.metrics import Predictions
 from artjax.evaluation.report import predictions_csv
 from artjax.evaluation.views import number_of_views
@@ -130,11 +131,13 @@ def _evaluate(
         predictions, first.data, first.splits, split, first.classes, _learnt_from(members)
     )
     numbers = {member.row["views"] for member in members}
+    passes = {member.row["mc_dropout"] for member in members}
     result = {
         "split": split,
         "checkpoint_step": None,
         "collection": f"{first.data.prepared.name}/{first.data.prepared.version}",
         "views": numbers.pop() if len(numbers) == 1 else None,
+        "mc_dropout": passes.pop() if len(passes) == 1 else None,
         "cluster_by": cluster_by,
         "tasks": {task: row | judged[task] for task, row in tasks.items()},
         "members": [member.row for member in members],
@@ -197,14 +200,16 @@ def _predict(
     run, data = opened.run, opened.data
     views = number_of_views(run.config, views)
     splits = evaluate.open_splits(run.config, data, split)
-    raw = evaluate.predict_works(opened, splits[split], views)
-    judge = judging.Judge(reliability.of_run(run, settings), views)
+    passes = number_of_passes(run.config, settings)
+    raw = evaluate.predict_works(opened, splits[split], views, passes)
+    judge = judging.Judge(reliability.of_run(run, settings), views, passes)
     predictions = judge.calibrated(raw)
     unlike_train = judging.unlikeness(opened, splits[split], judge.reliability)
     row = {
         "workdir": str(workdir),
         "checkpoint_step": run.step,
         "views": views,
+        "mc_dropout": passes,
         "top1": {
             task: metrics.top1(of_task)
             for task, (known, of_task) in predictions.items()
@@ -235,7 +240,8 @@ def mean_predictions(members: Sequence[Predictions]) -> Predictions:
       members: one or more predictions of one task, with the same labels and number of classes.
 
     Returns:
-      Their labels and work ids, with the logarithms of the mean probabilities, float64 [N, classes].
+      Their labels and work ids, with the logarithms of the mean probabilities, float64 [N, classes],
+      and the mean of the entropies.
 
     Raises:
       ValueError: if there is no member, or the labels, works or numbers of classes differ.
@@ -252,10 +258,17 @@ def mean_predictions(members: Sequence[Predictions]) -> Predictions:
         shapes = first.log_probabilities.shape, other.log_probabilities.shape
         if shapes[0] != shapes[1]:
             raise ValueError(f"the members of an ensemble predict {shapes[0]} and {shapes[1]}")
-    mean = metrics.mean_log_probabilities(
-        [np.asarray(member.log_probabilities, np.float64) for member in members]
+    logs = [np.asarray(member.log_probabilities, np.float64) for member in members]
+    if len(members) == 1:
+        return first._replace(log_probabilities=logs[0])
+    entropies = [
+        metrics.entropy(of_member) if member.expected_entropy is None else member.expected_entropy
+        for member, of_member in zip(members, logs, strict=True)
+    ]
+    return first._replace(
+        log_probabilities=metrics.mean_log_probabilities(logs),
+        expected_entropy=np.mean(entropies, axis=0),
     )
-    return first._replace(log_probabilities=mean)
 
 
 def member_lines(result: Mapping[str, Any]) -> list[str]:

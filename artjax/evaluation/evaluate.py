@@ -22,6 +22,7 @@ from artjax.evaluation import (
     curves,
     judging,
     looks,
+    mc_dropout,
     metrics,
     nearest_neighbours,
     reliability,
@@ -79,13 +80,15 @@ def evaluate_workdir(
         images are streamed.
       views: 1, 5 or 10 views of each work; default: as the run's `eval.views` says.
       settings: fields of the section `eval` in place of the run's own, by name: `error_rate`,
-        `foreign_rate`, and `cluster_by`, the label whose works the intervals keep together, or "".
+        `foreign_rate`, `mc_dropout`, and `cluster_by`, the label whose works the intervals keep
+        together, or "".
 
     Returns:
       The contents of `metrics.json`.
 
     Raises:
-      ConfigError: for an unknown split or checkpoint, or another number of views.
+      ConfigError: for an unknown split or checkpoint, another number of views, or passes with dropout
+        of a network without it.
       WorkdirError: if there is no checkpoint, or the run was trained on other data.
       DataError: if the data cannot be found, or has no label `cluster_by`.
     """
@@ -156,8 +159,9 @@ def predict_and_evaluate(
     views = number_of_views(run.config, views)
     splits = open_splits(run.config, data, name)
     split = splits[name]
-    raw = predict_works(opened, split, views)
-    judge = judging.Judge(reliability.of_run(run, settings), views)
+    passes = mc_dropout.number_of_passes(run.config, settings)
+    raw = predict_works(opened, split, views, passes)
+    judge = judging.Judge(reliability.of_run(run, settings), views, passes)
     cluster_by = cluster_label(run.config, settings)
     predictions = in_context(judge.calibrated(raw), data, splits, name, cluster_by)
     predictions = _with_neighbours(predictions, nearest_neighbours.of_run(opened, splits, name))
@@ -179,6 +183,7 @@ def predict_and_evaluate(
         "checkpoint_step": run.step,
         "collection": f"{data.prepared.name}/{data.prepared.version}",
         "views": views,
+        "mc_dropout": passes,
         "cluster_by": cluster_by,
         "tasks": {task: row | judged[task] for task, row in tasks.items()},
         **of_copies,
@@ -256,14 +261,15 @@ def _with_neighbours(
     return result
 
 
-def predict_works(opened: OpenRun, split: Split, views: int) -> TaskPredictions:
+def predict_works(opened: OpenRun, split: Split, views: int, passes: int = 0) -> TaskPredictions:
     """Predicts all works of a split, from the features of the run where it has some.
 
-    Features are of one view. For several, the trunk is computed on the images.
+    Features are of one view. For several, the trunk is computed on the images. The arguments are those
+    of `predict_split`.
     """
     features = None if views > 1 else opened.features
     seen = features.seen(split) if features else split
-    return predict_split(opened.run.network, opened.run.variables, seen, views)
+    return predict_split(opened.run.network, opened.run.variables, seen, views, passes)
 
 
 def scores(
@@ -348,7 +354,11 @@ def write_results(
 
 
 def predict_split(
-    network: Network, variables: Mapping[str, Any], split: Split, views: int = 1
+    network: Network,
+    variables: Mapping[str, Any],
+    split: Split,
+    views: int = 1,
+    passes: int = 0,
 ) -> TaskPredictions:
     """Predicts all works of a split, as the mean of the probabilities of 1, 5 or 10 views of each.
 
@@ -357,19 +367,31 @@ def predict_split(
       variables: whole ones.
       split: the works; its images may be features.
       views: 1, 5 or 10.
+      passes: with dropout on, whose probabilities are averaged; 0 = one without it.
     """
     collected: dict[str, list[np.ndarray]] = {task: [] for task in split.labels}
+    entropies: dict[str, list[np.ndarray]] = {task: [] for task in split.labels}
     sharding = network.batch_sharding
+    words = mc_dropout.words_of_names(split.file_names) if passes else np.empty(0, np.uint32)
     for real, batch in batches.evaluation_batches(split, network.eval_batch_size, sharding):
+        if passes:
+            given = network, variables, batch, words[real], passes, views
+            for task, found in mc_dropout.sampled(*given).items():
+                collected[task].append(found.log_probabilities)
+                entropies[task].append(found.expected_entropy)
+            continue
         for task, logits in logits_of_views(network, variables, batch, views).items():
             collected[task].append(logits[: len(real)])
     result = {}
     for task, batch_logits in collected.items():
         known = np.flatnonzero(split.labels[task] >= 0)
-        log_probabilities = metrics.log_softmax(np.concatenate(batch_logits)[known])
-        ids = split.work_ids[known] if len(split.work_ids) else None
-        labels = split.labels[task][known]
-        result[task] = known, metrics.Predictions(labels, log_probabilities, ids)
+        predictions = metrics.Predictions(
+            split.labels[task][known],
+            metrics.log_softmax(np.concatenate(batch_logits)[known]),
+            split.work_ids[known] if len(split.work_ids) else None,
+            expected_entropy=np.concatenate(entropies[task])[known] if passes else None,
+        )
+        result[task] = known, predictions
     return result
 
 

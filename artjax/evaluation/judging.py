@@ -25,13 +25,23 @@ UNCALIBRATED = ("loss", "brier", "ece")
 
 
 class Judge(NamedTuple):
-    """What is known of a run, and the number of views of a picture that it sees."""
+    """What is known of a run, and how it answers.
+
+    Attributes:
+      reliability: what its validation works say of its probabilities, as the network gives them.
+      views: number of views of a picture that it sees.
+      passes: with dropout on, whose mean it gives; 0 = one without it. Of such a mean no temperature and
+        no threshold is known.
+    """
 
     reliability: Reliability
     views: int
+    passes: int = 0
 
     def temperature(self, task: str) -> float | None:
         """By which the logits of a task are divided; None if none is known."""
+        if self.passes:
+            return None
         return self.reliability.temperature(task, self.views)
 
     def calibrated(self, predictions: TaskPredictions) -> TaskPredictions:
@@ -44,7 +54,7 @@ class Judge(NamedTuple):
     def sure_from(self, task: str) -> float | None:
         """From which probability on an answer is sure; infinite if none is, None if it is not known."""
         known = self.reliability
-        if task not in known.tasks or self.views != known.views:
+        if task not in known.tasks or self.views != known.views or self.passes:
             return None
         found = known.thresholds[task]
         return math.inf if found is None else found.probability
@@ -185,6 +195,12 @@ def _broken(share: float, trials: float, rate: float) -> bool:
 
 def said_of(judges: Sequence[Judge]) -> list[str]:
     """What is known of the probabilities of one run, or of several as one, in lines."""
+    passes = max(judge.passes for judge in judges)
+    if passes:
+        return [
+            f"the mean of {passes} passes with dropout: not calibrated, nor are unsure answers known: "
+            "temperature and threshold are those of the network without it"
+        ]
     if len(judges) > 1:
         without = [judge.reliability for judge in judges if judge.reliability.why_not]
         if without:
@@ -193,7 +209,7 @@ def said_of(judges: Sequence[Judge]) -> list[str]:
             "the mean of probabilities that are divided by each member's temperature; sure from the "
             "highest of the members' thresholds on; unlike train by the mean of their distances"
         ]
-    known, views = judges[0]
+    known, views, _ = judges[0]
     if known.why_not:
         return [f"not calibrated, and unsure answers are not known: {known.why_not}"]
     lines = []

@@ -29,6 +29,8 @@ class Predictions(NamedTuple):
       clusters: what images share that are right or wrong together, str [N]: those of a work, and others;
         None where there are no others.
       others: by the name of a baseline, whether it names each image rightly, bool [N].
+      expected_entropy: the mean of the entropies of the answers whose mean these are, in nats, float64
+        [N]; None of a single answer.
     """
 
     labels: np.ndarray
@@ -36,6 +38,7 @@ class Predictions(NamedTuple):
     work_ids: np.ndarray | None = None
     clusters: np.ndarray | None = None
     others: Mapping[str, np.ndarray] = MappingProxyType({})
+    expected_entropy: np.ndarray | None = None
 
     def only(self, indices: Sequence[int]) -> Predictions:
         """The predictions of some of the works."""
@@ -45,7 +48,20 @@ class Predictions(NamedTuple):
             None if self.work_ids is None else self.work_ids[indices],
             None if self.clusters is None else self.clusters[indices],
             {name: right[indices] for name, right in self.others.items()},
+            None if self.expected_entropy is None else self.expected_entropy[indices],
         )
+
+    @property
+    def mutual_information(self) -> np.ndarray | None:
+        """How far the answers are from each other whose mean these are, in nats, [N]; 0 if not at all.
+
+        The entropy of the mean less the mean of the entropies: Houlsby et al., Bayesian Active Learning
+        for Classification (2011), section 3; Smith & Gal, Understanding Measures of Uncertainty for
+        Adversarial Example Detection (2018), section 2.2. None of a single answer.
+        """
+        if self.expected_entropy is None:
+            return None
+        return np.maximum(entropy(self.log_probabilities) - self.expected_entropy, 0.0)
 
     @property
     def groups(self) -> np.ndarray | None:
@@ -95,6 +111,7 @@ def joined(parts: Sequence[Predictions]) -> Predictions:
             for name in parts[0].others
             if name in in_all
         },
+        together([part.expected_entropy for part in parts]),
     )
 
 
@@ -105,6 +122,17 @@ def log_softmax(logits: np.ndarray) -> np.ndarray:
     logits = np.where(np.isfinite(logits).all(axis=-1, keepdims=True), logits, np.nan)
     shifted = logits - logits.max(axis=-1, keepdims=True)
     return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+
+
+def entropy(log_probabilities: np.ndarray) -> np.ndarray:
+    """Entropy of the last axis in nats, float64, in [0, ln classes]; nan where a probability is nan.
+
+    Shannon, A Mathematical Theory of Communication (1948), section 6. A probability of 0 adds nothing.
+    """
+    probabilities = np.exp(log_probabilities)
+    with np.errstate(invalid="ignore"):  # 0 times an infinite logarithm
+        terms = np.where(probabilities == 0, 0.0, probabilities * log_probabilities)
+    return np.maximum(-terms.sum(axis=-1), 0.0)
 
 
 def mean_log_probabilities(parts: Sequence[np.ndarray]) -> np.ndarray:
@@ -323,10 +351,19 @@ def summary(predictions: Predictions, names: Sequence[str] | None = None) -> dic
             for name, other in predictions.others.items()
         },
     }
+    if (apart := predictions.mutual_information) is not None:
+        # Images without a finite output have none.
+        row["predictive_entropy"] = _mean_of_finite(entropy(predictions.log_probabilities))
+        row["mutual_information"] = _mean_of_finite(apart)
     if names is not None:
         row |= class_intervals(predictions) | {"by_class": by_class(predictions, names)}
         row["class_names"] = list(names)  # in their order, which the sorted keys of JSON lose
     return row
+
+
+def _mean_of_finite(values: np.ndarray) -> float | None:
+    finite = values[np.isfinite(values)]
+    return float(finite.mean()) if len(finite) else None
 
 
 def _number(groups: np.ndarray | None, n: int) -> int:

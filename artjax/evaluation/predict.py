@@ -14,13 +14,32 @@ from artjax import config as config_lib
 from artjax.data import batches
 from artjax.data.works import Split
 from artjax.errors import DataError, WorkdirError
-from artjax.evaluation import embeddings, judging, metrics, reliability, temperature
+from artjax.evaluation import (
+    embeddings,
+    judging,
+    mc_dropout,
+    metrics,
+    reliability,
+    temperature,
+)
 from artjax.evaluation.judging import Judge
 from artjax.evaluation.views import logits_of_views, number_of_views
 from artjax.prepare.seeing import Seen, see_all
 from artjax.runs import Run
 
 BATCH_SIZE = 64
+
+
+class Spread(NamedTuple):
+    """How far several answers to one picture are from each other, in nats.
+
+    Attributes:
+      predictive_entropy: the entropy of their mean.
+      mutual_information: what of it is due to their disagreement; 0 if they agree.
+    """
+
+    predictive_entropy: float
+    mutual_information: float
 
 
 class Answer(NamedTuple):
@@ -34,6 +53,8 @@ class Answer(NamedTuple):
       unlikeness: how far the picture is from train: above 1 it is unlike anything there; None if that is
         not known.
       reason: why the picture is not usable; empty if it is.
+      spread: of each task how far the answers are from each other whose mean this is; empty of a single
+        answer.
     """
 
     file: Path
@@ -41,6 +62,7 @@ class Answer(NamedTuple):
     unsure: Mapping[str, bool | None] = {}
     unlikeness: float | None = None
     reason: str = ""
+    spread: Mapping[str, Spread] = {}
 
 
 class Answers(NamedTuple):
@@ -51,11 +73,14 @@ class Answers(NamedTuple):
       unsure: of each task, bool [N]; None where that is not known.
       unlikeness: how far each picture is from train, float [N], above 1 unlike anything there; None
         where that is not known.
+      expected_entropy: of each task, the mean of the entropies of the answers whose mean
+        `probabilities` are, float [N]; empty of single answers.
     """
 
     probabilities: dict[str, np.ndarray]
     unsure: dict[str, np.ndarray | None]
     unlikeness: np.ndarray | None
+    expected_entropy: dict[str, np.ndarray]
 
     def of_row(self, file: Path, row: int) -> Answer:
         """What is said of one picture, whose file is given."""
@@ -67,7 +92,13 @@ class Answers(NamedTuple):
                 for task, of_task in self.unsure.items()
             },
             None if self.unlikeness is None else float(self.unlikeness[row]),
+            spread={task: self._spread(task, row) for task in self.expected_entropy},
         )
+
+    def _spread(self, task: str, row: int) -> Spread:
+        with np.errstate(divide="ignore"):  # a probability of 0 adds nothing
+            of_mean = float(metrics.entropy(np.log(self.probabilities[task][row])))
+        return Spread(of_mean, max(of_mean - float(self.expected_entropy[task][row]), 0.0))
 
 
 def answers(
@@ -157,7 +188,12 @@ def judges_of(
       ConfigError: for another number of views.
     """
     return tuple(
-        Judge(reliability.of_run(run, settings), number_of_views(run.config, views)) for run in runs
+        Judge(
+            reliability.of_run(run, settings),
+            number_of_views(run.config, views),
+            mc_dropout.number_of_passes(run.config, settings),
+        )
+        for run in runs
     )
 
 
@@ -170,36 +206,57 @@ def answers_of(runs: Sequence[Run], pictures: Sequence[Seen], judges: Sequence[J
       judges: from `judges_of`, of the same runs.
     """
     of_runs = [_of_run(run, pictures, judge) for run, judge in zip(runs, judges, strict=True)]
-    # One by itself stays as it is: a mean would round it.
-    probabilities = (
-        of_runs[0][0]
-        if len(runs) == 1
-        else {
-            task: np.mean([of_run[task] for of_run, _ in of_runs], axis=0) for task in of_runs[0][0]
+    probabilities, entropies = of_runs[0].probabilities, of_runs[0].expected_entropy
+    if len(runs) > 1:  # one by itself stays as it is: a mean would round it
+        tasks = list(probabilities)
+        probabilities = {
+            task: np.mean([of.probabilities[task] for of in of_runs], axis=0) for task in tasks
         }
-    )
+        entropies = {
+            task: np.mean([of.entropy_of_answers(task) for of in of_runs], axis=0) for task in tasks
+        }
     unsure: dict[str, np.ndarray | None] = {}
     for task, of_task in probabilities.items():
         lowest = judging.sure_from(judges, task)
         highest = np.nan_to_num(of_task.max(axis=1))
         unsure[task] = None if lowest is None else highest < lowest
-    unlikeness = judging.mean_unlikeness([distances for _, distances in of_runs])
-    return Answers(probabilities, unsure, unlikeness)
+    unlikeness = judging.mean_unlikeness([of.unlikeness for of in of_runs])
+    return Answers(probabilities, unsure, unlikeness, entropies)
 
 
-def _of_run(
-    run: Run, pictures: Sequence[Seen], judge: Judge
-) -> tuple[dict[str, np.ndarray], np.ndarray | None]:
-    """The probabilities of each task, and how unlike train each picture is."""
+class _OfRun(NamedTuple):
+    """What one run says: as in `Answers`."""
+
+    probabilities: dict[str, np.ndarray]
+    unlikeness: np.ndarray | None
+    expected_entropy: dict[str, np.ndarray]
+
+    def entropy_of_answers(self, task: str) -> np.ndarray:
+        """The mean of the entropies of its answers, [N]; of a single one, its entropy."""
+        if task in self.expected_entropy:
+            return self.expected_entropy[task]
+        with np.errstate(divide="ignore"):
+            return metrics.entropy(np.log(self.probabilities[task]))
+
+
+def _of_run(run: Run, pictures: Sequence[Seen], judge: Judge) -> _OfRun:
+    """The probabilities of each task, how unlike train each picture is, and how passes agree."""
     batch, count = batch_of(run, pictures), len(pictures)
     outputs: jax.Array | None = None
-    if judge.reliability.farthest is None:
-        logits = logits_of_views(run.network, run.variables, batch, judge.views)
-    elif judge.views == 1:
+    entropies: dict[str, np.ndarray] = {}
+    if judge.passes:
+        side = config_lib.canvas_size(run.config)
+        words = mc_dropout.words_of_pixels(seen.canvases[side] for seen in pictures)
+        given = run.network, run.variables, batch, words, judge.passes, judge.views
+        found = mc_dropout.sampled(*given)
+        logits = {task: of_task.log_probabilities for task, of_task in found.items()}
+        entropies = {task: of_task.expected_entropy for task, of_task in found.items()}
+    elif judge.reliability.farthest is not None and judge.views == 1:
         of_devices, outputs = run.network.logits_and_trunk_outputs(run.variables, batch)
         logits = {task: np.asarray(of_task) for task, of_task in of_devices.items()}
     else:
         logits = logits_of_views(run.network, run.variables, batch, judge.views)
+    if outputs is None and judge.reliability.farthest is not None:
         outputs = run.network.trunk_outputs(run.variables, batch)
     probabilities = {
         task: np.exp(
@@ -210,9 +267,9 @@ def _of_run(
         for task, of_task in logits.items()
     }
     if outputs is None:
-        return probabilities, None
+        return _OfRun(probabilities, None, entropies)
     unit = embeddings.unit(np.asarray(outputs)[:count])
-    return probabilities, judge.reliability.unlikeness(unit)
+    return _OfRun(probabilities, judge.reliability.unlikeness(unit), entropies)
 
 
 def batch_of(run: Run, pictures: Sequence[Seen]) -> dict[str, jax.Array]:

@@ -67,7 +67,7 @@ def score(right: np.ndarray, groups: np.ndarray | None = None) -> Score:
     works = int(number.max()) + 1
     of_seeds = right.mean(axis=1)
     mean, deviation = float(right.mean()), float(of_seeds.std(ddof=1))
-    seed_square, work_square, rest = _mean_squares(right - mean, number, works)
+    seed_square, work_square, rest = mean_squares(right - mean, number, works)
     of_training, of_works = max(seed_square - rest, 0.0), max(work_square, rest)
     total = of_training + of_works
     if not total or works < 2:  # all right, or all wrong: as many trials as works
@@ -88,7 +88,7 @@ def score(right: np.ndarray, groups: np.ndarray | None = None) -> Score:
     return Score(mean, deviation, interval, (of_works - rest) / total)
 
 
-def _mean_squares(
+def mean_squares(
     residuals: np.ndarray, groups: np.ndarray, works: int
 ) -> tuple[float, float, float]:
     """The mean squares of seeds, works, and the rest, of residuals float [seeds, images]."""

@@ -56,6 +56,10 @@ def report_lines(result: Mapping[str, Any]) -> list[str]:
         # None: the members of an ensemble have different numbers of views.
         if (result["views"] or 1) > 1:
             works += f", {result['views']} views of each"
+        if result.get("mc_dropout"):
+            works += (
+                f", the mean of {result['mc_dropout']} passes with dropout, without a temperature"
+            )
         lines.append(f"{result['split']} {task}: {metrics.format_metrics(row, covers)} on {works}")
         lines[-1] += second_scores.in_words(row)
         lines += [used] if used else [*painters.advice(task, row), *baselines.in_words(row)]
@@ -138,7 +142,8 @@ def predictions_csv(
 ) -> str:
     """The table `predictions.csv`: a row for each work and task.
 
-    Where a network gave no finite output, the cells of what it predicted are empty.
+    Where a network gave no finite output, the cells of what it predicted are empty. A mean of several
+    answers has two columns more: its entropy, and how far they are from each other, in nats.
 
     Args:
       predictions: as from `evaluate.predict_split`.
@@ -150,16 +155,22 @@ def predictions_csv(
     writer = csv.writer(text, lineterminator="\n")
     columns = ["file_name", "task", "label", "predicted"]
     columns += ["probability", "label_probability", "label_rank"]
+    several = any(of.expected_entropy is not None for _, of in predictions.values())
+    columns += ["predictive_entropy", "mutual_information"] if several else []
     folds = {} if fold is None else {"fold": fold}
     writer.writerow([*columns, *folds])
     for task, (known, of_task) in predictions.items():
         names = classes[task]
         probabilities = np.exp(of_task.log_probabilities)
+        apart = of_task.mutual_information
+        entropies = metrics.entropy(of_task.log_probabilities)
         guesses = zip(of_task.predicted, of_task.label_ranks, of_task.finite, strict=True)
         for i, (predicted, rank, finite) in enumerate(guesses):
             label = int(of_task.labels[i])
             shares = (repr(float(probabilities[i, c])) for c in (predicted, label))
-            said = (names[predicted], *shares, int(rank)) if finite else [""] * 4
+            said = [names[predicted], *shares, int(rank)] if finite else [""] * 4
+            if apart is not None:
+                said += [repr(float(of[i])) if finite else "" for of in (entropies, apart)]
             writer.writerow(
                 [split.file_names[known[i]], task, names[label], *said, *folds.values()]
             )

@@ -167,7 +167,7 @@ class Command:
         return self._typed_of_eval("views").get("views")
 
     def eval_settings(self) -> dict[str, Any]:
-        """The fields of `eval` that are typed for a finished run, by name.
+        """The fields of `eval` that are typed for a finished run, by name; see `evaluate_workdir`.
 
         Raises:
           ConfigError: for a field that only a training can use, or an invalid value.
@@ -177,7 +177,9 @@ class Command:
                 f"--config.eval.kept_works: --mode {self.mode} uses what the training has kept; set it "
                 "when a run is trained"
             )
-        return self._typed_of_eval("error_rate", "foreign_rate", "cluster_by", "report")
+        return self._typed_of_eval(
+            "error_rate", "foreign_rate", "cluster_by", "mc_dropout", "report"
+        )
 
     def _typed_of_eval(self, *names: str) -> dict[str, Any]:
         """Those of some fields of `eval` that are typed, by name, checked."""

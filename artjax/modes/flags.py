@@ -62,7 +62,7 @@ FLAGS: Mapping[str, Flag] = {
     "config": Flag(_help_of_config, metavar="FILE[:COLLECTION]"),
     "workdir": Flag(
         "the run's folder (default: runs/<config>-<collection>); with --mode evaluate or predict, "
-        "several are an ensemble",
+        "several are an ensemble, and --mode compare sets them beside each other",
         type=Path,
         several=True,
     ),
@@ -85,9 +85,9 @@ FLAGS: Mapping[str, Flag] = {
     "split": Flag("train, validation or test (default: test; with --mode explain validation)"),
     "checkpoint": Flag("best (by validation) or last (default: best)"),
     "out": Flag(
-        "with --mode predict the table to write, a row for each picture; the same command continues it "
-        "(default: WORKDIR/predict/predictions.csv); with --mode explain the folder (default: in "
-        "WORKDIR/explanations)",
+        "the table to write, a row for each picture; the same command continues it (default: "
+        "WORKDIR/predict/predictions.csv); of --mode compare and explain the folder of the page (default: "
+        "WORKDIR/compare, or in WORKDIR/explanations)",
         type=Path,
         metavar="PATH",
     ),

@@ -100,6 +100,14 @@ MODES: Mapping[str, Mode] = {
         fields="eval.",
         several_workdirs=True,
     ),
+    "compare": Mode(
+        "compare runs on the same test works, and show those that only one names rightly",
+        "--workdir runs/a --workdir runs/b --mode compare",
+        later("artjax.modes.compare.mode"),
+        flags=("config", "workdir", "data_dir", "canvas_dir", "checkpoint", "out"),
+        fields="eval.",
+        several_workdirs=True,
+    ),
     "predict": Mode(
         "predict the labels of image files; several workdirs are an ensemble",
         "--workdir runs/artist-studio --mode predict a.jpg folder/",

@@ -34,6 +34,16 @@ def tables() -> Mapping[str, Iterable[str]]:
     }
 
 
+def check_dropout(config: ConfigDict, passes: int) -> None:
+    """Raises `ConfigError` if there shall be passes with dropout, and the network has none."""
+    if passes and not config.model.dropout:
+        raise ConfigError(
+            f"--config.eval.mc_dropout={passes}: the network has no dropout (model.dropout is 0), so "
+            "that all passes would be the same; train one with --config.model.dropout=0.5, or leave "
+            "mc_dropout out"
+        )
+
+
 def _check_together(config: ConfigDict) -> None:
     """Refuses what cannot work together, in one line."""
     mixing = config.augment.mixup or config.augment.cutmix
@@ -48,6 +58,7 @@ def _check_together(config: ConfigDict) -> None:
             f"--config.augment.policy={config.augment.policy} draws the magnitudes itself: set "
             f"{', '.join(f'--config.augment.{name}=0' for name in own)}, or the policy to none"
         )
+    check_dropout(config, config.eval.mc_dropout)
     if config.optim.sam_rho and config.accumulate > 1:
         raise ConfigError(
             f"--config.optim.sam_rho={config.optim.sam_rho:g}: SAM needs the gradient of the whole "

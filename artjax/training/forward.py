@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -68,6 +69,88 @@ def create_eval_step(
         return join_micro_batches(logits)
 
     return eval_step
+
+
+def create_dropout_step(
+    model: nn.Module,
+    image_size: int,
+    micro_batches: int,
+    preprocessing: Preprocessing,
+    boundary: str,
+    trunk_is_cached: bool,
+) -> Callable[..., dict[str, jax.Array]]:
+    """Builds (variables, batch, words, seed, passes[, view]) → logits, float32 [B, passes, classes].
+
+    As the evaluation step, but with dropout on, and nothing else as in training: Gal & Ghahramani,
+    Dropout as a Bayesian Approximation (2016), section 4. What drops out of a work depends on the seed,
+    its word, the pass and the layer: not on the batch, nor on its place in it. What comes before the
+    first dropout is computed once.
+
+    Args:
+      model: as for `create_eval_step`, and so are the next ones but the last.
+      image_size: side of the network's input in pixels.
+      micro_batches: number of micro-batches into which a batch is divided.
+      preprocessing: the input that the model expects.
+      boundary: the last stage up to which all parameters are frozen.
+      trunk_is_cached: whether training has seen the outputs of `boundary` without dropout before it.
+    """
+
+    def dropout_step(
+        variables: Any,
+        batch: Batch,
+        words: jax.Array,
+        seed: int,
+        passes: int,
+        view: augment.View | None = None,
+    ) -> dict[str, jax.Array]:
+        of_seed = jax.random.key(seed)
+
+        def logits_of(works: tuple[jax.Array, jax.Array, jax.Array]) -> dict[str, jax.Array]:
+            x, aspect, words = works
+            after = boundary
+            if not holds_features(batch):
+                images = _evaluated(x, aspect, image_size, preprocessing, view)
+                x, after = preprocessing.normalise(images), ""
+                if trunk_is_cached:
+                    of_trunk: Any = model.apply(variables, x, until=boundary)
+                    x, after = of_trunk, boundary
+            keys = jax.vmap(jax.random.fold_in, (None, 0))(of_seed, words)
+
+            def of_pass(number: jax.Array) -> dict[str, jax.Array]:
+                of_works = jax.vmap(jax.random.fold_in, (0, None))(keys, number)
+                with nn.intercept_methods(_dropping(of_works)):
+                    logits: Any = model.apply(variables, x, after=after)
+                return logits
+
+            return jax.vmap(of_pass, out_axes=1)(jnp.arange(passes))
+
+        works = batch["image"], batch["aspect"], words
+        if micro_batches == 1 or len(words) % micro_batches:
+            return logits_of(works)
+        logits: Any = jax.lax.map(logits_of, split_micro_batches(works, micro_batches))
+        joined: Any = join_micro_batches(logits)
+        return joined
+
+    return dropout_step
+
+
+def _dropping(keys: jax.Array) -> Callable[..., Any]:
+    """An interceptor that drops units out in every `nn.Dropout`, by a key for each work, [B]."""
+
+    def drop(next_method: Any, args: Any, kwargs: Any, context: Any) -> Any:
+        layer = context.module
+        if not isinstance(layer, nn.Dropout) or not layer.rate:
+            return next_method(*args, **kwargs)
+        (x,) = args
+        number = zlib.crc32("/".join(layer.path).encode())
+        kept = jax.vmap(
+            lambda key: jax.random.bernoulli(
+                jax.random.fold_in(key, number), 1 - layer.rate, x.shape[1:]
+            )
+        )(keys)
+        return jnp.where(kept, x / (1 - layer.rate), jnp.zeros_like(x))
+
+    return drop
 
 
 def create_feature_step(

@@ -26,6 +26,7 @@ from artjax.runtime.xla_options import compiler_options
 from artjax.training.forward import (
     Batch,
     activation_dtype,
+    create_dropout_step,
     create_eval_step,
     create_feature_step,
 )
@@ -225,6 +226,45 @@ class Network:
         config = self.config
         return create_eval_step(
             self.model, config.image_size, config.accumulate, self.preprocessing, self.boundary
+        )
+
+    def dropout_logits(
+        self,
+        variables: Any,
+        batch: Batch,
+        words: jax.Array,
+        passes: int,
+        view: augment.View | None = None,
+    ) -> dict[str, jax.Array]:
+        """Logits for each task of several passes with dropout on, float32 [B, passes, classes].
+
+        Args:
+          variables: whole ones.
+          batch: images and aspects, or features in place of images.
+          words: of each work a number from which its random keys are made, uint32 [B].
+          passes: their number.
+          view: as for `logits`.
+        """
+        found: dict[str, jax.Array] = self._dropout_step(
+            variables, batch, words, self.config.seed, passes, view
+        )
+        return found
+
+    @cached_property
+    def _dropout_step(self) -> Callable[..., dict[str, jax.Array]]:
+        config = self.config
+        return jax.jit(
+            create_dropout_step(
+                self.model,
+                config.image_size,
+                config.accumulate,
+                self.preprocessing,
+                self.boundary,
+                bool(config.features.views),
+            ),
+            static_argnums=(3, 4),  # the seed and the number of passes
+            out_shardings=mesh_lib.replicated(self.mesh),
+            compiler_options=self._options_forward,
         )
 
     def logits_and_trunk_outputs(

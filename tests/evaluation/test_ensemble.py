@@ -111,6 +111,7 @@ def test_the_ensemble_of_two_runs_equals_the_mean_by_hand(workdirs):
             "workdir": str(workdir),
             "checkpoint_step": alone["checkpoint_step"],
             "views": views,
+            "mc_dropout": 0,
             "top1": {"artist": alone["tasks"]["artist"]["top1"]},
         }
         assert member["top1"]["artist"] == np.mean(own.argmax(axis=1) == labels)

@@ -59,7 +59,8 @@ def run(command: Command) -> int:
     runs = [Run.load(member, command.flags.get("checkpoint", "best")) for member in members]
     check_same_classes(runs)
     judges = judges_of(runs, views, settings)
-    layout = Layout(runs[0].classes, top, "catalogue" in command.flags)
+    several = len(runs) > 1 or any(judge.passes for judge in judges)
+    layout = Layout(runs[0].classes, top, "catalogue" in command.flags, several)
     summary = Summary(layout, request)
     origin = _origin(runs, judges, layout, request)
     kept = layout.columns, origin, request, "out" not in command.flags
@@ -157,6 +158,7 @@ def _origin(
     runs: Sequence[Run], judges: Sequence[Judge], layout: Layout, request: Request
 ) -> table.Origin:
     """What decides the rows."""
+    passes = [judge.passes for judge in judges]
     return table.Origin(
         [_digest(run, judge, layout) for run, judge in zip(runs, judges, strict=True)],
         [f"{run.workdir.absolute()} ({run.which})" for run in runs],
@@ -167,7 +169,8 @@ def _origin(
             "eval.views": [judge.views for judge in judges],
             "eval.error_rate": [judge.reliability.error_rate for judge in judges],
             "eval.foreign_rate": [judge.reliability.foreign_rate for judge in judges],
-        },
+        }
+        | ({"eval.mc_dropout": passes} if any(passes) else {}),
     )
 
 

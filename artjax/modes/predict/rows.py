@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from artjax.evaluation.predict import Answer, ranked
+from artjax.evaluation.predict import Answer, Spread, ranked
 from artjax.modes.predict.request import Picture, harmless
 from artjax.modes.predict.table import Row
 
@@ -23,11 +23,13 @@ class Layout:
       classes: of each task, the names in the order of the probabilities.
       top: how many labels of each task have a column; fewer where it has fewer.
       catalogue: whether there are columns for what a catalogue says.
+      spread: whether there are columns for how far several answers are from each other.
     """
 
     classes: Mapping[str, Sequence[str]]
     top: int
     catalogue: bool = False
+    spread: bool = False
 
     @property
     def columns(self) -> list[str]:
@@ -35,6 +37,7 @@ class Layout:
         names = ["file", *(("work_id", "title") if self.catalogue else ())]
         for task in self.classes:
             names += [*self.of_label(task, 1), f"{_prefix(task)}_unsure"]
+            names += [f"{_prefix(task)}_{what}" for what in Spread._fields if self.spread]
         names += ["unlike_train", "unlikeness"]
         for task in self.classes:
             for rank in range(2, self.labels(task) + 1):
@@ -58,6 +61,9 @@ class Layout:
         for task, probabilities in answer.probabilities.items():
             row |= self._of_task(task, probabilities)
             row[f"{_prefix(task)}_unsure"] = _YES_NO[answer.unsure[task]]
+            if self.spread:
+                for what, value in answer.spread[task]._asdict().items():
+                    row[f"{_prefix(task)}_{what}"] = f"{value:.6f}"
         if answer.unlikeness is not None:
             row["unlike_train"] = _YES_NO[answer.unlikeness > 1]
             row["unlikeness"] = f"{answer.unlikeness:.4f}"

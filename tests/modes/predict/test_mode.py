@@ -302,3 +302,38 @@ def test_a_full_disk_loses_no_row(tmp_path):
     with table.opened(*given, kept.append) as opened:
         assert opened.kept == {"a.png"}
     assert kept == rows[:1]
+
+
+def test_passes_with_dropout_say_how_far_they_are_apart(workdir, pictures, tmp_path, capsys):
+    asked = "--config.eval.mc_dropout=4"
+    out = tmp_path / "all.csv", tmp_path / "some.csv"
+    assert predicted(workdir, pictures, "--out", out[0], asked) == 0
+    assert "the mean of 4 passes with dropout: not calibrated" in capsys.readouterr().out
+    (pictures / "010.png").rename(pictures / "renamed.png")
+    assert predicted(workdir, *sorted(pictures.iterdir())[8:], "--out", out[1], asked) == 0
+    everything, some = rows_of(out[0]), rows_of(out[1])
+    for row in everything.values():
+        entropy, apart = (
+            float(row[f"artist_{of}"]) for of in ("predictive_entropy", "mutual_information")
+        )
+        assert 0 < apart < entropy < np.log(3) + 1e-6
+        assert row["artist_unsure"] == ""
+    kept = ("artist", "artist_probability", "artist_mutual_information")
+    for name, before in (("renamed.png", "010.png"), ("011.png", "011.png")):
+        # Names, order and batch do not count.
+        assert [some[name][of] for of in kept] == [everything[before][of] for of in kept]
+
+
+def test_an_evaluation_with_dropout_has_its_own_columns(workdir, data_dir, capsys):
+    words = ["--workdir", str(workdir), "--mode", "evaluate", "--data_dir", str(data_dir)]
+    assert main([*words, "--config.eval.mc_dropout=4"]) == 0
+    assert "the mean of 4 passes with dropout, without a temperature" in capsys.readouterr().out
+    folder = workdir / "evaluation" / "test"
+    result = json.loads((folder / "metrics.json").read_text())
+    row = result["tasks"]["artist"]
+    assert result["mc_dropout"] == 4
+    assert row["temperature"] is row["n_sure"] is None
+    with (folder / "predictions.csv").open(newline="") as stream:
+        apart = [float(one["mutual_information"]) for one in csv.DictReader(stream)]
+    assert row["mutual_information"] == pytest.approx(np.mean(apart))
+    assert min(apart) > 0
