@@ -86,8 +86,8 @@ FLAGS: Mapping[str, Flag] = {
     "checkpoint": Flag("best (by validation) or last (default: best)"),
     "out": Flag(
         "the table to write, a row for each picture; the same command continues it (default: "
-        "WORKDIR/predict/predictions.csv); of --mode compare and explain the folder of the page (default: "
-        "WORKDIR/compare, or in WORKDIR/explanations)",
+        "WORKDIR/predict/predictions.csv); of --mode compare and explain the folder of the page "
+        "(default: WORKDIR/compare, and in WORKDIR/explanations)",
         type=Path,
         metavar="PATH",
     ),

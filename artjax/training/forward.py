@@ -109,7 +109,7 @@ def create_dropout_step(
             x, aspect, words = works
             after = boundary
             if not holds_features(batch):
-                images = _evaluated(x, aspect, image_size, preprocessing, view)
+                images = evaluated(x, aspect, image_size, preprocessing, view)
                 x, after = preprocessing.normalise(images), ""
                 if trunk_is_cached:
                     of_trunk: Any = model.apply(variables, x, until=boundary)
