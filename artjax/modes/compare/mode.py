@@ -24,6 +24,7 @@ from artjax.runs import (
     parts_of,
     runs_in,
 )
+from artjax.runs.workdir import why_no_checkpoint
 
 if TYPE_CHECKING:
     from ml_collections import ConfigDict
@@ -132,7 +133,8 @@ def _check_same_classes(workdirs: Sequence[Path]) -> None:
     first = records[0]
     for workdir, record in zip(workdirs, records, strict=True):
         if record is None or first is None:
-            continue  # opening it says what is missing
+            without = workdir if record is None else workdirs[0]
+            raise WorkdirError(why_no_checkpoint(runs_in(without)[0]))
         if record.collection != first.collection:
             raise WorkdirError(
                 f"cannot compare: {workdirs[0]} is of {first.collection}, {workdir} of "
