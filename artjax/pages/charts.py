@@ -21,7 +21,7 @@ class Line(NamedTuple):
 
     Attributes:
       name: as the legend has it.
-      colour: `train`, `validation` or `test`, as in `pages/base.html`.
+      colour: its class in the style sheet: `train`, `validation` or `test`, or one of the page's own.
       points: (step, value), in the order of the steps.
     """
 

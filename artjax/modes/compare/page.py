@@ -21,6 +21,8 @@ from artjax.evaluation.metrics import Predictions
 from artjax.files import json_text
 from artjax.modes.compare import comparing
 from artjax.modes.compare.comparing import Pair, Recipes
+from artjax.pages import charts
+from artjax.pages.charts import Chart, Line, line_chart
 from artjax.pages.pictures import write_pictures
 from artjax.runs import whole_of
 from artjax.training.logs import read_rows
@@ -31,7 +33,6 @@ if TYPE_CHECKING:
 _KIND = "artjax comparison"
 _MOST_PAIRS = 6  # whose works are shown as pictures; works.csv has all
 _MOST_WORKS = 12  # of each side
-WIDTH, HEIGHT, LEFT, BOTTOM = 330, 180, 44, 20
 
 
 class Comparison(NamedTuple):
@@ -121,7 +122,7 @@ def write(folder: Path, of: Comparison, data: Canvases) -> None:
             warnings=comparing.warnings_of(of.pairs),
             differences=summary["differences"],
             plots=_plots(of),
-            frame=(WIDTH, HEIGHT, LEFT, BOTTOM),
+            size=(charts.WIDTH, charts.HEIGHT, charts.LEFT, charts.BOTTOM),
             shown=shown,
             more=len(of.pairs) > _MOST_PAIRS,
             pictures=pictures,
@@ -192,7 +193,7 @@ def _table(of: Comparison) -> str:
     return text.getvalue()
 
 
-def _plots(of: Comparison) -> list[dict[str, Any]]:
+def _plots(of: Comparison) -> list[Chart]:
     """Loss and top-1 over steps, of train and validation, the runs over each other."""
     rows = [list(read_rows(workdir)) for workdir in of.workdirs]  # of folds there are none
     ends = ("/loss", "/top1")
@@ -200,30 +201,21 @@ def _plots(of: Comparison) -> list[dict[str, Any]]:
         {key for of_run in rows for row in of_run for key in row if key.endswith(ends)},
         key=lambda key: (not key.endswith("/loss"), key),
     )
-    return [plot for column in columns if (plot := _plot(column, rows))]
+    found = [_plot(column, of.names, rows) for column in columns]
+    return [chart for chart in found if chart is not None]
 
 
-def _plot(column: str, rows: Sequence[Sequence[Mapping[str, Any]]]) -> dict[str, Any] | None:
-    series = [
-        [(row["step"], row[column]) for row in of_run if np.isfinite(row.get(column) or np.nan)]
-        for of_run in rows
+def _plot(
+    column: str, names: Sequence[str], rows: Sequence[Sequence[Mapping[str, Any]]]
+) -> Chart | None:
+    lines = [
+        Line(name, f"run{number}", [(row["step"], row[column]) for row in of_run if column in row])
+        for number, (name, of_run) in enumerate(zip(names, rows, strict=True))
     ]
-    every = [point for of_run in series for point in of_run]
-    if len(every) < 2:
-        return None
-    last = max(step for step, _ in every)
-    top = 1.0 if column.endswith("top1") else max(value for _, value in every) * 1.05
-
-    def at(step: float, value: float) -> str:
-        x = LEFT + (WIDTH - LEFT - 6) * step / max(last, 1)
-        y = 6 + (HEIGHT - BOTTOM - 6) * (1 - value / max(top, 1e-9))
-        return f"{x:.1f},{y:.1f}"
-
-    marks = [top * quarter / 4 for quarter in range(5)]
-    form = "{:.0%}" if column.endswith("top1") else "{:.2f}"
-    return {
-        "title": f"{column.replace('/', ' ')} over steps",
-        "lines": [" ".join(at(*point) for point in of_run) for of_run in series],
-        "up": [(float(at(0, mark).split(",")[1]), form.format(mark)) for mark in marks],
-        "last": f"{last:,}",
-    }
+    is_share = column.endswith("top1")
+    return line_chart(
+        column.replace("/", " "),
+        lines,
+        "{:.0%}" if is_share else "{:.2f}",
+        limits=(0.0, 1.0) if is_share else None,
+    )
