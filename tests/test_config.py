@@ -240,6 +240,12 @@ def test_missing_config_file_lists_the_existing_ones(pytestconfig):
         config_lib.load_config_file(pytestconfig.rootpath / "configs" / "artst.py", "studio")
 
 
+@pytest.mark.parametrize("typed", ["probe", "probe.py", "elsewhere/probe.py"])
+def test_a_config_of_artjax_is_named_where_its_folder_was_left_out(typed):
+    with pytest.raises(ConfigError, match=r"no config file \S+; did you mean configs/probe\.py\?"):
+        config_lib.load_config_file(typed, "studio")
+
+
 def test_canvas_is_an_eighth_larger_than_the_picture():
     assert config_lib.canvas_size(tiny_config(image_size=224, canvas_size=0)) == 256
     assert config_lib.canvas_size(tiny_config(image_size=64, canvas_size=0)) == 72

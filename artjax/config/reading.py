@@ -34,6 +34,9 @@ def load_config_file(path: str | Path, collection: str) -> ConfigDict:
     if not path.is_file():
         others = sorted(p.name for p in path.parent.glob("*.py")) if path.parent.is_dir() else []
         hint = f"; {path.parent}/ has {', '.join(others)}" if others else ""
+        own = f"{_CONFIGS}/{path.stem}.py"
+        if (bundled() / own).is_file():
+            hint = f"; did you mean {own}?"
         raise ConfigError(f"no config file {path}{hint}")
     spec = importlib.util.spec_from_file_location(f"artjax_config_{path.stem}", path)
     if spec is None or spec.loader is None:
