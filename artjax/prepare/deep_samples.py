@@ -21,7 +21,7 @@ def depth_of(largest: float) -> int:
 def is_deep(image: Image.Image) -> bool:
     """Whether an image, not loaded yet, has colours of 16 bits, of which Pillow keeps the upper byte."""
     tiles = getattr(image, "tile", None) or ()
-    return image.mode == "RGB" and any(";16" in str(tile[3]) for tile in tiles)
+    return image.mode in ("RGB", "RGBA") and any(";16" in str(tile[3]) for tile in tiles)
 
 
 def converter(image: Image.Image) -> tuple[Callable[[Image.Image], Image.Image], str]:

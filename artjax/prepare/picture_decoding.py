@@ -235,20 +235,28 @@ def _upright_srgb(path: Path, image: Image.Image, short_side_px: int) -> Image.I
 def _of_fewer_bits(path: Path, image: Image.Image) -> Image.Image | None:
     """Colours of 16 bits that use fewer, scaled to 8; None for others, and for files with any defect."""
     loader = _VIPS_LOADERS.get(image.format or "")
-    if loader is None or image.has_transparency_data:
+    bands = len(image.getbands())
+    if loader is None or (bands == 3 and image.has_transparency_data):
         return None
     pyvips = _pyvips()
     try:
         with path.open("rb") as file:
             source = pyvips.Source.new_from_descriptor(file.fileno())
             read = getattr(pyvips.Image, loader)(source, fail_on="warning")
-            if read.bands != _VIPS_BANDS["RGB"] or read.format != "ushort":
+            if read.bands != bands or read.format != "ushort":
                 return None
-            bits = deep_samples.depth_of(read.max())
+            colours = read.extract_band(0, n=3)
+            bits = deep_samples.depth_of(colours.max())
             words = deep_samples.in_words(bits)
             if not words:
                 return None
-            pixels = (read * (255 / (2**bits - 1))).rint().cast("uchar").numpy()
+            shallow = colours * (255 / (2**bits - 1))
+            if bands == 4:  # opacity may use more bits than the colours
+                alpha = read.extract_band(3)
+                shallow = shallow.bandjoin(
+                    alpha * (255 / (2 ** deep_samples.depth_of(alpha.max()) - 1))
+                )
+            pixels = shallow.rint().cast("uchar").numpy()
     except pyvips.Error:
         return None  # Pillow decides what is wrong with it, if anything is
     image.info[_DEPTH] = words

@@ -77,11 +77,16 @@ def in_sixteen_bits(folder, eight, bits, kind):
         order, suffix = kind.split()[1:]
         return save(folder, Image.fromarray(samples[..., 0].astype(f"{order}u2")), f"a.{suffix}")
     path = folder / f"a.{kind.split()[1]}"
+    if kind.startswith("RGBA"):
+        opaque = np.full((*samples.shape[:2], 1), 65535, np.uint16)
+        samples = np.concatenate([samples, opaque], axis=2)
     pyvips.Image.new_from_array(samples).copy(interpretation="rgb16").write_to_file(str(path))
     return path
 
 
-@pytest.mark.parametrize("kind", ["grey < png", "grey < tif", "grey > tif", "RGB png", "RGB tif"])
+@pytest.mark.parametrize(
+    "kind", ["grey < png", "grey < tif", "grey > tif", "RGB png", "RGB tif", "RGBA png", "RGBA tif"]
+)
 @pytest.mark.parametrize("bits", [8, 10, 12, 14, 16])
 def test_samples_of_sixteen_bits_are_scaled_by_what_they_use(tmp_path, kind, bits):
     eight = scene()
