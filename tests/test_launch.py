@@ -220,7 +220,8 @@ def test_train_evaluate_and_predict_from_the_command_line(data_dir, tmp_path, ca
     assert said[0] == "ensemble of 2 runs, tiny/1.0.0"
     assert [line.split(",")[0] for line in said[1:3]] == [f"  {tmp_path}", f"  {copy}"]
     assert said[3].startswith("validation artist: top-1")
-    assert said[-2] == f"written to {tmp_path / 'evaluation' / 'ensemble-validation'}"
+    assert said[-3] == f"written to {tmp_path / 'evaluation' / 'ensemble-validation'}"
+    assert said[-2] == f"report: {tmp_path / 'report-ensemble-validation' / 'index.html'}"
     workdirs = f"--workdir {tmp_path} --workdir {copy}"
     assert said[-1] == f"next: python launch.py {workdirs} --mode predict PICTURE_OR_FOLDER"
     picture = tmp_path / "picture.png"
