@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -134,13 +134,19 @@ def _check_choice(flag: str, value: str, valid: Any) -> None:
 def _not_used(mode: str, name: str, value: Any) -> str:
     if name == "pictures":
         return f"'{value[0]}' is not a flag; files need --mode {_takers_of_files()}"
-    users = " or ".join(f"--mode {other}" for other, row in MODES.items() if name in row.flags)
-    return f"--{name}: --mode {mode} does not use it; it is for {users}"
+    users = _either(other for other, row in MODES.items() if name in row.flags)
+    return f"--{name}: --mode {mode} does not use it; it is for --mode {users}"
 
 
 def _takers_of_files() -> str:
     """The modes that take files or folders."""
-    return " or ".join(name for name, row in MODES.items() if "pictures" in row.flags)
+    return _either(name for name, row in MODES.items() if "pictures" in row.flags)
+
+
+def _either(names: Iterable[str]) -> str:
+    """`a, b or c`."""
+    *others, last = names
+    return f"{', '.join(others)} or {last}" if others else last
 
 
 def _check_values(mode: str, flags: dict[str, Any]) -> None:
@@ -149,10 +155,10 @@ def _check_values(mode: str, flags: dict[str, Any]) -> None:
         raise ConfigError(f"--stop_after_steps {flags['stop_after_steps']}: it must be 1 or more")
     count = len(flags.get("workdir", ()))
     if count > 1 and not MODES[mode].several_workdirs:
-        takers = " and ".join(name for name, row in MODES.items() if row.several_workdirs)
+        takers = _either(name for name, row in MODES.items() if row.several_workdirs)
         raise ConfigError(
-            f"--workdir is given {count} times: --mode {mode} takes one, only --mode {takers} take "
-            "several (an ensemble)"
+            f"--workdir is given {count} times: --mode {mode} takes one, only --mode {takers} takes "
+            "several"
         )
     coordinator = flags.get("coordinator")
     if coordinator is None and (alone := {"num_processes", "process_id"} & flags.keys()):

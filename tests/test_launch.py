@@ -37,7 +37,7 @@ def in_the_repository(pytestconfig, monkeypatch):
         (["--wrkdir", "x"], "unknown flag --wrkdir; did you mean --workdir?"),
         (
             ["--mode", "evalute"],
-            "benchmark, search, evaluate, predict, features; did you mean evaluate?",
+            "features, export; did you mean evaluate?",
         ),
         (["--mode", "evaluate"], "--mode evaluate needs the --workdir of a run"),
         (["--mode", "evaluate", "--workdir", "NEW"], "no checkpoint in"),
@@ -58,7 +58,8 @@ def in_the_repository(pytestconfig, monkeypatch):
         ),
         (
             ["--workdir", "NEW", "--workdir", "OTHER"],
-            "--workdir is given 2 times: --mode train takes one, only --mode evaluate and predict take",
+            "--workdir is given 2 times: --mode train takes one, only --mode evaluate, "
+            "compare, predict or serve takes",
         ),
         (
             ["--mode", "predict", "--workdir", "NEW", "--workdir", "OTHER", "a.jpg"],
@@ -116,7 +117,7 @@ def in_the_repository(pytestconfig, monkeypatch):
         ),
         (
             [*TINY, "--mode", "check", "--checkpoint", "last"],
-            "--checkpoint: --mode check does not use it; it is for --mode evaluate or --mode predict",
+            "--checkpoint: --mode check does not use it; it is for --mode evaluate, compare, predict, ",
         ),
         (
             [*TINY, "--mode", "describe", "--stop_after_steps", "3"],
@@ -124,7 +125,7 @@ def in_the_repository(pytestconfig, monkeypatch):
         ),
         (
             [*TINY, "--mode", "search", "--coordinator", "here:1"],
-            "--coordinator: --mode search does not use it; it is for --mode train or",
+            "--coordinator: --mode search does not use it; it is for --mode train, ",
         ),
         ([*TINY, "--epochs", "3"], "unknown flag --epochs; did you mean --config.epochs?"),
         ([*TINY, "--batch_size=3"], "did you mean --config.batch_size?"),
