@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import shlex
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +16,7 @@ from artjax.data import prepared
 from artjax.errors import ConfigError
 from artjax.modes.table import MODES
 from artjax.places import Places, bundled
+from artjax.prepare.picture_paths import asked_for
 from artjax.runs import latest_record, read_config
 from artjax.runtime import mesh
 from artjax.training.checks import check_config
@@ -156,6 +159,16 @@ class Command:
                     f"--config {self.flags['config']} has the {what} {asked}, and the run in {workdir} "
                     f"the {what} {there}; leave --config out: --mode {self.mode} takes the run's own"
                 )
+
+    def pictures(self) -> list[Path]:
+        """The files and folders that are typed, or named by standard input for `-`; may wait for it.
+
+        Raises:
+          DataError: if a pattern fits no file, or standard input names none.
+        """
+        if isinstance(sys.stdin, io.TextIOWrapper):
+            sys.stdin.reconfigure(errors="surrogateescape")  # names of files may be any bytes
+        return asked_for(self.flags.get("pictures", []), sys.stdin)
 
     def views(self) -> int | None:
         """The views that evaluation and prediction shall use; None = as the run says."""

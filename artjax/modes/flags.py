@@ -91,9 +91,9 @@ FLAGS: Mapping[str, Flag] = {
     "split": Flag("train, validation or test (default: test; with --mode explain validation)"),
     "checkpoint": Flag("best (by validation) or last (default: best)"),
     "out": Flag(
-        "with --mode predict the table to write, a row for each picture; the same command continues it "
-        "(default: WORKDIR/predict/predictions.csv); else the folder (default: in WORKDIR/explanations, "
-        "WORKDIR/export/FORMAT, WORKDIR/compare)",
+        "with --mode predict the table to write (.csv, or .jsonl for JSON lines), a row for each "
+        "picture; the same command continues it (default: WORKDIR/predict/predictions.csv); else the "
+        "folder (default: in WORKDIR/explanations, WORKDIR/export/FORMAT, WORKDIR/compare)",
         type=Path,
         metavar="PATH",
     ),
@@ -107,6 +107,10 @@ FLAGS: Mapping[str, Flag] = {
         choices=("inside", "outside"),
     ),
     "top": Flag("labels of each picture, the most probable first (default: 5)", type=int),
+    "report": Flag(
+        "write a page with the pictures, heat maps and nearest works as well, as --mode explain does",
+        switch=True,
+    ),
     "catalogue": Flag(
         "predict the works that the works.csv (or another list) of the one folder names, with their "
         "work_id and title",

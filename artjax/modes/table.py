@@ -114,7 +114,7 @@ MODES: Mapping[str, Mode] = {
         later("artjax.modes.predict.mode"),
         flags=(
             *("config", "workdir", "data_dir", "canvas_dir", "checkpoint", "pictures"),
-            *("out", "top", "catalogue", "neighbours"),
+            *("out", "top", "catalogue", "neighbours", "report"),
         ),
         fields="eval.",
         several_workdirs=True,

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import glob
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TextIO
+
+from artjax.errors import DataError
 
 
 class Found(NamedTuple):
@@ -18,6 +21,36 @@ class Found(NamedTuple):
 
     files: list[Path]
     missing: list[tuple[Path, str]]
+
+
+def asked_for(paths: Sequence[Path], lines: TextIO) -> list[Path]:
+    """The paths that words of a command line stand for.
+
+    Args:
+      paths: as they were typed. `-` stands for those in `lines`. One that does not exist and has `*`,
+        `?` or `[` is a pattern, in which `**` means any folders: shells expand none in quotation marks,
+        and what fits may be too much for a command line.
+      lines: a path in each, or between them zero bytes, as `find -print0` writes them.
+
+    Raises:
+      DataError: if a pattern fits no file, or `-` is given and there are no lines.
+    """
+    found: list[Path] = []
+    for path in paths:
+        if str(path) == "-":
+            text = lines.read()
+            given = text.split("\0") if "\0" in text else text.splitlines()
+            found += [Path(line) for line in given if line]
+            if not text.strip("\0\n"):
+                raise DataError("-: standard input names no file: write a path in each line")
+        elif not os.path.lexists(path) and glob.has_magic(str(path)):
+            fitting = sorted(glob.glob(str(path), recursive=True))
+            if not fitting:
+                raise DataError(f"{path}: no file fits this pattern")
+            found += map(Path, fitting)
+        else:
+            found.append(path)
+    return found
 
 
 def files_of(paths: Sequence[Path]) -> Found:

@@ -60,7 +60,7 @@ def _page(command: Command, folder: Path, run: Run, settings: Settings) -> Page:
     if "map" in flags:
         return mapped.write(folder, run, split, settings)
     if pictures:
-        return looked_at.of_files(folder, run, pictures, settings)
+        return looked_at.of_files(folder, run, command.pictures(), settings)
     return looked_at.of_split(folder, run, split, flags.get("works", _WORKS), settings)
 
 

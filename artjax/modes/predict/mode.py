@@ -9,6 +9,7 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,15 +27,19 @@ from artjax.evaluation.predict import (
     none_usable,
 )
 from artjax.modes.command import Command
+from artjax.modes.explain.mode import run as explain
 from artjax.modes.predict import table
+from artjax.modes.predict.forms import Row
 from artjax.modes.predict.request import Request, request_for
 from artjax.modes.predict.rows import Layout
 from artjax.modes.predict.screen import Summary, shown_path
+from artjax.modes.table import MODES
 from artjax.prepare.seeing import Seen
 from artjax.runs import Run, runs_in, with_data
 from artjax.training.groups import flat, update_digest
 
 _TOP = 5
+_MOST_ON_PAGE = 100
 _Nearest = Callable[[Sequence[Seen]], Sequence[Sequence[Near]]]
 _SECONDS_WITHOUT_BAR = 2
 
@@ -45,7 +50,7 @@ def run(command: Command) -> int:
     Returns:
       0; 2 if a file that was named is not usable; 130 after Ctrl-C.
     """
-    paths = command.flags.get("pictures", [])
+    paths = command.pictures()
     if not paths:
         raise ConfigError("--mode predict needs image files: put files or folders after it")
     top = command.flags.get("top", _TOP)
@@ -61,6 +66,8 @@ def run(command: Command) -> int:
     members = [member for workdir in workdirs for member in runs_in(workdir)]
     runs = [Run.load(member, command.flags.get("checkpoint", "best")) for member in members]
     check_same_classes(runs)
+    if "report" in command.flags and len(runs) > 1:
+        raise ConfigError(f"--report shows what one network looks at, and {len(runs)} are given")
     judges = judges_of(runs, views, settings)
     several = len(runs) > 1 or any(judge.passes for judge in judges)
     neighbours = command.flags.get("neighbours", 0)
@@ -76,6 +83,8 @@ def run(command: Command) -> int:
     if len(runs) > 1:
         print(f"the mean of {len(runs)} runs: {', '.join(map(str, members))}")
     _say(summary, request, judges, file, done_before)
+    if "report" in command.flags:
+        _write_page(command, request, file)
     for folder in paths if "catalogue" not in command.flags else ():
         if (folder / "works.csv").is_file():
             print(
@@ -83,6 +92,17 @@ def run(command: Command) -> int:
             )
     print(command.next("evaluate"))
     return 2 if summary.named_unusable else 0
+
+
+def _write_page(command: Command, request: Request, file: Path) -> None:
+    """Writes the page of `--mode explain` about the pictures, beside the table."""
+    usable = [picture.file for picture in request.pictures.values() if not picture.reason]
+    if len(usable) > _MOST_ON_PAGE:
+        print(f"the page shows the first {_MOST_ON_PAGE} of {len(usable):,} pictures")
+    flags = {name: command.flags[name] for name in MODES["explain"].flags if name in command.flags}
+    flags |= {"pictures": usable[:_MOST_ON_PAGE], "out": file.with_name(f"{file.stem}-page")}
+    flags.setdefault("workdir", command.runs())
+    explain(replace(command, mode="explain", flags=flags))
 
 
 def _nearest(command: Command, runs: Sequence[Run], count: int) -> _Nearest | None:
@@ -155,7 +175,7 @@ def _all_predicted(
     return True
 
 
-def _add(rows: table.Table, summary: Summary, found: Sequence[table.Row]) -> None:
+def _add(rows: table.Table, summary: Summary, found: Sequence[Row]) -> None:
     rows.add(found)
     for row in found:
         summary.add(row)

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from artjax.evaluation.predict import Answer, Spread, ranked
+from artjax.modes.predict.forms import Columns, Row
 from artjax.modes.predict.request import Picture, harmless
-from artjax.modes.predict.table import Row
 
 _YES_NO = {True: "yes", False: "no", None: ""}
 _OTHERS = ("file", "work_id", "title", "unlike_train", "unlikeness", "error")
@@ -34,19 +34,25 @@ class Layout:
     neighbours: int = 0
 
     @property
-    def columns(self) -> list[str]:
-        """Their names, in order."""
+    def columns(self) -> Columns:
+        """All columns, in order."""
         names = ["file", *(("work_id", "title") if self.catalogue else ())]
+        numbers, yes_no = {"unlikeness"}, {"unlike_train"}
         for task in self.classes:
-            names += [*self.of_label(task, 1), f"{_prefix(task)}_unsure"]
-            names += [f"{_prefix(task)}_{what}" for what in Spread._fields if self.spread]
+            unsure = f"{_prefix(task)}_unsure"
+            spread = [f"{_prefix(task)}_{what}" for what in Spread._fields if self.spread]
+            names += [*self.of_label(task, 1), unsure, *spread]
+            numbers |= {self.of_label(task, 1)[1], *spread}
+            yes_no.add(unsure)
         names += ["unlike_train", "unlikeness"]
         for task in self.classes:
             for rank in range(2, self.labels(task) + 1):
                 names += self.of_label(task, rank)
+                numbers.add(self.of_label(task, rank)[1])
         for rank in range(1, self.neighbours + 1):
             names += self._of_neighbour(rank)
-        return [*names, "error"]
+            numbers.add(self._of_neighbour(rank)[-1])
+        return Columns([*names, "error"], frozenset(numbers), frozenset(yes_no))
 
     def labels(self, task: str) -> int:
         """How many labels of a task have columns."""

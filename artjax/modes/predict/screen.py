@@ -6,9 +6,10 @@ from collections import Counter
 from pathlib import Path
 
 from artjax.data.splits import named
+from artjax.modes.predict.forms import Row
 from artjax.modes.predict.request import Request
 from artjax.modes.predict.rows import Layout, unsure_of
-from artjax.modes.predict.table import FEW, Row
+from artjax.modes.predict.table import FEW
 from artjax.prepare.readers.filename_repair import readable_name
 
 _SHOWN = 5  # files that are named, of many that are not usable

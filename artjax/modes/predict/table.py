@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO, cast
@@ -14,15 +12,13 @@ from filelock import FileLock, Timeout
 
 from artjax.errors import ConfigError, WorkdirError
 from artjax.files import json_text, replacing, write_atomically
+from artjax.modes.predict.forms import Columns, Row, form_of
 from artjax.modes.predict.request import Picture, Request
 
 FEW = 10
 """Of so many pictures everything is shown on the screen; a table of no more is not kept."""
 
 _KIND = "predictions of artjax"
-
-Row = dict[str, str]
-"""The cells of a picture, by column."""
 
 
 class Origin(NamedTuple):
@@ -48,7 +44,7 @@ class Table:
       added: number of rows that were added.
     """
 
-    def __init__(self, file: Path, columns: Sequence[str], stream: TextIO, kept: set[str]) -> None:
+    def __init__(self, file: Path, columns: Columns, stream: TextIO, kept: set[str]) -> None:
         self.file = file
         self.kept = kept
         self.added = 0
@@ -61,11 +57,9 @@ class Table:
         Raises:
           WorkdirError: if they cannot be written.
         """
-        text = io.StringIO()
         rows = list(rows)
-        csv.DictWriter(text, self._columns, restval="", lineterminator="\n").writerows(rows)
         with _writing(self.file, "; the rows before are kept, and the same command continues"):
-            self._stream.write(text.getvalue())
+            self._stream.write(form_of(self.file).lines(self._columns, rows))
             self._stream.flush()
         self.added += len(rows)
 
@@ -104,7 +98,7 @@ def alone(file: Path) -> Iterator[None]:
 @contextmanager
 def opened(
     file: Path,
-    columns: Sequence[str],
+    columns: Columns,
     origin: Origin,
     request: Request,
     set_aside: bool,
@@ -116,7 +110,7 @@ def opened(
 
     Args:
       file: of the table. `alone` has to hold.
-      columns: the names of the columns; the first is `file`.
+      columns: of the table.
       origin: of the rows.
       request: the pictures that are asked for.
       set_aside: whether a table of another origin gets another name; else it is an error.
@@ -131,13 +125,13 @@ def opened(
     with _writing(file):
         changed = file.stat().st_mtime if file.exists() else 0.0
         with replacing(file) as partial, _text_file(partial, "w") as copy:
-            writer = csv.DictWriter(copy, columns, lineterminator="\n")
-            writer.writeheader()
+            form = form_of(file)
+            copy.write(form.header(columns))
             for row in rows:
                 picture = request.pictures.get(row["file"])
                 if _is_valid(row, picture, request.folder, changed) and row["file"] not in kept:
                     kept.add(row["file"])
-                    writer.writerow(row | _of_catalogue(picture, columns))
+                    copy.write(form.lines(columns, [row | _of_catalogue(picture, columns)]))
                     if picture is not None:
                         note(row)
         write_atomically(_record_of(file), json_text({"kind": _KIND, **origin._asdict()}))
@@ -215,16 +209,10 @@ def _is_longer_than(file: Path, rows: int) -> bool:
         return sum(1 for _ in zip(range(rows + 2), lines, strict=False)) > rows + 1
 
 
-def _rows(file: Path, columns: Sequence[str]) -> Iterator[Row]:
-    """The whole rows of a table; a process that was killed may have left a part of one."""
+def _rows(file: Path, columns: Columns) -> Iterator[Row]:
     with file.open(encoding="utf-8", newline="", errors="replace") as stream:
         lines = (line for line in stream if line.endswith("\n") and "\0" not in line)
-        reader = csv.reader(lines)
-        if next(reader, None) != list(columns):
-            return
-        for cells in reader:
-            if len(cells) == len(columns):
-                yield dict(zip(columns, cells, strict=True))
+        yield from form_of(file).rows(columns, lines)
 
 
 def _is_valid(row: Row, picture: Picture | None, folder: Path | None, changed: float) -> bool:
@@ -239,9 +227,9 @@ def _is_valid(row: Row, picture: Picture | None, folder: Path | None, changed: f
     return max(status.st_mtime, status.st_ctime) <= changed
 
 
-def _of_catalogue(picture: Picture | None, columns: Sequence[str]) -> Row:
+def _of_catalogue(picture: Picture | None, columns: Columns) -> Row:
     """The cells that a catalogue may say otherwise by now."""
-    if picture is None or "work_id" not in columns:
+    if picture is None or "work_id" not in columns.names:
         return {}
     return {"work_id": picture.work_id, "title": picture.title}
 

@@ -1,6 +1,7 @@
 """`--mode predict`: a table that grows, is continued, and is never mixed with another."""
 
 import csv
+import io
 import json
 import os
 import resource
@@ -16,6 +17,7 @@ from tiny import ARTISTS, stripes, tiny_config
 from artjax.command_line import main
 from artjax.errors import ConfigError, DataError, WorkdirError
 from artjax.modes.predict import mode, table
+from artjax.modes.predict.forms import Columns
 from artjax.modes.predict.request import harmless, request_for
 from artjax.places import Places
 from artjax.train import train
@@ -287,7 +289,7 @@ def test_a_full_disk_loses_no_row(tmp_path):
         (tmp_path / name).write_text("")
     request = request_for([tmp_path])
     rows = [{"file": "a.png", "error": ""}, {"file": "b.png", "error": "x" * 9000}]
-    columns = ("file", "error")
+    columns = Columns(("file", "error"), frozenset(), frozenset())
     given = (out, columns, origin, request, False)
     limit = resource.getrlimit(resource.RLIMIT_FSIZE)
     with table.opened(*given, lambda row: None) as opened:
@@ -350,3 +352,57 @@ def test_the_nearest_works_of_train_have_columns(workdir, pictures, tmp_path):
         assert "near_3" not in row
     with pytest.raises(ConfigError, match="the nearest works are those of one network, and 2 are"):
         predicted(workdir, "--workdir", workdir, pictures, "--neighbours", "2")
+
+
+def test_json_lines_are_continued_and_say_what_the_table_says(workdir, pictures, tmp_path, capsys):
+    csv_file, lines_file = tmp_path / "all.csv", tmp_path / "all.jsonl"
+    (pictures / "notes.txt").write_text("no picture")
+    assert predicted(workdir, pictures, "--out", csv_file, "--top", 2) == 0
+    assert predicted(workdir, pictures, "--out", lines_file, "--top", 2) == 0
+    whole = lines_file.read_text()
+    for line in map(json.loads, whole.splitlines()):
+        row = rows_of(csv_file)[line["file"]]
+        assert line["artist"] == (row["artist"] or None)
+        if row["error"]:
+            assert line["error"] == row["error"]
+            assert line["artist_probability"] is line["artist_unsure"] is None
+        else:
+            assert line["artist_2_probability"] == float(row["artist_2_probability"])
+            assert line["artist_unsure"] is {"yes": True, "no": False}[row["artist_unsure"]]
+    kept = whole.splitlines(keepends=True)[:5]
+    lines_file.write_text("".join(kept) + '{"file": "cut off')
+    capsys.readouterr()
+    assert predicted(workdir, pictures, "--out", lines_file, "--top", 2) == 0
+    assert "of them before" in capsys.readouterr().out
+    assert lines_file.read_text() == whole
+
+
+def test_pictures_come_from_standard_input_and_patterns(workdir, pictures, tmp_path, monkeypatch):
+    names = [str(path) for path in sorted(pictures.iterdir())[:3]]
+    for text in ("\n".join(names) + "\n", "\0".join(names) + "\0"):
+        monkeypatch.setattr("sys.stdin", io.StringIO(text))
+        out = tmp_path / f"{len(text)}-{text.count(chr(0))}.csv"
+        assert predicted(workdir, "-", "--out", out) == 0
+        assert len(rows_of(out)) == 3
+    monkeypatch.setattr("sys.stdin", io.StringIO("\n"))
+    with pytest.raises(DataError, match="-: standard input names no file"):
+        predicted(workdir, "-")
+    assert predicted(workdir, pictures / "00[0-4].png", "--out", tmp_path / "five.csv") == 0
+    assert len(rows_of(tmp_path / "five.csv")) == 5
+    (pictures / "what[1].png").write_bytes((pictures / "000.png").read_bytes())  # no pattern
+    assert predicted(workdir, pictures / "what[1].png", "--out", tmp_path / "one.csv") == 0
+    with pytest.raises(DataError, match=r"\*\.tif: no file fits this pattern"):
+        predicted(workdir, pictures / "*.tif")
+
+
+def test_a_page_is_written_beside_the_table(workdir, data_dir, pictures, tmp_path):
+    some = sorted(pictures.iterdir())[:2]
+    words = ["--out", tmp_path / "few.csv", "--report", "--data_dir", data_dir]
+    assert predicted(workdir, *some, *words) == 0
+    page = (tmp_path / "few-page" / "index.html").read_text()
+    assert page.count("<img") >= 4  # each with its heat map
+    assert len(rows_of(tmp_path / "few.csv")) == 2
+    with pytest.raises(
+        ConfigError, match="--report shows what one network looks at, and 2 are given"
+    ):
+        predicted(workdir, "--workdir", workdir, *some, "--report")
