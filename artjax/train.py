@@ -25,7 +25,7 @@ from artjax.evaluation.during_training import EVALUATORS, Evaluated
 from artjax.evaluation.establishing import establish
 from artjax.places import Places
 from artjax.report.writing import Evaluation, wants_report, write_report
-from artjax.runs import OpenRun, Run, claim, seen, whole_of
+from artjax.runs import OpenRun, Run, claim, seen, stands_alone, whole_of
 from artjax.runs.run import read_record
 from artjax.runtime import locks
 from artjax.runtime import mesh as mesh_lib
@@ -464,6 +464,6 @@ class _Run:
         if self.reported is None:
             return  # it was evaluated before
         self._note(history.FINISHED, self.checkpoints.latest_step or 0)
-        # Of a fold there is none: the page is about all of them.
-        if wants_report(self.setup.config) and whole_of(workdir) == workdir:
+        # The page of a part is about all parts; of the trials of a search there is none.
+        if wants_report(self.setup.config) and stands_alone(workdir):
             write_report(self.reported, self.say)

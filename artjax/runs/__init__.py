@@ -10,6 +10,7 @@ from artjax.runs.workdir import (
     parts_of,
     read_config,
     runs_in,
+    stands_alone,
     whole_of,
 )
 
@@ -28,6 +29,7 @@ __all__ = [
     "parts_of",
     "read_config",
     "runs_in",
+    "stands_alone",
     "whole_of",
     "with_data",
 ]

@@ -63,6 +63,14 @@ def whole_of(workdir: Path) -> Path:
     return whole_of(workdir.absolute().parent)
 
 
+def stands_alone(workdir: Path) -> bool:
+    """Whether a run is no part of a cross-validation, of several seeds, or of a search."""
+    try:
+        return read_config(workdir.absolute().parent) is None
+    except WorkdirError:  # of something else
+        return True
+
+
 def folds_in(workdir: Path) -> list[Path]:
     """The folders of the folds of a cross-validation or of a search with folds; `[]` of all else."""
     config = read_config(workdir) or read_config(workdir / "search")

@@ -72,20 +72,22 @@ def test_the_number_of_trials_is_the_total_with_tpe_as_well(data_dir, tmp_path):
 @pytest.mark.slow
 def test_trials_are_runs_judged_on_validation_only(data_dir, tmp_path, monkeypatch):
     seen = []
-    evaluate_split = evaluate.evaluate_split
+    predict_and_evaluate = evaluate.predict_and_evaluate
 
     def record(opened, name):
         seen.append(name)
-        return evaluate_split(opened, name)
+        return predict_and_evaluate(opened, name)
 
-    monkeypatch.setattr(evaluate, "evaluate_split", record)
-    best = search(config(search__halving=1), Places(tmp_path, data_dir), **ONE).best
+    monkeypatch.setattr(evaluate, "predict_and_evaluate", record)
+    given = config(search__halving=1, eval__report=True)
+    best = search(given, Places(tmp_path, data_dir), **ONE).best
     assert set(seen) == {"validation"}
     rows = table(tmp_path)
     assert {row["status"] for row in rows} == {"finished"}
     for row in rows:
         folder = tmp_path / "search" / row["folder"]
         assert not (folder / "evaluation" / "test").exists()
+        assert not (folder / "report-validation").exists()  # nobody would look at so many
         metrics = json.loads((folder / "evaluation" / "validation" / "metrics.json").read_text())
         assert metrics["tasks"]["artist"]["top1"] == float(row["validation_top1"])
         written = json.loads((folder / "config.json").read_text())
