@@ -77,5 +77,5 @@ def test_errors_are_one_line(argv, says, museum, tmp_path):
 
 
 def test_only_two_modes_take_files():
-    with pytest.raises(ConfigError, match="files need --mode prepare or predict"):
+    with pytest.raises(ConfigError, match="files need --mode prepare, predict or explain"):
         parse(["picture.jpg"])
