@@ -5,10 +5,7 @@ import shutil
 from pathlib import Path
 
 # Compiling takes longer here than running, and half as long without LLVM's optimisations.
-_FLAGS = (
-    "--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0 "
-    "--xla_llvm_disable_expensive_passes=true --xla_cpu_use_fusion_emitters=false"
-)
+_FLAGS = "--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0"
 if _FLAGS not in (flags := os.environ.get("XLA_FLAGS", "")):  # the workers inherit them
     os.environ["XLA_FLAGS"] = f"{flags} {_FLAGS}".strip()
 os.environ["JAX_PLATFORMS"] = "cpu"
