@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
+from artjax.models.activations import gelu
 from artjax.models.depthwise import depthwise_convolution
 from artjax.models.normalization import LayerNorm
 from artjax.models.registry import Family, Translated, register
@@ -62,7 +63,7 @@ class Block(nn.Module):
         )(x)
         y = _norm(self.dtype, "norm")(y)
         y = nn.Dense(4 * channels, kernel_init=_KERNEL, dtype=self.dtype, name="fc1")(y)
-        y = nn.gelu(y, approximate=False)
+        y = gelu(y)
         y = nn.Dense(channels, kernel_init=_KERNEL, dtype=self.dtype, name="fc2")(y)
         return x + y * scale[None, None, None].astype(self.dtype)
 

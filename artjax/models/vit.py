@@ -30,6 +30,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
+from artjax.models.activations import gelu
 from artjax.models.normalization import LayerNorm
 from artjax.models.preprocessing import Preprocessing
 from artjax.models.presets import CLIP, SIGLIP
@@ -72,7 +73,7 @@ class Design:
 
 
 ACTIVATIONS: Mapping[str, Callable[[jax.Array], jax.Array]] = {
-    "gelu": partial(nn.gelu, approximate=False),
+    "gelu": gelu,
     "gelu_tanh": partial(nn.gelu, approximate=True),
     # Hendrycks & Gimpel, Gaussian Error Linear Units (2016), section 2: the approximation by a sigmoid.
     "quick_gelu": lambda x: x * nn.sigmoid(1.702 * x),

@@ -15,7 +15,7 @@ from jax.sharding import Mesh
 
 from artjax import augment, models
 from artjax.errors import ConfigError
-from artjax.models import HEAD, create_model
+from artjax.models import HEAD, create_model, onednn
 from artjax.models.faster_convolutions import with_faster_convolutions
 from artjax.models.preprocessing import Preprocessing
 from artjax.models.presets import with_preset
@@ -296,6 +296,9 @@ class Network:
             for name, use_winograd in (("matrix products", False), ("Winograd", True)):
                 step = with_faster_convolutions(own, use_winograd=use_winograd)
                 candidates.append(Candidate(step, self._options_forward, name))
+            if self.mesh.size == 1 and onednn.is_there():
+                step = onednn.with_onednn(own)
+                candidates.append(Candidate(step, self._options_forward, "oneDNN"))
         # With keys it computes crops as well, which take little of the time: one choice is enough.
         return FastestProgram(
             candidates, decided_by=2, out_shardings=mesh_lib.replicated(self.mesh)
