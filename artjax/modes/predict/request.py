@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from artjax.errors import ConfigError, DataError
 from artjax.prepare.picture_paths import files_of
-from artjax.prepare.readers.asked import Asked
+from artjax.prepare.readers.asked import ALL_ROWS, Asked
 from artjax.prepare.readers.file_index import PictureFiles
 from artjax.prepare.readers.filename_repair import readable_name
 from artjax.prepare.readers.folder_layouts import read_folder
@@ -133,7 +133,7 @@ def _listed(folder: Path) -> list[Picture]:
                 f"--catalogue: no works.csv in {folder}; write one (columns path, and work_id and title "
                 "where you have them), or leave --catalogue out: all files are predicted then"
             )
-        catalogue = read_folder(folder, Asked())
+        catalogue = read_folder(folder, Asked(rows=ALL_ROWS, needs_label=False))
     listed = [
         Picture(
             work.file or folder / work.file_name,

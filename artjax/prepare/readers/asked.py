@@ -56,6 +56,8 @@ class Asked:
       classes: "folders" insists that the class folders are the classes.
       max_bad_rows: the share of rows that may be left out as unusable, in [0, 1].
       wanted: columns that are labels as they are called, beside those that are known by name.
+      needs_label: whether the works have to have labels. Where they need none, lists have none: no row
+        contradicts another.
     """
 
     label: str = ""
@@ -67,6 +69,7 @@ class Asked:
     classes: str = ""
     max_bad_rows: float = MAX_SHARE
     wanted: tuple[str, ...] = ()
+    needs_label: bool = True
 
     @property
     def labels(self) -> dict[str, str]:

@@ -48,7 +48,7 @@ def read_folder(manual_dir: Path, asked: Asked) -> Catalogue:
         problems = [
             f"{manual_dir} has no list of its pictures, such as a .csv, which the settings ask for"
         ]
-    if mapped or (problems and not class_levels(files)):
+    if mapped or (problems and not (asked.needs_label and class_levels(files))):
         raise DataError("; ".join(problems[:_NAMED]))
     label = _label_of_folders(asked.label, manual_dir)
     for table in unused:

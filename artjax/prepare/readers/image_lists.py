@@ -168,7 +168,7 @@ def _check_meant(lists: Sequence[PictureList], folder: Path) -> None:
             "move the others elsewhere"
         )
     for item in lists:
-        if not item.labels:
+        if item.meaning.generic and not item.labels:
             raise DataError(
                 f"{item.table.file}: say what its column '{item.meaning.generic}' holds: --config "
                 f"artist (or {', '.join(LABELS[1:])})"

@@ -92,6 +92,8 @@ def meaning_of(table: Table, asked: Asked) -> Meaning:
     labels |= {name: name for name in asked.wanted if name in header and name not in labels}
     if generic and asked.label:
         labels.setdefault(asked.label, generic)
+    if not asked.needs_label:
+        labels, generic = {}, ""
     condition_text = asked.rows or (museum.rows if museum else "")
     return Meaning(
         tuple(column for column in picture if column in header),
@@ -118,7 +120,7 @@ def check_columns(table: Table, meaning: Meaning, asked: Asked) -> None:
             f"{table.file} has no column that names the pictures {table.found}; call it file_name, or "
             'say which it is: "picture": "COLUMN"'
         )
-    usable = (
+    usable = not asked.needs_label or (
         asked.label in meaning.labels
         if asked.label and not asked.wanted
         else bool(meaning.labels or meaning.generic)

@@ -93,10 +93,10 @@ def _source(item: PictureList, folder: Path) -> str:
 
 
 def _notes(item: PictureList, folder: Path) -> list[str]:
-    columns = ", ".join(f"{label} from '{column}'" for label, column in item.labels.items())
+    columns = "".join(f", {label} from '{column}'" for label, column in item.labels.items())
     notes = [
         f"read {item.table.file.relative_to(folder)}: {item.found.there:,} of {len(item.found):,} "
-        f"pictures found by '{item.column}', {columns}"
+        f"pictures found by '{item.column}'{columns}"
     ]
     if item.left_out:
         notes.append(

@@ -246,6 +246,32 @@ def test_the_works_of_a_catalogue_have_their_ids(workdir, pictures, tmp_path, ca
     assert rows_of(out)["001.png"]["title"] == "Flowers"
 
 
+def test_a_list_without_labels_is_a_catalogue(pictures):
+    header = "accession_number,artist,artistRole,title,thumbnailUrl"
+    rows = [
+        "N1,Turner,artist,Sunrise,https://tate.example/000.png",
+        "N2,,after,Copy,https://tate.example/001.png",
+        "N2,Blake,artist,Copy again,https://tate.example/001.png",
+        "N3,Turner,artist,Elsewhere,https://tate.example/gone.png",
+    ]
+    (pictures / "artwork_data.csv").write_text("\n".join([header, *rows]))
+    found = request_for([pictures], catalogue=True).pictures
+    assert {name: (p.title, p.reason) for name, p in found.items()} == {
+        "000.png": ("Sunrise", ""),
+        "001.png": ("Copy", ""),
+        "https://tate.example/gone.png": ("", "no such file"),
+    }
+    (pictures / "artwork_data.csv").write_text("file_name,title\n000.png,Sunrise\ngone.png,\n")
+    found = request_for([pictures], catalogue=True).pictures
+    assert {name: (p.title, p.reason) for name, p in found.items()} == {
+        "000.png": ("Sunrise", ""),
+        "gone.png": ("", "no such file"),
+    }
+    (pictures / "artwork_data.csv").write_text("title\nSunrise\n")
+    with pytest.raises(DataError, match="has no column that names the pictures"):
+        request_for([pictures], catalogue=True)
+
+
 def test_no_cell_begins_like_a_formula(workdir, tmp_path, computed):
     folder = tmp_path / "pictures"
     folder.mkdir()
