@@ -11,6 +11,7 @@ from typing import Any
 
 from artjax.data.reports import SPLITS_CSV, read_skipped, read_split_rows
 from artjax.errors import ChangedListError, DataError
+from artjax.prepare import reuse
 from artjax.prepare.catalogue import Catalogue
 from artjax.prepare.cleaning import NO_SUCH_FILE
 
@@ -39,7 +40,8 @@ def check_origin(
       manual_dir: the folder that the user gave.
 
     Raises:
-      ChangedListError: if the folder lists other works now, or has pictures that were missing.
+      ChangedListError: if the folder lists other works now, or has pictures that were missing or are
+        others than those that were cleaned.
       DataError: if the set was built from another folder, with other works.
     """
     metadata = json.loads((prepared / "metadata.json").read_text(encoding="utf-8"))
@@ -88,6 +90,7 @@ def _changes(prepared: Path, catalogue: Catalogue, same_list: bool) -> str:
             (now - before, "new"),
             (before - now, "gone"),
             (missing & there, "there whose picture was missing"),
+            (reuse.replaced(catalogue.works, prepared), "there with another picture"),
         )
         if names and not (same_list and what in ("new", "gone"))
     ]

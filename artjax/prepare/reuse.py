@@ -35,6 +35,7 @@ from artjax.prepare.previous import PreviousSet
 
 # What decides the bytes of a cleaned picture, and what is measured of it.
 _CODE = (borders, decoding, deep_samples, near_duplicates, picture_decoding, source_facts)
+_MOST_READ = 1_000
 _LIBRARIES = ("numpy", "pillow", "pi-heif", "pyvips", "pyvips-binary", "scipy")
 
 
@@ -205,6 +206,45 @@ def unchanged(
                 source=now,
             )
     return found
+
+
+def replaced(works: Sequence[Work], folder: Path) -> set[str]:
+    """The works whose pictures have other content than when they were cleaned, by `file_name`.
+
+    Files of the same size are read where their times differ. If that is so of more than a thousand, the
+    folder was copied, and their sizes alone decide: reading them would take as long as cleaning them.
+
+    Args:
+      works: those of the catalogue.
+      folder: the version folder of the set.
+    """
+    before = _sources(file_beside(folder))
+    found, touched = set(), []
+    for work in works:
+        file, source = work.file, before.get(work.file_name)
+        if file is None or source is None:
+            continue
+        try:
+            now = SourceFile.of(file, source.sha256)
+        except OSError:
+            continue  # one that cannot be read now is not known to be another
+        if now.bytes != source.bytes:
+            found.add(work.file_name)
+        elif now != source:
+            touched.append((work.file_name, file, source))
+    if len(touched) <= _MOST_READ:
+        found |= {name for name, file, source in touched if _same(file, source) is None}
+    return found
+
+
+def _sources(file: Path) -> dict[str, SourceFile]:
+    """The picture files as the build before saw them; none where nothing can be read."""
+    try:
+        with file.open("rb") as stream, np.load(stream) as kept:
+            rows = json.loads(kept["rows"].tobytes())["rows"]
+            return {name: SourceFile(*source) for name, source, *_ in rows}
+    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile, zlib.error):
+        return {}
 
 
 def _same(file: Path, before: SourceFile) -> SourceFile | None:

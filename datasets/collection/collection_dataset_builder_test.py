@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -315,6 +316,27 @@ def test_a_picture_that_is_no_longer_missing_is_a_change(tmp_path):
     build(tmp_path / "data", museum)
     (museum / "pictures" / "000.jpg").rename(museum / "pictures" / "lost.jpg")
     with pytest.raises(ChangedListError, match="1 work is there whose picture was missing"):
+        build(tmp_path / "data", museum)
+
+
+def test_another_picture_under_the_same_name_is_a_change(tmp_path, monkeypatch):
+    museum = make_pictures(tmp_path / "museum")
+    build(tmp_path / "data", museum)
+    first, second = (museum / "pictures" / name for name in ("000.jpg", "001.jpg"))
+    size = len(content := first.read_bytes())
+    os.utime(first)  # touched, and the same
+    build(tmp_path / "data", museum)
+    first.write_bytes(content[:-4] + bytes(4))
+    one = "1 work is there with another picture (the first: pictures/000.jpg)"
+    with pytest.raises(ChangedListError, match=re.escape(one)):
+        build(tmp_path / "data", museum)
+    first.write_bytes(content)
+    second.write_bytes(second.read_bytes() + b" ")
+    assert len(first.read_bytes()) == size
+    monkeypatch.setattr(reuse, "_MOST_READ", 0)  # sizes alone decide
+    with pytest.raises(
+        ChangedListError, match=r"1 work is there with another picture \(.*001\.jpg"
+    ):
         build(tmp_path / "data", museum)
 
 
