@@ -1,4 +1,6 @@
 import json
+import math
+import re
 
 import pytest
 from narrow import FAMILY as NARROW
@@ -94,7 +96,7 @@ def test_wrong_overrides_name_the_field_and_the_nearest(field, text, says):
         ({"epochs": 2.0}, "exactly one of them must be above 0"),
         ({"image_size": 40}, "multiple of 16"),
         ({"canvas_size": 16}, "at least image_size (32)"),
-        ({"batch_size": -1}, "1 or more, or auto"),
+        ({"batch_size": -1}, "1 to 1,048,576, or auto"),
         ({"optim__peak_lr": -0.1}, "0 (the optimizer's own) or more"),
         ({"optim__name": "lion"}, "too high for lion, which diverges above 0.005; 0.0001 is usual"),
         ({"optim__schedule": "sinus"}, "valid are constant, cosine, "),
@@ -124,6 +126,26 @@ def test_impossible_combinations_are_one_line(changes, says):
         check(tiny_config(**changes))
     assert says in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_no_number_is_endless():
+    for field in config_lib.FIELDS.values():
+        kind = type(field.default)
+        if kind is float:
+            wrong = [math.nan, math.inf, -math.inf, *([1e300] if "epochs" in field.name else [])]
+        elif kind is int:
+            wrong = [2**63, 10**300]
+        else:
+            continue
+        for value in wrong:
+            with pytest.raises(
+                ConfigError, match=re.escape(f"--config.{field.name}={value}: ")
+            ) as caught:
+                config_lib.check_field(field.name, value)
+            assert "\n" not in str(caught.value)
+    for name, value in (("image_size", 100_000), ("batch_size", 100_000_000)):
+        with pytest.raises(ConfigError, match=f"{name}={value}: it must be 1 to "):
+            config_lib.check_field(name, value)
 
 
 @pytest.mark.parametrize("field", config_lib.AUGMENT_LIMITS)

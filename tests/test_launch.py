@@ -89,7 +89,7 @@ def in_the_repository(pytestconfig, monkeypatch):
             "batch_size=40 is not divisible by the 8 devices x --config.accumulate=3; use 24 or 48",
         ),
         ([*TINY, "--config.accumulate=0"], "accumulate=0: it must be 1 or more"),
-        ([*TINY, "--config.batch_size=-1"], "batch_size=-1: it must be 1 or more, or auto"),
+        ([*TINY, "--config.batch_size=-1"], "batch_size=-1: it must be 1 to 1,048,576, or auto"),
         ([*TINY, "--config.fsdp=3"], "must divide the 8 devices"),
         (
             [*TINY, "--config.source=host", "--config.canvas_size=10000000", "--workdir", "NEW"],

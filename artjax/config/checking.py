@@ -14,6 +14,8 @@ from artjax.errors import ConfigError
 if TYPE_CHECKING:
     from ml_collections import ConfigDict
 
+_MOST = 2**31 - 1  # what a step's number can be on a device, and a seed of every library
+
 
 def check(config: ConfigDict, tables: Mapping[str, Iterable[str]]) -> None:
     """Checks every field, and then the combinations of fields.
@@ -98,6 +100,14 @@ def _check_type(field: Field, value: Any) -> None:
 
 
 def _check_value(field: Field, value: Any, tables: Mapping[str, Iterable[str]]) -> None:
+    _check_valid(field, value, tables)
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ConfigError(f"--config.{field.name}={value}: it must be a finite number")
+    if isinstance(field.default, int) and abs(value) > _MOST:
+        raise ConfigError(f"--config.{field.name}={value}: it must be {_MOST:,} or less")
+
+
+def _check_valid(field: Field, value: Any, tables: Mapping[str, Iterable[str]]) -> None:
     if field.valid is None:
         return
     valid = field.valid

@@ -135,7 +135,7 @@ GROUPS: Mapping[str, Sequence[Field]] = {
             224,
             "Side of the network's square input, in pixels; 0 (or auto) = as the pretrained weights "
             "expect.",
-            Range(0, words="1 or more, or auto with pretrained weights"),
+            Range(0, 8192, words="1 to 8,192, or auto with pretrained weights"),
         ),
         Field(
             "canvas_size",
@@ -164,7 +164,7 @@ GROUPS: Mapping[str, Sequence[Field]] = {
             "epochs",
             60.0,
             "Length of the run in passes over the training split.",
-            Range(0),
+            Range(0, 1e6, words="0 to 1,000,000"),
             also=("num_epochs",),
             excludes="steps",
         ),
@@ -172,7 +172,7 @@ GROUPS: Mapping[str, Sequence[Field]] = {
             "batch_size",
             256,
             "Images in a step, over all devices of all processes; 0 (or auto) = a number that fits.",
-            Range(0, words="1 or more, or auto"),
+            Range(0, 2**20, words="1 to 1,048,576, or auto"),
         ),
         Field(
             "seed",
@@ -479,7 +479,7 @@ GROUPS: Mapping[str, Sequence[Field]] = {
             "optim.warmup_epochs",
             2.0,
             "Length of the linear warm-up from 0, in epochs.",
-            Range(0),
+            Range(0, 1e6, words="0 to 1,000,000"),
             excludes="optim.warmup_steps",
         ),
         Field(
