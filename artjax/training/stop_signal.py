@@ -5,9 +5,15 @@ from __future__ import annotations
 import signal
 from types import FrameType
 
+# Ctrl-C, what schedulers send before they kill, a terminal that is closed or lost, and what Slurm and
+# others can be told to send some minutes before the end.
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
+
 
 class StopSignal:
-    """Records SIGINT and SIGTERM, so that the loop can end after its step. A second signal ends at once.
+    """Records a signal, so that the loop can end after its step. A second signal ends at once.
+
+    SIGINT, SIGTERM, SIGHUP and SIGUSR1 are recorded; not SIGHUP where it is ignored, as after `nohup`.
 
     Attributes:
       signal: the number of the signal, or None.
@@ -18,7 +24,9 @@ class StopSignal:
 
     def __enter__(self) -> StopSignal:
         self._previous = {
-            number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)
+            number: signal.signal(number, self._note)
+            for number in _SIGNALS
+            if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN
         }
         return self
 
