@@ -128,6 +128,29 @@ def test_impossible_combinations_are_one_line(changes, says):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("\nraise SystemExit(0)", r", line 2: SystemExit: it ends the program \(0\)"),
+        ("x = 1\ndef get_config(:", r", line 2: SyntaxError: invalid syntax"),
+        ("def get_config(collection):\n    return 1 / 0", r", line 2: ZeroDivisionError: division"),
+        (
+            "import nothing_of_this_name",
+            r", line 1: ModuleNotFoundError: No module named 'nothing_",
+        ),
+        ("def get_config(): pass", r": TypeError: get_config\(\) takes 0 positional arguments"),
+        ("def get_config(collection): pass", r": get_config returns NoneType, not a configuration"),
+        ("config = 1", r" does not define get_config\(collection\)"),
+    ],
+)
+def test_a_config_file_that_fails_is_one_line(tmp_path, text, says):
+    file = tmp_path / "mine.py"
+    file.write_text(text)
+    with pytest.raises(ConfigError, match=re.escape(str(file)) + says) as caught:
+        config_lib.load_config_file(file, "studio")
+    assert "\n" not in str(caught.value)
+
+
 def test_no_number_is_endless():
     for field in config_lib.FIELDS.values():
         kind = type(field.default)

@@ -7,6 +7,7 @@ import difflib
 import importlib.util
 import json
 import sys
+import traceback
 import types
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from artjax.config.fields import FIELDS, Field, leaves, set_field
-from artjax.errors import ConfigError
+from artjax.errors import ArtjaxError, ConfigError
 from artjax.places import bundled
 
 if TYPE_CHECKING:
@@ -25,10 +26,11 @@ _MAX_NAMED = 6
 
 
 def load_config_file(path: str | Path, collection: str) -> ConfigDict:
-    """Calls `get_config(collection)` of the Python file at `path`.
+    """Calls `get_config(collection)` of the Python file at `path`, which is executed.
 
     Raises:
-      ConfigError: if there is no such file, or it does not define `get_config`.
+      ConfigError: if there is no such file, it does not define `get_config`, or this fails or ends the
+        program: one line, with the line of the file.
     """
     path = Path(path)
     if not path.is_file():
@@ -42,15 +44,40 @@ def load_config_file(path: str | Path, collection: str) -> ConfigDict:
     if spec is None or spec.loader is None:
         raise ConfigError(f"{path} is not a Python file: use one like configs/artist.py")
     module = importlib.util.module_from_spec(spec)
-    with _configs_of(path.resolve().parent):
+    with _configs_of(path.resolve().parent), _failing_plainly(path):
         spec.loader.exec_module(module)
         if not hasattr(module, "get_config"):
             raise ConfigError(
                 f"{path} does not define get_config(collection): see configs/artist.py"
             )
         config: ConfigDict = module.get_config(collection)
+    if not hasattr(config, "to_dict"):
+        raise ConfigError(
+            f"{path}: get_config returns {type(config).__name__}, not a configuration: see "
+            "configs/artist.py"
+        )
     config.collection = collection
     return config
+
+
+@contextmanager
+def _failing_plainly(path: Path) -> Iterator[None]:
+    """What a config file raises is one line, with the line of the file that led there."""
+    try:
+        yield
+    except (ArtjaxError, KeyboardInterrupt):
+        raise
+    except (Exception, SystemExit) as error:
+        lines = [
+            frame.lineno
+            for frame in traceback.extract_tb(error.__traceback__)
+            if Path(frame.filename) == path
+        ]
+        line = error.lineno if isinstance(error, SyntaxError) else (lines or [None])[-1]
+        where = f"{path}, line {line}" if line else str(path)
+        said = " ".join(str(error.msg if isinstance(error, SyntaxError) else error).split())
+        said = f"it ends the program ({said})" if isinstance(error, SystemExit) else said
+        raise ConfigError(f"{where}: {type(error).__name__}: {said}") from error
 
 
 @contextmanager
