@@ -12,7 +12,8 @@ import functools
 import json
 import math
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Self
 
 import jax
@@ -26,6 +27,7 @@ from artjax.models.rewriting import aval, rewritten
 
 # xla/service/cpu/onednn_config.proto, message OneDnnConvolutionConfig.
 _TARGET = "__onednn$convolution"
+_FEWEST_SECONDS = "jax_persistent_cache_min_compile_time_secs"
 _TRIED_JAXLIB = ((0, 10),)
 # By the names of the functions: flax.linen's, and `activations.gelu`.
 _ACTIVATIONS = {"relu": "RELU", "gelu": "GELU_ERF", "silu": "SWISH"}
@@ -49,7 +51,7 @@ def is_there() -> bool:
         jnp.asarray(images), jnp.asarray(kernel), (2, 2), padding, dimension_numbers=numbers
     )
     try:
-        with jax.default_device(jax.local_devices(backend="cpu")[0]):
+        with jax.default_device(jax.local_devices(backend="cpu")[0]), not_kept():
             found = jax.jit(lambda: trial.computed("RELU"))()
     except jax.errors.JaxRuntimeError:
         return False
@@ -64,11 +66,24 @@ def with_onednn(function: Callable[..., Any]) -> Callable[..., Any]:
     sum with one more array, ReLU, GELU or SiLU. Those within loops, branches and inner programs are left
     as they are.
 
+    Compile it within `not_kept`.
+
     Args:
       function: pure; its arguments are arrays, or nested dicts, tuples and None. It computes on one
         device of a CPU.
     """
     return rewritten(function, _with_epilogue, _computed)
+
+
+@contextmanager
+def not_kept() -> Iterator[None]:
+    """In the block, compiled programs are not written to the disk: jaxlib fails to write these."""
+    before = getattr(jax.config, _FEWEST_SECONDS)
+    jax.config.update(_FEWEST_SECONDS, math.inf)
+    try:
+        yield
+    finally:
+        jax.config.update(_FEWEST_SECONDS, before)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,7 +7,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,11 +23,19 @@ _TOLERANCE = 1e-2
 
 
 class Candidate(NamedTuple):
-    """A function, the compiler options for it, and a name that tells it from the other candidates."""
+    """A way to compute.
+
+    Attributes:
+      function: pure.
+      options: of the compiler.
+      name: what tells it from the other candidates.
+      around: what each of its calls, any of which may compile, is made in.
+    """
 
     function: Callable[..., Any]
     options: dict[str, str]
     name: str = ""
+    around: Callable[[], AbstractContextManager[None]] = nullcontext
 
 
 class FastestProgram:
@@ -54,10 +62,7 @@ class FastestProgram:
           settings: further arguments of `jax.jit`.
         """
         self.function = candidates[0].function
-        self._jitted = [
-            jax.jit(candidate.function, compiler_options=candidate.options, **settings)
-            for candidate in candidates
-        ]
+        self._jitted = [_jitted(candidate, settings) for candidate in candidates]
         self._options = [candidate.options for candidate in candidates]
         self._names = [f"{candidate.name} {candidate.options}" for candidate in candidates]
         self._decided_by = decided_by
@@ -114,6 +119,22 @@ class FastestProgram:
         ]
         digest = hashlib.sha256("\n".join(described).encode()).hexdigest()
         return Path(folder) / f"fastest-{digest[:32]}.json"
+
+
+def _jitted(candidate: Candidate, settings: dict[str, Any]) -> Any:
+    jitted = jax.jit(candidate.function, compiler_options=candidate.options, **settings)
+    return jitted if candidate.around is nullcontext else _Within(candidate.around, jitted)
+
+
+class _Within:
+    """A compiled function that is called within something else."""
+
+    def __init__(self, around: Callable[[], AbstractContextManager[None]], jitted: Any) -> None:
+        self._around, self._jitted, self.lower = around, jitted, jitted.lower
+
+    def __call__(self, *arguments: Any) -> Any:
+        with self._around():
+            return self._jitted(*arguments)
 
 
 def _read(file: Path | None) -> str | None:

@@ -298,7 +298,8 @@ class Network:
                 candidates.append(Candidate(step, self._options_forward, name))
             if self.mesh.size == 1 and onednn.is_there():
                 step = onednn.with_onednn(own)
-                candidates.append(Candidate(step, self._options_forward, "oneDNN"))
+                options = self._options_forward
+                candidates.append(Candidate(step, options, "oneDNN", onednn.not_kept))
         # With keys it computes crops as well, which take little of the time: one choice is enough.
         return FastestProgram(
             candidates, decided_by=2, out_shardings=mesh_lib.replicated(self.mesh)

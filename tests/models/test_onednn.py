@@ -1,5 +1,7 @@
 """Layers by oneDNN: the values of XLA, with what follows a layer computed in the same call."""
 
+import warnings
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -138,6 +140,16 @@ def test_networks_have_the_same_features(name):
         jax.jit(f)(variables, images) for f in (features, onednn.with_onednn(features))
     )
     np.testing.assert_allclose(found, expected, atol=1e-4 * np.abs(expected).max(), rtol=0)
+
+
+def test_its_programs_are_not_kept():
+    name = "jax_persistent_cache_min_compile_time_secs"
+    before = getattr(jax.config, name)
+    assert before == 0  # all others are
+    with warnings.catch_warnings(), onednn.not_kept():
+        warnings.simplefilter("error")  # jaxlib fails to write them, and JAX warns
+        jax.jit(onednn.with_onednn(convolution))(IMAGES, KERNEL[:2])
+    assert getattr(jax.config, name) == before
 
 
 def test_it_is_used_only_with_versions_that_were_tried(monkeypatch):

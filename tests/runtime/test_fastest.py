@@ -1,5 +1,7 @@
 """The fastest of several compiler options is found once, and remembered."""
 
+from contextlib import contextmanager
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -107,6 +109,37 @@ def test_the_same_program_is_timed_once(cache, monkeypatch):
     function(jnp.zeros(3))
     assert set(calls) == {function._jitted[0], function._jitted[2]}
     assert list(function._chosen.values()) == [function._jitted[2]]
+
+
+def test_other_values_are_left_out_however_fast(cache, monkeypatch):
+    calls = timed(monkeypatch, [2.0, 1.0])
+    candidates = [Candidate(lambda x: x + 1, {})]
+    candidates += [Candidate(lambda x, y=y: x + y, {}, str(y)) for y in (1.1, 1.001, jnp.nan)]
+    function = FastestProgram(candidates)
+    function(jnp.zeros(3))
+    assert set(calls) == {function._jitted[0], function._jitted[2]}
+
+
+def test_a_candidate_is_called_within_what_it_needs(cache, monkeypatch):
+    timed(monkeypatch, [2.0, 1.0])
+    entered = []
+
+    @contextmanager
+    def around():
+        entered.append(True)
+        yield
+        entered.append(False)
+
+    function = FastestProgram(
+        [Candidate(lambda x: x + 1, {}), Candidate(lambda x: x - -1, {}, "other", around)]
+    )
+    np.testing.assert_array_equal(function(jnp.zeros(3)), np.ones(3))
+    assert entered == [True, False] * 2
+    again = FastestProgram(
+        [Candidate(lambda x: x + 1, {}), Candidate(lambda x: x - -1, {}, "other", around)]
+    )
+    again(jnp.zeros(3))  # known from the disk
+    assert entered == [True, False] * 3
 
 
 def test_one_candidate_is_not_timed(monkeypatch):
